@@ -1,0 +1,259 @@
+//! What every broker offers, whatever it is: topics, appending, reading, and commits that hold
+//! outputs, positions and state together.
+//!
+//! The battery (`tests/battery/`) is written against these traits; what passes it can carry flows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use host_events::{Batch, Incarnation, Position, Record};
+use uuid::Uuid;
+
+/// A broker: where flows have their topics.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// What the broker is called in `type=` of DESCRIBE FLOW, e.g. `embedded` or `kafka`.
+    fn kind(&self) -> &'static str;
+    /// What clients connect to, for `server=` of DESCRIBE FLOW.
+    fn server(&self) -> String;
+    /// Creates a topic. Doing it again with the same incarnation is harmless.
+    async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError>;
+    /// Adds partitions (never fewer) and replaces the given settings.
+    async fn update(&self, topic: &TopicRef, change: &TopicChange) -> Result<(), BrokerError>;
+    /// What the topic is now.
+    async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError>;
+    /// Deletes the topic and its records. Deleting what is not there is harmless.
+    async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError>;
+    /// Deletes every record; offsets go on from where they are.
+    async fn purge(&self, topic: &TopicRef) -> Result<(), BrokerError>;
+    /// Appends records and returns when they are safe. With a token that was seen within its
+    /// lifetime nothing is written and the first answer is given again.
+    async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError>;
+    /// Opens a reader of one partition. `next` of it waits for records.
+    async fn source(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        from: u64,
+    ) -> Result<Box<dyn Source>, BrokerError>;
+    /// The offset of the first record at or after a time (milliseconds since 1970 UTC); the end of
+    /// the log where there is none.
+    async fn offset_at(&self, topic: &TopicRef, partition: u32, time: i64)
+    -> Result<u64, BrokerError>;
+    /// Takes a shard over: whoever had it open before is fenced, and what is true is read.
+    async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError>;
+    /// Forgets positions and state of every shard of a processor that was deleted.
+    async fn forget(&self, processor: Uuid) -> Result<(), BrokerError>;
+}
+
+/// Reads one partition in order.
+#[async_trait]
+pub trait Source: Send {
+    /// The next batch: at least one record or a passed gap, within the limits. Waits while there is
+    /// none; dropping the future loses nothing.
+    async fn next(&mut self, limits: BatchLimits) -> Result<Batch, BrokerError>;
+}
+
+/// A shard that is held open. One commit at a time.
+#[async_trait]
+pub trait Fence: Send {
+    /// Starts a transaction.
+    fn begin(&mut self) -> Box<dyn Transaction + '_>;
+}
+
+/// Outputs, positions and state that become durable together.
+#[async_trait]
+pub trait Transaction: Send {
+    /// Hands outputs over. They may travel at once; nobody sees them before the commit.
+    async fn send(&mut self, outputs: Vec<Output>) -> Result<(), BrokerError>;
+    /// All or nothing.
+    async fn commit(self: Box<Self>, commit: Commit) -> CommitOutcome;
+}
+
+/// How a commit ended.
+#[derive(Debug)]
+pub enum CommitOutcome {
+    /// Everything is durable.
+    Committed,
+    /// Nothing is; open the shard again and go on from what is true.
+    Aborted(BrokerError),
+    /// Somebody else holds the shard now; nothing is durable.
+    Fenced,
+    /// Nobody knows; open the shard again and read what is true.
+    Unknown(BrokerError),
+}
+
+/// Records for one partition of one topic, in order.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Where to.
+    pub topic: TopicRef,
+    /// The partition.
+    pub partition: u32,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+/// What a commit makes durable beside the outputs that were sent.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Positions that changed; those not named stay.
+    pub positions: Position,
+    /// State that changed: key → value, or `None` for deleted.
+    pub state: Vec<(Bytes, Option<Bytes>)>,
+    /// Digest of the plugin that decided this (hex SHA-256).
+    pub digest: Arc<str>,
+}
+
+/// What `open` found.
+pub struct Opened {
+    /// The shard, held.
+    pub fence: Box<dyn Fence>,
+    /// Committed positions.
+    pub positions: Position,
+    /// Committed state.
+    pub state: BTreeMap<Bytes, Bytes>,
+    /// Digest of the plugin that made the last commit.
+    pub digest: Option<String>,
+}
+
+/// Partition `shard` of every input of a processor. The processor's id is never used again for
+/// another one, even under the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId {
+    /// The processor.
+    pub processor: Uuid,
+    /// The shard.
+    pub shard: u32,
+}
+
+/// A topic and the life of it that is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TopicRef {
+    /// Name on the broker.
+    pub topic: Arc<str>,
+    /// The life of it.
+    pub incarnation: Incarnation,
+}
+
+/// A topic to create.
+#[derive(Clone, Debug)]
+pub struct TopicSpec {
+    /// Name and life.
+    pub topic: TopicRef,
+    /// At least 1.
+    pub partitions: u32,
+    /// Settings by Kafka's names: `retention.ms`, `retention.bytes` (-1: no limit), `max.message.bytes`.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A change of a topic.
+#[derive(Clone, Debug, Default)]
+pub struct TopicChange {
+    /// New number of partitions, if it changes.
+    pub partitions: Option<u32>,
+    /// Settings to set.
+    pub config: BTreeMap<String, String>,
+}
+
+/// What a topic is now.
+#[derive(Clone, Debug)]
+pub struct TopicInfo {
+    /// For each partition, its log's first offset and the offset after its last.
+    pub partitions: Vec<PartitionInfo>,
+    /// Bytes on disk, where the broker knows.
+    pub bytes: Option<u64>,
+    /// Settings in force.
+    pub config: BTreeMap<String, String>,
+}
+
+/// How far a partition's log reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionInfo {
+    /// First offset that can be read.
+    pub earliest: u64,
+    /// Offset that the next record will have.
+    pub latest: u64,
+}
+
+/// Records from outside, with what recognises a repeat.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Partition and record.
+    pub records: Vec<(u32, Record)>,
+    /// Recognises a repeat of the same append.
+    pub token: Option<Token>,
+}
+
+/// Who wrote, and his word for this append.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// The principal.
+    pub principal: String,
+    /// What he calls this append.
+    pub token: String,
+}
+
+/// Answer to an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// How many records are safe.
+    pub count: u64,
+    /// Whether a repeat was recognised and nothing was written.
+    pub repeated: bool,
+}
+
+/// How much one batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Records.
+    pub records: usize,
+    /// Bytes of their payloads; one record larger than that still comes alone.
+    pub bytes: usize,
+}
+
+/// Why a broker did not do it, named by what the caller can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// There is no such topic, or another life of it.
+    #[error("topic not found: {0}")]
+    NotFound(String),
+    /// It exists already, as another one.
+    #[error("topic exists: {0}")]
+    Exists(String),
+    /// The offset is not in the log.
+    #[error("offset {wanted} of partition {partition} is out of range: earliest={earliest} latest={latest}")]
+    OutOfRange {
+        /// Partition.
+        partition: u32,
+        /// What was asked for.
+        wanted: u64,
+        /// First offset in the log.
+        earliest: u64,
+        /// Offset after the last.
+        latest: u64,
+    },
+    /// The request can never work as it is.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// A record is larger than the topic takes.
+    #[error("record of {size} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The topic's limit.
+        limit: usize,
+    },
+    /// Try again later.
+    #[error("broker unavailable: {0}")]
+    Unavailable(String),
+    /// There is no room; nothing was written.
+    #[error("broker is full: {0}")]
+    Full(String),
+    /// What is stored cannot be read.
+    #[error("stored data is damaged: {0}")]
+    Damaged(String),
+}

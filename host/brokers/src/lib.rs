@@ -1,0 +1,7 @@
+//! Brokers: the trait that every one of them implements, and the embedded one.
+//!
+//! Knows nothing of Wasm, of processors or of FNAP.
+
+pub mod broker;
+
+pub use broker::*;
