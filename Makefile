@@ -1,0 +1,61 @@
+# Everything a person or CI runs. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+CACHE := $(or $(FNAA_CACHE),$(HOME)/.cache/fnaa)
+DENY := $(CACHE)/tools/bin/cargo-deny
+# Warnings are errors where somebody else has to live with them.
+STRICT := $(if $(CI),-D warnings,)
+
+.PHONY: help
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: setup
+setup: ## Install the pinned toolchain and the wasm target, or say what is missing
+	@.ci/setup toolchain
+
+.PHONY: build
+build: setup ## Host, client and plugin components, in release
+	cargo build --release --locked -p fnaad -p fnua
+
+.PHONY: demo
+demo: build ## The main job on real data; KEEP=1 leaves the participant running
+	@"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,)
+
+.PHONY: test
+test: setup lint unit stories deny ## Everything that CI runs
+
+.PHONY: lint
+lint: ## Formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- $(STRICT)
+
+.PHONY: unit
+unit: ## Unit and doc tests
+	cargo test --workspace --exclude stories --locked
+
+.PHONY: stories
+stories: ## The programs as users meet them
+	cargo build --locked -p fnaad -p fnua
+	cargo test -p stories --locked
+
+.PHONY: deny
+deny: ## Licences, sources and bans of the dependencies
+	@.ci/setup deny
+	$(DENY) --log-level error check bans licenses sources
+
+.PHONY: advisories
+advisories: ## Known faults of the dependencies (needs the advisory database, so a network)
+	@.ci/setup deny
+	$(DENY) check advisories
+
+.PHONY: dist
+dist: build ## One archive with the binaries
+	@mkdir -p dist/fnaa
+	cp "$(TARGET_DIR)/release/fnaad" "$(TARGET_DIR)/release/fnua" README.md LICENSE docs/fnaad.example.toml dist/fnaa/
+	tar -C dist -czf "dist/fnaa-$$(uname -s | tr A-Z a-z)-$$(uname -m).tar.gz" fnaa
+	@ls -l dist/*.tar.gz
