@@ -1,1 +1,23 @@
-//! Under construction.
+//! Processors: events go from flow to flow through plugins.
+//!
+//! One task owns one shard (partition p of every input): source → plugin → sink → commit. The
+//! [`Processors`] supervisor makes what runs agree with what the registry says should run. Here
+//! plugins and brokers meet; this crate knows neither Wasm nor any particular broker, nor FNAP's wire.
+
+mod control;
+mod inputs;
+mod logs;
+mod outputs;
+mod shard;
+mod spec;
+mod start;
+mod status;
+mod supervisor;
+mod trial;
+mod worker;
+
+pub use logs::{LogLine, Logs};
+pub use spec::{Brokers, SpecError};
+pub use status::{Phase, ShardReport};
+pub use supervisor::{Options, Processors, Report};
+pub use trial::Candidate;

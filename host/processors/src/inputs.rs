@@ -1,0 +1,102 @@
+//! The inputs of one shard, taking turns.
+//!
+//! A task for each input reads ahead into a short queue, so that the next batch is there when the
+//! plugin is done with the last one. It decides nothing about events.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use host_brokers::{BatchLimits, BrokerError, Source};
+use host_events::{Batch, Position};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::spec::Spec;
+
+/// Batches read ahead of an input: one to be taken while the next is read.
+const READ_AHEAD: usize = 1;
+
+/// A batch and the input it came from.
+pub(crate) struct Next {
+    pub(crate) input: u32,
+    pub(crate) batch: Batch,
+}
+
+/// The readers of a shard.
+pub(crate) struct Inputs {
+    readers: Vec<Reader>,
+    turn: usize,
+}
+
+struct Reader {
+    input: u32,
+    queue: mpsc::Receiver<Result<Batch, BrokerError>>,
+    task: JoinHandle<()>,
+}
+
+impl Inputs {
+    /// Opens a source for each input that has this shard's partition.
+    pub(crate) async fn open(
+        spec: &Spec,
+        shard: u32,
+        positions: &Position,
+        limits: BatchLimits,
+    ) -> Result<Self, BrokerError> {
+        let mut readers = BTreeMap::new();
+        for (input, endpoint) in spec.inputs.iter().enumerate() {
+            let Some(from) = positions.get(endpoint.topic.incarnation, shard) else {
+                continue;
+            };
+            // A flow that is named twice is read once for each time.
+            let source = endpoint.broker.source(&endpoint.topic, shard, from).await?;
+            readers.insert(input, Reader::start(input as u32, source, limits));
+        }
+        Ok(Self { readers: readers.into_values().collect(), turn: 0 })
+    }
+
+    /// The next batch, inputs taking turns. Waits for ever where there is no input; dropping the
+    /// future loses nothing.
+    pub(crate) async fn next(&mut self) -> Result<Next, BrokerError> {
+        let Self { readers, turn } = self;
+        let count = readers.len();
+        poll_fn(|context| {
+            for step in 0..count {
+                let index = (*turn + step) % count;
+                let Some(reader) = readers.get_mut(index) else { continue };
+                if let Poll::Ready(read) = reader.queue.poll_recv(context) {
+                    *turn = (index + 1) % count;
+                    let ended = || Err(BrokerError::Unavailable("the reader ended".into()));
+                    let input = reader.input;
+                    return Poll::Ready(
+                        read.unwrap_or_else(ended).map(|batch| Next { input, batch }),
+                    );
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Reader {
+    fn start(input: u32, mut source: Box<dyn Source>, limits: BatchLimits) -> Self {
+        let (sender, queue) = mpsc::channel(READ_AHEAD);
+        let task = tokio::spawn(async move {
+            loop {
+                let read = source.next(limits).await;
+                let failed = read.is_err();
+                if sender.send(read).await.is_err() || failed {
+                    return;
+                }
+            }
+        });
+        Self { input, queue, task }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

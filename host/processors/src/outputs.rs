@@ -1,0 +1,144 @@
+//! From a plugin's decisions to records for partitions.
+//!
+//! The partitioner is Kafka's, everywhere: a forwarded record keeps its partition number where the
+//! output has it, else its key is hashed, else it goes to shard mod n.
+
+use std::collections::HashMap;
+
+use host_brokers::Output;
+use host_events::{Batch, Record, partition_for_key};
+use host_plugins::Action;
+
+use crate::spec::Endpoint;
+
+/// Why an answer cannot be turned into records.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// The engine checks indexes and outputs before they come here.
+    #[error("action names {what} {number}, which does not exist")]
+    Unknown { what: &'static str, number: u32 },
+    /// Dead letters are not built yet: the batch stays where it is rather than being lost.
+    #[error("event {index} was sent to the dead letters, which this host does not have yet: {reason}")]
+    DeadLetter { index: u32, reason: String },
+}
+
+/// Records gathered for one commit, in the order they were decided.
+#[derive(Default)]
+pub(crate) struct Outputs {
+    slots: HashMap<(u32, u32), usize>,
+    ready: Vec<Output>,
+    records: u64,
+    bytes: usize,
+}
+
+impl Outputs {
+    /// Adds what a plugin decided about a batch.
+    pub(crate) fn apply(
+        &mut self,
+        endpoints: &[Endpoint],
+        shard: u32,
+        batch: &Batch,
+        actions: Vec<Action>,
+    ) -> Result<(), OutputError> {
+        for action in actions {
+            match action {
+                Action::Forward { index, output } => {
+                    let record = record_at(batch, index)?.clone();
+                    self.forward(endpoints, shard, batch.partition, output, record)?;
+                }
+                Action::ForwardAll { output } => {
+                    for stored in batch.records.iter() {
+                        let record = stored.record.clone();
+                        self.forward(endpoints, shard, batch.partition, output, record)?;
+                    }
+                }
+                Action::Rewrite { output, record, .. } => {
+                    self.forward(endpoints, shard, batch.partition, output, record)?;
+                }
+                Action::Emit { output, key, mut record } => {
+                    record.key = key.or(record.key);
+                    let endpoint = endpoint_at(endpoints, output)?;
+                    let partition = match &record.key {
+                        Some(key) => partition_for_key(key, endpoint.partitions),
+                        None => keep_or_wrap(batch.partition, shard, endpoint.partitions),
+                    };
+                    self.push(endpoint, output, partition, record);
+                }
+                Action::Drop { .. } => {}
+                Action::DeadLetter { index, reason } => {
+                    return Err(OutputError::DeadLetter { index, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records gathered so far.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Payload bytes gathered so far.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The records, a piece for each partition.
+    pub(crate) fn into_ready(self) -> Vec<Output> {
+        self.ready
+    }
+
+    fn forward(
+        &mut self,
+        endpoints: &[Endpoint],
+        shard: u32,
+        partition: u32,
+        output: u32,
+        record: Record,
+    ) -> Result<(), OutputError> {
+        let endpoint = endpoint_at(endpoints, output)?;
+        let partition = if partition < endpoint.partitions {
+            partition
+        } else if let Some(key) = &record.key {
+            partition_for_key(key, endpoint.partitions)
+        } else {
+            shard % endpoint.partitions.max(1)
+        };
+        self.push(endpoint, output, partition, record);
+        Ok(())
+    }
+
+    fn push(&mut self, endpoint: &Endpoint, output: u32, partition: u32, record: Record) {
+        self.records += 1;
+        self.bytes += record.size();
+        let slot = *self.slots.entry((output, partition)).or_insert_with(|| {
+            self.ready.push(Output {
+                topic: endpoint.topic.clone(),
+                partition,
+                records: Vec::new(),
+            });
+            self.ready.len() - 1
+        });
+        if let Some(piece) = self.ready.get_mut(slot) {
+            piece.records.push(record);
+        }
+    }
+}
+
+fn keep_or_wrap(partition: u32, shard: u32, partitions: u32) -> u32 {
+    if partition < partitions { partition } else { shard % partitions.max(1) }
+}
+
+fn record_at(batch: &Batch, index: u32) -> Result<&Record, OutputError> {
+    batch
+        .records
+        .get(index as usize)
+        .map(|stored| &stored.record)
+        .ok_or(OutputError::Unknown { what: "event", number: index })
+}
+
+fn endpoint_at(endpoints: &[Endpoint], output: u32) -> Result<&Endpoint, OutputError> {
+    endpoints
+        .get(output as usize)
+        .ok_or(OutputError::Unknown { what: "output", number: output })
+}

@@ -1,0 +1,151 @@
+//! A processor with its flows found: what a shard needs to know to run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use host_brokers::{Broker, TopicRef};
+use host_registry::{Flow, FlowStatus, Processor, Registry, Start};
+use uuid::Uuid;
+
+/// The brokers of this host by the names the operator gave them.
+pub type Brokers = Arc<BTreeMap<String, Arc<dyn Broker>>>;
+
+/// A flow at one end of a processor.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) name: Arc<str>,
+    pub(crate) topic: TopicRef,
+    pub(crate) partitions: u32,
+    pub(crate) broker: Arc<dyn Broker>,
+}
+
+/// What a shard needs to know.
+pub(crate) struct Spec {
+    pub(crate) id: Uuid,
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: String,
+    pub(crate) inputs: Vec<Endpoint>,
+    pub(crate) outputs: Vec<Endpoint>,
+    pub(crate) config: String,
+    pub(crate) start: Start,
+    pub(crate) expected: Vec<host_events::Incarnation>,
+    /// Where outputs, positions and state are committed.
+    pub(crate) target: Arc<dyn Broker>,
+}
+
+/// Why a processor cannot run as the registry has it.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// A flow is not there, or is going.
+    #[error("flow {0} does not exist")]
+    NoFlow(String),
+    /// The flow's broker is not configured on this host.
+    #[error("broker {broker} of flow {flow} is not configured")]
+    NoBroker {
+        /// The broker's name.
+        broker: String,
+        /// The flow.
+        flow: String,
+    },
+    /// One commit cannot span two brokers.
+    #[error("outputs on more than one broker ({0}, {1}) cannot be committed together")]
+    TwoTargets(String, String),
+    /// A processor without outputs has nowhere to commit.
+    #[error("no output")]
+    NoOutput,
+    /// The registry could not be read.
+    #[error(transparent)]
+    Registry(#[from] host_registry::RegistryError),
+}
+
+impl Spec {
+    /// Finds the flows of a processor.
+    pub(crate) async fn resolve(
+        processor: &Processor,
+        registry: &Registry,
+        brokers: &Brokers,
+    ) -> Result<Self, SpecError> {
+        let mut inputs = Vec::new();
+        for name in &processor.inputs {
+            inputs.push(endpoint(registry, brokers, name).await?.1);
+        }
+        let mut outputs = Vec::new();
+        let mut target: Option<(String, Arc<dyn Broker>)> = None;
+        for name in &processor.outputs {
+            let (broker, output) = endpoint(registry, brokers, name).await?;
+            match &target {
+                Some((first, _)) if *first != broker => {
+                    return Err(SpecError::TwoTargets(first.clone(), broker));
+                }
+                _ => target = Some((broker, Arc::clone(&output.broker))),
+            }
+            outputs.push(output);
+        }
+        let (_, target) = target.ok_or(SpecError::NoOutput)?;
+        Ok(Self {
+            id: processor.id,
+            name: processor.name.to_string().into(),
+            kind: processor.kind.clone(),
+            inputs,
+            outputs,
+            config: processor.config.clone(),
+            start: processor.start.clone(),
+            expected: processor.input_incarnations.clone(),
+            target,
+        })
+    }
+
+    /// As many shards as the largest partition count of the inputs.
+    pub(crate) fn shards(&self) -> u32 {
+        self.inputs.iter().map(|input| input.partitions).max().unwrap_or(1).max(1)
+    }
+
+    /// Names of the inputs, in order.
+    pub(crate) fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|input| input.name.to_string()).collect()
+    }
+
+    /// Names of the outputs, in order.
+    pub(crate) fn output_names(&self) -> Vec<String> {
+        self.outputs.iter().map(|output| output.name.to_string()).collect()
+    }
+
+    /// Whether shards that run with `self` can go on with `other`: same flows, same configuration.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        let key = |ends: &[Endpoint]| -> Vec<(TopicRef, u32)> {
+            ends.iter().map(|end| (end.topic.clone(), end.partitions)).collect()
+        };
+        self.id == other.id
+            && self.kind == other.kind
+            && self.config == other.config
+            && key(&self.inputs) == key(&other.inputs)
+            && key(&self.outputs) == key(&other.outputs)
+    }
+}
+
+async fn endpoint(
+    registry: &Registry,
+    brokers: &Brokers,
+    name: &fnap::name::Name,
+) -> Result<(String, Endpoint), SpecError> {
+    let flow = registry
+        .flow(name)
+        .await?
+        .filter(usable)
+        .ok_or_else(|| SpecError::NoFlow(name.to_string()))?;
+    let broker = brokers.get(&flow.broker).ok_or_else(|| SpecError::NoBroker {
+        broker: flow.broker.clone(),
+        flow: name.to_string(),
+    })?;
+    let endpoint = Endpoint {
+        name: name.to_string().into(),
+        topic: TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation },
+        partitions: flow.partitions,
+        broker: Arc::clone(broker),
+    };
+    Ok((flow.broker, endpoint))
+}
+
+fn usable(flow: &Flow) -> bool {
+    matches!(flow.status, FlowStatus::Active | FlowStatus::Paused)
+}

@@ -1,0 +1,132 @@
+//! What a shard is doing, for people who ask. Counts are since the host started.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use host_events::Position;
+
+/// What a shard is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Taking its shard over, or making an instance.
+    Starting,
+    /// Processing, or waiting for events.
+    Running,
+    /// Held.
+    Paused,
+    /// Ended, position kept.
+    Stopped,
+    /// It cannot go on; the reason, and it is tried again with back-off.
+    Failed(String),
+}
+
+impl Phase {
+    /// One word for it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// A look at one shard.
+#[derive(Clone, Debug)]
+pub struct ShardReport {
+    /// Its number.
+    pub shard: u32,
+    /// What it does.
+    pub phase: Phase,
+    /// Committed positions.
+    pub positions: Position,
+    /// Digest of the plugin that runs, empty before the first one.
+    pub digest: String,
+    /// Version of the plugin that runs.
+    pub version: String,
+    /// Events taken in and committed.
+    pub events_in: u64,
+    /// Events committed to outputs.
+    pub events_out: u64,
+    /// Commits.
+    pub commits: u64,
+    /// How often it began again after a failure.
+    pub failures: u64,
+}
+
+/// Written by the shard's task, read by anybody.
+#[derive(Default)]
+pub(crate) struct ShardStatus {
+    told: Mutex<Told>,
+    events_in: AtomicU64,
+    events_out: AtomicU64,
+    commits: AtomicU64,
+    failures: AtomicU64,
+}
+
+struct Told {
+    phase: Phase,
+    positions: Position,
+    digest: String,
+    version: String,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Starting,
+            positions: Position::default(),
+            digest: String::new(),
+            version: String::new(),
+        }
+    }
+}
+
+impl ShardStatus {
+    pub(crate) fn phase(&self, phase: Phase) {
+        if matches!(phase, Phase::Failed(_)) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.with(|told| told.phase = phase);
+    }
+
+    pub(crate) fn plugin(&self, digest: &str, version: &str) {
+        self.with(|told| {
+            digest.clone_into(&mut told.digest);
+            version.clone_into(&mut told.version);
+        });
+    }
+
+    pub(crate) fn committed(&self, positions: &Position, events_in: u64, events_out: u64) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.events_in.fetch_add(events_in, Ordering::Relaxed);
+        self.events_out.fetch_add(events_out, Ordering::Relaxed);
+        self.positions(positions);
+    }
+
+    pub(crate) fn positions(&self, positions: &Position) {
+        self.with(|told| told.positions.0.extend(&positions.0));
+    }
+
+    pub(crate) fn report(&self, shard: u32) -> ShardReport {
+        self.with(|told| ShardReport {
+            shard,
+            phase: told.phase.clone(),
+            positions: told.positions.clone(),
+            digest: told.digest.clone(),
+            version: told.version.clone(),
+            events_in: self.events_in.load(Ordering::Relaxed),
+            events_out: self.events_out.load(Ordering::Relaxed),
+            commits: self.commits.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
+        // Nothing panics while it holds the lock; should it ever, the words are still readable.
+        look(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

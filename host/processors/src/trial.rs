@@ -1,0 +1,105 @@
+//! Tries a plugin with configurations before anything depends on it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use host_plugins::{CallError, Plugin, SharedState, Trial};
+use host_registry::{Desired, Processor};
+
+use crate::shard::setup;
+use crate::spec::{Spec, SpecError};
+use crate::supervisor::Processors;
+
+/// Why a processor would not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Candidate {
+    /// No such type is installed.
+    #[error("no processor type {0} is installed")]
+    NoType(String),
+    /// Its flows do not fit.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The type takes another number of flows.
+    #[error("processor type {kind} takes {wants}, not {inputs} inputs and {outputs} outputs")]
+    Shape {
+        /// The type.
+        kind: String,
+        /// What it takes, in words.
+        wants: String,
+        /// How many inputs were named.
+        inputs: usize,
+        /// How many outputs were named.
+        outputs: usize,
+    },
+    /// The plugin refused the configuration.
+    #[error("{0}")]
+    Refused(#[from] CallError),
+}
+
+impl Processors {
+    /// Whether a processor would start: its type is there, takes these flows, and accepts the
+    /// configuration. Nothing is left behind.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub async fn check(&self, processor: &Processor) -> Result<(), Candidate> {
+        let kind = &processor.kind;
+        let snapshot = self.0.catalog.snapshot();
+        let plugin = snapshot.installable(kind).ok_or_else(|| Candidate::NoType(kind.clone()))?;
+        let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await?;
+        check_shape(&plugin, &spec)?;
+        Ok(self.init_once(&plugin, &spec).await?)
+    }
+
+    async fn init_once(&self, plugin: &Plugin, spec: &Spec) -> Result<(), CallError> {
+        let state = SharedState::default();
+        let log = self.0.logs.sink(&spec.name);
+        plugin.instantiate(setup(spec, 0, &state, &self.0.options.limits, &log)).await?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Trial for Processors {
+    /// `init` with the configuration of every processor of the type: all or none.
+    async fn trial(&self, plugin: &Plugin) -> Result<(), String> {
+        let processors = self.0.registry.processors().await.map_err(|error| error.to_string())?;
+        let name = &plugin.info().name;
+        let concerned = |processor: &&Processor| {
+            processor.kind == *name && processor.desired != Desired::Deleted
+        };
+        for processor in processors.iter().filter(concerned) {
+            let named = |words: String| format!("processor {}: {words}", processor.name);
+            let spec = match Spec::resolve(processor, &self.0.registry, &self.0.brokers).await {
+                Ok(spec) => spec,
+                // It does not run now either; that is not the new version's fault.
+                Err(_) => continue,
+            };
+            check_shape(plugin, &spec).map_err(|error| named(error.to_string()))?;
+            self.init_once(plugin, &spec).await.map_err(|error| named(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn check_shape(plugin: &Plugin, spec: &Spec) -> Result<(), Candidate> {
+    let info = plugin.info();
+    let fits = |cardinality: host_plugins::Cardinality, count: usize| match cardinality {
+        host_plugins::Cardinality::One => count == 1,
+        host_plugins::Cardinality::Many => count >= 1,
+    };
+    if fits(info.inputs, spec.inputs.len()) && fits(info.outputs, spec.outputs.len()) {
+        return Ok(());
+    }
+    let words = |cardinality| match cardinality {
+        host_plugins::Cardinality::One => "one",
+        host_plugins::Cardinality::Many => "one or more",
+    };
+    Err(Candidate::Shape {
+        kind: spec.kind.clone(),
+        wants: format!("{} input and {} output", words(info.inputs), words(info.outputs)),
+        inputs: spec.inputs.len(),
+        outputs: spec.outputs.len(),
+    })
+}
+
