@@ -1,0 +1,233 @@
+//! What should be: namespaces, flows and processors, and what a caller hands over to make them.
+//!
+//! Times are milliseconds since 1970 UTC.
+
+use std::collections::BTreeMap;
+
+use host_events::Incarnation;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Name;
+
+/// Settings as the operator wrote them.
+pub type Config = BTreeMap<String, String>;
+
+/// A name under which flows live, and the broker that new ones go to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Name,
+    /// Broker of flows that name none.
+    pub broker: String,
+    /// Further settings.
+    pub config: Config,
+    /// When it was created.
+    pub created_at: i64,
+}
+
+/// A flow and its topic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Its name.
+    pub name: Name,
+    /// The namespace that is its longest suffix.
+    pub namespace: Name,
+    /// This life of it.
+    pub incarnation: Incarnation,
+    /// The broker that holds the topic.
+    pub broker: String,
+    /// The topic: decided at creation, never computed from the name later.
+    pub topic: String,
+    /// How many partitions it should have; at least 1.
+    pub partitions: u32,
+    /// Settings, the topic's and the host's own ([`HOST_KEYS`]).
+    pub config: Config,
+    /// Whether we made the topic. A topic that was taken over is released, never destroyed.
+    pub owned: bool,
+    /// Where it stands.
+    pub status: FlowStatus,
+    /// Counts its changes.
+    pub revision: u64,
+    /// When it was created.
+    pub created_at: i64,
+}
+
+impl Flow {
+    /// The settings that are the topic's, under the broker's names.
+    #[must_use]
+    pub fn topic_config(&self) -> Config {
+        let ours = |key: &str| HOST_KEYS.contains(&key);
+        self.config.iter().filter(|(key, _)| !ours(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// Whether its events must not be destroyed.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.config.get(PROTECTED).is_some_and(|value| value == "true")
+    }
+}
+
+/// Where a flow stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowStatus {
+    /// Its topic is being made; nobody can use it yet.
+    Creating,
+    /// In use.
+    Active,
+    /// Readers are held, WRITE is refused.
+    Paused,
+    /// Its topic is being deleted or released; the name is free afterwards.
+    Deleting,
+}
+
+/// A processor: a plugin between flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Processor {
+    /// Never used again for another one, even under the same name.
+    pub id: Uuid,
+    /// Its name.
+    pub name: Name,
+    /// The processor type, i.e. the plugin.
+    pub kind: String,
+    /// Flows it reads.
+    pub inputs: Vec<Name>,
+    /// Flows it writes.
+    pub outputs: Vec<Name>,
+    /// Configuration for the plugin, JSON.
+    pub config: String,
+    /// Where it began to read.
+    pub start: Start,
+    /// What it should do.
+    pub desired: Desired,
+    /// The host's own settings: [`PROCESSOR_OPTIONS`].
+    pub options: Config,
+    /// Counts its changes.
+    pub revision: u64,
+    /// The life of each input that was meant at creation.
+    pub input_incarnations: BTreeMap<Name, Incarnation>,
+    /// When it was created.
+    pub created_at: i64,
+}
+
+impl Processor {
+    /// An option in force: as set, or the default.
+    #[must_use]
+    pub fn option(&self, key: &str) -> Option<&str> {
+        let default = || PROCESSOR_OPTIONS.iter().find(|(name, _)| *name == key)?.1.first().copied();
+        self.options.get(key).map(String::as_str).or_else(default)
+    }
+}
+
+/// Where a processor begins to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// At the first record of the log.
+    #[default]
+    Earliest,
+    /// After the last record at the time of creation.
+    Latest,
+    /// At an offset of one partition, the others at their beginning.
+    Offset {
+        /// The partition.
+        partition: u32,
+        /// The offset.
+        offset: u64,
+    },
+    /// At the first record at or after a time, in milliseconds since 1970 UTC.
+    Time(i64),
+}
+
+/// What a processor should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Desired {
+    /// Process.
+    Running,
+    /// Hold, ready to go on.
+    Paused,
+    /// Drained, instances gone, position kept.
+    Stopped,
+    /// Drained and on its way out.
+    Deleted,
+}
+
+/// A namespace to create.
+#[derive(Clone, Debug)]
+pub struct NewNamespace {
+    /// Its name.
+    pub name: Name,
+    /// Broker of its flows.
+    pub broker: String,
+    /// Further settings.
+    pub config: Config,
+}
+
+/// A flow to create.
+#[derive(Clone, Debug)]
+pub struct NewFlow {
+    /// Its name; it must lie below a namespace.
+    pub name: Name,
+    /// The broker, or the namespace's.
+    pub broker: Option<String>,
+    /// The topic, or one called as the flow.
+    pub topic: Option<String>,
+    /// At least 1.
+    pub partitions: u32,
+    /// Settings.
+    pub config: Config,
+    /// Whether we make the topic (otherwise it is there and is taken over).
+    pub owned: bool,
+}
+
+/// A change of a flow.
+#[derive(Clone, Debug, Default)]
+pub struct FlowChange {
+    /// New number of partitions; never fewer.
+    pub partitions: Option<u32>,
+    /// Settings to set.
+    pub config: Config,
+}
+
+/// A processor to create.
+#[derive(Clone, Debug)]
+pub struct NewProcessor {
+    /// Its name, or [`crate::derived_name`].
+    pub name: Name,
+    /// The processor type.
+    pub kind: String,
+    /// Flows to read.
+    pub inputs: Vec<Name>,
+    /// Flows to write.
+    pub outputs: Vec<Name>,
+    /// Configuration for the plugin, JSON.
+    pub config: String,
+    /// Where to begin.
+    pub start: Start,
+    /// The host's own settings.
+    pub options: Config,
+}
+
+/// A change of a processor.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessorChange {
+    /// New configuration for the plugin, JSON.
+    pub config: Option<String>,
+    /// Options to set.
+    pub options: Config,
+}
+
+/// Flow setting: `true` refuses whatever would destroy the flow's events.
+pub const PROTECTED: &str = "protected";
+
+/// Flow settings that are the host's and not the topic's.
+pub const HOST_KEYS: &[&str] = &[PROTECTED];
+
+/// Options of a processor and the values they take, the default first.
+pub const PROCESSOR_OPTIONS: &[(&str, &[&str])] = &[
+    ("upgrade", &["auto", "pinned"]),
+    ("on-gap", &["stop", "record"]),
+    ("delivery", &["auto", "exactly-once", "at-least-once"]),
+];
