@@ -1,1 +1,35 @@
-//! Under construction.
+//! Plugins: WebAssembly components that decide what becomes of events.
+//!
+//! Knows nothing of brokers: a batch of records goes in, decisions come out, and what they mean for
+//! outputs, positions and commits is the business of whoever calls. wasmtime is named here only.
+//!
+//! # Layout
+//!
+//! - [`engine`]: compiles components and keeps what is compiled.
+//! - [`plugin`]: one compiled component and what it says about itself.
+//! - [`instance`]: one running copy with its memory; serves one shard.
+//! - [`action`]: what a plugin decided, checked.
+//! - [`state`]: the bytes of a shard and the overlays of batches that are not committed yet.
+//! - [`limits`]: what a plugin may use up.
+//! - [`log`]: lines that plugins write.
+//! - [`catalog`]: which types are installed.
+
+pub mod action;
+pub mod catalog;
+pub mod engine;
+pub mod error;
+pub mod instance;
+pub mod limits;
+pub mod log;
+pub mod plugin;
+pub mod state;
+
+pub use action::Action;
+pub use catalog::{Catalog, PluginStore, Snapshot, Trial};
+pub use engine::{Engine, EngineOptions};
+pub use error::{CallError, EngineError, LoadError};
+pub use instance::{Instance, Setup};
+pub use limits::Limits;
+pub use log::{Level, LogLine, LogSink};
+pub use plugin::{Cardinality, Info, Plugin};
+pub use state::{ShardState, SharedState};
