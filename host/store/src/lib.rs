@@ -1,1 +1,13 @@
-//! Under construction.
+//! SQLite for everybody: connections that keep their promises, migrations, format stamps, errors
+//! told apart by what the caller can do.
+//!
+//! Knows no table of anybody. A database of another program, or of a newer host, is refused by name
+//! and left as it is.
+
+mod blocking;
+mod error;
+mod open;
+
+pub use blocking::blocking;
+pub use error::StoreError;
+pub use open::{Schema, open, open_reader};
