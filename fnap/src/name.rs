@@ -1,0 +1,275 @@
+//! Names of flows, namespaces, processors and subscriptions: DNS names of lower-case A-labels.
+//!
+//! Does not know what a name stands for, and never looks one up. Names in other scripts have to be
+//! converted to A-labels (`xn--…`) by whoever talks to people.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::de::Error as _;
+
+/// Longest name in octets: `id.` and `_queue._flow._tcp.` in front of it must still fit into the
+/// 253 octets of a DNS name.
+pub const MAX_NAME: usize = 200;
+
+/// Longest label in octets (RFC 1035).
+pub const MAX_LABEL: usize = 63;
+
+/// What the draft writes in front of a flow's name to make it a URI.
+pub const SCHEME: &str = "flow://";
+
+/// A checked, lower-cased name. Cloning shares the text.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Arc<str>);
+
+/// The name of a flow.
+pub type FlowName = Name;
+/// The name of a namespace.
+pub type NamespaceName = Name;
+/// The name of a processor.
+pub type ProcessorName = Name;
+/// The name of a subscription, `id.flow`.
+pub type SubscriptionName = Name;
+
+/// Why a text is no name, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("empty name")]
+    Empty,
+    /// More octets than [`MAX_NAME`].
+    #[error("name of {len} octets, at most {MAX_NAME} allowed")]
+    TooLong {
+        /// Octets found.
+        len: usize,
+    },
+    /// Two dots in a row, or a dot at either end.
+    #[error("empty label {label}")]
+    EmptyLabel {
+        /// Which label, counted from 1.
+        label: usize,
+    },
+    /// More octets in a label than [`MAX_LABEL`].
+    #[error("label {label} has {len} octets, at most {MAX_LABEL} allowed")]
+    LabelTooLong {
+        /// Which label, counted from 1.
+        label: usize,
+        /// Octets found.
+        len: usize,
+    },
+    /// Neither letter, digit nor hyphen.
+    #[error("character {found:?} at octet {at}: only a-z, 0-9, '-' and '.' are allowed")]
+    Character {
+        /// What stands there.
+        found: char,
+        /// Octet, counted from 1.
+        at: usize,
+    },
+    /// A hyphen at the start or the end of a label.
+    #[error("label {label} begins or ends with '-'")]
+    Hyphen {
+        /// Which label, counted from 1.
+        label: usize,
+    },
+}
+
+impl Name {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The labels, leftmost first.
+    pub fn labels(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.split('.')
+    }
+
+    /// The name without its first label; none of a single label.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        let (_, rest) = self.0.split_once('.')?;
+        Some(Self(rest.into()))
+    }
+
+    /// Whether this name lies below `namespace`. A name does not lie below itself.
+    #[must_use]
+    pub fn is_within(&self, namespace: &Self) -> bool {
+        let front = self.0.strip_suffix(namespace.as_str());
+        front.is_some_and(|front| front.ends_with('.'))
+    }
+
+    /// `label.self`, as an `id.flow` of a subscription is made.
+    ///
+    /// # Errors
+    /// When the label, or the whole, is no name.
+    pub fn child(&self, label: &str) -> Result<Self, NameError> {
+        format!("{label}.{self}").parse()
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let text = strip_scheme(text);
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        if text.len() > MAX_NAME {
+            return Err(NameError::TooLong { len: text.len() });
+        }
+        if let Some((at, found)) = text.char_indices().find(|(_, c)| !allowed(*c)) {
+            return Err(NameError::Character { found, at: at + 1 });
+        }
+        for (index, label) in text.split('.').enumerate() {
+            check_label(label, index + 1)?;
+        }
+        Ok(Self(text.to_ascii_lowercase().into()))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, out)
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl serde::Serialize for Name {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Name {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+fn strip_scheme(text: &str) -> &str {
+    match text.split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
+        _ => text,
+    }
+}
+
+fn allowed(found: char) -> bool {
+    found.is_ascii_alphanumeric() || found == '-' || found == '.'
+}
+
+fn check_label(text: &str, label: usize) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::EmptyLabel { label });
+    }
+    if text.len() > MAX_LABEL {
+        return Err(NameError::LabelTooLong {
+            label,
+            len: text.len(),
+        });
+    }
+    if text.starts_with('-') || text.ends_with('-') {
+        return Err(NameError::Hyphen { label });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Name, NameError> {
+        text.parse()
+    }
+
+    #[test]
+    fn a_name_is_lower_cased_and_its_scheme_is_dropped() {
+        assert_eq!(
+            parse("Flow://Time.Flows.unix.AR").unwrap().as_str(),
+            "time.flows.unix.ar"
+        );
+        assert_eq!(parse("time.flows.unix.ar"), parse("TIME.flows.unix.ar"));
+        assert_eq!(
+            parse("xn--mnchen-3ya.example").unwrap().to_string(),
+            "xn--mnchen-3ya.example"
+        );
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_and_where() {
+        assert_eq!(parse(""), Err(NameError::Empty));
+        assert_eq!(parse("flow://"), Err(NameError::Empty));
+        assert_eq!(parse("a..b"), Err(NameError::EmptyLabel { label: 2 }));
+        assert_eq!(parse("a.b."), Err(NameError::EmptyLabel { label: 3 }));
+        assert_eq!(parse(".a"), Err(NameError::EmptyLabel { label: 1 }));
+        assert_eq!(
+            parse("a.b_c"),
+            Err(NameError::Character { found: '_', at: 4 })
+        );
+        assert_eq!(
+            parse("münchen.de"),
+            Err(NameError::Character { found: 'ü', at: 2 })
+        );
+        assert_eq!(parse("a.-b"), Err(NameError::Hyphen { label: 2 }));
+        assert_eq!(parse("a-.b"), Err(NameError::Hyphen { label: 1 }));
+    }
+
+    #[test]
+    fn a_name_has_at_most_200_octets_and_a_label_at_most_63() {
+        let label = "a".repeat(MAX_LABEL);
+        assert!(parse(&label).is_ok());
+        assert_eq!(
+            parse(&format!("b.{label}a")),
+            Err(NameError::LabelTooLong { label: 2, len: 64 })
+        );
+        let longest = format!("{label}.{label}.{label}.{}", "b".repeat(8));
+        assert_eq!(longest.len(), MAX_NAME);
+        assert!(parse(&longest).is_ok());
+        assert_eq!(
+            parse(&format!("{longest}b")),
+            Err(NameError::TooLong { len: 201 })
+        );
+    }
+
+    #[test]
+    fn a_name_lies_within_its_namespace_at_a_dot_only() {
+        let flow = parse("time.flows.unix.ar").unwrap();
+        assert!(flow.is_within(&parse("flows.unix.ar").unwrap()));
+        assert!(flow.is_within(&parse("unix.ar").unwrap()));
+        assert!(!flow.is_within(&parse("lows.unix.ar").unwrap()));
+        assert!(!flow.is_within(&flow));
+        assert_eq!(flow.parent(), Some(parse("flows.unix.ar").unwrap()));
+        assert_eq!(parse("ar").unwrap().parent(), None);
+        assert_eq!(
+            flow.child("ksdj898").unwrap().as_str(),
+            "ksdj898.time.flows.unix.ar"
+        );
+    }
+
+    #[test]
+    fn a_name_is_a_checked_string_in_serde() {
+        let name: Name = serde_json::from_str("\"A.b\"").unwrap();
+        assert_eq!(serde_json::to_string(&name).unwrap(), "\"a.b\"");
+        assert!(serde_json::from_str::<Name>("\"a..b\"").is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! SASL: what a client proves itself with. PLAIN (RFC 4616) so far.
+//!
+//! Decodes and encodes; whether a password is right is for others to say. Nothing here shows a
+//! secret in an error or in `Debug`, and passwords are wiped when they are dropped.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+/// Longest user name in octets.
+pub const MAX_USER: usize = 255;
+
+/// Longest password in octets: verifiers hash it with a slow function, which must not get a novel.
+pub const MAX_PASSWORD: usize = 1024;
+
+/// Who says to be whom, with a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainCredentials {
+    authorize: String,
+    user: String,
+    password: Zeroizing<String>,
+}
+
+/// The response is not one of the mechanism. Says nothing more: it may be somebody's password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed sasl response")]
+pub struct MalformedResponse;
+
+/// The mechanisms that this version of the protocol crate can speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// RFC 4616.
+    Plain,
+}
+
+impl Mechanism {
+    /// The mechanism of a name, in any case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        name.eq_ignore_ascii_case("PLAIN").then_some(Self::Plain)
+    }
+}
+
+impl PlainCredentials {
+    /// Credentials of a user who acts as himself.
+    ///
+    /// # Errors
+    /// When a part is empty, too long, or holds a NUL.
+    pub fn new(user: &str, password: &str) -> Result<Self, MalformedResponse> {
+        Self::checked("", user, password)
+    }
+
+    /// Decodes one base64 line; `=` alone stands for an empty response, which PLAIN does not have.
+    ///
+    /// # Errors
+    /// When it is no strict base64 of `authzid NUL authcid NUL passwd` within the limits.
+    pub fn decode(line: &str) -> Result<Self, MalformedResponse> {
+        let bytes = STANDARD.decode(line).map_err(|_| MalformedResponse)?;
+        let bytes = Zeroizing::new(bytes);
+        let text = std::str::from_utf8(&bytes).map_err(|_| MalformedResponse)?;
+        let mut parts = text.split('\0');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some(authorize), Some(user), Some(password), None) => {
+                Self::checked(authorize, user, password)
+            }
+            _ => Err(MalformedResponse),
+        }
+    }
+
+    /// The base64 line that a client sends.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<String> {
+        let plain = format!("{}\0{}\0{}", self.authorize, self.user, *self.password);
+        Zeroizing::new(STANDARD.encode(Zeroizing::new(plain).as_bytes()))
+    }
+
+    /// Whom the user wants to act as; empty for himself.
+    #[must_use]
+    pub fn authorize(&self) -> &str {
+        &self.authorize
+    }
+
+    /// The user's name.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The password. Not to be logged.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    fn checked(authorize: &str, user: &str, password: &str) -> Result<Self, MalformedResponse> {
+        let name = |text: &str| text.len() <= MAX_USER && !text.contains(char::is_control);
+        let secret = |text: &str| text.len() <= MAX_PASSWORD && !text.contains('\0');
+        if user.is_empty() || password.is_empty() {
+            return Err(MalformedResponse);
+        }
+        if !name(authorize) || !name(user) || !secret(password) {
+            return Err(MalformedResponse);
+        }
+        let password = Zeroizing::new(password.to_owned());
+        Ok(Self {
+            authorize: authorize.to_owned(),
+            user: user.to_owned(),
+            password,
+        })
+    }
+}
+
+impl fmt::Debug for PlainCredentials {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("PlainCredentials")
+            .field("authorize", &self.authorize)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(plain: &[u8]) -> Result<PlainCredentials, MalformedResponse> {
+        PlainCredentials::decode(&STANDARD.encode(plain))
+    }
+
+    #[test]
+    fn the_drafts_token_is_user_test_with_password_test() {
+        let credentials = PlainCredentials::decode("AHRlc3QAdGVzdA==").unwrap();
+        assert_eq!(
+            (credentials.user(), credentials.password()),
+            ("test", "test")
+        );
+        assert_eq!(credentials.authorize(), "");
+        assert_eq!(*credentials.encode(), "AHRlc3QAdGVzdA==");
+        assert_eq!(PlainCredentials::new("test", "test"), Ok(credentials));
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let credentials = PlainCredentials::new("ana", "s3cret").unwrap();
+        let shown = format!("{credentials:?}");
+        assert!(shown.contains("ana") && !shown.contains("s3cret"));
+    }
+
+    #[test]
+    fn what_is_not_strict_base64_of_three_parts_is_refused() {
+        for line in [
+            "",
+            "=",
+            "*",
+            "AHRlc3QAdGVzdA",
+            "AHRlc3QAdGVzdA== ",
+            "AHRlc3QAdGVzdB==",
+            "\u{e9}",
+        ] {
+            assert_eq!(
+                PlainCredentials::decode(line),
+                Err(MalformedResponse),
+                "{line}"
+            );
+        }
+        for plain in [
+            &b"a\0b"[..],
+            b"\0\0b",
+            b"\0a\0",
+            b"\0a\0b\0c",
+            b"\0\xff\0b",
+            b"\0a\nb\0c",
+        ] {
+            assert_eq!(decode(plain), Err(MalformedResponse), "{plain:?}");
+        }
+        assert_eq!(decode(b"root\0ana\0b").unwrap().authorize(), "root");
+    }
+
+    #[test]
+    fn a_user_has_at_most_255_octets_and_a_password_at_most_1024() {
+        let (user, password) = ("u".repeat(MAX_USER), "p".repeat(MAX_PASSWORD));
+        assert!(PlainCredentials::new(&user, &password).is_ok());
+        assert!(PlainCredentials::new(&(user.clone() + "u"), &password).is_err());
+        assert!(PlainCredentials::new(&user, &(password + "p")).is_err());
+    }
+}

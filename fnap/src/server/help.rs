@@ -1,0 +1,1 @@
+//! What HELP says: every command, one line of syntax each.

@@ -1,0 +1,34 @@
+//! The host's side of a connection, as a state machine.
+//!
+//! Bytes go in ([`ServerSession::receive`]), actions come out ([`ServerSession::next_action`]), and what
+//! became of them goes back in. It does no I/O, measures no time and knows no flow: it decides what a
+//! peer may say when, and in which order the answers go out.
+//!
+//! ```text
+//! loop {
+//!     while let Some(action) = session.next_action() { /* do it; answer at once or later */ }
+//!     if session.wants_input() { /* read the socket into session.input() */ }
+//! }
+//! ```
+//!
+//! At most one command is being performed at any time. Whatever the peer sends meanwhile waits in the
+//! input, and when that is full `wants_input` is false: then the peer has to wait.
+
+mod action;
+mod help;
+mod session;
+
+pub use action::{Action, Phase, ServerOptions, Tls, WriteBatch};
+pub use session::ServerSession;
+
+/// Most wrong passwords of one connection; then it is closed. A person mistypes once or twice.
+pub const MAX_AUTH_FAILURES: u8 = 3;
+
+/// Most events of one WRITE. A client with more sends several.
+pub const MAX_WRITE_LINES: usize = 512;
+
+/// Most bytes of one WRITE's events together, or one event of the largest size if that is more.
+pub const MAX_WRITE_BYTES: usize = 1 << 20;
+
+/// The text after `330` that asks for a WRITE's events.
+pub const SEND_EVENTS: &str = "Send events, end with a line of one dot";

@@ -1,0 +1,1 @@
+//! Transcripts: dialogues as text, which are documents and tests. For tests only.
