@@ -6,16 +6,29 @@
 //! Knows no broker and no plugin; holds no event.
 
 mod error;
+mod flows;
 mod journal;
+pub mod limits;
 mod model;
-mod name;
+mod namespaces;
 mod performer;
+mod plugins;
+mod processors;
+mod reconciler;
+mod registry;
+mod state;
+mod store;
+mod words;
 
 pub use error::RegistryError;
+pub use fnap::name::Name;
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, Namespace, NewFlow, NewNamespace,
     NewProcessor, PROCESSOR_OPTIONS, PROTECTED, Processor, ProcessorChange, Start,
 };
-pub use name::Name;
 pub use performer::{PerformError, Performer};
+pub use plugins::{Activation, MAX_COMPONENT};
+pub use processors::derived_name;
+pub use reconciler::Reconciler;
+pub use registry::{Registry, WaitError};

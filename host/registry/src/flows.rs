@@ -1,0 +1,146 @@
+//! What may be done with flows.
+
+use host_events::Incarnation;
+use uuid::Uuid;
+
+use crate::error::RegistryError;
+use crate::journal::Intent;
+use crate::limits::{MAX_FLOWS, check_broker, check_config, check_partitions, check_topic};
+use crate::model::{Flow, FlowChange, FlowStatus, NewFlow};
+use crate::registry::now;
+use crate::state::{Change, Decision, Row, State};
+use crate::words::some_of;
+use crate::Name;
+
+impl State {
+    pub(crate) fn create_flow(&self, new: NewFlow) -> Result<Decision, RegistryError> {
+        let namespace = self
+            .namespace_of(&new.name)
+            .ok_or_else(|| RegistryError::NoNamespace { name: new.name.to_string() })?;
+        self.check_free(&new.name)?;
+        if self.flows.len() >= MAX_FLOWS {
+            return Err(RegistryError::TooMany { what: "flows", limit: MAX_FLOWS });
+        }
+        let flow = Flow {
+            namespace: namespace.name.clone(),
+            incarnation: Incarnation(Uuid::new_v4()),
+            broker: new.broker.unwrap_or_else(|| namespace.broker.clone()),
+            topic: new.topic.unwrap_or_else(|| new.name.to_string()),
+            name: new.name,
+            partitions: new.partitions,
+            config: new.config,
+            owned: new.owned,
+            status: FlowStatus::Creating,
+            revision: 1,
+            created_at: now(),
+        };
+        check_flow(&flow)?;
+        self.check_topic_free(&flow)?;
+        Ok(Decision::change(vec![Row::PutFlow(flow.clone())], Intent::CreateFlow { flow }))
+    }
+
+    pub(crate) fn update_flow(
+        &self,
+        name: &Name,
+        change: FlowChange,
+    ) -> Result<Decision, RegistryError> {
+        let before = self.usable_flow(name)?.clone();
+        let mut after = before.clone();
+        after.config.extend(change.config);
+        after.partitions = change.partitions.unwrap_or(before.partitions);
+        after.revision += 1;
+        check_flow(&after)?;
+        if after.partitions < before.partitions {
+            let words = format!("flow {name} has {} partitions: never fewer", before.partitions);
+            return Err(RegistryError::invalid(words));
+        }
+        Ok(Decision::change(
+            vec![Row::PutFlow(after.clone())],
+            Intent::UpdateFlow { before, after },
+        ))
+    }
+
+    /// Holds a flow or lets it go on. Asking for what already is changes nothing.
+    pub(crate) fn hold_flow(&self, name: &Name, hold: bool) -> Result<Decision, RegistryError> {
+        let mut flow = self.usable_flow(name)?.clone();
+        flow.status = if hold { FlowStatus::Paused } else { FlowStatus::Active };
+        flow.revision += 1;
+        let verb = if hold { "pause" } else { "resumption" };
+        Ok(Decision::settled(vec![Row::PutFlow(flow)], name, verb))
+    }
+
+    pub(crate) fn purge_flow(&self, name: &Name) -> Result<Decision, RegistryError> {
+        let flow = self.usable_flow(name)?.clone();
+        check_unprotected(&flow)?;
+        Ok(Decision::change(vec![], Intent::PurgeFlow { flow }))
+    }
+
+    /// Deletes a flow; one whose topic we made is destroyed with its events, another is released.
+    pub(crate) fn delete_flow(&self, name: &Name) -> Result<Decision, RegistryError> {
+        let before = self.find_flow(name)?.clone();
+        if before.status == FlowStatus::Deleting {
+            return self.deletion_under_way(name);
+        }
+        let users = self.users_of_flow(name);
+        if !users.is_empty() {
+            let words = format!("flow {name} is used by {}", some_of(&users));
+            return Err(RegistryError::conflict(words));
+        }
+        if before.owned {
+            check_unprotected(&before)?;
+        }
+        let mut flow = Flow { status: FlowStatus::Deleting, ..before.clone() };
+        flow.revision += 1;
+        Ok(Decision::Change(Box::new(Change {
+            rows: vec![Row::PutFlow(flow.clone())],
+            intent: Intent::DeleteFlow { before, flow },
+            supersedes: self.superseded_by_deletion(name),
+        })))
+    }
+
+    /// A second deletion waits for the first one.
+    pub(crate) fn deletion_under_way(&self, name: &Name) -> Result<Decision, RegistryError> {
+        match self.pending_of(name).find(|entry| entry.intent.is_deletion()) {
+            Some(entry) => Ok(Decision::Already(entry.id)),
+            None => Err(RegistryError::Damaged(format!("{name} is going, but nobody deletes it"))),
+        }
+    }
+
+    /// A flow that is neither being made nor on its way out, with nothing else under way.
+    pub(crate) fn usable_flow(&self, name: &Name) -> Result<&Flow, RegistryError> {
+        let flow = self.find_flow(name)?;
+        self.check_settled(name)?;
+        match flow.status {
+            FlowStatus::Active | FlowStatus::Paused => Ok(flow),
+            FlowStatus::Creating | FlowStatus::Deleting => Err(RegistryError::Damaged(format!(
+                "flow {name} is half made, but nobody goes on with it"
+            ))),
+        }
+    }
+
+    fn check_topic_free(&self, new: &Flow) -> Result<(), RegistryError> {
+        let same = |flow: &&Flow| flow.broker == new.broker && flow.topic == new.topic;
+        match self.flows.values().find(same) {
+            None => Ok(()),
+            Some(flow) => Err(RegistryError::conflict(format!(
+                "topic {} belongs to flow {}",
+                new.topic, flow.name
+            ))),
+        }
+    }
+}
+
+fn check_flow(flow: &Flow) -> Result<(), RegistryError> {
+    check_broker(&flow.broker)?;
+    check_topic(&flow.topic)?;
+    check_partitions(flow.partitions)?;
+    check_config(&flow.config)
+}
+
+fn check_unprotected(flow: &Flow) -> Result<(), RegistryError> {
+    if flow.is_protected() {
+        let words = format!("flow {} is protected: its events are not destroyed", flow.name);
+        return Err(RegistryError::conflict(words));
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! Plugin bytes by digest, and which of them runs for each processor type.
+//!
+//! Looks into no component; it only sees to it that bytes are what their digest says.
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use sha2::{Digest, Sha256};
+
+use crate::error::RegistryError;
+use crate::limits::check_kind;
+use crate::registry::{Registry, now};
+
+/// Which version of a processor type runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    /// The type's name.
+    pub name: String,
+    /// Digest of the bytes, SHA-256 in lower-case hex.
+    pub digest: String,
+    /// 1 for the first version of the type, one more for each after it.
+    pub generation: u64,
+    /// When, in milliseconds since 1970 UTC.
+    pub at: i64,
+}
+
+impl Registry {
+    /// Keeps a component under its digest. Doing it again is harmless.
+    ///
+    /// # Errors
+    /// `Invalid` when the digest is another one, `TooMany` when it is too large.
+    pub async fn put_plugin(&self, digest: &str, component: Bytes) -> Result<(), RegistryError> {
+        let digest = digest.to_owned();
+        self.with_database(move |database| {
+            if component.len() > MAX_COMPONENT {
+                let what = "octets of a component";
+                return Err(RegistryError::TooMany { what, limit: MAX_COMPONENT });
+            }
+            if hex_digest(&component) != digest {
+                return Err(RegistryError::invalid("component is not what its digest says"));
+            }
+            database.execute(
+                "INSERT OR IGNORE INTO plugin_blobs (digest, bytes) VALUES (?1, ?2)",
+                params![digest, component.as_ref()],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A component by its digest.
+    ///
+    /// # Errors
+    /// `Damaged` when the bytes are not what was put there.
+    pub async fn plugin(&self, digest: &str) -> Result<Option<Bytes>, RegistryError> {
+        let digest = digest.to_owned();
+        self.with_database(move |database| {
+            let found: Option<Vec<u8>> = database
+                .query_row("SELECT bytes FROM plugin_blobs WHERE digest = ?1", [&digest], |row| {
+                    row.get(0)
+                })
+                .optional()?;
+            match found {
+                Some(bytes) if hex_digest(&bytes) != digest => {
+                    Err(RegistryError::Damaged(format!("plugin {digest} has other bytes")))
+                }
+                found => Ok(found.map(Bytes::from)),
+            }
+        })
+        .await
+    }
+
+    /// Makes a version the one that runs and gives its generation; that of the one that runs already
+    /// stays.
+    ///
+    /// # Errors
+    /// `NotFound` when no such component was put here.
+    pub async fn activate_plugin(&self, name: &str, digest: &str) -> Result<u64, RegistryError> {
+        check_kind(name)?;
+        let (name, digest) = (name.to_owned(), digest.to_owned());
+        self.with_database(move |database| {
+            let tx = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let known = "SELECT EXISTS (SELECT 1 FROM plugin_blobs WHERE digest = ?1)";
+            if !tx.query_row(known, [&digest], |row| row.get::<_, bool>(0))? {
+                return Err(RegistryError::not_found("plugin", digest));
+            }
+            let newest = "SELECT generation, digest FROM plugin_activations WHERE name = ?1
+                ORDER BY generation DESC LIMIT 1";
+            let newest: Option<(i64, String)> =
+                tx.query_row(newest, [&name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let generation = match newest {
+                Some((generation, running)) if running == digest => {
+                    return Ok(generation.unsigned_abs());
+                }
+                Some((generation, _)) => generation + 1,
+                None => 1,
+            };
+            tx.execute(
+                "INSERT INTO plugin_activations (name, generation, digest, at) VALUES (?1, ?2, ?3, ?4)",
+                params![name, generation, digest, now()],
+            )?;
+            tx.commit()?;
+            Ok(generation.unsigned_abs())
+        })
+        .await
+    }
+
+    /// What runs, by name.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn active_plugins(&self) -> Result<Vec<Activation>, RegistryError> {
+        self.with_database(|database| {
+            let newest = "SELECT name, digest, max(generation), at FROM plugin_activations
+                GROUP BY name ORDER BY name";
+            let mut rows = database.prepare(newest)?;
+            let rows = rows.query_map([], |row| {
+                let generation = row.get::<_, i64>(2)?.unsigned_abs();
+                Ok(Activation { name: row.get(0)?, digest: row.get(1)?, generation, at: row.get(3)? })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+fn hex_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Largest component that is kept: interpreters of scripting languages come as components of 10 to
+/// 40 MB.
+pub const MAX_COMPONENT: usize = 64 * 1024 * 1024;

@@ -1,0 +1,187 @@
+//! What may be done with processors.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::error::RegistryError;
+use crate::journal::Intent;
+use crate::limits::{MAX_ENDS, MAX_PROCESSORS, check_kind, check_options, check_processor_config};
+use crate::model::{Desired, NewProcessor, Processor, ProcessorChange, Start};
+use crate::registry::now;
+use crate::state::{Change, Decision, Row, State};
+use crate::Name;
+
+impl State {
+    pub(crate) fn create_processor(&self, new: NewProcessor) -> Result<Decision, RegistryError> {
+        self.namespace_of(&new.name)
+            .ok_or_else(|| RegistryError::NoNamespace { name: new.name.to_string() })?;
+        self.check_free(&new.name)?;
+        if self.processors.len() >= MAX_PROCESSORS {
+            return Err(RegistryError::TooMany { what: "processors", limit: MAX_PROCESSORS });
+        }
+        check_new(&new)?;
+        let mut input_incarnations = std::collections::BTreeMap::new();
+        for name in &new.inputs {
+            input_incarnations.insert(name.clone(), self.usable_flow(name)?.incarnation);
+        }
+        for name in &new.outputs {
+            self.usable_flow(name)?;
+        }
+        let processor = Processor {
+            id: Uuid::new_v4(),
+            name: new.name,
+            kind: new.kind,
+            inputs: new.inputs,
+            outputs: new.outputs,
+            config: new.config,
+            start: new.start,
+            desired: Desired::Running,
+            options: new.options,
+            revision: 1,
+            input_incarnations,
+            created_at: now(),
+        };
+        Ok(Decision::change(
+            vec![Row::PutProcessor(processor.clone())],
+            Intent::CreateProcessor { processor },
+        ))
+    }
+
+    pub(crate) fn update_processor(
+        &self,
+        name: &Name,
+        change: ProcessorChange,
+    ) -> Result<Decision, RegistryError> {
+        let before = self.settled_processor(name)?.clone();
+        let mut after = before.clone();
+        after.config = change.config.unwrap_or(after.config);
+        after.options.extend(change.options);
+        check_processor_config(&after.config)?;
+        check_options(&after.options)?;
+        Ok(update(before, after))
+    }
+
+    /// Sets what a processor should do. Asking for what is already under way waits for it.
+    pub(crate) fn set_desired(
+        &self,
+        name: &Name,
+        desired: Desired,
+    ) -> Result<Decision, RegistryError> {
+        if desired == Desired::Deleted {
+            return self.delete_processor(name);
+        }
+        let same = |intent: &Intent| match intent {
+            Intent::UpdateProcessor { after, .. } => after.desired == desired,
+            _ => false,
+        };
+        self.find_processor(name)?;
+        if let Some(entry) = self.pending_of(name).find(|entry| same(&entry.intent)) {
+            return Ok(Decision::Already(entry.id));
+        }
+        let before = self.settled_processor(name)?.clone();
+        let after = Processor { desired, ..before.clone() };
+        Ok(update(before, after))
+    }
+
+    pub(crate) fn move_processor(
+        &self,
+        name: &Name,
+        to: Start,
+        keep_state: bool,
+    ) -> Result<Decision, RegistryError> {
+        let processor = self.settled_processor(name)?.clone();
+        if processor.desired == Desired::Running {
+            let words = format!("processor {name} is running: pause it first");
+            return Err(RegistryError::conflict(words));
+        }
+        Ok(Decision::change(vec![], Intent::MoveProcessor { processor, to, keep_state }))
+    }
+
+    pub(crate) fn delete_processor(&self, name: &Name) -> Result<Decision, RegistryError> {
+        let before = self.find_processor(name)?;
+        if before.desired == Desired::Deleted {
+            return self.deletion_under_way(name);
+        }
+        let mut processor = Processor { desired: Desired::Deleted, ..before.clone() };
+        processor.revision += 1;
+        Ok(Decision::Change(Box::new(Change {
+            rows: vec![Row::PutProcessor(processor.clone())],
+            intent: Intent::DeleteProcessor { processor },
+            supersedes: self.superseded_by_deletion(name),
+        })))
+    }
+
+    fn settled_processor(&self, name: &Name) -> Result<&Processor, RegistryError> {
+        let processor = self.find_processor(name)?;
+        self.check_settled(name)?;
+        Ok(processor)
+    }
+}
+
+/// The name of a processor that was given none: `<type>-<hash>.<namespace>`, the hash over what it
+/// does, so that the same command again finds the name taken.
+///
+/// # Errors
+/// When the type is no label or the whole is too long for a name.
+pub fn derived_name(
+    kind: &str,
+    inputs: &[Name],
+    outputs: &[Name],
+    config: &str,
+    namespace: &Name,
+) -> Result<Name, RegistryError> {
+    check_kind(kind)?;
+    let mut hash = Sha256::new();
+    for part in [kind, config] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    for names in [inputs, outputs] {
+        hash.update((names.len() as u64).to_be_bytes());
+        for name in names {
+            hash.update((name.as_str().len() as u64).to_be_bytes());
+            hash.update(name.as_str());
+        }
+    }
+    let hash = hash.finalize();
+    let hex: String = hash.iter().take(HASH_OCTETS).map(|byte| format!("{byte:02x}")).collect();
+    namespace
+        .child(&format!("{kind}-{hex}"))
+        .map_err(|error| RegistryError::invalid(error.to_string()))
+}
+
+/// Octets of the hash in a derived name: 40 bits, so that 10,000 processors collide with a chance of
+/// one in 20,000; a collision is a 409 and `AS name` helps.
+const HASH_OCTETS: usize = 5;
+
+fn update(before: Processor, mut after: Processor) -> Decision {
+    after.revision += 1;
+    Decision::change(
+        vec![Row::PutProcessor(after.clone())],
+        Intent::UpdateProcessor { before, after },
+    )
+}
+
+fn check_new(new: &NewProcessor) -> Result<(), RegistryError> {
+    check_kind(&new.kind)?;
+    check_processor_config(&new.config)?;
+    check_options(&new.options)?;
+    for (what, names) in [("input", &new.inputs), ("output", &new.outputs)] {
+        if names.is_empty() {
+            return Err(RegistryError::invalid(format!("no {what}")));
+        }
+        if names.len() > MAX_ENDS {
+            return Err(RegistryError::TooMany { what: "flows on one side", limit: MAX_ENDS });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err(RegistryError::invalid(format!("{what} {twice} is named twice")));
+        }
+    }
+    match new.inputs.iter().find(|name| new.outputs.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(RegistryError::invalid(format!("{name} would feed itself"))),
+    }
+}

@@ -1,0 +1,518 @@
+//! The registry: commands that change what should be, and reads of it.
+//!
+//! A command is decided on the rows in memory, written in one transaction, and only then seen by
+//! readers. Nothing outside the registry is touched here.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::watch;
+
+use crate::error::RegistryError;
+use crate::journal::{Entry, JournalId, Outcome, Refusal, Step};
+use crate::model::{
+    Config, Desired, Flow, FlowChange, Namespace, NewFlow, NewNamespace, NewProcessor, Processor,
+    ProcessorChange, Start,
+};
+use crate::state::{Change, Decision, Row, State, rows_when_undone};
+use crate::{Name, store};
+
+/// What should be. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    writer: Mutex<Connection>,
+    state: RwLock<State>,
+    changes: watch::Sender<u64>,
+}
+
+/// How waiting for an entry ended without the entry having ended.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// It goes on in the background; `trouble` says what the last try met.
+    #[error("goes on in the background")]
+    StillGoing {
+        /// What is in the way, where something is.
+        trouble: Option<String>,
+    },
+    /// It was refused, or the registry failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl Registry {
+    /// Opens the registry's database, or makes it.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is damaged, or of a newer format.
+    pub async fn open(path: &Path) -> Result<Self, RegistryError> {
+        let path = path.to_owned();
+        host_store::blocking(move || {
+            let writer = host_store::open(&path, &store::SCHEMA)?;
+            let state = store::load(&writer)?;
+            let changes = watch::Sender::new(state.revision);
+            let (writer, state) = (Mutex::new(writer), RwLock::new(state));
+            Ok(Self(Arc::new(Inner { writer, state, changes })))
+        })
+        .await
+    }
+
+    /// Counts changes of rows and of the journal; what was not looked at between two is skipped.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// A namespace.
+    ///
+    /// # Errors
+    /// When the registry cannot be read; so for every read.
+    pub async fn namespace(&self, name: &Name) -> Result<Option<Namespace>, RegistryError> {
+        Ok(self.0.state().namespaces.get(name).cloned())
+    }
+
+    /// All namespaces, by name.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn namespaces(&self) -> Result<Vec<Namespace>, RegistryError> {
+        Ok(self.0.state().namespaces.values().cloned().collect())
+    }
+
+    /// The namespace that is the longest suffix of a name.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn namespace_of(&self, name: &Name) -> Result<Option<Namespace>, RegistryError> {
+        Ok(self.0.state().namespace_of(name).cloned())
+    }
+
+    /// A flow, in whatever status.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn flow(&self, name: &Name) -> Result<Option<Flow>, RegistryError> {
+        Ok(self.0.state().flows.get(name).cloned())
+    }
+
+    /// All flows, or those of a namespace, by name.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] when there is no such namespace.
+    pub async fn flows(&self, namespace: Option<&Name>) -> Result<Vec<Flow>, RegistryError> {
+        let state = self.0.state();
+        if let Some(name) = namespace {
+            state.find_namespace(name)?;
+        }
+        let within = |flow: &&Flow| namespace.is_none_or(|name| flow.namespace == *name);
+        Ok(state.flows.values().filter(within).cloned().collect())
+    }
+
+    /// A processor, in whatever state.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn processor(&self, name: &Name) -> Result<Option<Processor>, RegistryError> {
+        Ok(self.0.state().processors.get(name).cloned())
+    }
+
+    /// All processors, by name.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn processors(&self) -> Result<Vec<Processor>, RegistryError> {
+        Ok(self.0.state().processors.values().cloned().collect())
+    }
+
+    /// Processors that read or write a flow, by name.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn users_of_flow(&self, flow: &Name) -> Result<Vec<Name>, RegistryError> {
+        Ok(self.0.state().users_of_flow(flow))
+    }
+
+    /// Creates a namespace.
+    ///
+    /// # Errors
+    /// `Conflict` when the name is taken or flows of another namespace lie below it.
+    pub async fn create_namespace(&self, new: NewNamespace) -> Result<JournalId, RegistryError> {
+        self.command(move |state| state.create_namespace(new)).await
+    }
+
+    /// Sets settings of a namespace.
+    ///
+    /// # Errors
+    /// `NotFound`, `Invalid`.
+    pub async fn update_namespace(
+        &self,
+        name: &Name,
+        config: Config,
+    ) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.update_namespace(&name, config)).await
+    }
+
+    /// Deletes a namespace that holds nothing.
+    ///
+    /// # Errors
+    /// `Conflict` that names some of what it holds.
+    pub async fn delete_namespace(&self, name: &Name) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.delete_namespace(&name)).await
+    }
+
+    /// Creates a flow; it can be used when the entry has ended.
+    ///
+    /// # Errors
+    /// `NoNamespace`, `Conflict`, `Invalid`, `TooMany`.
+    pub async fn create_flow(&self, new: NewFlow) -> Result<JournalId, RegistryError> {
+        self.command(move |state| state.create_flow(new)).await
+    }
+
+    /// Changes a flow's settings or adds partitions.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` while something else of it is under way, `Invalid`.
+    pub async fn update_flow(
+        &self,
+        name: &Name,
+        change: FlowChange,
+    ) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.update_flow(&name, change)).await
+    }
+
+    /// Holds a flow's readers and refuses WRITE.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` while something else of it is under way.
+    pub async fn pause_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.hold_flow(&name, true)).await
+    }
+
+    /// Lets a held flow go on.
+    ///
+    /// # Errors
+    /// As [`Self::pause_flow`].
+    pub async fn resume_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.hold_flow(&name, false)).await
+    }
+
+    /// Deletes every event of a flow.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when it is protected or something else of it is under way.
+    pub async fn purge_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.purge_flow(&name)).await
+    }
+
+    /// Deletes a flow: with its topic if we made that, otherwise the topic is released. The name is
+    /// free when the entry has ended.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when it is protected, or in use (which names the users).
+    pub async fn delete_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.delete_flow(&name)).await
+    }
+
+    /// Creates a processor that should run.
+    ///
+    /// # Errors
+    /// `NoNamespace`, `NotFound` for a flow, `Conflict`, `Invalid`, `TooMany`.
+    pub async fn create_processor(&self, new: NewProcessor) -> Result<JournalId, RegistryError> {
+        self.command(move |state| state.create_processor(new)).await
+    }
+
+    /// Changes a processor's configuration or options.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` while something else of it is under way, `Invalid`.
+    pub async fn update_processor(
+        &self,
+        name: &Name,
+        change: ProcessorChange,
+    ) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.update_processor(&name, change)).await
+    }
+
+    /// PAUSE, RESUME and STOP of a processor. Repeats are harmless.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` while something else of it is under way.
+    pub async fn set_desired(
+        &self,
+        name: &Name,
+        desired: Desired,
+    ) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.set_desired(&name, desired)).await
+    }
+
+    /// Moves the position of a processor that is paused or stopped.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when it should be running.
+    pub async fn move_processor(
+        &self,
+        name: &Name,
+        to: Start,
+        keep_state: bool,
+    ) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.move_processor(&name, to, keep_state)).await
+    }
+
+    /// Deletes a processor. The name is free when the entry has ended.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn delete_processor(&self, name: &Name) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.delete_processor(&name)).await
+    }
+
+    /// Entries that have not ended, oldest first.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Entry> {
+        self.0.state().pending.values().cloned().collect()
+    }
+
+    /// An entry that has not ended.
+    #[must_use]
+    pub fn entry(&self, id: JournalId) -> Option<Entry> {
+        self.0.state().pending.get(&id).cloned()
+    }
+
+    /// How an entry ended; `None` while it is pending.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] for one that never was, or ended long ago.
+    pub fn outcome(&self, id: JournalId) -> Result<Option<Outcome>, RegistryError> {
+        let state = self.0.state();
+        match state.ended.get(&id) {
+            Some(outcome) => Ok(Some(outcome.clone())),
+            None if state.pending.contains_key(&id) => Ok(None),
+            None => Err(RegistryError::not_found("journal entry", id)),
+        }
+    }
+
+    /// Records that a step is made; with the last one the entry ends and the rows follow. Recording
+    /// it again, or for an entry that ended, changes nothing.
+    ///
+    /// # Errors
+    /// When it could not be written; the step will be made again.
+    pub async fn step_done(&self, id: JournalId, step: Step) -> Result<(), RegistryError> {
+        let inner = Arc::clone(&self.0);
+        host_store::blocking(move || inner.step_done(id, step)).await
+    }
+
+    /// Ends an entry that was refused for good, and puts the rows back as they were. `false` when
+    /// there is no way back: the entry stays pending.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn undo(&self, id: JournalId, refusal: Refusal) -> Result<bool, RegistryError> {
+        let inner = Arc::clone(&self.0);
+        host_store::blocking(move || inner.undo(id, refusal)).await
+    }
+
+    /// Notes why the last try of an entry failed, for whoever waits for it. Not stored.
+    pub fn note_trouble(&self, id: JournalId, words: String) {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.pending.contains_key(&id) {
+            state.trouble.insert(id, words);
+        }
+    }
+
+    /// What is in the way of an entry, where something is.
+    #[must_use]
+    pub fn trouble(&self, id: JournalId) -> Option<String> {
+        self.0.state().trouble.get(&id).cloned()
+    }
+
+    /// Waits until an entry has ended, at most so long.
+    ///
+    /// # Errors
+    /// [`WaitError::StillGoing`] when the time is over; the refusal when it was undone.
+    pub async fn wait(&self, id: JournalId, limit: Duration) -> Result<(), WaitError> {
+        let mut changes = self.subscribe();
+        let ended = async {
+            loop {
+                changes.borrow_and_update();
+                if let Some(outcome) = self.outcome(id)? {
+                    return Ok(outcome);
+                }
+                if changes.changed().await.is_err() {
+                    return Err(RegistryError::not_found("journal entry", id));
+                }
+            }
+        };
+        match tokio::time::timeout(limit, ended).await {
+            Err(_) => Err(WaitError::StillGoing { trouble: self.trouble(id) }),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(Outcome::Done)) => Ok(()),
+            Ok(Ok(Outcome::Undone(refusal))) => Err(RegistryError::from(refusal).into()),
+            Ok(Ok(Outcome::Superseded)) => {
+                Err(RegistryError::conflict("overtaken by its deletion").into())
+            }
+        }
+    }
+
+    async fn command<F>(&self, decide: F) -> Result<JournalId, RegistryError>
+    where
+        F: FnOnce(&State) -> Result<Decision, RegistryError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        host_store::blocking(move || inner.command(decide)).await
+    }
+
+    /// Does something with the database, for the parts of the registry that keep no rows in memory.
+    pub(crate) async fn with_database<T, F>(&self, work: F) -> Result<T, RegistryError>
+    where
+        F: FnOnce(&mut Connection) -> Result<T, RegistryError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        host_store::blocking(move || work(&mut inner.writer())).await
+    }
+}
+
+impl Inner {
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        // A writer alters rows only after the commit and cannot panic half-way.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        // SQLite rolls back what a panic interrupted.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn command<F>(&self, decide: F) -> Result<JournalId, RegistryError>
+    where
+        F: FnOnce(&State) -> Result<Decision, RegistryError>,
+    {
+        let mut writer = self.writer();
+        let change = match decide(&self.state())? {
+            Decision::Already(id) => return Ok(id),
+            Decision::Change(change) => *change,
+        };
+        let Change { rows, intent, supersedes } = change;
+        let steps = intent.steps();
+        let id = self.transact(&mut writer, |tx| {
+            store::write_rows(tx, &rows)?;
+            for old in &supersedes {
+                store::write_outcome(tx, *old, &Outcome::Superseded)?;
+            }
+            store::write_entry(tx, &intent, &steps, now())
+        })?;
+        self.publish(|state| {
+            state.apply(&rows);
+            for old in supersedes {
+                state.end(old, Outcome::Superseded);
+            }
+            if steps.is_empty() {
+                state.end(id, Outcome::Done);
+            } else {
+                state.pending.insert(id, Entry { id, intent, steps, done: 0 });
+            }
+        });
+        Ok(id)
+    }
+
+    fn step_done(&self, id: JournalId, step: Step) -> Result<(), RegistryError> {
+        let mut writer = self.writer();
+        let Some(entry) = self.state().pending.get(&id).cloned() else {
+            return Ok(());
+        };
+        if entry.next_step() != Some(step) {
+            return Ok(());
+        }
+        let done = entry.done + 1;
+        if done < entry.steps.len() {
+            self.transact(&mut writer, |tx| store::write_done(tx, id, done))?;
+            self.publish(|state| {
+                if let Some(entry) = state.pending.get_mut(&id) {
+                    entry.done = done;
+                }
+            });
+            return Ok(());
+        }
+        let rows = self.state().rows_when_done(&entry.intent);
+        self.end(&mut writer, id, rows, Outcome::Done)
+    }
+
+    fn undo(&self, id: JournalId, refusal: Refusal) -> Result<bool, RegistryError> {
+        let mut writer = self.writer();
+        let Some(entry) = self.state().pending.get(&id).cloned() else {
+            return Ok(true);
+        };
+        let Some(rows) = rows_when_undone(&entry.intent).filter(|_| entry.done == 0) else {
+            return Ok(false);
+        };
+        self.end(&mut writer, id, rows, Outcome::Undone(refusal))?;
+        Ok(true)
+    }
+
+    fn end(
+        &self,
+        writer: &mut Connection,
+        id: JournalId,
+        rows: Vec<Row>,
+        outcome: Outcome,
+    ) -> Result<(), RegistryError> {
+        self.transact(writer, |tx| {
+            store::write_rows(tx, &rows)?;
+            store::write_outcome(tx, id, &outcome)
+        })?;
+        self.publish(|state| {
+            state.apply(&rows);
+            state.end(id, outcome);
+        });
+        Ok(())
+    }
+
+    /// One transaction, refused when somebody else changed the rows that we have in memory.
+    fn transact<T>(
+        &self,
+        writer: &mut Connection,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let revision = self.state().revision;
+        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if store::revision(&tx)? != revision {
+            let why = "another process changed it while this host was running";
+            return Err(store::damaged("revision", why));
+        }
+        let answer = work(&tx)?;
+        store::set_revision(&tx, revision + 1)?;
+        tx.commit()?;
+        Ok(answer)
+    }
+
+    fn publish(&self, alter: impl FnOnce(&mut State)) {
+        let revision = {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            alter(&mut state);
+            state.revision += 1;
+            state.revision
+        };
+        self.changes.send_replace(revision);
+    }
+}
+
+/// Milliseconds since 1970 UTC; 0 where the clock stands before that.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
