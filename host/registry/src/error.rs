@@ -40,6 +40,12 @@ pub enum RegistryError {
         /// The limit.
         limit: usize,
     },
+    /// It was not carried out in the time that a command waits, and goes on in the background.
+    #[error("goes on in the background{}{trouble}", if trouble.is_empty() { "" } else { ": " })]
+    Pending {
+        /// What the last try met; empty where nothing is in the way.
+        trouble: String,
+    },
     /// The disk has no room; nothing was changed.
     #[error("registry is full: {0}")]
     Full(String),

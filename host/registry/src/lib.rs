@@ -30,5 +30,5 @@ pub use model::{
 pub use performer::{PerformError, Performer};
 pub use plugins::{Activation, MAX_COMPONENT};
 pub use processors::derived_name;
-pub use reconciler::Reconciler;
-pub use registry::{Registry, WaitError};
+pub use reconciler::{COMMAND_WAIT, Reconciler};
+pub use registry::Registry;

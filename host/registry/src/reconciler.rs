@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{self, JoinSet};
+use tokio::task::{self, JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::error::RegistryError;
@@ -17,22 +17,45 @@ use crate::performer::{PerformError, Performer};
 use crate::registry::Registry;
 use crate::Name;
 
-/// Makes the world agree with the registry.
+/// Makes the world agree with the registry. Dropping it stops wherever it is; the next one goes on
+/// there.
+#[derive(Debug)]
 pub struct Reconciler {
+    registry: Registry,
+    task: JoinHandle<()>,
+}
+
+impl Reconciler {
+    /// Carries out what is pending, and from now on whatever becomes so.
+    #[must_use]
+    pub fn start(registry: Registry, performer: Arc<dyn Performer>) -> Self {
+        let dispatcher = Dispatcher { registry: registry.clone(), performer };
+        Self { registry, task: tokio::spawn(dispatcher.run()) }
+    }
+
+    /// Waits until an entry has ended, at most [`COMMAND_WAIT`].
+    ///
+    /// # Errors
+    /// The refusal when it was undone; [`RegistryError::Pending`] when it goes on in the background.
+    pub async fn wait(&self, id: JournalId) -> Result<(), RegistryError> {
+        self.registry.wait(id, COMMAND_WAIT).await
+    }
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        // Its drivers are in a JoinSet of the task and end with it.
+        self.task.abort();
+    }
+}
+
+struct Dispatcher {
     registry: Registry,
     performer: Arc<dyn Performer>,
 }
 
-impl Reconciler {
-    /// Makes one; it does nothing before [`Self::run`].
-    #[must_use]
-    pub fn new(registry: Registry, performer: Arc<dyn Performer>) -> Self {
-        Self { registry, performer }
-    }
-
-    /// Carries out what is pending and whatever becomes so. Ends never; dropping the future stops at
-    /// whatever step it is, and the next run goes on there.
-    pub async fn run(self) {
+impl Dispatcher {
+    async fn run(self) {
         let mut changes = self.registry.subscribe();
         let mut busy = HashMap::new();
         let mut drivers = JoinSet::new();
@@ -74,12 +97,6 @@ impl Reconciler {
             performer: Arc::clone(&self.performer),
         };
         async move { driver.drive(entry.id).await }
-    }
-}
-
-impl std::fmt::Debug for Reconciler {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Reconciler").finish_non_exhaustive()
     }
 }
 
@@ -169,6 +186,10 @@ impl Driver {
 fn misplaced(step: Step) -> PerformError {
     PerformError::invalid(format!("step {step:?} does not belong to this entry"))
 }
+
+/// How long a command waits for what it decided: longer than any sound broker takes for a topic,
+/// shorter than a client waits for a reply.
+pub const COMMAND_WAIT: Duration = Duration::from_secs(20);
 
 /// Entries that are carried out at a time: enough that a broker that is away does not hold up the
 /// others, few enough that a host with 10,000 pending entries starts gently.

@@ -30,20 +30,6 @@ struct Inner {
     changes: watch::Sender<u64>,
 }
 
-/// How waiting for an entry ended without the entry having ended.
-#[derive(Debug, thiserror::Error)]
-pub enum WaitError {
-    /// It goes on in the background; `trouble` says what the last try met.
-    #[error("goes on in the background")]
-    StillGoing {
-        /// What is in the way, where something is.
-        trouble: Option<String>,
-    },
-    /// It was refused, or the registry failed.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-}
-
 impl Registry {
     /// Opens the registry's database, or makes it.
     ///
@@ -224,6 +210,14 @@ impl Registry {
         self.command(move |state| state.delete_flow(&name)).await
     }
 
+    /// Whether a processor could be created now; changes nothing.
+    ///
+    /// # Errors
+    /// As [`Self::create_processor`].
+    pub async fn check_new_processor(&self, new: &NewProcessor) -> Result<(), RegistryError> {
+        self.0.state().create_processor(new.clone()).map(drop)
+    }
+
     /// Creates a processor that should run.
     ///
     /// # Errors
@@ -334,36 +328,34 @@ impl Registry {
         }
     }
 
-    /// What is in the way of an entry, where something is.
-    #[must_use]
-    pub fn trouble(&self, id: JournalId) -> Option<String> {
-        self.0.state().trouble.get(&id).cloned()
-    }
-
     /// Waits until an entry has ended, at most so long.
     ///
     /// # Errors
-    /// [`WaitError::StillGoing`] when the time is over; the refusal when it was undone.
-    pub async fn wait(&self, id: JournalId, limit: Duration) -> Result<(), WaitError> {
-        let mut changes = self.subscribe();
-        let ended = async {
-            loop {
-                changes.borrow_and_update();
-                if let Some(outcome) = self.outcome(id)? {
-                    return Ok(outcome);
-                }
-                if changes.changed().await.is_err() {
-                    return Err(RegistryError::not_found("journal entry", id));
-                }
+    /// [`RegistryError::Pending`] when the time is over and it goes on in the background; the refusal
+    /// when it was undone.
+    pub async fn wait(&self, id: JournalId, limit: Duration) -> Result<(), RegistryError> {
+        match tokio::time::timeout(limit, self.ended(id)).await {
+            Err(_) => {
+                let trouble = self.0.state().trouble.get(&id).cloned();
+                Err(RegistryError::Pending { trouble: trouble.unwrap_or_default() })
             }
-        };
-        match tokio::time::timeout(limit, ended).await {
-            Err(_) => Err(WaitError::StillGoing { trouble: self.trouble(id) }),
-            Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(Outcome::Done)) => Ok(()),
-            Ok(Ok(Outcome::Undone(refusal))) => Err(RegistryError::from(refusal).into()),
-            Ok(Ok(Outcome::Superseded)) => {
-                Err(RegistryError::conflict("overtaken by its deletion").into())
+            Ok(outcome) => match outcome? {
+                Outcome::Done => Ok(()),
+                Outcome::Undone(refusal) => Err(refusal.into()),
+                Outcome::Superseded => Err(RegistryError::conflict("overtaken by its deletion")),
+            },
+        }
+    }
+
+    async fn ended(&self, id: JournalId) -> Result<Outcome, RegistryError> {
+        let mut changes = self.subscribe();
+        loop {
+            changes.borrow_and_update();
+            if let Some(outcome) = self.outcome(id)? {
+                return Ok(outcome);
+            }
+            if changes.changed().await.is_err() {
+                return Err(RegistryError::not_found("journal entry", id));
             }
         }
     }
