@@ -3,10 +3,21 @@
 //! A command that exists is well formed: names are names, lists are bounded. Whether the thing named
 //! exists, and whether this host can do it, is not decided here.
 
+use std::str::FromStr;
+
 use crate::name::{FlowName, Name, NamespaceName, ProcessorName, SubscriptionName};
 use crate::value::{Json, Settings, ValueError, Word};
 
+mod error;
+mod parse;
+mod print;
 mod start;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use error::ParseError;
+pub(crate) use error::shortened;
 
 pub use start::{NoOffset, NoTimestamp, Start, Timestamp, parse_offset};
 
@@ -218,7 +229,31 @@ pub enum NewKind {
     Create(Word),
 }
 
+impl FromStr for Command {
+    type Err = ParseError;
+
+    /// Reads one command line, without its end.
+    fn from_str(line: &str) -> Result<Self, ParseError> {
+        parse::command(line)
+    }
+}
+
 impl NewProcessor {
+    /// One without any of the options.
+    #[must_use]
+    pub fn new(kind: NewKind, inputs: Vec<FlowName>, outputs: Vec<FlowName>) -> Self {
+        let (name, start, settings, config) = (None, None, Settings::new(), None);
+        Self {
+            kind,
+            inputs,
+            outputs,
+            name,
+            start,
+            settings,
+            config,
+        }
+    }
+
     /// The type of plugin that does it: `bridge`, `collector`, `distributor`, or the one given.
     #[must_use]
     pub fn processor_type(&self) -> &str {

@@ -209,6 +209,17 @@ pub fn write_data_line(out: &mut BytesMut, line: &[u8]) {
     out.put_slice(b"\r\n");
 }
 
+/// Writes one event of a WRITE with its line end. A dot alone, which would end the WRITE, gets company: it is
+/// no event either way, and the host is to be the one who says so.
+pub(crate) fn write_event_line(out: &mut BytesMut, line: &[u8]) {
+    out.reserve(line.len() + 3);
+    if line.trim_ascii() == b"." {
+        out.put_u8(b'.');
+    }
+    put_without_line_ends(out, line);
+    out.put_slice(b"\r\n");
+}
+
 /// Three digits and a blank, which no data line begins with.
 fn looks_like_reply(line: &[u8]) -> bool {
     matches!(line, [a, b, c, b' ' | b'\t' | b'\r' | b'\n' | 0, ..] if [a, b, c].iter().all(|x| x.is_ascii_digit()))

@@ -14,11 +14,16 @@
 //! At most one command is being performed at any time. Whatever the peer sends meanwhile waits in the
 //! input, and when that is full `wants_input` is false: then the peer has to wait.
 
+mod accepting;
 mod action;
 mod help;
+mod receiving;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use action::{Action, Phase, ServerOptions, Tls, WriteBatch};
+pub use help::SYNTAX;
 pub use session::ServerSession;
 
 /// Most wrong passwords of one connection; then it is closed. A person mistypes once or twice.
@@ -29,6 +34,10 @@ pub const MAX_WRITE_LINES: usize = 512;
 
 /// Most bytes of one WRITE's events together, or one event of the largest size if that is more.
 pub const MAX_WRITE_BYTES: usize = 1 << 20;
+
+/// The capability that says: the events of a WRITE may follow it without waiting for the `330`, which
+/// comes in any case.
+pub const PIPELINING: &str = "PIPELINING";
 
 /// The text after `330` that asks for a WRITE's events.
 pub const SEND_EVENTS: &str = "Send events, end with a line of one dot";

@@ -1,94 +1,429 @@
-//! The state machine itself.
+//! The state machine itself: who may say what now, and what follows from it.
+//!
+//! What comes before authentication is in `accepting`, the collecting of events in `receiving`.
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
-use super::action::{Action, Phase, ServerOptions};
-use crate::reply::{Failure, Reply};
+use super::accepting::Exchange;
+use super::action::{Action, Phase, ServerOptions, Tls};
+use super::help;
+use super::receiving::{Incoming, Taken};
+use super::{MAX_AUTH_FAILURES, SEND_EVENTS};
+use crate::command::Command;
+use crate::line::{LineDecoder, LineError, MAX_COMMAND};
+use crate::reply::{Code, DATA_START, Failure, Reply};
 
 /// One connection's session. `P` is whatever the host knows about who is at the other end.
 #[derive(Debug)]
 pub struct ServerSession<P> {
-    options: ServerOptions,
+    pub(super) options: ServerOptions,
+    pub(super) state: State<P>,
     actions: VecDeque<Action<P>>,
-    input: BytesMut,
+    lines: LineDecoder,
+    /// Why the session is to end, until it does.
+    ending: Option<Failure>,
+    /// Whether the peer has sent everything it will.
+    peer_finished: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum State<P> {
+    /// The greeting is still to be sent.
+    New,
+    /// Nobody is authenticated, so many times somebody tried.
+    Accepting { failures: u8 },
+    /// A SASL response is awaited.
+    Responding { failures: u8, exchange: Exchange },
+    /// Credentials are being checked.
+    Verifying { failures: u8 },
+    /// TLS is being agreed on.
+    Handshake { failures: u8 },
+    /// Nothing to do.
+    Ready(P),
+    /// The lines of a WRITE are coming.
+    Receiving(P, Incoming),
+    /// A command is being performed.
+    Executing(P, Running),
+    /// Over: closed, or a stream now.
+    Ended { streaming: bool },
+}
+
+/// What is being performed.
+#[derive(Debug)]
+pub(super) enum Running {
+    /// Anything with one answer.
+    Command,
+    /// A READ, before and while its data lines are written.
+    Read {
+        follow: bool,
+        started: bool,
+        stopping: bool,
+        looked: usize,
+    },
+    /// The request for a stream.
+    Stream,
 }
 
 impl<P: Clone> ServerSession<P> {
     /// A session that greets first.
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
+        let (actions, lines) = (VecDeque::new(), LineDecoder::new());
         Self {
             options,
-            actions: VecDeque::new(),
-            input: BytesMut::new(),
+            state: State::New,
+            actions,
+            lines,
+            ending: None,
+            peer_finished: false,
         }
     }
 
-    /// Where to read the socket into, with some room; call [`Self::next_action`] afterwards.
+    /// Where to read the socket into, with some room; only for appending. Call
+    /// [`Self::next_action`] afterwards.
     pub fn input(&mut self) -> &mut BytesMut {
-        &mut self.input
+        self.lines.input()
     }
 
     /// Takes bytes of the peer.
     pub fn receive(&mut self, bytes: &[u8]) {
-        self.input.extend_from_slice(bytes);
+        self.lines.push(bytes);
     }
 
-    /// Whether the connection should go on reading. False while too much waits, and after the end.
+    /// Whether the connection should go on reading. False while too much waits behind the command being
+    /// performed, while TLS is agreed on, and after the end.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.input.len() < self.options.max_waiting
+        match self.state {
+            State::Handshake { .. } | State::Ended { .. } => false,
+            _ if self.peer_finished => false,
+            State::Executing(..) | State::Verifying { .. } => {
+                self.lines.held() < self.options.max_waiting
+            }
+            // These take every complete line at once: what is held is within a line's limit.
+            _ => true,
+        }
     }
 
     /// What to do next; none when the session waits for the peer or for an answer.
     pub fn next_action(&mut self) -> Option<Action<P>> {
+        while self.actions.is_empty() && self.step() {}
         self.actions.pop_front()
     }
 
     /// Where the session stands.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        Phase::Waiting
+        match &self.state {
+            State::New | State::Ended { streaming: false } => Phase::Waiting,
+            State::Accepting { .. } => Phase::Accepting,
+            State::Responding { .. } | State::Receiving(..) => Phase::Receiving,
+            State::Ready(_) => Phase::Ready,
+            State::Executing(
+                _,
+                Running::Read {
+                    follow: true,
+                    started: true,
+                    ..
+                },
+            ) => Phase::Following,
+            State::Executing(..) | State::Verifying { .. } => Phase::CmdRecvd,
+            State::Handshake { .. } | State::Ended { streaming: true } => Phase::Upgrading,
+        }
     }
 
     /// The credentials to be verified are right.
     pub fn authenticated(&mut self, principal: P) {
-        drop(principal);
+        if let State::Verifying { .. } = self.state {
+            self.send(&Reply::Ok("Authenticated".to_owned()));
+            self.state = State::Ready(principal);
+        }
     }
 
     /// The credentials to be verified are wrong, for whatever reason.
-    pub fn refused(&mut self) {}
-
-    /// The credentials could not be checked; does not count as a failure.
-    pub fn not_checked(&mut self, failure: Failure) {
-        drop(failure);
+    pub fn refused(&mut self) {
+        if let State::Verifying { failures } = self.state {
+            self.authentication_failed(failures);
+        }
     }
 
-    /// The answer to the command being performed.
+    /// The credentials could not be checked, say because the host is overloaded; not a failed attempt.
+    pub fn not_checked(&mut self, failure: Failure) {
+        if let State::Verifying { failures } = self.state {
+            self.send(&failure.into());
+            self.state = State::Accepting { failures };
+        }
+    }
+
+    /// The answer to the command being performed. An answer that nothing waits for is dropped.
     pub fn reply(&mut self, reply: Reply) {
-        drop(reply);
+        if let State::Executing(principal, _) = &self.state {
+            self.state = State::Ready(principal.clone());
+            self.send(&reply);
+        }
     }
 
     /// The READ being performed goes well so far: sends `220 DATA`. Do what [`Self::next_action`] says
     /// before writing data lines ([`crate::reply::write_data_line`]).
-    pub fn read_started(&mut self) {}
+    pub fn read_started(&mut self) {
+        if let State::Executing(
+            _,
+            Running::Read {
+                started: started @ false,
+                ..
+            },
+        ) = &mut self.state
+        {
+            *started = true;
+            self.push(Action::Send(Bytes::from_static(DATA_START)));
+        }
+    }
 
     /// The READ has sent its last data line: sends `220 OK`, or the error that ended it.
     pub fn read_ended(&mut self, outcome: Result<(), Failure>) {
-        drop(outcome);
+        self.reply(outcome.map_or_else(Reply::Error, |()| Reply::ok()));
     }
 
     /// The STREAM being performed is accepted: sends `220 OK`, then asks for the change.
-    pub fn stream_accepted(&mut self) {}
+    pub fn stream_accepted(&mut self) {
+        if let State::Executing(principal, Running::Stream) = &self.state {
+            let principal = principal.clone();
+            self.send(&Reply::ok());
+            self.push(Action::StartStream { principal });
+            self.lines.clear();
+            self.state = State::Ended { streaming: true };
+        }
+    }
 
-    /// The TLS handshake is done.
-    pub fn tls_established(&mut self) {}
+    /// The TLS handshake is done: the peer starts again, without a greeting.
+    pub fn tls_established(&mut self) {
+        if let State::Handshake { failures } = self.state {
+            self.options.tls = Tls::Established;
+            self.lines.clear();
+            self.state = State::Accepting { failures };
+        }
+    }
 
     /// Ends the session with an error as soon as no command is being performed: idle too long (408),
     /// shutting down (503). A READ that follows is stopped.
     pub fn end(&mut self, failure: Failure) {
-        drop(failure);
+        self.ending = Some(failure);
+        self.stop_following();
+    }
+
+    /// The peer will send nothing more: what it has sent is still performed, then the session closes. A
+    /// READ that follows is stopped; an unfinished line or WRITE is dropped.
+    pub fn input_ended(&mut self) {
+        self.peer_finished = true;
+        self.stop_following();
+    }
+
+    /// Looks at the next line, if this is a time for that. False when there is nothing to do.
+    fn step(&mut self) -> bool {
+        let limit = match &self.state {
+            State::New => {
+                let greeting = format!("{} FNAA", self.options.hostname);
+                self.send(&Reply::Ok(greeting));
+                self.state = State::Accepting { failures: 0 };
+                return true;
+            }
+            State::Ended { .. } | State::Verifying { .. } => return false,
+            State::Executing(..) => return self.look_for_done(),
+            State::Handshake { .. } => return self.end_now(false),
+            _ if self.ending.is_some() => return self.end_now(true),
+            State::Receiving(..) => self.options.max_data_line,
+            _ => MAX_COMMAND,
+        };
+        match self.lines.next_line(limit) {
+            Some(line) => self.take(line),
+            None if self.peer_finished => self.close(),
+            None => return false,
+        }
+        true
+    }
+
+    fn take(&mut self, line: Result<Bytes, LineError>) {
+        match std::mem::replace(&mut self.state, State::Ended { streaming: false }) {
+            State::Accepting { failures } => self.accept(failures, line),
+            State::Responding { failures, exchange } => self.respond(failures, exchange, line),
+            State::Receiving(principal, incoming) => self.collect(principal, incoming, line),
+            State::Ready(principal) => self.command(principal, line),
+            other => self.state = other,
+        }
+    }
+
+    fn command(&mut self, principal: P, line: Result<Bytes, LineError>) {
+        self.state = State::Ready(principal.clone());
+        let line = match line.map_err(Failure::from) {
+            Ok(line) => line,
+            Err(failure) => return self.send(&failure.into()),
+        };
+        if is_done(&line) {
+            // It met the end of the READ that it was to end: it has no answer of its own.
+            return;
+        }
+        match parse(&line) {
+            Ok(command) => self.perform(principal, command),
+            Err(failure) => self.send(&failure.into()),
+        }
+    }
+
+    fn perform(&mut self, principal: P, command: Command) {
+        let running = match &command {
+            Command::Capabilities | Command::Help { .. } | Command::Noop | Command::Quit => {
+                return self.answer(&command);
+            }
+            Command::StartTls | Command::Authenticate { .. } => {
+                return self.send(&Reply::error(Code::Conflict, "already authenticated"));
+            }
+            Command::Write { flow, token } => {
+                self.send(&Reply::More(SEND_EVENTS.to_owned()));
+                let incoming =
+                    Incoming::new(flow.clone(), token.clone(), self.options.max_data_line);
+                self.state = State::Receiving(principal, incoming);
+                return;
+            }
+            Command::Read(read) => Running::Read {
+                follow: read.follow,
+                started: false,
+                stopping: false,
+                looked: 0,
+            },
+            Command::Stream => Running::Stream,
+            _ => Running::Command,
+        };
+        self.state = State::Executing(principal.clone(), running);
+        self.push(Action::Execute { principal, command });
+    }
+
+    /// What the session can answer by itself, at any time.
+    pub(super) fn answer(&mut self, command: &Command) {
+        match command {
+            Command::Capabilities => self.send(&Reply::Data(self.capabilities())),
+            Command::Help { topic } => self.send(&help::reply(topic.as_deref())),
+            Command::Quit => {
+                self.send(&Reply::Ok("Bye".to_owned()));
+                self.close();
+            }
+            _ => self.send(&Reply::ok()),
+        }
+    }
+
+    fn collect(&mut self, principal: P, mut incoming: Incoming, line: Result<Bytes, LineError>) {
+        if incoming.take(line) == Taken::More {
+            self.state = State::Receiving(principal, incoming);
+            return;
+        }
+        match incoming.finish() {
+            Ok(batch) => {
+                self.state = State::Executing(principal.clone(), Running::Command);
+                self.push(Action::ExecuteWrite { principal, batch });
+            }
+            Err(failure) => {
+                self.state = State::Ready(principal);
+                self.send(&failure.into());
+            }
+        }
+    }
+
+    fn look_for_done(&mut self) -> bool {
+        let State::Executing(
+            _,
+            Running::Read {
+                follow: true,
+                started: true,
+                stopping: false,
+                looked,
+            },
+        ) = &mut self.state
+        else {
+            return false;
+        };
+        let over = self.ending.is_some() || self.peer_finished;
+        let asked = over || self.lines.take_waiting(looked, is_done);
+        asked && self.stop_following()
+    }
+
+    fn stop_following(&mut self) -> bool {
+        match &mut self.state {
+            State::Executing(
+                _,
+                Running::Read {
+                    follow: true,
+                    started: true,
+                    stopping: stopping @ false,
+                    ..
+                },
+            ) => {
+                *stopping = true;
+                self.push(Action::StopFollowing);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn end_now(&mut self, say_why: bool) -> bool {
+        let Some(failure) = self.ending.take() else {
+            return false;
+        };
+        if say_why {
+            self.send(&failure.into());
+        }
+        self.close();
+        true
+    }
+
+    /// Counts, answers with the one text for every cause, and closes when it was once too often.
+    pub(super) fn authentication_failed(&mut self, failures: u8) {
+        let failures = failures.saturating_add(1);
+        self.send(&Reply::error(Code::AuthRequired, "authentication failed"));
+        if failures >= MAX_AUTH_FAILURES {
+            self.close();
+        } else {
+            self.state = State::Accepting { failures };
+        }
+    }
+
+    pub(super) fn start_handshake(&mut self, failures: u8) {
+        self.send(&Reply::ok());
+        self.push(Action::StartTls);
+        self.lines.clear();
+        self.state = State::Handshake { failures };
+    }
+
+    pub(super) fn send(&mut self, reply: &Reply) {
+        self.push(Action::Send(reply.to_bytes()));
+    }
+
+    pub(super) fn push(&mut self, action: Action<P>) {
+        self.actions.push_back(action);
+    }
+
+    fn close(&mut self) {
+        self.push(Action::Close);
+        self.lines.clear();
+        self.state = State::Ended { streaming: false };
+    }
+}
+
+pub(super) fn parse(line: &Bytes) -> Result<Command, Failure> {
+    let line = std::str::from_utf8(line).map_err(|_| Failure::from(LineError::NotUtf8))?;
+    line.parse().map_err(Failure::from)
+}
+
+fn is_done(line: &[u8]) -> bool {
+    line.trim_ascii().eq_ignore_ascii_case(b"DONE")
+}
+
+impl From<LineError> for Failure {
+    fn from(error: LineError) -> Self {
+        let code = match error {
+            LineError::TooLong { .. } => Code::TooLarge,
+            LineError::NotUtf8 | LineError::Nul => Code::BadFormat,
+        };
+        Self::new(code, error.to_string())
     }
 }

@@ -4,12 +4,20 @@
 //! no time. Copes with hosts of the proof of concept: blanks at the ends of lines, bare line feeds,
 //! other hosts' names in the greeting.
 
-use bytes::{Bytes, BytesMut};
+mod pending;
+mod session;
+#[cfg(test)]
+mod tests;
 
-use crate::command::Command;
+use bytes::Bytes;
+
 use crate::line::LineError;
 use crate::reply::Failure;
-use crate::sasl::PlainCredentials;
+
+pub use session::ClientSession;
+
+/// Most commands that may wait for their answers.
+pub const MAX_OUTSTANDING: usize = 1024;
 
 /// What came from the host. Replies come in the order of the commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +36,7 @@ pub enum Event {
     SendEvents(String),
     /// Authentication succeeded.
     Authenticated(String),
-    /// The oldest command failed. Also the greeting, when nothing was asked yet: the host refuses to talk.
+    /// The oldest command failed. Where none waits, the host says why it ends the connection.
     Failed(Failure),
     /// The host does not keep to the protocol: close the connection.
     Broken(ClientError),
@@ -48,6 +56,9 @@ pub enum ClientError {
     /// More commands wait for their answers than [`MAX_OUTSTANDING`].
     #[error("too many commands without an answer")]
     TooMany,
+    /// AUTHENTICATE without a response of its own: [`ClientSession::authenticate`] does the exchange.
+    #[error("authenticate needs the exchange that follows it")]
+    NeedsExchange,
     /// A line that cannot be read.
     #[error("unreadable line from the host: {0}")]
     Line(#[from] LineError),
@@ -78,80 +89,4 @@ pub enum ClientPhase {
     Authenticated,
     /// At least one command waits for its answer.
     CmdPend,
-}
-
-/// Most commands that may wait for their answers.
-pub const MAX_OUTSTANDING: usize = 1024;
-
-/// One connection's session.
-#[derive(Debug, Default)]
-pub struct ClientSession {
-    output: BytesMut,
-}
-
-impl ClientSession {
-    /// A session that takes data lines of at most `max_data_line` bytes.
-    #[must_use]
-    pub fn new(max_data_line: usize) -> Self {
-        let _ = max_data_line;
-        Self::default()
-    }
-
-    /// The connection is being made: the greeting comes next.
-    pub fn connecting(&mut self) {}
-
-    /// Where the session stands.
-    #[must_use]
-    pub fn phase(&self) -> ClientPhase {
-        ClientPhase::Idle
-    }
-
-    /// Asks for something; may be called again before the answer. WRITE asks for its events with
-    /// [`Event::SendEvents`].
-    ///
-    /// # Errors
-    /// When the line would be too long, or too many commands wait.
-    pub fn send(&mut self, command: &Command) -> Result<(), ClientError> {
-        let _ = command;
-        Ok(())
-    }
-
-    /// `AUTHENTICATE PLAIN`, and the token when the host asks for it.
-    ///
-    /// # Errors
-    /// When too many commands wait.
-    pub fn authenticate(&mut self, credentials: PlainCredentials) -> Result<(), ClientError> {
-        drop(credentials);
-        Ok(())
-    }
-
-    /// The events of the WRITE that asked for them, and the dot that ends them. At most
-    /// [`crate::server::MAX_WRITE_LINES`]; line ends inside become blanks.
-    pub fn send_events<L: AsRef<[u8]>>(&mut self, lines: impl IntoIterator<Item = L>) {
-        drop(lines);
-    }
-
-    /// `DONE`: ends the READ that follows. Has no answer of its own.
-    pub fn done(&mut self) {}
-
-    /// Takes what is to be sent; empty when there is nothing.
-    pub fn take_output(&mut self) -> Bytes {
-        self.output.split().freeze()
-    }
-
-    /// Where to read the socket into, with some room; call [`Self::next_event`] afterwards until it has
-    /// nothing more.
-    pub fn input(&mut self) -> &mut BytesMut {
-        &mut self.output
-    }
-
-    /// Takes bytes of the host.
-    pub fn receive(&mut self, bytes: &[u8]) {
-        let _ = bytes;
-    }
-
-    /// What came next, if it is complete.
-    pub fn next_event(&mut self) -> Option<Event> {
-        None
-    }
 }

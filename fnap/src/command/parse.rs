@@ -1,0 +1,409 @@
+//! From a line to a command.
+
+use super::words::Words;
+use super::{Command, InitialResponse, KeepState, NewKind, NewProcessor, ParseError, Read};
+use crate::value::Settings;
+
+type Parsed = Result<Command, ParseError>;
+
+/// Reads one command line, without its end.
+pub(super) fn command(line: &str) -> Parsed {
+    let words = &mut Words::new(line);
+    let verb = words.any("a command")?;
+    match verb.to_ascii_uppercase().as_str() {
+        "CAPABILITIES" => words.end(Command::Capabilities),
+        "HELP" => Ok(Command::Help {
+            topic: words.remainder(),
+        }),
+        "NOOP" => words.end(Command::Noop),
+        "STARTTLS" => words.end(Command::StartTls),
+        "AUTHENTICATE" => authenticate(words),
+        "QUIT" => words.end(Command::Quit),
+        "STREAM" => words.end(Command::Stream),
+        "CREATE" => create(words),
+        "UPDATE" => update(words),
+        "DELETE" => delete(words),
+        "DESCRIBE" | "DESC" => describe(words),
+        "GET" => get(words),
+        "READ" => read(words),
+        "WRITE" => write(words),
+        "PURGE" => purge(words),
+        "REPLICATE" => processor(words, NewKind::Replicate),
+        "COLLECT" => processor(words, NewKind::Collect),
+        "DISTRIBUTE" => processor(words, NewKind::Distribute),
+        "SIGNAL" => signal(words),
+        _ => about_subscriptions(verb, words),
+    }
+}
+
+fn about_subscriptions(verb: &str, words: &mut Words<'_>) -> Parsed {
+    const WHAT: &str = "the name of a subscription, processor or flow";
+    let command = match verb.to_ascii_uppercase().as_str() {
+        "SUBSCRIBE" => subscribe(words)?,
+        "UNSUBSCRIBE" => Command::Unsubscribe {
+            subscription: words.name("a subscription")?,
+        },
+        "REMOVE" => {
+            words.expect("SUBSCRIBER")?;
+            Command::RemoveSubscriber {
+                subscription: words.name("a subscription")?,
+            }
+        }
+        "APPROVE" => approve(words)?,
+        "DENY" => Command::Deny {
+            request: words.word("a request")?,
+            reason: words.remainder(),
+        },
+        "PAUSE" => Command::Pause {
+            name: words.name(WHAT)?,
+        },
+        "RESUME" => Command::Resume {
+            name: words.name(WHAT)?,
+        },
+        "STOP" => Command::Stop {
+            name: words.name(WHAT)?,
+        },
+        _ => return Err(ParseError::unknown(verb)),
+    };
+    words.end(command)
+}
+
+fn authenticate(words: &mut Words<'_>) -> Parsed {
+    let mechanism = words.word("a mechanism")?;
+    let initial = match words.next() {
+        Some(text) => Some(InitialResponse::new(text).map_err(|error| words.wrong(error))?),
+        None => None,
+    };
+    words.end(Command::Authenticate { mechanism, initial })
+}
+
+fn create(words: &mut Words<'_>) -> Parsed {
+    if words.literal("NAMESPACE") {
+        let namespace = words.name("a namespace")?;
+        let broker = if words.literal("BROKER") {
+            Some(words.word("a broker")?)
+        } else {
+            None
+        };
+        return words.end(Command::CreateNamespace { namespace, broker });
+    }
+    if words.literal("FLOW") {
+        let flow = words.name("a flow")?;
+        let settings = words.settings()?;
+        return words.end(Command::CreateFlow { flow, settings });
+    }
+    if words.literal("PROCESSOR") {
+        let name = words.name("a processor")?;
+        words.expect("TYPE")?;
+        let kind = NewKind::Create(words.word("a type")?);
+        let mut new = from_to(words, kind)?;
+        new.name = Some(name);
+        return options(words, new);
+    }
+    Err(words.missing("NAMESPACE, FLOW or PROCESSOR"))
+}
+
+fn update(words: &mut Words<'_>) -> Parsed {
+    if words.literal("NAMESPACE") {
+        let namespace = words.name("a namespace")?;
+        let settings = words.some_settings()?;
+        return words.end(Command::UpdateNamespace {
+            namespace,
+            settings,
+        });
+    }
+    if words.literal("FLOW") {
+        let flow = words.name("a flow")?;
+        let settings = words.some_settings()?;
+        return words.end(Command::UpdateFlow { flow, settings });
+    }
+    if words.literal("PROCESSOR") {
+        return update_processor(words);
+    }
+    Err(words.missing("NAMESPACE, FLOW or PROCESSOR"))
+}
+
+fn update_processor(words: &mut Words<'_>) -> Parsed {
+    let processor = words.name("a processor")?;
+    if words.literal("CONFIG") {
+        return Ok(Command::ConfigureProcessor {
+            processor,
+            config: words.json()?,
+        });
+    }
+    if words.literal("POSITION") {
+        let position = words.start()?;
+        let state = match words.literal("STATE") {
+            false => None,
+            true if words.literal("KEEP") => Some(KeepState::Keep),
+            true if words.literal("RESET") => Some(KeepState::Reset),
+            true => return Err(words.missing("keep or reset")),
+        };
+        return words.end(Command::MoveProcessor {
+            processor,
+            position,
+            state,
+        });
+    }
+    let settings = words.settings()?;
+    if settings.is_empty() {
+        return Err(words.missing("CONFIG, POSITION or key=value"));
+    }
+    words.end(Command::UpdateProcessor {
+        processor,
+        settings,
+    })
+}
+
+fn delete(words: &mut Words<'_>) -> Parsed {
+    let command = if words.literal("NAMESPACE") {
+        Command::DeleteNamespace {
+            namespace: words.name("a namespace")?,
+        }
+    } else if words.literal("FLOW") {
+        Command::DeleteFlow {
+            flow: words.name("a flow")?,
+        }
+    } else if words.literal("PROCESSOR") {
+        Command::DeleteProcessor {
+            processor: words.name("a processor")?,
+        }
+    } else {
+        return Err(words.missing("NAMESPACE, FLOW or PROCESSOR"));
+    };
+    words.end(command)
+}
+
+fn describe(words: &mut Words<'_>) -> Parsed {
+    if words.literal("NAMESPACE") {
+        let namespace = words.name("a namespace")?;
+        return Ok(Command::DescribeNamespace {
+            namespace,
+            format: words.format()?,
+        });
+    }
+    if words.literal("FLOW") {
+        let flow = words.name("a flow")?;
+        return Ok(Command::DescribeFlow {
+            flow,
+            format: words.format()?,
+        });
+    }
+    if words.literal("PROCESSOR") {
+        let processor = words.word("a processor or its type")?;
+        return Ok(Command::DescribeProcessor {
+            processor,
+            format: words.format()?,
+        });
+    }
+    if words.literal("BROKER") {
+        let broker = words.word("a broker")?;
+        return Ok(Command::DescribeBroker {
+            broker,
+            format: words.format()?,
+        });
+    }
+    if words.literal("AGENT") {
+        let namespace = words.name("a namespace")?;
+        return Ok(Command::DescribeAgent {
+            namespace,
+            format: words.format()?,
+        });
+    }
+    if words.literal("NAMESERVER") {
+        let namespace = words.name("a namespace")?;
+        return Ok(Command::DescribeNameserver {
+            namespace,
+            format: words.format()?,
+        });
+    }
+    Err(words.missing("NAMESPACE, FLOW, PROCESSOR, BROKER, AGENT or NAMESERVER"))
+}
+
+fn get(words: &mut Words<'_>) -> Parsed {
+    const KINDS: &str = "NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, BROKERS or AGENTS";
+    let kind = words.peek().unwrap_or_default().to_ascii_uppercase();
+    let unknown = words.missing(KINDS);
+    words.next();
+    match kind.as_str() {
+        "NAMESPACES" | "NS" => Ok(Command::GetNamespaces {
+            format: words.format()?,
+        }),
+        "FLOWS" | "FL" => {
+            let given = words
+                .peek()
+                .is_some_and(|word| !word.eq_ignore_ascii_case("FORMAT"));
+            let namespace = if given {
+                Some(words.name("a namespace")?)
+            } else {
+                None
+            };
+            Ok(Command::GetFlows {
+                namespace,
+                format: words.format()?,
+            })
+        }
+        "SUBSCRIPTIONS" => Ok(Command::GetSubscriptions {
+            format: words.format()?,
+        }),
+        "SUBSCRIBERS" => {
+            let flow = words.name("a flow")?;
+            Ok(Command::GetSubscribers {
+                flow,
+                format: words.format()?,
+            })
+        }
+        "REQUESTS" => Ok(Command::GetRequests {
+            format: words.format()?,
+        }),
+        "PROCESSORS" => Ok(Command::GetProcessors {
+            format: words.format()?,
+        }),
+        "PROCESSOR" => {
+            words.expect("TYPES")?;
+            Ok(Command::GetProcessorTypes {
+                format: words.format()?,
+            })
+        }
+        "BROKERS" => Ok(Command::GetBrokers {
+            format: words.format()?,
+        }),
+        "AGENTS" => Ok(Command::GetAgents {
+            format: words.format()?,
+        }),
+        _ => Err(unknown),
+    }
+}
+
+fn subscribe(words: &mut Words<'_>) -> Parsed {
+    let flow = words.name("a flow")?;
+    let local = if words.literal("LOCAL") {
+        Some(words.name("a local flow")?)
+    } else {
+        None
+    };
+    Ok(Command::Subscribe {
+        flow,
+        local,
+        settings: words.settings()?,
+    })
+}
+
+fn approve(words: &mut Words<'_>) -> Parsed {
+    let request = words.word("a request")?;
+    let filter = if words.literal("FILTER") {
+        Some(words.text("a filter")?)
+    } else {
+        None
+    };
+    let policy = if words.literal("POLICY") {
+        Some(words.text("a policy")?)
+    } else {
+        None
+    };
+    Ok(Command::Approve {
+        request,
+        filter,
+        policy,
+    })
+}
+
+fn read(words: &mut Words<'_>) -> Parsed {
+    let flow = words.name("a flow")?;
+    let mut read = Read {
+        flow,
+        from: None,
+        limit: None,
+        follow: false,
+    };
+    loop {
+        let twice = words.at_next("given twice");
+        if words.literal("FROM") {
+            once(&mut read.from, words.start()?, twice)?;
+        } else if words.literal("LIMIT") {
+            once(&mut read.limit, words.number("LIMIT")?, twice)?;
+        } else if words.literal("FOLLOW") {
+            if std::mem::replace(&mut read.follow, true) {
+                return Err(twice);
+            }
+        } else {
+            return words.end(Command::Read(read));
+        }
+    }
+}
+
+fn write(words: &mut Words<'_>) -> Parsed {
+    let flow = words.name("a flow")?;
+    let token = if words.literal("ID") {
+        Some(words.word("a token")?)
+    } else {
+        None
+    };
+    words.end(Command::Write { flow, token })
+}
+
+fn purge(words: &mut Words<'_>) -> Parsed {
+    words.expect("FLOW")?;
+    let flow = words.name("a flow")?;
+    words.expect("CONFIRM")?;
+    if words.name("the flow again")? != flow {
+        return Err(words.wrong(format_args!("expected {flow} again")));
+    }
+    words.end(Command::PurgeFlow { flow })
+}
+
+fn processor(words: &mut Words<'_>, kind: NewKind) -> Parsed {
+    let one = |names: Vec<_>, words: &Words<'_>| match names.len() {
+        1 => Ok(names),
+        _ => Err(words.wrong("expected one flow only")),
+    };
+    let mut inputs = words.names("flows to read")?;
+    if kind != NewKind::Collect {
+        inputs = one(inputs, words)?;
+    }
+    let mut outputs = words.names("flows to write")?;
+    if kind != NewKind::Distribute {
+        outputs = one(outputs, words)?;
+    }
+    options(words, NewProcessor::new(kind, inputs, outputs))
+}
+
+fn signal(words: &mut Words<'_>) -> Parsed {
+    let kind = NewKind::Signal(words.word("a type")?);
+    let new = from_to(words, kind)?;
+    options(words, new)
+}
+
+fn from_to(words: &mut Words<'_>, kind: NewKind) -> Result<NewProcessor, ParseError> {
+    words.expect("FROM")?;
+    let inputs = words.names("flows to read")?;
+    words.expect("TO")?;
+    let outputs = words.names("flows to write")?;
+    Ok(NewProcessor::new(kind, inputs, outputs))
+}
+
+fn options(words: &mut Words<'_>, mut new: NewProcessor) -> Parsed {
+    // Where FROM names the inputs it cannot name the start too.
+    let from_names_inputs = matches!(new.kind, NewKind::Signal(_) | NewKind::Create(_));
+    let mut settings = Settings::new();
+    loop {
+        let twice = words.at_next("given twice");
+        if words.literal("AS") {
+            once(&mut new.name, words.name("a processor")?, twice)?;
+        } else if words.literal("START") || (!from_names_inputs && words.literal("FROM")) {
+            once(&mut new.start, words.start()?, twice)?;
+        } else if words.literal("CONFIG") {
+            new.config = Some(words.json()?);
+        } else if !words.setting(&mut settings)? {
+            new.settings = settings;
+            return words.end(Command::CreateProcessor(new));
+        }
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T, twice: ParseError) -> Result<(), ParseError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(twice),
+    }
+}
