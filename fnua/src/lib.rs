@@ -1,1 +1,32 @@
-//! Under construction.
+//! The flow namespace user agent: what people and scripts use a host with.
+//!
+//! [`run`] is the whole command line in one call, so that other programs can use it in-process;
+//! [`Connection`] is the connection under it. Does no name resolution beyond the system's, and keeps
+//! nothing on disk.
+
+mod address;
+mod agent;
+mod cli;
+mod config;
+mod connection;
+mod error;
+mod exit;
+mod io;
+mod output;
+mod read;
+mod run;
+mod secret;
+mod status;
+mod trace;
+mod write;
+
+pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use agent::{NoAgent, choose};
+pub use config::{Agent, Config, ConfigError, Credentials, Fault};
+pub use connection::{Answer, CONNECT_TIMEOUT, Connection, MAX_ANSWER, MAX_LINE, REPLY_TIMEOUT};
+pub use error::Error;
+pub use exit::Exit;
+pub use io::{Captured, Io};
+pub use run::run;
+pub use secret::Password;
+pub use trace::Trace;

@@ -1,0 +1,219 @@
+//! What the user typed: the commands of the draft's figure 15 and their options.
+//!
+//! Only reads arguments; what they mean for the protocol is in [`plan`].
+
+pub(crate) mod objects;
+pub(crate) mod plan;
+pub(crate) mod streams;
+pub(crate) mod values;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use fnap::{Name, Word};
+
+use objects::{Create, Delete, Describe, Get, Purge, Remove, Update};
+use streams::{ReadArgs, WriteArgs};
+use values::{NameList, ProcessorOptions};
+
+/// Uses flows: create them, write and read events, and run processors between them.
+#[derive(Debug, Parser)]
+#[command(name = "fnua", version, after_help = HELP, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Configuration file.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The host to talk to: a name from the configuration, or its address.
+    #[arg(long, global = true, value_name = "NAME|HOST:PORT")]
+    pub(crate) agent: Option<String>,
+    /// Print the dialogue with the host on stderr (C: client, S: server).
+    #[arg(short, long, global = true)]
+    pub(crate) debug: bool,
+    /// Say nothing about what went well.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// text or json: what is printed; raw: `write` wraps any lines.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// How long to wait for the host to be reachable at all.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) wait: u64,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    Json,
+    Raw,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create a flow, a namespace or a processor.
+    #[command(subcommand)]
+    Create(Create),
+    /// Delete a flow, a namespace or a processor.
+    #[command(subcommand)]
+    Delete(Delete),
+    /// List what there is.
+    #[command(subcommand)]
+    Get(Get),
+    /// Tell everything about one thing.
+    #[command(subcommand, alias = "desc")]
+    Describe(Describe),
+    /// Change a flow, a namespace or a processor.
+    #[command(subcommand)]
+    Update(Update),
+    /// Destroy the events of a flow.
+    #[command(subcommand)]
+    Purge(Purge),
+    /// Print the events of a flow, one JSON object a line.
+    Read(ReadArgs),
+    /// Write events to a flow: JSON lines from files or stdin.
+    Write(WriteArgs),
+    /// Copy one flow to another (a bridge processor).
+    #[command(after_help = "Example:\n  fnua replicate time.flows.unix.ar copy.flows.unix.ar")]
+    Replicate {
+        /// Flow to read.
+        from: Name,
+        /// Flow to write.
+        to: Name,
+        #[command(flatten)]
+        options: ProcessorOptions,
+    },
+    /// Bring several flows together in one (a collector processor).
+    #[command(
+        after_help = "Example:\n  fnua collect a.flows.unix.ar,b.flows.unix.ar all.flows.unix.ar"
+    )]
+    Collect {
+        /// Flows to read, then the flow to write.
+        #[arg(num_args = 2.., required = true, value_name = "FLOW[,FLOW…]")]
+        flows: Vec<NameList>,
+        #[command(flatten)]
+        options: ProcessorOptions,
+    },
+    /// Spread one flow over several (a distributor processor).
+    #[command(
+        after_help = "Example:\n  fnua distribute all.flows.unix.ar a.flows.unix.ar,b.flows.unix.ar"
+    )]
+    Distribute {
+        /// The flow to read, then the flows to write.
+        #[arg(num_args = 2.., required = true, value_name = "FLOW[,FLOW…]")]
+        flows: Vec<NameList>,
+        #[command(flatten)]
+        options: ProcessorOptions,
+    },
+    /// Make new events out of several flows (a signal processor).
+    #[command(
+        after_help = "Example:\n  fnua signal signal --from quakes.flows.unix.ar --to alerts.flows.unix.ar \\\n    --config-file rules.json"
+    )]
+    Signal {
+        /// Type of the processor, see `fnua get types`.
+        r#type: Word,
+        #[command(flatten)]
+        ends: values::Ends,
+        #[command(flatten)]
+        options: ProcessorOptions,
+    },
+    /// Hold a flow, a processor or a subscription.
+    Pause {
+        /// Its name.
+        name: Name,
+    },
+    /// Go on after `pause` or `stop`.
+    Resume {
+        /// Its name.
+        name: Name,
+    },
+    /// Finish what is under way, then hold.
+    Stop {
+        /// Its name.
+        name: Name,
+    },
+    /// Flows and processors at a glance.
+    Status {
+        /// Only flows of this namespace.
+        namespace: Option<Name>,
+    },
+    /// Subscribe to a flow of any host.
+    #[command(
+        after_help = "Example:\n  fnua subscribe time.flows.unix.ar --local emiliano.ar-time.flows.unix.ar"
+    )]
+    Subscribe {
+        /// The flow.
+        flow: Name,
+        /// The flow here that gets its events.
+        #[arg(long, value_name = "NAME")]
+        local: Option<Name>,
+        /// Further settings.
+        #[arg(value_name = "KEY=VALUE", value_parser = values::setting)]
+        settings: Vec<(String, String)>,
+    },
+    /// End a subscription of one's own.
+    Unsubscribe {
+        /// Its name.
+        subscription: Name,
+    },
+    /// End a subscription that others have here.
+    #[command(subcommand)]
+    Remove(Remove),
+    /// Say yes to a request, see `fnua get requests`.
+    Approve {
+        /// The request.
+        request: Word,
+        /// Which events the subscriber gets.
+        #[arg(long)]
+        filter: Option<String>,
+        /// What is done to them on the way.
+        #[arg(long)]
+        policy: Option<String>,
+    },
+    /// Say no to a request.
+    Deny {
+        /// The request.
+        request: Word,
+        /// Why, for the one who asked.
+        reason: Option<String>,
+    },
+    /// What the host can do.
+    Capabilities,
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  fnua completions bash > ~/.local/share/bash-completion/completions/fnua"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+const HELP: &str = "\
+A flow is named like a host, `time.flows.unix.ar`, or as a URI, `flow://time.flows.unix.ar`.
+
+Examples:
+  fnua create flow time.flows.unix.ar
+  fnua write time.flows.unix.ar events.jsonl
+  fnua read time.flows.unix.ar --from latest --follow
+  fnua replicate time.flows.unix.ar copy.flows.unix.ar
+  fnua status
+
+The host is the one of --agent, else the agent in the configuration whose namespace fits the flow
+best, else the first agent. The configuration is the file of --config, else $FNUA_CONFIG, else
+./fnua.toml, else ~/.config/fnua/config.toml:
+  [[agents]]
+  name = \"home\"
+  address = \"127.0.0.1:61000\"
+  username = \"test\"
+  password = \"…\"
+  namespaces = [\"flows.unix.ar\"]
+
+Exit codes: 0 done, 1 the host said no, 2 wrong arguments or input, 3 host not reachable or
+connection broken. Data goes to stdout, words to stderr.";
+
+#[cfg(test)]
+mod tests;

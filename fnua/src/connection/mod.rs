@@ -1,0 +1,291 @@
+//! One connection to a host: moves bytes between a socket and fnap's [`ClientSession`].
+//!
+//! Decides nothing about the protocol; it connects, reads, writes, and gives up when nothing comes.
+
+mod connect;
+mod reconnect;
+
+use std::time::Duration;
+
+use fnap::{ClientSession, Command, Event, PlainCredentials};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+pub(crate) use reconnect::{Patience, connect_within};
+
+use crate::config::{Agent, Credentials};
+use crate::error::Error;
+use crate::trace::Trace;
+
+/// How long a host may take to accept a connection and to greet.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a host may take for an answer. Longer than any commit or the start of a processor.
+pub const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest data line taken: a host may be configured for larger events than the usual 1 MiB.
+pub const MAX_LINE: usize = 16 << 20;
+
+/// Most bytes of one answer that is kept whole; events are never, lists of 100,000 names fit.
+pub const MAX_ANSWER: usize = 64 << 20;
+
+/// Room for one read of the socket.
+const READ_CHUNK: usize = 256 << 10;
+
+pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
+pub(crate) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// A connection that has been greeted, and authenticated where credentials are known.
+pub struct Connection {
+    address: String,
+    greeting: String,
+    reader: Reader,
+    writer: Writer,
+    session: ClientSession,
+    trace: Trace,
+}
+
+/// What a host answered to a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// What stood after `220`, such as `OK time.flows.unix.ar`.
+    pub text: String,
+    /// The data lines, if it was a data reply.
+    pub data: Vec<String>,
+}
+
+impl Answer {
+    /// What stood after `220 OK`: the name of what was made, or nothing.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        let mut words = self.text.splitn(2, ' ');
+        match words.next() {
+            Some(ok) if ok.eq_ignore_ascii_case("OK") => words.next().unwrap_or_default().trim(),
+            _ => self.text.trim(),
+        }
+    }
+}
+
+impl Connection {
+    /// Connects, waits for the greeting, and authenticates where the agent has credentials.
+    ///
+    /// # Errors
+    /// When the host cannot be reached, does not greet, or refuses.
+    pub async fn open(agent: &Agent, trace: Trace) -> Result<Self, Error> {
+        let mut connection = timeout(CONNECT_TIMEOUT, connect::dial(agent, trace))
+            .await
+            .unwrap_or_else(|_| {
+                let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
+                Err(Error::Unreachable {
+                    address: agent.address.to_string(),
+                    reason,
+                })
+            })?;
+        if let Some(credentials) = &agent.credentials {
+            connection.authenticate(credentials).await?;
+        }
+        Ok(connection)
+    }
+
+    /// What the host called itself.
+    #[must_use]
+    pub fn greeting(&self) -> &str {
+        &self.greeting
+    }
+
+    /// Asks for something and waits for the answer.
+    ///
+    /// # Errors
+    /// When the host refuses, or the connection breaks.
+    pub async fn command(&mut self, command: &Command) -> Result<Answer, Error> {
+        self.send(command).await?;
+        self.answer().await
+    }
+
+    /// Asks without waiting; the answers come in the same order.
+    ///
+    /// # Errors
+    /// When the command is too long, or the connection breaks.
+    pub async fn send(&mut self, command: &Command) -> Result<(), Error> {
+        self.session
+            .send(command)
+            .map_err(|error| Error::Usage(error.to_string()))?;
+        self.flush().await
+    }
+
+    /// Waits for the answer of the oldest command.
+    ///
+    /// # Errors
+    /// When the host refuses, or the connection breaks.
+    pub async fn answer(&mut self) -> Result<Answer, Error> {
+        let mut data = Vec::new();
+        let mut size = 0;
+        loop {
+            match self.event_in_time().await? {
+                Event::Ok(text) => return Ok(Answer { text, data }),
+                Event::DataStart => {}
+                Event::Data(line) => {
+                    size += line.len();
+                    if size > MAX_ANSWER {
+                        return Err(self.protocol(format!("an answer over {MAX_ANSWER} bytes")));
+                    }
+                    data.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+                }
+                Event::End => {
+                    return Ok(Answer {
+                        text: "OK".to_owned(),
+                        data,
+                    });
+                }
+                Event::Failed(failure) => return Err(failure.into()),
+                other => return Err(self.protocol(format!("unexpected {other:?}"))),
+            }
+        }
+    }
+
+    /// The next thing from the host, without a limit of time. Nothing is lost when the future is
+    /// dropped before it is ready.
+    pub(crate) async fn event(&mut self) -> Result<Event, Error> {
+        loop {
+            if let Some(event) = self.session.next_event() {
+                return match event {
+                    Event::Broken(error) => Err(self.protocol(error.to_string())),
+                    event => Ok(event),
+                };
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// The next thing that has come already.
+    pub(crate) fn event_at_hand(&mut self) -> Option<Event> {
+        self.session.next_event()
+    }
+
+    /// Says `DONE`, which ends a READ that follows.
+    pub(crate) async fn done(&mut self) -> Result<(), Error> {
+        self.session.done();
+        self.flush().await
+    }
+
+    /// Says goodbye; a host that does not answer is left all the same.
+    pub async fn quit(mut self) {
+        let goodbye = async { self.command(&Command::Quit).await };
+        drop(timeout(Duration::from_secs(2), goodbye).await);
+    }
+
+    /// The two halves of the connection and its trace, for WRITEs, which are sent ahead of their answers.
+    pub(crate) fn into_parts(self) -> (Reader, Writer, Trace) {
+        (self.reader, self.writer, self.trace)
+    }
+
+    pub(crate) fn broken(&self, reason: impl ToString) -> Error {
+        Error::Broken {
+            address: self.address.clone(),
+            reason: reason.to_string(),
+        }
+    }
+
+    pub(crate) fn protocol(&self, reason: String) -> Error {
+        Error::Protocol {
+            address: self.address.clone(),
+            reason,
+        }
+    }
+
+    async fn greeted(&mut self) -> Result<(), Error> {
+        match self.event_in_time().await? {
+            Event::Greeting(text) => self.greeting = text,
+            Event::Failed(failure) => return Err(failure.into()),
+            other => return Err(self.protocol(format!("no greeting but {other:?}"))),
+        }
+        Ok(())
+    }
+
+    async fn authenticate(&mut self, credentials: &Credentials) -> Result<(), Error> {
+        let unusable =
+            |_| Error::Usage("user name or password is empty, too long, or holds a NUL".to_owned());
+        let plain = PlainCredentials::new(&credentials.username, credentials.password.reveal())
+            .map_err(unusable)?;
+        self.session
+            .authenticate(plain)
+            .map_err(|error| self.protocol(error.to_string()))?;
+        self.trace.client(b"AUTHENTICATE PLAIN");
+        self.write_out().await?;
+        loop {
+            if let Some(event) = self.session.next_event() {
+                return match event {
+                    Event::Authenticated(_) => Ok(()),
+                    Event::Failed(failure) => Err(failure.into()),
+                    other => Err(self.protocol(format!("unexpected {other:?}"))),
+                };
+            }
+            // What is to be sent now answers the host's challenge.
+            if self.write_out().await? > 0 {
+                self.trace.credentials();
+            }
+            timeout(REPLY_TIMEOUT, self.fill())
+                .await
+                .map_err(|_| self.silent())??;
+        }
+    }
+
+    async fn event_in_time(&mut self) -> Result<Event, Error> {
+        match timeout(REPLY_TIMEOUT, self.event()).await {
+            Ok(event) => event,
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Error> {
+        let output = self.session.take_output();
+        self.trace.client(&output);
+        self.write_bytes(&output).await
+    }
+
+    async fn write_out(&mut self) -> Result<usize, Error> {
+        let output = self.session.take_output();
+        self.write_bytes(&output).await?;
+        Ok(output.len())
+    }
+
+    async fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let written = async {
+            self.writer.write_all(bytes).await?;
+            self.writer.flush().await
+        };
+        match timeout(REPLY_TIMEOUT, written).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.broken(error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), Error> {
+        let input = self.session.input();
+        input.reserve(READ_CHUNK);
+        let before = input.len();
+        let read = self.reader.read_buf(input).await;
+        match read {
+            Ok(0) => Err(self.broken("the host closed it")),
+            Ok(_) => {
+                let input = self.session.input();
+                self.trace.server(input.get(before..).unwrap_or_default());
+                Ok(())
+            }
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    fn silent(&self) -> Error {
+        self.broken(format!("no answer within {} s", REPLY_TIMEOUT.as_secs()))
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,113 @@
+//! Everything that can end a run, and the exit code each means.
+
+use std::path::PathBuf;
+
+use fnap::{Code, Failure};
+
+use crate::agent::NoAgent;
+use crate::config::ConfigError;
+use crate::exit::Exit;
+
+/// Why a run, or a connection, ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The arguments do not fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no host to talk to.
+    #[error(transparent)]
+    NoAgent(#[from] NoAgent),
+    /// The input is not what it should be.
+    #[error("{name}:{line}: {reason}")]
+    Input {
+        /// File, or `stdin`.
+        name: String,
+        /// Line, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The input cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// The host said no.
+    #[error(transparent)]
+    Refused(#[from] Failure),
+    /// The password would travel in clear.
+    #[error(
+        "no tls to {0}, so the password is not sent: set allow_plaintext = true for the agent if the network is trusted"
+    )]
+    Plaintext(String),
+    /// Nobody answers at the address.
+    #[error("cannot reach {address}: {reason}")]
+    Unreachable {
+        /// `host:port`.
+        address: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The connection ended, or fell silent, in the middle.
+    #[error("connection to {address} broken: {reason}")]
+    Broken {
+        /// `host:port`.
+        address: String,
+        /// What happened.
+        reason: String,
+    },
+    /// Whoever listens there does not speak the protocol.
+    #[error("{address} does not speak fnap: {reason}")]
+    Protocol {
+        /// `host:port`.
+        address: String,
+        /// What it said.
+        reason: String,
+    },
+    /// stdout cannot be written.
+    #[error("cannot write to stdout: {0}")]
+    Output(#[source] std::io::Error),
+    /// Nobody reads stdout any more.
+    #[error("stdout closed")]
+    OutputClosed,
+}
+
+impl Error {
+    /// The exit code it means.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Config(_) | Self::NoAgent(_) | Self::Plaintext(_) => Exit::Usage,
+            Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
+            Self::Refused(_) => Exit::Refused,
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
+            Self::Output(_) => Exit::Broken,
+            // What `head` does to those before it in a pipe is no fault.
+            Self::OutputClosed => Exit::Done,
+        }
+    }
+
+    /// Whether the same may go well on another connection a little later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Refused(failure) => may_pass(failure),
+            _ => false,
+        }
+    }
+}
+
+/// Whether the host's no is only for now.
+pub(crate) fn may_pass(failure: &Failure) -> bool {
+    matches!(
+        failure.code,
+        Code::Timeout | Code::RateLimit | Code::Unavailable
+    )
+}

@@ -1,0 +1,42 @@
+//! How a run of fnua ends, as the shell sees it.
+
+use std::process::{ExitCode, Termination};
+
+/// The exit codes of fnua.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: the host said no; its code and words are on stderr.
+    Refused,
+    /// 2: the arguments, the configuration or the input are wrong.
+    Usage,
+    /// 3: the host cannot be reached, or the connection broke.
+    Broken,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::Broken => 3,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        self.into()
+    }
+}

@@ -1,0 +1,284 @@
+//! `fnua read`: the events of a flow on stdout, a line each, as the host sends them.
+//!
+//! Following, it notes where each event stood, and goes on from there after a broken connection.
+
+mod interrupt;
+mod position;
+mod printer;
+mod standing;
+
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fnap::command::{Command, Timestamp};
+use fnap::{Event, Start};
+use tokio::time::timeout;
+
+use crate::cli::streams::ReadArgs;
+use crate::config::Agent;
+use crate::connection::{Connection, Patience, connect_within};
+use crate::error::Error;
+use crate::run::Setting;
+use interrupt::Interrupt;
+use position::Positions;
+use printer::Printer;
+use standing::Standing;
+
+/// Bytes gathered before they go to stdout, where more has come at once.
+const CHUNK: usize = 256 << 10;
+
+/// How long a host may take to end a READ after `DONE`.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+pub(crate) async fn read(
+    args: &ReadArgs,
+    agent: &Agent,
+    setting: &Setting,
+    stdout: Box<dyn Write + Send>,
+) -> Result<(), Error> {
+    let mut reading = Reading {
+        args,
+        left: args.limit,
+        began: now(),
+        positions: Positions::new(),
+        standing: Standing::default(),
+        again: false,
+        printer: Printer::start(stdout),
+        interrupt: if args.follow {
+            Interrupt::listen()
+        } else {
+            Interrupt::never()
+        },
+        chunk: Vec::new(),
+    };
+    let result = reading.run(agent, setting).await;
+    // What came before the fault is still to be seen.
+    let printed = reading.printer.finish().await;
+    result.and(printed)
+}
+
+struct Reading<'a> {
+    args: &'a ReadArgs,
+    /// How many events are still wanted.
+    left: Option<u64>,
+    began: Option<Timestamp>,
+    positions: Positions,
+    standing: Standing,
+    /// Whether this is not the first connection.
+    again: bool,
+    printer: Printer,
+    interrupt: Interrupt,
+    chunk: Vec<u8>,
+}
+
+/// What a line or reply means for the loop.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    On,
+    Enough,
+    End,
+}
+
+impl Reading<'_> {
+    async fn run(&mut self, agent: &Agent, setting: &Setting) -> Result<(), Error> {
+        let mut patience = Patience::new(setting.wait);
+        let mut connection = Some(connect_within(agent, &setting.trace, &mut patience).await?);
+        let mut patience = Patience::new(Duration::from_secs(self.args.retry_for));
+        loop {
+            let attempt = async {
+                let connection = match connection.take() {
+                    Some(connection) => connection,
+                    None => match self.connect_again(agent, setting, &mut patience).await? {
+                        Some(connection) => connection,
+                        None => return Ok(()),
+                    },
+                };
+                self.over(connection, &mut patience).await
+            };
+            match attempt.await {
+                Err(error) if self.args.follow && error.may_pass() => {
+                    self.again = true;
+                    if !patience.wait(Duration::ZERO).await {
+                        return Err(error);
+                    }
+                    setting
+                        .trace
+                        .note(|| format!("C: {error}, connecting again"));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// None when interrupted.
+    async fn connect_again(
+        &mut self,
+        agent: &Agent,
+        setting: &Setting,
+        patience: &mut Patience,
+    ) -> Result<Option<Connection>, Error> {
+        tokio::select! {
+            connection = connect_within(agent, &setting.trace, patience) => connection.map(Some),
+            () = self.interrupt.wait() => Ok(None),
+        }
+    }
+
+    /// Reads over one connection.
+    async fn over(
+        &mut self,
+        mut connection: Connection,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
+        let start = if self.again {
+            self.resume(&mut connection).await?
+        } else {
+            self.first(&mut connection).await?
+        };
+        let limit = if self.again { None } else { self.left };
+        let flow = self.args.flow.clone();
+        let follow = self.args.follow;
+        connection
+            .send(&Command::Read(fnap::Read {
+                flow,
+                from: start,
+                limit,
+                follow,
+            }))
+            .await?;
+        loop {
+            let event = tokio::select! {
+                event = connection.event() => event?,
+                () = self.interrupt.wait() => return self.farewell(connection).await,
+            };
+            let mut step = self.take(&event, &connection)?;
+            while step == Step::On && self.chunk.len() < CHUNK {
+                let Some(event) = connection.event_at_hand() else {
+                    break;
+                };
+                step = self.take(&event, &connection)?;
+            }
+            if !self.chunk.is_empty() {
+                patience.renew();
+                self.print(&connection).await?;
+            }
+            match step {
+                Step::On => {}
+                Step::Enough if follow => return self.farewell(connection).await,
+                Step::Enough | Step::End => {
+                    connection.quit().await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Where the first connection begins; following, notes where the flow stands.
+    async fn first(&mut self, connection: &mut Connection) -> Result<Option<Start>, Error> {
+        if self.args.follow {
+            self.standing = Standing::ask(connection, &self.args.flow).await?;
+            if self.from() == Some(Start::Latest) {
+                self.positions.begin_at(&self.standing.latest);
+            }
+        }
+        Ok(self.from())
+    }
+
+    async fn print(&mut self, connection: &Connection) -> Result<(), Error> {
+        let chunk = std::mem::take(&mut self.chunk);
+        tokio::select! {
+            printed = self.printer.print(chunk) => printed,
+            // Who presses Ctrl-C while stdout is stuck wants to be gone.
+            () = self.interrupt.wait() => Err(connection.broken("interrupted while stdout is not read")),
+        }
+    }
+
+    fn take(&mut self, event: &Event, connection: &Connection) -> Result<Step, Error> {
+        match event {
+            Event::Data(line) => return Ok(self.line(line)),
+            Event::DataStart => {}
+            Event::End | Event::Ok(_) => return Ok(Step::End),
+            Event::Failed(failure) => return Err(failure.clone().into()),
+            Event::Broken(error) => return Err(connection.protocol(error.to_string())),
+            other => return Err(connection.protocol(format!("unexpected {other:?}"))),
+        }
+        Ok(Step::On)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Step {
+        let fresh = !self.args.follow || self.positions.advance(line);
+        if !fresh {
+            return Step::On;
+        }
+        if self.left == Some(0) {
+            return Step::Enough;
+        }
+        self.chunk.extend_from_slice(line.trim_ascii_end());
+        self.chunk.push(b'\n');
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+            // The host ends a limited READ itself, unless it was asked for more than is wanted.
+            if *left == 0 && self.again {
+                return Step::Enough;
+            }
+        }
+        Step::On
+    }
+
+    /// Ends a READ that follows; what comes before its end is still printed.
+    async fn farewell(&mut self, mut connection: Connection) -> Result<(), Error> {
+        connection.done().await?;
+        let rest = async {
+            loop {
+                let event = connection.event().await?;
+                let step = self.take(&event, &connection)?;
+                if self.chunk.len() >= CHUNK || step == Step::End {
+                    self.printer.print(std::mem::take(&mut self.chunk)).await?;
+                }
+                if step == Step::End {
+                    return Ok::<_, Error>(());
+                }
+            }
+        };
+        // Whoever asked to stop does not want to wait for a host that does not.
+        if let Ok(ended) = timeout(FAREWELL, rest).await {
+            ended?;
+            connection.quit().await;
+        }
+        Ok(())
+    }
+
+    /// Where to go on. The protocol names the place of one partition only: a flow of several is read
+    /// from the beginning again, and what was seen is left out.
+    async fn resume(&self, connection: &mut Connection) -> Result<Option<Start>, Error> {
+        let standing = Standing::ask(connection, &self.args.flow).await?;
+        if standing.incarnation != self.standing.incarnation {
+            return Err(
+                connection.broken("the flow was deleted and made again, its events are others")
+            );
+        }
+        let only = self
+            .positions
+            .only()
+            .map(|(partition, offset)| Start::Offset { partition, offset });
+        Ok(match (self.from(), only) {
+            (from @ Some(Start::Offset { .. }), only) => only.or(from),
+            (_, Some(only)) if standing.partitions() == 1 => Some(only),
+            (Some(Start::Latest), _) if self.positions.is_empty() => self.began.map(Start::Time),
+            (Some(Start::Latest), _) => Some(Start::Earliest),
+            (from, _) => from,
+        })
+    }
+
+    /// Where the first connection begins: with --follow at what comes, unless told otherwise.
+    fn from(&self) -> Option<Start> {
+        self.args
+            .from
+            .or_else(|| self.args.follow.then_some(Start::Latest))
+    }
+}
+
+fn now() -> Option<Timestamp> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    Timestamp::from_unix_millis(i64::try_from(since.as_millis()).ok()?)
+}

@@ -1,0 +1,60 @@
+//! Writes to stdout on a thread of its own, so that a slow reader of it holds up nothing else.
+
+use std::io::{self, Write};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Error;
+use crate::output;
+
+/// Chunks that may wait to be written: a few of a quarter of a megabyte each.
+const WAITING: usize = 4;
+
+/// stdout, in chunks.
+pub(super) struct Printer {
+    chunks: mpsc::Sender<Vec<u8>>,
+    result: oneshot::Receiver<io::Result<()>>,
+}
+
+impl Printer {
+    pub(super) fn start(mut stdout: Box<dyn Write + Send>) -> Self {
+        let (chunks, mut waiting) = mpsc::channel::<Vec<u8>>(WAITING);
+        let (ended, result) = oneshot::channel();
+        drop(std::thread::spawn(move || {
+            let mut write_all = || {
+                while let Some(chunk) = waiting.blocking_recv() {
+                    stdout.write_all(&chunk)?;
+                    stdout.flush()?;
+                }
+                Ok(())
+            };
+            // Nobody may be waiting any more, which is no fault.
+            drop(ended.send(write_all()));
+        }));
+        Self { chunks, result }
+    }
+
+    /// Hands a chunk over; waits while too much is waiting.
+    pub(super) async fn print(&mut self, chunk: Vec<u8>) -> Result<(), Error> {
+        match self.chunks.send(chunk).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.fault().await),
+        }
+    }
+
+    /// Waits until everything is written.
+    pub(super) async fn finish(self) -> Result<(), Error> {
+        drop(self.chunks);
+        match self.result.await {
+            Ok(Err(error)) => Err(output::failed(error)),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
+    }
+
+    async fn fault(&mut self) -> Error {
+        match (&mut self.result).await {
+            Ok(Err(error)) => output::failed(error),
+            Ok(Ok(())) | Err(_) => Error::OutputClosed,
+        }
+    }
+}

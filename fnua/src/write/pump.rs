@@ -1,0 +1,348 @@
+//! WRITEs over one connection, several under way at once.
+//!
+//! The first WRITE of a connection waits until the host asks for its events: then it is known that the
+//! flow is there and may be written. The next ones are sent ahead. A host that refuses such a WRITE takes
+//! its events for commands; they begin with a brace, so that none is one, and the connection is left.
+
+use std::collections::VecDeque;
+use std::io;
+
+use fnap::command::Command;
+use fnap::{Failure, FlowName, Word};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep_until};
+
+use super::batch::Batch;
+use super::input::{Input, Next};
+use super::replies::{Replies, ReplyLine};
+use super::report::Tally;
+use crate::connection::{Connection, REPLY_TIMEOUT, Writer};
+use crate::trace::Trace;
+
+/// What goes over every connection of a run.
+pub(super) struct Job {
+    pub(super) flow: FlowName,
+    pub(super) run: String,
+    pub(super) input: Input,
+    /// Read and not answered, in order.
+    pub(super) unanswered: VecDeque<Batch>,
+    /// How many may be under way.
+    pub(super) window: usize,
+    pub(super) tally: Tally,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The input has ended and everything is answered.
+    Done,
+    /// Without a word; what is unanswered may or may not be written.
+    Broken(String),
+    /// The host refused batches.
+    Refused(Refused),
+}
+
+/// What a host refused, and what it did with what was sent behind it.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    /// The refused batches in order, none of them written.
+    pub(super) batches: Vec<(Batch, Failure)>,
+    /// Stretches that were sent behind a refused one and were written.
+    pub(super) written_behind: Vec<String>,
+    /// Whether it is not known what became of the unanswered ones.
+    pub(super) unsure: bool,
+}
+
+/// One connection's part of a job.
+pub(super) struct Pump<'a> {
+    job: &'a mut Job,
+    replies: Replies,
+    writer: Writer,
+    trace: Trace,
+    /// Of the unanswered batches, so many are sent or being sent.
+    begun: usize,
+    /// What is still to be sent of the last of them.
+    sending: Option<Sending>,
+    /// The host has asked for the events of the first unanswered batch.
+    asked: bool,
+    /// The host has asked for events on this connection.
+    proven: bool,
+    ended: bool,
+    refused: Refused,
+    /// Something came or went at this time.
+    moved: Instant,
+}
+
+#[derive(Debug)]
+struct Sending {
+    head: Vec<u8>,
+    part: Part,
+    offset: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Head,
+    Body,
+    Dot,
+}
+
+enum Turn {
+    Reply(Result<ReplyLine, String>),
+    Wrote(io::Result<usize>),
+    Input,
+    Silence,
+}
+
+/// What ends a batch.
+const DOT: &[u8] = b".\r\n";
+
+impl<'a> Pump<'a> {
+    pub(super) fn new(job: &'a mut Job, connection: Connection) -> Self {
+        let (reader, writer, trace) = connection.into_parts();
+        let replies = Replies::new(reader, trace.clone());
+        Self {
+            job,
+            replies,
+            writer,
+            trace,
+            begun: 0,
+            sending: None,
+            asked: false,
+            proven: false,
+            ended: false,
+            refused: Refused::default(),
+            moved: Instant::now(),
+        }
+    }
+
+    /// Sends until the input ends, the host refuses or the connection breaks.
+    pub(super) async fn run(mut self) -> Ended {
+        loop {
+            self.begin_next();
+            if self.job.unanswered.is_empty() && self.ended && self.refused.batches.is_empty() {
+                self.quit().await;
+                return Ended::Done;
+            }
+            if !self.refused.batches.is_empty() && self.whole_under_way() == 0 {
+                return Ended::Refused(self.refused);
+            }
+            let ended = match self.turn().await {
+                Turn::Reply(Ok(line)) => self.reply(line),
+                Turn::Reply(Err(reason)) => Some(self.broken(reason)),
+                Turn::Wrote(Ok(count)) => {
+                    self.wrote(count);
+                    None
+                }
+                Turn::Wrote(Err(error)) => Some(self.broken(error.to_string())),
+                Turn::Input => None,
+                Turn::Silence => {
+                    Some(self.broken(format!("no answer within {} s", REPLY_TIMEOUT.as_secs())))
+                }
+            };
+            if let Some(ended) = ended {
+                return ended;
+            }
+        }
+    }
+
+    /// Waits for whatever can happen next.
+    async fn turn(&mut self) -> Turn {
+        let hungry = self.may_begin() && !self.ended;
+        let waiting = self.begun > 0;
+        let silence = self.moved + REPLY_TIMEOUT;
+        let stopping = !self.refused.batches.is_empty();
+        let bytes = match (
+            &self.sending,
+            self.job.unanswered.get(self.begun.wrapping_sub(1)),
+        ) {
+            // After a refusal the batch that is being sent is left as it is: without its dot it is nothing.
+            (Some(sending), Some(batch)) if !stopping => sending.bytes(batch, self.proven),
+            _ => &[],
+        };
+        tokio::select! {
+            line = self.replies.next() => Turn::Reply(line),
+            wrote = self.writer.write(bytes), if !bytes.is_empty() => Turn::Wrote(wrote),
+            () = self.job.input.news(), if hungry => Turn::Input,
+            () = sleep_until(silence), if waiting => Turn::Silence,
+        }
+    }
+
+    /// Whether another batch may be put under way.
+    fn may_begin(&self) -> bool {
+        let first = self.begun == 0;
+        self.sending.is_none()
+            && self.refused.batches.is_empty()
+            && (first || self.proven)
+            && self.begun < self.job.window
+    }
+
+    fn begin_next(&mut self) {
+        if !self.may_begin() {
+            return;
+        }
+        if self.begun == self.job.unanswered.len() {
+            match self.job.input.next(self.begun == 0) {
+                Next::Batch(batch) => self.job.unanswered.push_back(batch),
+                Next::NotYet => return,
+                Next::End => {
+                    self.ended = true;
+                    return;
+                }
+            }
+        }
+        let Some(batch) = self.job.unanswered.get(self.begun) else {
+            return;
+        };
+        let head = format!("{}\r\n", self.job.command(batch)).into_bytes();
+        self.trace.client(&head);
+        self.sending = Some(Sending {
+            head,
+            part: Part::Head,
+            offset: 0,
+        });
+        if self.begun == 0 {
+            self.moved = Instant::now();
+        }
+        self.begun += 1;
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.moved = Instant::now();
+        let Some(batch) = self.job.unanswered.get(self.begun.wrapping_sub(1)) else {
+            return;
+        };
+        let Some(sending) = &mut self.sending else {
+            return;
+        };
+        sending.offset += count;
+        if sending.offset < sending.part_of(batch).len() {
+            return;
+        }
+        sending.offset = 0;
+        match sending.part {
+            Part::Head => sending.part = Part::Body,
+            Part::Body => {
+                self.trace
+                    .note(|| format!("C: ({} events, {} bytes)", batch.lines, batch.body.len()));
+                sending.part = Part::Dot;
+            }
+            Part::Dot => {
+                self.trace.client(DOT);
+                self.sending = None;
+            }
+        }
+    }
+
+    /// How many batches are under way as a whole, so that an answer is certain.
+    const fn whole_under_way(&self) -> usize {
+        match self.sending {
+            Some(_) => self.begun.saturating_sub(1),
+            None => self.begun,
+        }
+    }
+
+    fn reply(&mut self, line: ReplyLine) -> Option<Ended> {
+        self.moved = Instant::now();
+        if self.begun == 0 {
+            // Nobody asked: a host that closes because it is idle, or goes down, says so first.
+            return Some(match line {
+                ReplyLine::Failed(failure) => self.broken(failure.to_string()),
+                _ => self.broken("a reply to nothing".to_owned()),
+            });
+        }
+        match line {
+            ReplyLine::More if !self.asked => {
+                self.asked = true;
+                self.proven = true;
+                None
+            }
+            ReplyLine::Ok if self.asked && self.whole_under_way() > 0 => {
+                self.accepted();
+                None
+            }
+            ReplyLine::Failed(failure) => self.failed(failure),
+            _ => Some(self.broken("a reply that does not fit".to_owned())),
+        }
+    }
+
+    fn accepted(&mut self) {
+        self.asked = false;
+        self.begun -= 1;
+        if let Some(batch) = self.job.unanswered.pop_front() {
+            self.job.tally.add(&batch);
+            if !self.refused.batches.is_empty() {
+                self.refused.written_behind.push(batch.span().to_string());
+            }
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) -> Option<Ended> {
+        let whole = self.whole_under_way() > 0;
+        let in_step = self.asked && whole;
+        self.asked = false;
+        self.begun -= 1;
+        if !whole {
+            self.sending = None;
+        }
+        let batch = self.job.unanswered.pop_front()?;
+        self.refused.batches.push((batch, failure));
+        if in_step {
+            return None;
+        }
+        // The events of the refused WRITE are, or will be, taken for commands: nothing more can be
+        // learned here.
+        self.refused.unsure = self.whole_under_way() > 0;
+        Some(Ended::Refused(std::mem::take(&mut self.refused)))
+    }
+
+    fn broken(&mut self, reason: String) -> Ended {
+        if self.refused.batches.is_empty() {
+            return Ended::Broken(reason);
+        }
+        self.refused.unsure = self.whole_under_way() > 0;
+        Ended::Refused(std::mem::take(&mut self.refused))
+    }
+
+    async fn quit(mut self) {
+        self.trace.client(b"QUIT");
+        let goodbye = async {
+            self.writer
+                .write_all(b"QUIT\r\n")
+                .await
+                .map_err(|error| error.to_string())?;
+            self.replies.next().await
+        };
+        drop(tokio::time::timeout(std::time::Duration::from_secs(2), goodbye).await);
+    }
+}
+
+impl Sending {
+    /// The part that is being sent, whole.
+    fn part_of<'a>(&'a self, batch: &'a Batch) -> &'a [u8] {
+        match self.part {
+            Part::Head => &self.head,
+            Part::Body => &batch.body,
+            Part::Dot => DOT,
+        }
+    }
+
+    /// What may be sent now: nothing behind the head before the host has proven to take events.
+    fn bytes<'a>(&'a self, batch: &'a Batch, proven: bool) -> &'a [u8] {
+        if self.part != Part::Head && !proven {
+            return &[];
+        }
+        self.part_of(batch).get(self.offset..).unwrap_or_default()
+    }
+}
+
+impl Job {
+    fn command(&self, batch: &Batch) -> Command {
+        let token = format!("{}-{}", self.run, batch.number);
+        // A run's name is checked where it is typed, so that a token is always a word.
+        Command::Write {
+            flow: self.flow.clone(),
+            token: token.parse::<Word>().ok(),
+        }
+    }
+}
