@@ -60,23 +60,13 @@ impl Action {
     /// Sends a new event to `output`; [`Action::Emit`] has a key as well.
     #[must_use]
     pub const fn emit(output: u32, event: Event) -> Self {
-        Self::Emit {
-            output,
-            key: None,
-            event,
-        }
+        Self::Emit { output, key: None, event }
     }
 
     /// Sends event `index` to `output` with the changes that are set on what this returns.
     #[must_use]
     pub fn rewrite(index: u32, output: u32) -> Rewrite {
-        Rewrite {
-            index,
-            output,
-            set: Vec::new(),
-            unset: Vec::new(),
-            data: DataChange::Keep,
-        }
+        Rewrite { index, output, set: Vec::new(), unset: Vec::new(), data: DataChange::Keep }
     }
 
     /// Drops event `index`.
@@ -88,10 +78,7 @@ impl Action {
     /// Sends event `index` to the dead-letter flow.
     #[must_use]
     pub fn dead_letter(index: u32, reason: impl Into<String>) -> Self {
-        Self::DeadLetter {
-            index,
-            reason: reason.into(),
-        }
+        Self::DeadLetter { index, reason: reason.into() }
     }
 }
 
@@ -134,19 +121,13 @@ impl Rewrite {
     /// Replaces the data.
     #[must_use]
     pub fn data(self, data: impl Into<Vec<u8>>) -> Self {
-        Self {
-            data: DataChange::Replace(data.into()),
-            ..self
-        }
+        Self { data: DataChange::Replace(data.into()), ..self }
     }
 
     /// Takes the data away.
     #[must_use]
     pub fn without_data(self) -> Self {
-        Self {
-            data: DataChange::Remove,
-            ..self
-        }
+        Self { data: DataChange::Remove, ..self }
     }
 }
 
@@ -187,10 +168,7 @@ impl Error {
     /// Event `index` can never work.
     #[must_use]
     pub fn reject(index: u32, reason: impl Into<String>) -> Self {
-        Self::Reject {
-            index,
-            reason: reason.into(),
-        }
+        Self::Reject { index, reason: reason.into() }
     }
 
     /// Stop the processor.
@@ -202,11 +180,7 @@ impl Error {
     /// The configuration is wrong at `path`; an empty path is the document itself.
     #[must_use]
     pub fn config(path: &str, reason: impl fmt::Display) -> Self {
-        let path = if path.is_empty() || path == "." {
-            "config"
-        } else {
-            path
-        };
+        let path = if path.is_empty() || path == "." { "config" } else { path };
         Self::Fatal(format!("{path}: {reason}"))
     }
 }

@@ -4,7 +4,9 @@
 //! same for each event costs `len` calls.
 
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
+use crate::event::is_json;
 #[cfg(target_family = "wasm")]
 use crate::guest::Handle;
 #[cfg(not(target_family = "wasm"))]
@@ -77,6 +79,15 @@ impl Batch {
     /// When the data is no JSON of that shape.
     pub fn json<T: DeserializeOwned>(&self, index: u32) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.data(index).unwrap_or_default())
+    }
+
+    /// The data as the JSON text it is; none where it is absent, of another content type or no JSON.
+    #[must_use]
+    pub fn json_text(&self, index: u32) -> Option<Box<RawValue>> {
+        if !is_json(self.attribute(index, "datacontenttype").as_ref()) {
+            return None;
+        }
+        self.json(index).ok()
     }
 
     /// Milliseconds since 1970 UTC that the broker keeps beside the record.

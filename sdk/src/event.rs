@@ -81,6 +81,17 @@ impl From<i32> for Value {
     }
 }
 
+/// Whether data of this content type is JSON. Data without one is taken for JSON, as CloudEvents say
+/// (section 3.1.1).
+pub(crate) fn is_json(content_type: Option<&Value>) -> bool {
+    let Some(text) = content_type.and_then(Value::as_str) else {
+        return true;
+    };
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let subtype = essence.split_once('/').map_or("", |(_, subtype)| subtype);
+    subtype == "json" || subtype.ends_with("+json")
+}
+
 /// A header of the broker's record: its name, and its value where it is not null.
 pub type Header = (String, Option<Vec<u8>>);
 
@@ -126,10 +137,7 @@ impl Event {
     /// Sets data of any content type.
     #[must_use]
     pub fn with_data(self, content_type: &str, data: impl Into<Vec<u8>>) -> Self {
-        Self {
-            data: Some(data.into()),
-            ..self.with("datacontenttype", content_type)
-        }
+        Self { data: Some(data.into()), ..self.with("datacontenttype", content_type) }
     }
 
     /// Sets JSON data.
@@ -149,10 +157,7 @@ impl Event {
     /// An attribute by name.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Value> {
-        self.attributes
-            .iter()
-            .find(|(existing, _)| existing == name)
-            .map(|(_, value)| value)
+        self.attributes.iter().find(|(existing, _)| existing == name).map(|(_, value)| value)
     }
 
     /// The id; empty where it is missing.
@@ -188,9 +193,7 @@ impl Event {
     }
 
     fn text(&self, name: &str) -> &str {
-        self.attribute(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.attribute(name).and_then(Value::as_str).unwrap_or_default()
     }
 }
 
@@ -200,9 +203,7 @@ mod tests {
 
     #[test]
     fn an_attribute_that_is_set_again_is_replaced() {
-        let event = Event::new("1", "/s", "t")
-            .with_subject("a")
-            .with_subject("b");
+        let event = Event::new("1", "/s", "t").with_subject("a").with_subject("b");
         assert_eq!(event.subject(), Some("b"));
         assert_eq!(event.attributes.len(), 5);
     }
@@ -211,10 +212,7 @@ mod tests {
     fn json_data_comes_back() {
         let event = Event::new("1", "/s", "t").with_json(&vec![1, 2]).unwrap();
         assert_eq!(event.json::<Vec<u8>>().unwrap(), [1, 2]);
-        assert_eq!(
-            event.attribute("datacontenttype"),
-            Some(&"application/json".into())
-        );
+        assert_eq!(event.attribute("datacontenttype"), Some(&"application/json".into()));
     }
 
     #[test]

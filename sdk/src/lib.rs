@@ -53,6 +53,7 @@ mod event;
 #[doc(hidden)]
 pub mod guest;
 pub mod log;
+mod outputs;
 mod processor;
 #[cfg(feature = "rules")]
 pub mod rules;
@@ -63,6 +64,7 @@ pub mod testing;
 pub use action::{Action, DataChange, Error, Rewrite};
 pub use batch::Batch;
 pub use event::{Event, Header, Value};
+pub use outputs::OutputNames;
 pub use processor::{Cardinality, Info, Processor, Setup};
 
 /// Makes a type that implements [`Processor`] the component's processor. Once in a crate.

@@ -106,46 +106,31 @@ impl Info {
     /// Sets the line for people.
     #[must_use]
     pub fn summary(self, summary: &str) -> Self {
-        Self {
-            summary: summary.to_owned(),
-            ..self
-        }
+        Self { summary: summary.to_owned(), ..self }
     }
 
     /// Takes any number of inputs.
     #[must_use]
     pub fn many_inputs(self) -> Self {
-        Self {
-            inputs: Cardinality::Many,
-            ..self
-        }
+        Self { inputs: Cardinality::Many, ..self }
     }
 
     /// Takes any number of outputs.
     #[must_use]
     pub fn many_outputs(self) -> Self {
-        Self {
-            outputs: Cardinality::Many,
-            ..self
-        }
+        Self { outputs: Cardinality::Many, ..self }
     }
 
     /// Declares the configuration, a JSON Schema (2020-12).
     #[must_use]
     pub fn config_schema(self, schema: &str) -> Self {
-        Self {
-            config_schema: schema.to_owned(),
-            ..self
-        }
+        Self { config_schema: schema.to_owned(), ..self }
     }
 
     /// Events that no action names are dropped.
     #[must_use]
     pub fn unnamed_dropped(self) -> Self {
-        Self {
-            unnamed_dropped: true,
-            ..self
-        }
+        Self { unnamed_dropped: true, ..self }
     }
 
     /// Asks for a grant: `clock`, `random`.
@@ -158,10 +143,7 @@ impl Info {
     /// State is kept by key.
     #[must_use]
     pub fn keyed(self) -> Self {
-        Self {
-            keyed: true,
-            ..self
-        }
+        Self { keyed: true, ..self }
     }
 
     /// The JSON document of whatever may grow, as it crosses to the host.
@@ -195,11 +177,7 @@ impl Setup {
     /// # Errors
     /// [`Error::Fatal`] as `path: reason`, for example `rules[2].to: invalid type: integer`.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        let text = if self.config.trim().is_empty() {
-            "{}"
-        } else {
-            &self.config
-        };
+        let text = if self.config.trim().is_empty() { "{}" } else { &self.config };
         // By way of a document: its errors tell the path, not a column that nobody can see.
         let document: serde_json::Value =
             serde_json::from_str(text).map_err(|error| Error::config("", error))?;
@@ -228,34 +206,20 @@ mod tests {
     }
 
     fn refusal(config: &str) -> String {
-        let setup = Setup {
-            config: config.to_owned(),
-            ..Setup::default()
-        };
+        let setup = Setup { config: config.to_owned(), ..Setup::default() };
         setup.config::<Config>().unwrap_err().to_string()
     }
 
     #[test]
     fn a_configuration_comes_as_the_type_that_was_asked_for() {
-        let setup = Setup {
-            config: r#"{"rules":[{"to":1}]}"#.to_owned(),
-            ..Setup::default()
-        };
-        assert_eq!(
-            setup.config::<Config>().unwrap(),
-            Config {
-                rules: vec![Rule { to: 1 }]
-            }
-        );
+        let setup = Setup { config: r#"{"rules":[{"to":1}]}"#.to_owned(), ..Setup::default() };
+        assert_eq!(setup.config::<Config>().unwrap(), Config { rules: vec![Rule { to: 1 }] });
     }
 
     #[test]
     fn a_wrong_value_is_refused_with_its_path() {
         let text = refusal(r#"{"rules":[{"to":1},{"to":"x"}]}"#);
-        assert_eq!(
-            text,
-            "rules[1].to: invalid type: string \"x\", expected u32"
-        );
+        assert_eq!(text, "rules[1].to: invalid type: string \"x\", expected u32");
     }
 
     #[test]
@@ -272,10 +236,7 @@ mod tests {
 
     #[test]
     fn broken_json_is_refused_with_its_place() {
-        assert_eq!(
-            refusal("{"),
-            "config: EOF while parsing an object at line 1 column 1"
-        );
+        assert_eq!(refusal("{"), "config: EOF while parsing an object at line 1 column 1");
     }
 
     #[test]

@@ -37,19 +37,13 @@ impl From<Value> for events::Value {
 impl From<events::Event> for Event {
     fn from(event: events::Event) -> Self {
         let attribute = |attribute: events::Attribute| (attribute.name, attribute.value.into());
-        Self {
-            attributes: event.attributes.into_iter().map(attribute).collect(),
-            data: event.data,
-        }
+        Self { attributes: event.attributes.into_iter().map(attribute).collect(), data: event.data }
     }
 }
 
 impl From<Event> for events::Event {
     fn from(event: Event) -> Self {
-        Self {
-            attributes: attributes(event.attributes),
-            data: event.data,
-        }
+        Self { attributes: attributes(event.attributes), data: event.data }
     }
 }
 
@@ -58,11 +52,9 @@ impl From<Action> for events::Action {
         match action {
             Action::Forward { index, output } => Self::Forward(events::Forward { index, output }),
             Action::ForwardAll { output } => Self::ForwardAll(output),
-            Action::Emit { output, key, event } => Self::Emit(events::Emit {
-                output,
-                key,
-                event: event.into(),
-            }),
+            Action::Emit { output, key, event } => {
+                Self::Emit(events::Emit { output, key, event: event.into() })
+            }
             Action::Rewrite(rewrite) => Self::Rewrite(rewrite.into()),
             Action::Drop { index } => Self::Drop(index),
             Action::DeadLetter { index, reason } => {
@@ -74,25 +66,13 @@ impl From<Action> for events::Action {
 
 impl From<Rewrite> for events::Rewrite {
     fn from(rewrite: Rewrite) -> Self {
-        let Rewrite {
-            index,
-            output,
-            set,
-            unset,
-            data,
-        } = rewrite;
+        let Rewrite { index, output, set, unset, data } = rewrite;
         let data = match data {
             DataChange::Keep => events::DataChange::Keep,
             DataChange::Replace(bytes) => events::DataChange::Replace(bytes),
             DataChange::Remove => events::DataChange::Remove,
         };
-        Self {
-            index,
-            output,
-            set: attributes(set),
-            unset,
-            data,
-        }
+        Self { index, output, set: attributes(set), unset, data }
     }
 }
 
@@ -165,9 +145,7 @@ impl From<Level> for log::Level {
 }
 
 fn attributes(attributes: Vec<(String, Value)>) -> Vec<events::Attribute> {
-    let attribute = |(name, value): (String, Value)| events::Attribute {
-        name,
-        value: value.into(),
-    };
+    let attribute =
+        |(name, value): (String, Value)| events::Attribute { name, value: value.into() };
     attributes.into_iter().map(attribute).collect()
 }

@@ -60,9 +60,8 @@ fn with_instance<T>(
 ) -> Result<T, events::Error> {
     INSTANCE.with(|instance| {
         let mut instance = instance.borrow_mut();
-        let processor = instance
-            .as_deref_mut()
-            .ok_or_else(|| Error::fatal("called before init"))?;
+        let processor =
+            instance.as_deref_mut().ok_or_else(|| Error::fatal("called before init"))?;
         Ok(call(processor)?)
     })
 }
@@ -118,11 +117,7 @@ impl Handle {
     }
 
     pub(crate) fn headers(&self, index: u32) -> Vec<Header> {
-        self.0
-            .headers(index)
-            .into_iter()
-            .map(|header| (header.name, header.value))
-            .collect()
+        self.0.headers(index).into_iter().map(|header| (header.name, header.value)).collect()
     }
 
     pub(crate) fn event(&self, index: u32) -> Option<Event> {
@@ -130,11 +125,7 @@ impl Handle {
     }
 
     pub(crate) fn attributes(&self, name: &str) -> Vec<Option<Value>> {
-        self.0
-            .attributes(name)
-            .into_iter()
-            .map(|value| value.map(Into::into))
-            .collect()
+        self.0.attributes(name).into_iter().map(|value| value.map(Into::into)).collect()
     }
 
     pub(crate) fn data_sizes(&self) -> Vec<Option<u32>> {
@@ -164,14 +155,8 @@ pub(crate) mod state {
     }
 
     pub(crate) fn scan(prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Vec<Entry> {
-        let entry = |entry: host::Entry| Entry {
-            key: entry.key,
-            value: entry.value,
-        };
-        host::scan(prefix, after, limit)
-            .into_iter()
-            .map(entry)
-            .collect()
+        let entry = |entry: host::Entry| Entry { key: entry.key, value: entry.value };
+        host::scan(prefix, after, limit).into_iter().map(entry).collect()
     }
 }
 

@@ -21,22 +21,13 @@ impl Batches {
     /// An empty batch of partition 0 of input 0, the flow `in`.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            input: 0,
-            flow: "in".to_owned(),
-            partition: 0,
-            records: Vec::new(),
-        }
+        Self { input: 0, flow: "in".to_owned(), partition: 0, records: Vec::new() }
     }
 
     /// From another input.
     #[must_use]
     pub fn input(self, input: u32, flow: &str) -> Self {
-        Self {
-            input,
-            flow: flow.to_owned(),
-            ..self
-        }
+        Self { input, flow: flow.to_owned(), ..self }
     }
 
     /// From another partition.
@@ -48,20 +39,13 @@ impl Batches {
     /// Adds an event.
     #[must_use]
     pub fn event(self, event: Event) -> Self {
-        self.record(Record {
-            data: event.data.clone(),
-            event: Some(event),
-            ..Record::default()
-        })
+        self.record(Record { data: event.data.clone(), event: Some(event), ..Record::default() })
     }
 
     /// Adds a record that is no CloudEvent.
     #[must_use]
     pub fn foreign(self, value: impl Into<Vec<u8>>) -> Self {
-        self.record(Record {
-            data: Some(value.into()),
-            ..Record::default()
-        })
+        self.record(Record { data: Some(value.into()), ..Record::default() })
     }
 
     /// Gives the last record a key.
@@ -79,11 +63,7 @@ impl Batches {
     /// Gives the last record one more header.
     #[must_use]
     pub fn header(self, name: &str, value: Option<&[u8]>) -> Self {
-        self.change(|record| {
-            record
-                .headers
-                .push((name.to_owned(), value.map(<[u8]>::to_vec)))
-        })
+        self.change(|record| record.headers.push((name.to_owned(), value.map(<[u8]>::to_vec))))
     }
 
     /// The batch.
@@ -163,37 +143,22 @@ impl Handle {
     }
 
     pub(crate) fn attributes(&self, name: &str) -> Vec<Option<Value>> {
-        self.0
-            .records
-            .iter()
-            .map(|record| attribute(record, name))
-            .collect()
+        self.0.records.iter().map(|record| attribute(record, name)).collect()
     }
 
     pub(crate) fn data_sizes(&self) -> Vec<Option<u32>> {
         let size = |data: &Vec<u8>| u32::try_from(data.len()).unwrap_or(u32::MAX);
-        self.0
-            .records
-            .iter()
-            .map(|record| record.data.as_ref().map(size))
-            .collect()
+        self.0.records.iter().map(|record| record.data.as_ref().map(size)).collect()
     }
 
     pub(crate) fn data_all(&self) -> Vec<Option<Vec<u8>>> {
-        self.0
-            .records
-            .iter()
-            .map(|record| record.data.clone())
-            .collect()
+        self.0.records.iter().map(|record| record.data.clone()).collect()
     }
 
     #[expect(clippy::panic, reason = "stands for the host's trap")]
     fn record(&self, index: u32) -> &Record {
         let Some(record) = self.0.records.get(index as usize) else {
-            panic!(
-                "index {index} is not in a batch of {}",
-                self.0.records.len()
-            );
+            panic!("index {index} is not in a batch of {}", self.0.records.len());
         };
         record
     }

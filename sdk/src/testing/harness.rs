@@ -31,11 +31,7 @@ impl<P: Processor> Harness<P> {
             shard: 0,
             more: "{}".to_owned(),
         };
-        HarnessBuilder {
-            setup,
-            state_limit: state::LIMIT,
-            plugin: std::marker::PhantomData,
-        }
+        HarnessBuilder { setup, state_limit: state::LIMIT, plugin: std::marker::PhantomData }
     }
 
     /// Hands over a batch. State that it wrote stays only where it succeeds.
@@ -143,10 +139,7 @@ impl<P: Processor> HarnessBuilder<P> {
     /// The granted size of state, in bytes.
     #[must_use]
     pub fn state_limit(self, state_limit: u64) -> Self {
-        Self {
-            state_limit,
-            ..self
-        }
+        Self { state_limit, ..self }
     }
 
     /// Makes the instance.
@@ -156,27 +149,18 @@ impl<P: Processor> HarnessBuilder<P> {
     /// allow that many flows.
     pub fn build(self) -> Result<Harness<P>, Error> {
         let info = P::describe();
-        let Self {
-            setup, state_limit, ..
-        } = self;
-        for (cardinality, flows) in [
-            (info.inputs, setup.inputs.len()),
-            (info.outputs, setup.outputs.len()),
-        ] {
+        let Self { setup, state_limit, .. } = self;
+        for (cardinality, flows) in
+            [(info.inputs, setup.inputs.len()), (info.outputs, setup.outputs.len())]
+        {
             if flows == 0 || (cardinality == Cardinality::One && flows > 1) {
-                return Err(broken(format!(
-                    "{flows} flows where it takes {cardinality:?}"
-                )));
+                return Err(broken(format!("{flows} flows where it takes {cardinality:?}")));
             }
         }
         serde_json::from_str::<serde_json::Map<_, _>>(&info.config_schema)
             .map_err(|error| broken(format!("the schema is no JSON object: {error}")))?;
         state::reset(state_limit);
-        Ok(Harness {
-            processor: P::init(&setup)?,
-            info,
-            setup,
-        })
+        Ok(Harness { processor: P::init(&setup)?, info, setup })
     }
 }
 
@@ -213,12 +197,7 @@ mod tests {
 
         fn init(setup: &Setup) -> Result<Self, Error> {
             let forwards: Vec<(u32, u32)> = setup.config()?;
-            Ok(Self(
-                forwards
-                    .into_iter()
-                    .map(|(i, o)| Action::forward(i, o))
-                    .collect(),
-            ))
+            Ok(Self(forwards.into_iter().map(|(i, o)| Action::forward(i, o)).collect()))
         }
 
         fn process(&mut self, _batch: &Batch) -> Result<Vec<Action>, Error> {
@@ -229,18 +208,11 @@ mod tests {
     }
 
     fn two() -> Batch {
-        Batches::new()
-            .event(Event::new("1", "/s", "t"))
-            .foreign("x")
-            .build()
+        Batches::new().event(Event::new("1", "/s", "t")).foreign("x").build()
     }
 
     fn refusal(config: &str) -> String {
-        Harness::<Puppet>::new(config)
-            .unwrap()
-            .process(&two())
-            .unwrap_err()
-            .to_string()
+        Harness::<Puppet>::new(config).unwrap().process(&two()).unwrap_err().to_string()
     }
 
     #[test]
@@ -269,17 +241,11 @@ mod tests {
 
     #[test]
     fn state_is_not_written_outside_process_and_not_beyond_its_limit() {
-        let mut small = Harness::<Puppet>::builder()
-            .config("[[0,0],[1,0]]")
-            .state_limit(5)
-            .build()
-            .unwrap();
+        let mut small =
+            Harness::<Puppet>::builder().config("[[0,0],[1,0]]").state_limit(5).build().unwrap();
         assert!(sdk_state::set(b"k", b"v").is_err());
         small.process(&two()).unwrap();
-        assert_eq!(
-            small.process(&two()).unwrap_err(),
-            Error::fatal("state is full: 5 bytes")
-        );
+        assert_eq!(small.process(&two()).unwrap_err(), Error::fatal("state is full: 5 bytes"));
     }
 
     #[test]
@@ -290,10 +256,7 @@ mod tests {
             sdk_state::set(key.as_bytes(), b"").unwrap();
         }
         let keys = |after: Option<&[u8]>| -> Vec<Vec<u8>> {
-            sdk_state::scan(b"b", after, 2)
-                .into_iter()
-                .map(|entry| entry.key)
-                .collect()
+            sdk_state::scan(b"b", after, 2).into_iter().map(|entry| entry.key).collect()
         };
         assert_eq!(keys(None), [b"b1", b"b2"]);
         assert_eq!(keys(Some(b"b2")), [b"b3"]);

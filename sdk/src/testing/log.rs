@@ -25,11 +25,7 @@ pub(crate) fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let fields = fields.iter().map(owned).collect();
     LINES.with_borrow_mut(|lines| {
-        lines.push(LogLine {
-            level,
-            message: message.to_owned(),
-            fields,
-        })
+        lines.push(LogLine { level, message: message.to_owned(), fields })
     });
 }
 

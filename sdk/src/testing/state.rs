@@ -23,10 +23,7 @@ pub(crate) fn get(key: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn set(key: &[u8], value: &[u8]) -> Result<(), StateError> {
     STATE.with_borrow_mut(|state| {
         allowed(state, key)?;
-        let others = state
-            .entries
-            .iter()
-            .filter(|(existing, _)| existing.as_slice() != key);
+        let others = state.entries.iter().filter(|(existing, _)| existing.as_slice() != key);
         let used: usize = others.map(|(key, value)| key.len() + value.len()).sum();
         if (used + key.len() + value.len()) as u64 > state.limit {
             return Err(StateError::Full(state.limit));
@@ -53,21 +50,14 @@ pub(crate) fn scan(prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Vec<Entry
             .take_while(|(key, _)| key.starts_with(prefix))
             .filter(|(key, _)| after.is_none_or(|after| key.as_slice() > after))
             .take(limit as usize)
-            .map(|(key, value)| Entry {
-                key: key.clone(),
-                value: value.clone(),
-            })
+            .map(|(key, value)| Entry { key: key.clone(), value: value.clone() })
             .collect()
     })
 }
 
 /// Forgets everything and sets the granted size.
 pub(super) fn reset(limit: u64) {
-    STATE.set(State {
-        entries: Entries::new(),
-        committed: None,
-        limit,
-    });
+    STATE.set(State { entries: Entries::new(), committed: None, limit });
 }
 
 /// A call that may write begins.
