@@ -40,10 +40,21 @@ pub trait Broker: Send + Sync {
     ) -> Result<Box<dyn Source>, BrokerError>;
     /// The offset of the first record at or after a time (milliseconds since 1970 UTC); the end of
     /// the log where there is none.
-    async fn offset_at(&self, topic: &TopicRef, partition: u32, time: i64)
-    -> Result<u64, BrokerError>;
+    async fn offset_at(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        time: i64,
+    ) -> Result<u64, BrokerError>;
     /// Takes a shard over: whoever had it open before is fenced, and what is true is read.
     async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError>;
+    /// Sets positions of a shard that nobody holds open, and where asked drops its state.
+    async fn reposition(
+        &self,
+        shard: ShardId,
+        positions: Position,
+        reset_state: bool,
+    ) -> Result<(), BrokerError>;
     /// Forgets positions and state of every shard of a processor that was deleted.
     async fn forget(&self, processor: Uuid) -> Result<(), BrokerError>;
 }
@@ -225,7 +236,9 @@ pub enum BrokerError {
     #[error("topic exists: {0}")]
     Exists(String),
     /// The offset is not in the log.
-    #[error("offset {wanted} of partition {partition} is out of range: earliest={earliest} latest={latest}")]
+    #[error(
+        "offset {wanted} of partition {partition} is out of range: earliest={earliest} latest={latest}"
+    )]
     OutOfRange {
         /// Partition.
         partition: u32,

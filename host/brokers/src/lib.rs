@@ -3,5 +3,6 @@
 //! Knows nothing of Wasm, of processors or of FNAP.
 
 pub mod broker;
+pub mod embedded;
 
 pub use broker::*;

@@ -5,6 +5,7 @@
 //! plugins and brokers meet; this crate knows neither Wasm nor any particular broker, nor FNAP's wire.
 
 mod control;
+mod hands;
 mod inputs;
 mod logs;
 mod outputs;
@@ -16,8 +17,8 @@ mod supervisor;
 mod trial;
 mod worker;
 
-pub use logs::{LogLine, Logs};
+pub use logs::Logs;
 pub use spec::{Brokers, SpecError};
 pub use status::{Phase, ShardReport};
 pub use supervisor::{Options, Processors, Report};
-pub use trial::Candidate;
+pub use trial::{Candidate, TrialHook};

@@ -3,21 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use host_plugins::{LogLevel, LogSink};
+use host_plugins::{LogLine, LogSink};
 
 /// Lines kept for each processor: what a person reads to see why it misbehaves.
 const KEPT_LINES: usize = 200;
-
-/// A line that a plugin logged.
-#[derive(Clone, Debug)]
-pub struct LogLine {
-    /// How serious the plugin finds it.
-    pub level: LogLevel,
-    /// Its words.
-    pub message: String,
-    /// Its fields.
-    pub fields: Vec<(String, String)>,
-}
 
 /// The logs of every processor of this host.
 #[derive(Clone, Default)]
@@ -52,12 +41,13 @@ impl Logs {
 }
 
 impl LogSink for Log {
-    fn log(&self, level: LogLevel, message: &str, fields: &[(String, String)]) {
+    fn log(&self, line: LogLine) {
+        let LogLine { level, message, .. } = &line;
         tracing::debug!(processor = %self.processor, ?level, message, "plugin log");
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT_LINES {
             lines.pop_front();
         }
-        lines.push_back(LogLine { level, message: message.to_owned(), fields: fields.to_vec() });
+        lines.push_back(line);
     }
 }

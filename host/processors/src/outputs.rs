@@ -18,7 +18,9 @@ pub(crate) enum OutputError {
     #[error("action names {what} {number}, which does not exist")]
     Unknown { what: &'static str, number: u32 },
     /// Dead letters are not built yet: the batch stays where it is rather than being lost.
-    #[error("event {index} was sent to the dead letters, which this host does not have yet: {reason}")]
+    #[error(
+        "event {index} was sent to the dead letters, which this host does not have yet: {reason}"
+    )]
     DeadLetter { index: u32, reason: String },
 }
 
@@ -138,7 +140,5 @@ fn record_at(batch: &Batch, index: u32) -> Result<&Record, OutputError> {
 }
 
 fn endpoint_at(endpoints: &[Endpoint], output: u32) -> Result<&Endpoint, OutputError> {
-    endpoints
-        .get(output as usize)
-        .ok_or(OutputError::Unknown { what: "output", number: output })
+    endpoints.get(output as usize).ok_or(OutputError::Unknown { what: "output", number: output })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, ShardId};
 use host_events::Position;
-use host_plugins::{CallError, Instance, Limits, LogSink, Plugin, Setup, SharedState};
+use host_plugins::{CallError, Instance, Limits, LogSink, Plugin, Setup, ShardState, SharedState};
 use tokio::sync::watch;
 
 use crate::control::Mode;
@@ -129,7 +129,7 @@ impl Shard {
         Ok(Held {
             fence: opened.fence,
             positions: starting.positions,
-            state: SharedState::new(opened.state),
+            state: SharedState::new(ShardState::with_base(opened.state)),
         })
     }
 
@@ -148,7 +148,8 @@ impl Shard {
     }
 
     pub(crate) fn batch_limits(&self) -> BatchLimits {
-        BatchLimits { records: self.limits.batch_events, bytes: self.limits.batch_bytes }
+        let bytes = usize::try_from(self.limits.batch_bytes).unwrap_or(usize::MAX);
+        BatchLimits { records: self.limits.batch_events as usize, bytes }
     }
 
     async fn failed(&mut self, failure: &Failure, wait: Duration) {

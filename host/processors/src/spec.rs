@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use host_brokers::{Broker, TopicRef};
+use host_events::Incarnation;
 use host_registry::{Flow, FlowStatus, Processor, Registry, Start};
 use uuid::Uuid;
 
@@ -28,7 +29,8 @@ pub(crate) struct Spec {
     pub(crate) outputs: Vec<Endpoint>,
     pub(crate) config: String,
     pub(crate) start: Start,
-    pub(crate) expected: Vec<host_events::Incarnation>,
+    /// The life of each input that was meant when the processor was created.
+    pub(crate) expected: BTreeMap<Arc<str>, Incarnation>,
     /// Where outputs, positions and state are committed.
     pub(crate) target: Arc<dyn Broker>,
 }
@@ -89,8 +91,12 @@ impl Spec {
             inputs,
             outputs,
             config: processor.config.clone(),
-            start: processor.start.clone(),
-            expected: processor.input_incarnations.clone(),
+            start: processor.start,
+            expected: processor
+                .input_incarnations
+                .iter()
+                .map(|(name, life)| (name.to_string().into(), *life))
+                .collect(),
             target,
         })
     }

@@ -12,9 +12,13 @@ use crate::spec::{Endpoint, Spec};
 /// Why a shard cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("gap: flow {flow} partition {partition}: position {position} is not in the log, earliest={earliest} latest={latest}")]
+    #[error(
+        "gap: flow {flow} partition {partition}: position {position} is not in the log, earliest={earliest} latest={latest}"
+    )]
     Gap { flow: String, partition: u32, position: u64, earliest: u64, latest: u64 },
-    #[error("gap: flow {flow} is another one than when the processor was created (incarnation {now}, was {then})")]
+    #[error(
+        "gap: flow {flow} is another one than when the processor was created (incarnation {now}, was {then})"
+    )]
     Incarnation { flow: String, now: String, then: String },
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -35,11 +39,11 @@ pub(crate) async fn positions(
     committed: &Position,
 ) -> Result<Starting, StartError> {
     let mut starting = Starting { positions: Position::default(), fresh: Position::default() };
-    for (index, input) in spec.inputs.iter().enumerate() {
+    for input in &spec.inputs {
         if shard >= input.partitions {
             continue;
         }
-        check_incarnation(input, spec.expected.get(index))?;
+        check_incarnation(input, spec.expected.get(&input.name))?;
         let log = partition_info(input, shard).await?;
         let flow = input.topic.incarnation;
         let next = match committed.get(flow, shard) {
@@ -71,9 +75,10 @@ fn check_incarnation(
 
 async fn partition_info(input: &Endpoint, shard: u32) -> Result<PartitionInfo, BrokerError> {
     let info = input.broker.describe(&input.topic).await?;
-    info.partitions.get(shard as usize).copied().ok_or_else(|| {
-        BrokerError::NotFound(format!("{} partition {shard}", input.topic.topic))
-    })
+    info.partitions
+        .get(shard as usize)
+        .copied()
+        .ok_or_else(|| BrokerError::NotFound(format!("{} partition {shard}", input.topic.topic)))
 }
 
 fn check(
@@ -88,6 +93,16 @@ fn check(
     let flow = input.name.to_string();
     let PartitionInfo { earliest, latest } = log;
     Err(StartError::Gap { flow, partition, position, earliest, latest })
+}
+
+/// Where a start lies in one partition now.
+pub(crate) async fn resolve(
+    input: &Endpoint,
+    partition: u32,
+    start: &Start,
+) -> Result<u64, StartError> {
+    let log = partition_info(input, partition).await?;
+    first(input, partition, start, log).await
 }
 
 async fn first(

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use host_events::Position;
+use tokio::sync::Notify;
 
 /// What a shard is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,7 @@ pub struct ShardReport {
 #[derive(Default)]
 pub(crate) struct ShardStatus {
     told: Mutex<Told>,
+    changed: Notify,
     events_in: AtomicU64,
     events_out: AtomicU64,
     commits: AtomicU64,
@@ -91,6 +93,25 @@ impl ShardStatus {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
         self.with(|told| told.phase = phase);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until the shard has left `Starting`, and where it is to be held, until it no longer
+    /// runs.
+    pub(crate) async fn settled_as(&self, held: bool) {
+        loop {
+            let changed = self.changed.notified();
+            let waits = self.with(|told| match told.phase {
+                Phase::Starting => true,
+                Phase::Running => held,
+                Phase::Paused => !held,
+                Phase::Stopped | Phase::Failed(_) => false,
+            });
+            if !waits {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub(crate) fn plugin(&self, digest: &str, version: &str) {

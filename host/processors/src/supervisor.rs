@@ -1,11 +1,12 @@
 //! Makes the processors that run agree with the registry.
 //!
-//! Fed by changes of the registry and of the plugin catalog; every look compares what should be with
-//! what is, so a missed or repeated change does no harm.
+//! The journal's steps come in through [`Processors::apply`]; changes of the plugin catalog are
+//! followed. Every look compares what should be with what is, so a repeated change does no harm.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fnap::name::Name;
 use host_plugins::{Catalog, Limits, Plugin};
 use host_registry::{Desired, Processor, Registry};
 use tokio::sync::{Mutex, watch};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::control::Mode;
 use crate::logs::Logs;
 use crate::shard::Shard;
-use crate::spec::{Brokers, Spec, SpecError};
+use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
 
 /// What every processor of this host gets.
@@ -35,7 +36,7 @@ pub(crate) struct Inner {
     pub(crate) catalog: Catalog,
     pub(crate) options: Options,
     pub(crate) logs: Logs,
-    running: Mutex<BTreeMap<Uuid, Entry>>,
+    running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
 
 /// What the supervisor knows about one processor.
@@ -76,7 +77,7 @@ struct Running {
 }
 
 impl Processors {
-    /// A supervisor that runs nothing yet; see [`Self::watch`].
+    /// A supervisor that runs nothing yet; see [`Self::start_all`].
     #[must_use]
     pub fn new(registry: Registry, brokers: Brokers, catalog: Catalog, options: Options) -> Self {
         let running = Mutex::new(BTreeMap::new());
@@ -84,77 +85,86 @@ impl Processors {
         Self(Arc::new(Inner { registry, brokers, catalog, options, logs, running }))
     }
 
-    /// Follows registry and catalog until the future is dropped.
+    /// Follows the plugin catalog until the future is dropped.
     pub async fn watch(&self) {
-        let mut registry = self.0.registry.subscribe();
         let mut catalog = self.0.catalog.subscribe();
         loop {
-            registry.mark_unchanged();
             catalog.mark_unchanged();
-            if let Err(error) = self.agree().await {
-                tracing::error!(cause = %error, "the registry could not be read");
-            }
-            tokio::select! {
-                changed = registry.changed() => if changed.is_err() { return },
-                changed = catalog.changed() => if changed.is_err() { return },
+            self.refresh_plugins().await;
+            if catalog.changed().await.is_err() {
+                return;
             }
         }
     }
 
-    /// Compares once what should run with what runs.
+    /// Brings every processor to what the registry says; for the start of the host.
     ///
     /// # Errors
     /// When the registry cannot be read; nothing was changed then.
-    pub async fn agree(&self) -> Result<(), host_registry::RegistryError> {
-        let wanted = self.0.registry.processors().await?;
-        let mut running = self.0.running.lock().await;
-        for processor in &wanted {
-            // A deleted one is taken down by `retire`, which the journal drives.
+    pub async fn start_all(&self) -> Result<(), host_registry::RegistryError> {
+        for processor in self.0.registry.processors().await? {
+            // A deleted one is taken down when its journal entry is carried out.
             if processor.desired != Desired::Deleted {
-                self.agree_on(running.entry(processor.id).or_default(), processor).await;
+                self.entry(processor.id).await.lock().await.agree(self, &processor).await;
             }
         }
         Ok(())
     }
 
-    async fn agree_on(&self, entry: &mut Entry, processor: &Processor) {
-        let mode = match processor.desired {
-            Desired::Running => Mode::Run,
-            Desired::Paused => Mode::Pause,
-            Desired::Stopped | Desired::Deleted => Mode::Stop,
-        };
-        let spec = match Spec::resolve(processor, &self.0.registry, &self.0.brokers).await {
-            Ok(spec) => spec,
-            Err(error) => return entry.cannot(error).await,
-        };
-        entry.problem = None;
-        let fits = entry.running.as_ref().is_some_and(|running| running.spec.same(&spec));
-        if !fits || entry.has_ended() && mode != Mode::Stop {
-            entry.stop(Mode::Stop).await;
-            entry.running = Some(self.start(spec, mode));
+    /// Brings one processor to its desired state and returns when that is so. For a deleted one its
+    /// tasks have ended and `destroy` was called. Safe to repeat.
+    pub async fn apply(&self, processor: &Processor) {
+        let entry = self.entry(processor.id).await;
+        let mut entry = entry.lock().await;
+        if processor.desired == Desired::Deleted {
+            entry.destroy(self, processor).await;
+            self.0.running.lock().await.remove(&processor.id);
+            self.0.logs.forget(processor.name.as_str());
+            return;
         }
-        if let Some(running) = &entry.running {
-            let plugin = self.current(&running.spec.kind);
-            let same = |a: &Option<Plugin>| {
-                a.as_ref().map(|plugin| plugin.digest()) == plugin.as_ref().map(|p| p.digest())
-            };
-            if !same(&running.plugin.borrow()) {
-                running.plugin.send_replace(plugin);
+        entry.agree(self, processor).await;
+        entry.arrived(processor.desired).await;
+    }
+
+    /// Looks again at every processor that uses a flow: it may have more partitions now.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn flow_changed(&self, flow: &Name) -> Result<(), host_registry::RegistryError> {
+        for processor in self.0.registry.processors().await? {
+            let uses = processor.inputs.contains(flow) || processor.outputs.contains(flow);
+            if uses && processor.desired != Desired::Deleted {
+                self.entry(processor.id).await.lock().await.agree(self, &processor).await;
             }
-            running.mode.send_if_modified(|now| std::mem::replace(now, mode) != mode);
+        }
+        Ok(())
+    }
+
+    async fn refresh_plugins(&self) {
+        for entry in self.entries().await {
+            if let Some(running) = &entry.lock().await.running {
+                running.offer(self.current(&running.spec.kind));
+            }
         }
     }
 
+    async fn entry(&self, id: Uuid) -> Arc<Mutex<Entry>> {
+        Arc::clone(self.0.running.lock().await.entry(id).or_default())
+    }
+
+    async fn entries(&self) -> Vec<Arc<Mutex<Entry>>> {
+        self.0.running.lock().await.values().cloned().collect()
+    }
+
     fn current(&self, kind: &str) -> Option<Plugin> {
-        self.0.catalog.snapshot().plugin(kind)
+        self.0.catalog.snapshot().types.get(kind).map(|active| active.plugin.clone())
     }
 
     fn start(&self, spec: Spec, mode: Mode) -> Running {
         let spec = Arc::new(spec);
         let (mode, mode_seen) = watch::channel(mode);
         let (plugin, plugin_seen) = watch::channel(self.current(&spec.kind));
-        let mut running =
-            Running { spec, mode, plugin, statuses: Vec::new(), tasks: Vec::new() };
+        let mut running = Running { spec, mode, plugin, statuses: Vec::new(), tasks: Vec::new() };
         for shard in 0..running.spec.shards() {
             let status = Arc::new(ShardStatus::default());
             let task = Shard {
@@ -172,35 +182,20 @@ impl Processors {
         running
     }
 
-    /// Takes a deleted processor down: `destroy` is called, its tasks end, and its positions and
-    /// state are forgotten. Safe to repeat.
-    ///
-    /// # Errors
-    /// When a broker cannot be reached; the caller tries again.
-    pub async fn retire(&self, processor: &Processor) -> Result<(), host_brokers::BrokerError> {
-        let mut running = self.0.running.lock().await;
-        let mut entry = running.remove(&processor.id).unwrap_or_default();
-        if entry.has_ended() || entry.running.is_none() {
-            if let Ok(spec) = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await {
-                entry.running = Some(self.start(spec, Mode::Destroy));
-            }
-        }
-        entry.stop(Mode::Destroy).await;
-        drop(running);
-        self.0.logs.forget(processor.name.as_str());
-        for broker in self.0.brokers.values() {
-            broker.forget(processor.id).await?;
-        }
-        Ok(())
-    }
-
     /// How a processor does.
     pub async fn report(&self, id: Uuid) -> Option<Report> {
-        let running = self.0.running.lock().await;
-        let entry = running.get(&id)?;
+        let entry = self.0.running.lock().await.get(&id).cloned()?;
+        // A look must not wait for a processor that is being stopped.
+        let entry = entry.try_lock().ok()?;
         let statuses = entry.running.iter().flat_map(|running| running.statuses.iter());
         let shards = statuses.zip(0..).map(|(status, shard)| status.report(shard)).collect();
         Some(Report { shards, problem: entry.problem.clone() })
+    }
+
+    /// Limits of every plugin instance.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.0.options.limits
     }
 
     /// What the plugins logged.
@@ -211,20 +206,71 @@ impl Processors {
 
     /// Finishes what is in flight and ends every task; positions are kept.
     pub async fn drain(&self) {
-        let mut running = self.0.running.lock().await;
-        for entry in running.values() {
-            entry.tell(Mode::Stop);
+        let entries = self.entries().await;
+        for entry in &entries {
+            entry.lock().await.tell(Mode::Stop);
         }
-        for entry in running.values_mut() {
-            entry.stop(Mode::Stop).await;
+        for entry in entries {
+            entry.lock().await.stop(Mode::Stop).await;
         }
     }
 }
 
 impl Entry {
+    /// Starts, restarts or tells the tasks, as the processor's row and its flows demand.
+    async fn agree(&mut self, processors: &Processors, processor: &Processor) {
+        let mode = match processor.desired {
+            Desired::Running => Mode::Run,
+            Desired::Paused => Mode::Pause,
+            Desired::Stopped | Desired::Deleted => Mode::Stop,
+        };
+        let Inner { registry, brokers, .. } = &*processors.0;
+        let spec = match Spec::resolve(processor, registry, brokers).await {
+            Ok(spec) => spec,
+            Err(error) => {
+                self.stop(Mode::Stop).await;
+                self.running = None;
+                self.problem = Some(error.to_string());
+                return;
+            }
+        };
+        self.problem = None;
+        let fits = self.running.as_ref().is_some_and(|running| running.spec.same(&spec));
+        if !fits || self.has_ended() && mode != Mode::Stop {
+            self.stop(Mode::Stop).await;
+            self.running = Some(processors.start(spec, mode));
+        }
+        if let Some(running) = &self.running {
+            running.offer(processors.current(&running.spec.kind));
+        }
+        self.tell(mode);
+    }
+
+    /// Waits until the tasks have done what they were told, or cannot.
+    async fn arrived(&mut self, desired: Desired) {
+        if desired == Desired::Stopped {
+            return self.stop(Mode::Stop).await;
+        }
+        let Some(running) = &self.running else { return };
+        for status in &running.statuses {
+            status.settled_as(desired == Desired::Paused).await;
+        }
+    }
+
+    async fn destroy(&mut self, processors: &Processors, processor: &Processor) {
+        if self.has_ended() || self.running.is_none() {
+            let Inner { registry, brokers, .. } = &*processors.0;
+            if let Ok(spec) = Spec::resolve(processor, registry, brokers).await {
+                self.running = Some(processors.start(spec, Mode::Destroy));
+            }
+        }
+        self.stop(Mode::Destroy).await;
+        self.running = None;
+    }
+
     fn tell(&self, mode: Mode) {
         if let Some(running) = &self.running {
-            running.mode.send_replace(mode);
+            running.mode.send_if_modified(|now| std::mem::replace(now, mode) != mode);
         }
     }
 
@@ -244,10 +290,18 @@ impl Entry {
             }
         }
     }
+}
 
-    async fn cannot(&mut self, error: SpecError) {
-        self.stop(Mode::Stop).await;
-        self.running = None;
-        self.problem = Some(error.to_string());
+impl Running {
+    fn offer(&self, plugin: Option<Plugin>) {
+        let digest =
+            |plugin: &Option<Plugin>| plugin.as_ref().map(|plugin| Arc::clone(plugin.digest()));
+        self.plugin.send_if_modified(|now| {
+            let differs = digest(now) != digest(&plugin);
+            if differs {
+                *now = plugin;
+            }
+            differs
+        });
     }
 }

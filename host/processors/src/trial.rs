@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
 use host_plugins::{CallError, Plugin, SharedState, Trial};
 use host_registry::{Desired, Processor};
@@ -45,10 +47,11 @@ impl Processors {
     pub async fn check(&self, processor: &Processor) -> Result<(), Candidate> {
         let kind = &processor.kind;
         let snapshot = self.0.catalog.snapshot();
-        let plugin = snapshot.installable(kind).ok_or_else(|| Candidate::NoType(kind.clone()))?;
+        let active = snapshot.types.get(kind).filter(|active| active.available);
+        let active = active.ok_or_else(|| Candidate::NoType(kind.clone()))?;
         let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await?;
-        check_shape(&plugin, &spec)?;
-        Ok(self.init_once(&plugin, &spec).await?)
+        check_shape(&active.plugin, &spec)?;
+        Ok(self.init_once(&active.plugin, &spec).await?)
     }
 
     async fn init_once(&self, plugin: &Plugin, spec: &Spec) -> Result<(), CallError> {
@@ -56,6 +59,28 @@ impl Processors {
         let log = self.0.logs.sink(&spec.name);
         plugin.instantiate(setup(spec, 0, &state, &self.0.options.limits, &log)).await?;
         Ok(())
+    }
+}
+
+/// The trial that a catalog asks before there are processors: the catalog comes first, because
+/// processors need it. Until [`TrialHook::connect`] nothing runs, so nothing can object.
+#[derive(Default)]
+pub struct TrialHook(OnceLock<Processors>);
+
+impl TrialHook {
+    /// Asks these processors from now on. Only the first call counts.
+    pub fn connect(&self, processors: Processors) {
+        self.0.get_or_init(|| processors);
+    }
+}
+
+#[async_trait]
+impl Trial for TrialHook {
+    async fn trial(&self, plugin: &Plugin) -> Result<(), String> {
+        match self.0.get() {
+            Some(processors) => processors.trial(plugin).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -102,4 +127,3 @@ fn check_shape(plugin: &Plugin, spec: &Spec) -> Result<(), Candidate> {
         outputs: spec.outputs.len(),
     })
 }
-

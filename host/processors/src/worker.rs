@@ -137,13 +137,13 @@ impl<'a> Worker<'a> {
         let Next { input, batch } = next;
         let flow = self.shard.spec.inputs.get(input as usize).map(|end| Arc::clone(&end.name));
         let flow = flow.unwrap_or_else(|| "".into());
-        self.state.begin();
+        self.state.lock().begin();
         if !batch.records.is_empty() {
             let actions = self.instance.process(input, &flow, batch.clone()).await?;
             let (outputs, shard) = (&self.shard.spec.outputs, self.shard.shard);
             self.waiting.outputs.apply(outputs, shard, &batch, actions)?;
         }
-        self.waiting.state.extend(self.state.take_changes());
+        self.waiting.state.extend(self.state.lock().take_changes());
         self.waiting.positions.set(batch.flow, batch.partition, batch.next);
         self.waiting.batches += 1;
         self.waiting.events_in += batch.records.len() as u64;
@@ -187,7 +187,7 @@ impl<'a> Worker<'a> {
         settle(outcome)?;
         self.fence = Some(fence);
         for _ in 0..in_flight.batches {
-            self.state.committed();
+            self.state.lock().committed();
         }
         let InFlight { positions, events_in, events_out, .. } = in_flight;
         self.shard.status.committed(&positions, events_in, events_out);

@@ -1,1 +1,14 @@
-//! Under construction.
+//! The participant's door: accepts connections, speaks FNAP, and performs what sessions ask for.
+//!
+//! The protocol itself is decided in `fnap`; a connection moves bytes and performs actions; `perform`
+//! turns commands into changes of the registry, looks at processors, and reads and writes of events.
+
+mod connection;
+mod listener;
+mod perform;
+mod read;
+mod services;
+mod write;
+
+pub use listener::{Listener, ListenerOptions};
+pub use services::Services;

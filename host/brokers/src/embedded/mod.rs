@@ -1,0 +1,299 @@
+//! The embedded broker: topics in one SQLite database, for one machine and for trying things out.
+//!
+//! What is acknowledged is on disk (`synchronous=FULL`). Records, positions, state and fencing epochs lie
+//! in one database, so that a processor's commit is one transaction. It is no network server: other
+//! programs reach its flows through FNAP.
+
+mod blob;
+mod checkpoint;
+mod maintenance;
+mod reader;
+mod schema;
+mod shards;
+mod tokens;
+mod topics;
+mod writer;
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use host_events::Position;
+use host_store::StoreError;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::broker::{
+    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Fence, Opened, Output,
+    PartitionInfo, ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec, Transaction,
+};
+
+use checkpoint::Checkpointer;
+use maintenance::Change;
+use reader::{LogSource, Readers};
+use topics::{Log, Topics};
+use writer::{Answer, MOST_WAITING, Request, Writer};
+
+/// How often retention is looked after. Kafka looks every five minutes; a small host can look more
+/// often, and a test must not wait that long.
+const RETENTION_PERIOD: Duration = Duration::from_secs(5);
+
+/// How an embedded broker works.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// Pause between looks at retention.
+    pub retention_period: Duration,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self { retention_period: RETENTION_PERIOD }
+    }
+}
+
+/// Why the broker cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("{0} is in use by another host")]
+    InUse(String),
+    /// The directory cannot be used.
+    #[error("cannot use {path}: {cause}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The embedded broker of one directory.
+pub struct Embedded {
+    topics: Arc<Topics>,
+    readers: Arc<Readers>,
+    requests: mpsc::Sender<Request>,
+    server: String,
+    _checkpointer: Checkpointer,
+    /// Released by the system when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Embedded {
+    /// Opens the broker of a directory, which is created where it is absent.
+    ///
+    /// # Errors
+    /// When another process has it, the disk cannot be used, or a newer host wrote it.
+    pub async fn open(dir: &Path, options: EmbeddedOptions) -> Result<Arc<Self>, OpenError> {
+        let lock = lock(dir)?;
+        let path = dir.join("log.db");
+        let topics = Arc::new(Topics::default());
+        let (filled, database) = (Arc::clone(&topics), path.clone());
+        let connection = host_store::blocking(move || {
+            let connection = host_store::open(&database, &schema::SCHEMA)?;
+            // The checkpointer does it, on a connection of its own.
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            connection.set_prepared_statement_cache_capacity(32);
+            maintenance::load(&connection, &filled)?;
+            Ok::<_, StoreError>(connection)
+        })
+        .await?;
+        let checkpointer = Checkpointer::start(&path)?;
+        let (requests, waiting) = mpsc::channel(MOST_WAITING);
+        let writer = Writer { connection, topics: Arc::clone(&topics), epochs: Default::default() };
+        std::thread::Builder::new()
+            .name("broker-writer".into())
+            .spawn(move || writer.run(waiting))
+            .map_err(|cause| OpenError::Directory { path: dir.display().to_string(), cause })?;
+        let readers = Arc::new(Readers::new(&path));
+        let server = format!("embedded:{}", dir.display());
+        let _checkpointer = checkpointer;
+        let broker = Self { topics, readers, requests, server, _checkpointer, _lock: lock };
+        let broker = Arc::new(broker);
+        tokio::spawn(look_after_retention(Arc::downgrade(&broker), options.retention_period));
+        Ok(broker)
+    }
+
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(Answer<T>) -> Change + Send,
+    ) -> Result<T, BrokerError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Change(Box::new(change(answer)))).await?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn ask(&self, request: Request) -> Result<(), BrokerError> {
+        self.requests.send(request).await.map_err(|_| gone())
+    }
+
+    fn log(&self, topic: &TopicRef, partition: u32) -> Result<Arc<Log>, BrokerError> {
+        let found = self.topics.find(topic)?;
+        let log = found.logs.get(partition as usize).cloned();
+        log.ok_or_else(|| BrokerError::NotFound(format!("{} partition {partition}", topic.topic)))
+    }
+}
+
+#[async_trait]
+impl Broker for Embedded {
+    fn kind(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn server(&self) -> String {
+        self.server.clone()
+    }
+
+    async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError> {
+        self.change(|answer| Change::Create(topic.clone(), answer)).await
+    }
+
+    async fn update(&self, topic: &TopicRef, change: &TopicChange) -> Result<(), BrokerError> {
+        self.change(|answer| Change::Update(topic.clone(), change.clone(), answer)).await
+    }
+
+    async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
+        let topic = self.topics.find(topic)?;
+        let spans = || topic.logs.iter().map(|log| *log.span.borrow());
+        let info =
+            |span: topics::Span| PartitionInfo { earliest: span.earliest, latest: span.next };
+        Ok(TopicInfo {
+            partitions: spans().map(info).collect(),
+            bytes: Some(spans().map(|span| span.bytes).sum()),
+            config: topic.config.given.clone(),
+        })
+    }
+
+    async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError> {
+        self.change(|answer| Change::Delete(topic.clone(), answer)).await
+    }
+
+    async fn purge(&self, topic: &TopicRef) -> Result<(), BrokerError> {
+        self.change(|answer| Change::Purge(topic.clone(), answer)).await
+    }
+
+    async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Append { topic: topic.clone(), append, answer }).await?;
+        answered.await.map_err(|_| gone())?
+    }
+
+    async fn source(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        from: u64,
+    ) -> Result<Box<dyn Source>, BrokerError> {
+        let log = self.log(topic, partition)?;
+        Ok(Box::new(LogSource {
+            readers: Arc::clone(&self.readers),
+            span: log.span.subscribe(),
+            log,
+            name: Arc::clone(&topic.topic),
+            flow: topic.incarnation,
+            partition,
+            next: from,
+        }))
+    }
+
+    async fn offset_at(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        time: i64,
+    ) -> Result<u64, BrokerError> {
+        let log = self.log(topic, partition)?;
+        let end = log.span.borrow().next;
+        Ok(self.readers.offset_at(log.id, time).await?.unwrap_or(end))
+    }
+
+    async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError> {
+        let truth = self.change(|answer| Change::Open(shard, answer)).await?;
+        let requests = self.requests.clone();
+        Ok(Opened {
+            fence: Box::new(Held { requests, shard, epoch: truth.epoch }),
+            positions: truth.positions,
+            state: truth.state,
+            digest: truth.digest,
+        })
+    }
+
+    async fn reposition(
+        &self,
+        shard: ShardId,
+        positions: Position,
+        reset_state: bool,
+    ) -> Result<(), BrokerError> {
+        self.change(|answer| Change::Reposition(shard, positions, reset_state, answer)).await
+    }
+
+    async fn forget(&self, processor: Uuid) -> Result<(), BrokerError> {
+        self.change(|answer| Change::Forget(processor, answer)).await
+    }
+}
+
+struct Held {
+    requests: mpsc::Sender<Request>,
+    shard: ShardId,
+    epoch: u64,
+}
+
+impl Fence for Held {
+    fn begin(&mut self) -> Box<dyn Transaction + '_> {
+        Box::new(Pending { held: self, outputs: Vec::new() })
+    }
+}
+
+struct Pending<'a> {
+    held: &'a Held,
+    outputs: Vec<Output>,
+}
+
+#[async_trait]
+impl Transaction for Pending<'_> {
+    async fn send(&mut self, outputs: Vec<Output>) -> Result<(), BrokerError> {
+        self.outputs.extend(outputs);
+        Ok(())
+    }
+
+    async fn commit(self: Box<Self>, commit: Commit) -> CommitOutcome {
+        let (answer, answered) = oneshot::channel();
+        let Held { requests, shard, epoch } = self.held;
+        let (shard, epoch, outputs) = (*shard, *epoch, self.outputs);
+        if requests.send(Request::Commit { shard, epoch, outputs, commit, answer }).await.is_err() {
+            return CommitOutcome::Aborted(gone());
+        }
+        answered.await.unwrap_or_else(|_| CommitOutcome::Unknown(gone()))
+    }
+}
+
+async fn look_after_retention(broker: std::sync::Weak<Embedded>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let Some(broker) = broker.upgrade() else { return };
+        if let Err(error) = broker.change(Change::Retain).await {
+            tracing::warn!(cause = %error, "retention could not be carried out");
+        }
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let failed = |cause| OpenError::Directory { path: dir.display().to_string(), cause };
+    // Other people's events lie there.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let lock = File::options().create(true).append(true).open(dir.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.display().to_string())),
+        Err(std::fs::TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+fn gone() -> BrokerError {
+    BrokerError::Unavailable("the broker is closed".into())
+}

@@ -1,0 +1,218 @@
+//! Reading: a few connections of their own, away from the async threads, and sources that wait.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use host_events::{Batch, Incarnation, Stored};
+use host_store::StoreError;
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::{Semaphore, watch};
+
+use crate::broker::{BatchLimits, BrokerError, Source};
+
+use super::blob;
+use super::schema::SCHEMA;
+use super::topics::{Log, Span};
+use super::writer::broker_error;
+
+/// Reads at once: the disk is not faster with more, and each costs a thread and a page cache.
+const MOST_READS: usize = 4;
+
+/// Rows that one read looks at: rows of one event each still make a fair batch.
+const MOST_ROWS: u32 = 512;
+
+/// Connections for reading.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    permits: Semaphore,
+}
+
+/// Records read, and the offset after what they account for.
+struct Read {
+    records: Vec<Stored>,
+    next: u64,
+}
+
+impl Readers {
+    pub(crate) fn new(path: &Path) -> Self {
+        let permits = Semaphore::new(MOST_READS);
+        Self { path: path.to_owned(), idle: Mutex::default(), permits }
+    }
+
+    /// Runs a query on a connection of the pool.
+    async fn query<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&Connection) -> Result<T, BrokerError> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        let _permit = self.permits.acquire().await;
+        let readers = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let idle = readers.idle().pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => host_store::open_reader(&readers.path, &SCHEMA)
+                    .map_err(|error| broker_error(&error))?,
+            };
+            let answer = query(&connection);
+            readers.idle().push(connection);
+            answer
+        });
+        done.await.map_err(|error| BrokerError::Unavailable(format!("a read ended: {error}")))?
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first offset at or after a time.
+    pub(crate) async fn offset_at(
+        self: &Arc<Self>,
+        log: i64,
+        time: i64,
+    ) -> Result<Option<u64>, BrokerError> {
+        self.query(move |connection| {
+            let row = connection
+                .prepare_cached(
+                    "SELECT base, records FROM batches WHERE log = ?1 AND newest >= ?2 ORDER BY base LIMIT 1",
+                )
+                .and_then(|mut select| {
+                    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?));
+                    select.query_row((log, time), row).optional()
+                })
+                .map_err(failed)?;
+            let Some((base, records)) = row else { return Ok(None) };
+            let records = blob::decode(&Bytes::from(records), base, base).map_err(damaged)?;
+            let found = records.iter().find(|stored| stored.record.timestamp >= time);
+            Ok(found.map(|stored| stored.offset))
+        })
+        .await
+    }
+
+    async fn read(
+        self: &Arc<Self>,
+        log: i64,
+        from: u64,
+        limits: BatchLimits,
+    ) -> Result<Option<Read>, BrokerError> {
+        self.query(move |connection| read_rows(connection, log, from, limits)).await
+    }
+}
+
+fn read_rows(
+    connection: &Connection,
+    log: i64,
+    from: u64,
+    limits: BatchLimits,
+) -> Result<Option<Read>, BrokerError> {
+    let mut select = connection
+        .prepare_cached(
+            "SELECT base, next, records FROM batches WHERE log = ?1 AND base >= coalesce(
+                 (SELECT max(base) FROM batches WHERE log = ?1 AND base <= ?2), 0)
+             ORDER BY base LIMIT ?3",
+        )
+        .map_err(failed)?;
+    let mut rows = select.query((log, from, MOST_ROWS)).map_err(failed)?;
+    let mut read: Option<Read> = None;
+    let mut bytes = 0;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let (base, next): (u64, u64) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
+        let records: Vec<u8> = row.get(2).map_err(failed)?;
+        let read = read.get_or_insert(Read { records: Vec::new(), next: from });
+        for stored in blob::decode(&Bytes::from(records), base, from).map_err(damaged)? {
+            let size = stored.record.size();
+            let full = read.records.len() >= limits.records || bytes + size > limits.bytes;
+            if full && !read.records.is_empty() {
+                read.next = stored.offset;
+                return Ok(Some(Read {
+                    records: std::mem::take(&mut read.records),
+                    next: read.next,
+                }));
+            }
+            bytes += size;
+            read.records.push(stored);
+        }
+        read.next = read.next.max(next);
+    }
+    Ok(read)
+}
+
+/// One partition, read in order.
+pub(crate) struct LogSource {
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) span: watch::Receiver<Span>,
+    pub(crate) name: Arc<str>,
+    pub(crate) flow: Incarnation,
+    pub(crate) partition: u32,
+    pub(crate) next: u64,
+}
+
+#[async_trait]
+impl Source for LogSource {
+    async fn next(&mut self, limits: BatchLimits) -> Result<Batch, BrokerError> {
+        loop {
+            let span = *self.span.borrow_and_update();
+            self.check(span)?;
+            if self.next == span.next {
+                // The sender lives as long as the log that this source holds.
+                drop(self.span.changed().await);
+                continue;
+            }
+            let read = match self.log.fresh_at(self.next) {
+                Some((next, records)) => Some(cut(&records, self.next, next, limits)),
+                None => self.readers.read(self.log.id, self.next, limits).await?,
+            };
+            // Rows that went while they were read are noticed at the next look at the span.
+            let Some(read) = read.filter(|read| read.next > self.next) else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            self.next = read.next;
+            let (flow, partition) = (self.flow, self.partition);
+            return Ok(Batch { flow, partition, records: read.records.into(), next: read.next });
+        }
+    }
+}
+
+impl LogSource {
+    fn check(&self, span: Span) -> Result<(), BrokerError> {
+        if span.gone {
+            return Err(BrokerError::NotFound(self.name.to_string()));
+        }
+        let (earliest, latest) = (span.earliest, span.next);
+        if (earliest..=latest).contains(&self.next) {
+            return Ok(());
+        }
+        let (partition, wanted) = (self.partition, self.next);
+        Err(BrokerError::OutOfRange { partition, wanted, earliest, latest })
+    }
+}
+
+/// As much of a fresh batch as fits, from an offset on.
+fn cut(records: &[Stored], from: u64, end: u64, limits: BatchLimits) -> Read {
+    let mut read = Read { records: Vec::new(), next: end };
+    let mut bytes = 0;
+    for stored in records.iter().filter(|stored| stored.offset >= from) {
+        let size = stored.record.size();
+        let full = read.records.len() >= limits.records || bytes + size > limits.bytes;
+        if full && !read.records.is_empty() {
+            read.next = stored.offset;
+            break;
+        }
+        bytes += size;
+        read.records.push(stored.clone());
+    }
+    read
+}
+
+fn failed(error: rusqlite::Error) -> BrokerError {
+    broker_error(&StoreError::from(error))
+}
+
+fn damaged(error: blob::Damaged) -> BrokerError {
+    BrokerError::Damaged(error.to_string())
+}

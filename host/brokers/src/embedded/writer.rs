@@ -1,0 +1,323 @@
+//! The one writer: gathers what waits into one transaction, and answers when it is on disk.
+//!
+//! A request is checked before anything of it is written, so that what is wrong with one fails nobody
+//! else. When the disk fails, the whole transaction is rolled back and everybody in it is told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use host_events::Stored;
+use host_store::StoreError;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::{
+    Append, Appended, BrokerError, Commit, CommitOutcome, Output, ShardId, TopicRef,
+};
+
+use super::blob;
+use super::maintenance::{self, Change};
+use super::shards;
+use super::tokens;
+use super::topics::{Log, Topics};
+
+/// Requests that may wait for the writer. Senders wait beyond it.
+pub(crate) const MOST_WAITING: usize = 1024;
+/// Requests of one transaction: beyond a few hundred the sync no longer shows in their cost.
+const MOST_TOGETHER: usize = 256;
+/// Payload bytes of one transaction; it bounds how long the first in it waits, and the WAL's growth.
+const MOST_BYTES_TOGETHER: usize = 16 * 1024 * 1024;
+
+/// What the writer is asked.
+pub(crate) enum Request {
+    Append {
+        topic: TopicRef,
+        append: Append,
+        answer: Answer<Appended>,
+    },
+    Commit {
+        shard: ShardId,
+        epoch: u64,
+        outputs: Vec<Output>,
+        commit: Commit,
+        answer: oneshot::Sender<CommitOutcome>,
+    },
+    /// Anything rarer: in a transaction of its own.
+    Change(Box<Change>),
+}
+
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, BrokerError>>;
+
+/// The writer's world; lives on a thread of its own.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) topics: Arc<Topics>,
+    /// Who holds each shard that was opened since the start.
+    pub(crate) epochs: HashMap<ShardId, u64>,
+}
+
+/// One transaction under way.
+#[derive(Default)]
+struct Turn {
+    ends: HashMap<i64, (Arc<Log>, u64, u64)>,
+    fresh: Vec<(Arc<Log>, u64, u64, usize, Arc<[Stored]>)>,
+    done: Vec<Done>,
+}
+
+/// Who gets which answer when the transaction is on disk.
+enum Done {
+    Append(Answer<Appended>, Appended),
+    Commit(oneshot::Sender<CommitOutcome>),
+}
+
+impl Writer {
+    /// Works until every sender is gone.
+    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        while let Some(first) = requests.blocking_recv() {
+            let mut change = None;
+            let mut together = Vec::new();
+            let mut bytes = 0;
+            let mut next = Some(first);
+            while let Some(request) = next {
+                if let Request::Change(asked) = request {
+                    change = Some(asked);
+                    break;
+                }
+                bytes += size(&request);
+                together.push(request);
+                let room = together.len() < MOST_TOGETHER && bytes < MOST_BYTES_TOGETHER;
+                next = if room { requests.try_recv().ok() } else { None };
+            }
+            if !together.is_empty() {
+                self.write(together);
+            }
+            if let Some(change) = change {
+                maintenance::make(&mut self, *change);
+            }
+        }
+    }
+
+    fn write(&mut self, requests: Vec<Request>) {
+        let mut turn = Turn::default();
+        if let Err(error) = self.fill(requests, &mut turn) {
+            drop(self.connection.execute_batch("ROLLBACK"));
+            tracing::warn!(cause = %error, "write failed");
+            return turn.fail(&error, |cause| CommitOutcome::Aborted(cause));
+        }
+        if let Err(error) = self.connection.execute_batch("COMMIT").map_err(StoreError::from) {
+            drop(self.connection.execute_batch("ROLLBACK"));
+            tracing::warn!(cause = %error, "commit failed");
+            return turn.fail(&error, |cause| CommitOutcome::Unknown(cause));
+        }
+        turn.publish();
+    }
+
+    fn fill(&mut self, requests: Vec<Request>, turn: &mut Turn) -> Result<(), StoreError> {
+        let mut failed = None;
+        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            failed = Some(StoreError::from(error));
+        }
+        for request in requests {
+            let filled = match failed {
+                // Everybody in the transaction hears of its end.
+                Some(_) => turn.note(request),
+                None => self.one(request, turn),
+            };
+            if let Err(error) = filled {
+                failed = Some(error);
+            }
+        }
+        if failed.is_none() {
+            failed = turn.write_ends(&self.connection).err();
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn one(&mut self, request: Request, turn: &mut Turn) -> Result<(), StoreError> {
+        match request {
+            Request::Append { topic, append, answer } => self.append(&topic, append, answer, turn),
+            Request::Commit { shard, epoch, outputs, commit, answer } => {
+                if self.epochs.get(&shard) != Some(&epoch) {
+                    drop(answer.send(CommitOutcome::Fenced));
+                    return Ok(());
+                }
+                if let Err(error) = self.check_outputs(&outputs) {
+                    drop(answer.send(CommitOutcome::Aborted(error)));
+                    return Ok(());
+                }
+                turn.done.push(Done::Commit(answer));
+                for output in outputs {
+                    self.append_records(&output.topic, output.partition, output.records, turn)?;
+                }
+                shards::commit(&self.connection, shard, &commit)
+            }
+            Request::Change(_) => Ok(()),
+        }
+    }
+
+    fn append(
+        &self,
+        topic: &TopicRef,
+        append: Append,
+        answer: Answer<Appended>,
+        turn: &mut Turn,
+    ) -> Result<(), StoreError> {
+        if let Err(error) = self.check_append(topic, &append) {
+            drop(answer.send(Err(error)));
+            return Ok(());
+        }
+        let count = append.records.len() as u64;
+        if let Some(token) = &append.token {
+            if let Some(count) = tokens::find(&self.connection, token, topic.incarnation)? {
+                turn.done.push(Done::Append(answer, Appended { count, repeated: true }));
+                return Ok(());
+            }
+            tokens::remember(&self.connection, token, topic.incarnation, count)?;
+        }
+        turn.done.push(Done::Append(answer, Appended { count, repeated: false }));
+        let mut pieces: Vec<(u32, Vec<_>)> = Vec::new();
+        for (partition, record) in append.records {
+            match pieces.iter_mut().find(|(number, _)| *number == partition) {
+                Some((_, records)) => records.push(record),
+                None => pieces.push((partition, vec![record])),
+            }
+        }
+        for (partition, records) in pieces {
+            self.append_records(topic, partition, records, turn)?;
+        }
+        Ok(())
+    }
+
+    fn append_records(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        records: Vec<host_events::Record>,
+        turn: &mut Turn,
+    ) -> Result<(), StoreError> {
+        let found = self.topics.find(topic).ok();
+        let log = found.as_ref().and_then(|topic| topic.logs.get(partition as usize));
+        // Checked before; nobody but this thread takes topics away.
+        let (Some(log), false) = (log, records.is_empty()) else { return Ok(()) };
+        let (base, bytes) = match turn.ends.get(&log.id) {
+            Some((_, next, bytes)) => (*next, *bytes),
+            None => {
+                let span = *log.span.borrow();
+                (span.next, span.bytes)
+            }
+        };
+        let next = base + records.len() as u64;
+        let newest = records.iter().map(|record| record.timestamp).max().unwrap_or_default();
+        let encoded = blob::encode(&records);
+        let size = encoded.len();
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO batches (log, base, next, newest, size, records) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        insert.execute((log.id, base, next, newest, size, &encoded[..]))?;
+        turn.ends.insert(log.id, (Arc::clone(log), next, bytes + size as u64));
+        if log.is_read() {
+            let stored = (base..).zip(records).map(|(offset, record)| Stored { offset, record });
+            turn.fresh.push((Arc::clone(log), base, next, size, stored.collect()));
+        }
+        Ok(())
+    }
+
+    fn check_append(&self, topic: &TopicRef, append: &Append) -> Result<(), BrokerError> {
+        let topic = self.topics.find(topic)?;
+        for (partition, record) in &append.records {
+            check_record(&topic, *partition, record.size())?;
+        }
+        Ok(())
+    }
+
+    fn check_outputs(&self, outputs: &[Output]) -> Result<(), BrokerError> {
+        for output in outputs {
+            let topic = self.topics.find(&output.topic)?;
+            for record in &output.records {
+                check_record(&topic, output.partition, record.size())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_record(
+    topic: &super::topics::Topic,
+    partition: u32,
+    size: usize,
+) -> Result<(), BrokerError> {
+    if topic.logs.get(partition as usize).is_none() {
+        return Err(BrokerError::Invalid(format!("{} has no partition {partition}", topic.name)));
+    }
+    let limit = topic.max_message();
+    if size > limit { Err(BrokerError::TooLarge { size, limit }) } else { Ok(()) }
+}
+
+impl Turn {
+    fn note(&mut self, request: Request) -> Result<(), StoreError> {
+        match request {
+            Request::Append { answer, .. } => {
+                self.done.push(Done::Append(answer, Appended { count: 0, repeated: false }));
+            }
+            Request::Commit { answer, .. } => self.done.push(Done::Commit(answer)),
+            Request::Change(_) => {}
+        }
+        Ok(())
+    }
+
+    fn write_ends(&self, connection: &Connection) -> Result<(), StoreError> {
+        let mut update =
+            connection.prepare_cached("UPDATE logs SET next = ?2, bytes = ?3 WHERE id = ?1")?;
+        for (log, next, bytes) in self.ends.values() {
+            update.execute((log.id, next, bytes))?;
+        }
+        Ok(())
+    }
+
+    /// The transaction is on disk: readers see it, then everybody is answered.
+    fn publish(self) {
+        for (log, base, next, size, records) in self.fresh {
+            log.keep(base, next, size, records);
+        }
+        for (log, next, bytes) in self.ends.into_values() {
+            log.span.send_modify(|span| (span.next, span.bytes) = (next, bytes));
+        }
+        for done in self.done {
+            match done {
+                // Whoever no longer waits for the answer does not get it.
+                Done::Append(answer, appended) => drop(answer.send(Ok(appended))),
+                Done::Commit(answer) => drop(answer.send(CommitOutcome::Committed)),
+            }
+        }
+    }
+
+    fn fail(self, error: &StoreError, outcome: fn(BrokerError) -> CommitOutcome) {
+        for done in self.done {
+            match done {
+                Done::Append(answer, _) => drop(answer.send(Err(broker_error(error)))),
+                Done::Commit(answer) => drop(answer.send(outcome(broker_error(error)))),
+            }
+        }
+    }
+}
+
+/// What a store's error means to a broker's caller.
+pub(crate) fn broker_error(error: &StoreError) -> BrokerError {
+    match error {
+        StoreError::Full(words) => BrokerError::Full(words.clone()),
+        StoreError::Damaged(words) => BrokerError::Damaged(words.clone()),
+        other => BrokerError::Unavailable(other.to_string()),
+    }
+}
+
+fn size(request: &Request) -> usize {
+    match request {
+        Request::Append { append, .. } => {
+            append.records.iter().map(|(_, record)| record.size()).sum()
+        }
+        Request::Commit { outputs, .. } => {
+            outputs.iter().flat_map(|output| &output.records).map(host_events::Record::size).sum()
+        }
+        Request::Change(_) => 0,
+    }
+}

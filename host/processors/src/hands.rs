@@ -1,0 +1,107 @@
+//! The hands of the reconciler: makes the journal's steps on brokers and processors.
+//!
+//! Every step can be made again. What a broker says "try again" about is tried again by the
+//! reconciler; what it refuses for good undoes the command.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use host_brokers::{Broker, BrokerError, ShardId, TopicChange, TopicRef, TopicSpec};
+use host_events::Position;
+use host_registry::{Flow, PerformError, Performer, Processor, Start};
+use uuid::Uuid;
+
+use crate::spec::Spec;
+use crate::start;
+use crate::supervisor::Processors;
+
+#[async_trait]
+impl Performer for Processors {
+    async fn create_topic(&self, flow: &Flow) -> Result<(), PerformError> {
+        let broker = self.broker_of(flow)?;
+        if !flow.owned {
+            return broker.describe(&topic(flow)).await.map(drop).map_err(perform_error);
+        }
+        let (topic, partitions, config) = (topic(flow), flow.partitions, flow.topic_config());
+        let spec = TopicSpec { topic, partitions, config };
+        broker.create(&spec).await.map_err(perform_error)
+    }
+
+    async fn update_topic(&self, flow: &Flow) -> Result<(), PerformError> {
+        let change = TopicChange { partitions: Some(flow.partitions), config: flow.topic_config() };
+        self.broker_of(flow)?.update(&topic(flow), &change).await.map_err(perform_error)?;
+        let seen = self.flow_changed(&flow.name).await;
+        seen.map_err(|error| PerformError::Retry(error.to_string()))
+    }
+
+    async fn delete_topic(&self, flow: &Flow) -> Result<(), PerformError> {
+        self.broker_of(flow)?.delete(&topic(flow)).await.map_err(perform_error)
+    }
+
+    async fn purge_topic(&self, flow: &Flow) -> Result<(), PerformError> {
+        self.broker_of(flow)?.purge(&topic(flow)).await.map_err(perform_error)
+    }
+
+    async fn apply_processor(&self, processor: &Processor) -> Result<(), PerformError> {
+        self.apply(processor).await;
+        Ok(())
+    }
+
+    async fn move_processor(
+        &self,
+        processor: &Processor,
+        to: Start,
+        keep_state: bool,
+    ) -> Result<(), PerformError> {
+        let retry = |error: &dyn std::fmt::Display| PerformError::Retry(error.to_string());
+        let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await;
+        let spec = spec.map_err(|error| PerformError::conflict(error.to_string()))?;
+        for shard in 0..spec.shards() {
+            let mut position = Position::default();
+            for input in spec.inputs.iter().filter(|input| shard < input.partitions) {
+                let next =
+                    start::resolve(input, shard, &to).await.map_err(|error| match error {
+                        start::StartError::Broker(error) => perform_error(error),
+                        gap => PerformError::invalid(gap.to_string()),
+                    })?;
+                position.set(input.topic.incarnation, shard, next);
+            }
+            let id = ShardId { processor: processor.id, shard };
+            let moved = spec.target.reposition(id, position, !keep_state).await;
+            moved.map_err(|error| retry(&error))?;
+        }
+        Ok(())
+    }
+
+    async fn forget_processor(&self, processor: Uuid) -> Result<(), PerformError> {
+        for broker in self.0.brokers.values() {
+            broker.forget(processor).await.map_err(perform_error)?;
+        }
+        Ok(())
+    }
+}
+
+impl Processors {
+    fn broker_of(&self, flow: &Flow) -> Result<&Arc<dyn Broker>, PerformError> {
+        self.0
+            .brokers
+            .get(&flow.broker)
+            .ok_or_else(|| PerformError::Retry(format!("broker {} is not configured", flow.broker)))
+    }
+}
+
+fn topic(flow: &Flow) -> TopicRef {
+    TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation }
+}
+
+fn perform_error(error: BrokerError) -> PerformError {
+    match error {
+        BrokerError::Exists(_) | BrokerError::NotFound(_) => {
+            PerformError::conflict(error.to_string())
+        }
+        BrokerError::Invalid(_) | BrokerError::OutOfRange { .. } | BrokerError::TooLarge { .. } => {
+            PerformError::invalid(error.to_string())
+        }
+        _ => PerformError::Retry(error.to_string()),
+    }
+}

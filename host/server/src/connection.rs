@@ -1,0 +1,220 @@
+//! One connection: moves bytes between a socket and a [`ServerSession`], and performs its actions.
+//!
+//! Decides nothing about the protocol. It reads, writes, times out, and does what the session says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use fnap::command::Command;
+use fnap::reply::{Code, Failure};
+use fnap::sasl::PlainCredentials;
+use fnap::server::{Action, ServerOptions, ServerSession};
+use host_iam::{Principal, VerifyError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+
+use crate::listener::ListenerOptions;
+use crate::perform::perform;
+use crate::read::{self, Ended};
+use crate::services::Services;
+use crate::write;
+
+/// Room for each read of the socket: a WRITE of 64 events of 1 KiB.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Replies gathered before they are sent; pipelined commands answer together.
+const FLUSH_SIZE: usize = 64 * 1024;
+
+/// A connection and where it stands.
+pub(crate) struct Connection<S> {
+    stream: S,
+    peer: SocketAddr,
+    session: ServerSession<Principal>,
+    options: ListenerOptions,
+    services: Arc<Services>,
+    stop: watch::Receiver<bool>,
+    out: BytesMut,
+}
+
+/// The connection is over; why is of no interest to anybody but the log.
+pub(crate) struct Gone;
+
+enum Input {
+    Read(std::io::Result<usize>),
+    Idle,
+    Stop,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+    pub(crate) fn new(
+        stream: S,
+        peer: SocketAddr,
+        session: ServerOptions,
+        options: ListenerOptions,
+        services: Arc<Services>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let session = ServerSession::new(session);
+        Self { stream, peer, session, options, services, stop, out: BytesMut::new() }
+    }
+
+    /// Serves until either side ends it.
+    pub(crate) async fn run(mut self) {
+        tracing::debug!(peer = %self.peer, "connected");
+        if self.serve().await.is_ok() {
+            // The peer sees an end, not a reset.
+            let closed = self.stream.shutdown().await;
+            tracing::trace!(peer = %self.peer, ?closed, "closed");
+        }
+        tracing::debug!(peer = %self.peer, "disconnected");
+    }
+
+    async fn serve(&mut self) -> Result<(), Gone> {
+        loop {
+            while let Some(action) = self.session.next_action() {
+                if matches!(action, Action::Close) {
+                    return self.flush().await;
+                }
+                self.act(action).await?;
+            }
+            self.flush().await?;
+            match self.input().await {
+                Input::Read(Ok(1..)) => {}
+                Input::Read(_) => return Err(Gone),
+                Input::Idle => {
+                    self.session.end(Failure::new(Code::Timeout, "nothing was said for too long"));
+                }
+                Input::Stop => {
+                    self.session.end(Failure::new(Code::Unavailable, "the host is shutting down"));
+                }
+            }
+        }
+    }
+
+    async fn input(&mut self) -> Input {
+        if *self.stop.borrow() {
+            return Input::Stop;
+        }
+        let input = self.session.input();
+        input.reserve(READ_SIZE);
+        tokio::select! {
+            read = self.stream.read_buf(input) => Input::Read(read),
+            () = tokio::time::sleep(self.options.idle) => Input::Idle,
+            _ = self.stop.wait_for(|stop| *stop) => Input::Stop,
+        }
+    }
+
+    async fn act(&mut self, action: Action<Principal>) -> Result<(), Gone> {
+        match action {
+            Action::Send(bytes) => self.send(&bytes).await?,
+            Action::Verify(credentials) => self.verify(credentials).await,
+            Action::Execute { command: Command::Read(read), .. } => self.read(read).await?,
+            Action::Execute { principal, command } => {
+                self.flush().await?;
+                let reply = perform(&self.services, &principal, command).await;
+                self.session.reply(reply);
+            }
+            Action::ExecuteWrite { principal, batch } => {
+                self.flush().await?;
+                let reply = write::write(&self.services, &principal, batch).await;
+                self.session.reply(reply);
+            }
+            // Outside of a READ there is nothing to stop; it ended while DONE was on its way.
+            Action::StopFollowing | Action::Close => {}
+            // Neither is offered by this host: the session refuses them before they come here.
+            Action::StartTls | Action::StartStream { .. } => return Err(Gone),
+        }
+        Ok(())
+    }
+
+    async fn verify(&mut self, credentials: PlainCredentials) {
+        match self.services.users.verify(&credentials, self.peer.ip()).await {
+            Ok(principal) => self.session.authenticated(principal),
+            Err(VerifyError::Refused) => {
+                tracing::info!(peer = %self.peer, "authentication failed");
+                self.session.refused();
+            }
+            Err(VerifyError::Busy { retry_after }) => {
+                let words = format!("retry-after={}", retry_after.as_secs().max(1));
+                self.session.not_checked(Failure::new(Code::RateLimit, words));
+            }
+        }
+    }
+
+    /// A READ: the data lines go out as fast as the peer takes them; DONE and the host's end stop it.
+    async fn read(&mut self, command: fnap::command::Read) -> Result<(), Gone> {
+        self.flush().await?;
+        let mut reading = match read::start(&self.services, &command).await {
+            Ok(reading) => reading,
+            Err(failure) => {
+                self.session.reply(failure.into());
+                return Ok(());
+            }
+        };
+        self.session.read_started();
+        let outcome = loop {
+            if self.settle_while_reading().await? {
+                break Ok(());
+            }
+            let following = command.follow && self.session.wants_input();
+            let input = self.session.input();
+            input.reserve(READ_SIZE);
+            tokio::select! {
+                biased;
+                _ = self.stop.wait_for(|stop| *stop) => {
+                    break Err(Failure::new(Code::Unavailable, "the host is shutting down"));
+                }
+                chunk = reading.next_chunk(&mut self.out) => match chunk {
+                    Ok(Ended::No) => {}
+                    Ok(Ended::Yes) => break Ok(()),
+                    Err(failure) => break Err(failure),
+                },
+                read = self.stream.read_buf(input), if following => match read {
+                    Ok(1..) => {}
+                    _ => return Err(Gone),
+                },
+            }
+        };
+        self.session.read_ended(outcome);
+        Ok(())
+    }
+
+    /// Sends what is gathered and takes note of DONE; true when reading shall stop.
+    async fn settle_while_reading(&mut self) -> Result<bool, Gone> {
+        let mut stop = false;
+        while let Some(action) = self.session.next_action() {
+            match action {
+                Action::Send(bytes) => self.send(&bytes).await?,
+                Action::StopFollowing => stop = true,
+                Action::Close => return Err(Gone),
+                _ => {}
+            }
+        }
+        self.flush().await?;
+        Ok(stop)
+    }
+
+    async fn send(&mut self, bytes: &Bytes) -> Result<(), Gone> {
+        self.out.extend_from_slice(bytes);
+        if self.out.len() >= FLUSH_SIZE { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), Gone> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let stalled: Duration = self.options.stalled;
+        let written = tokio::time::timeout(stalled, self.stream.write_all(&self.out)).await;
+        self.out.clear();
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Gone),
+            Err(_) => {
+                tracing::info!(peer = %self.peer, "the peer does not take what is sent");
+                Err(Gone)
+            }
+        }
+    }
+}

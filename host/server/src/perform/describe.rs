@@ -1,0 +1,71 @@
+//! Descriptions and lists, as `key=value` lines or as JSON.
+
+use fnap::command::Format;
+use fnap::reply::Reply;
+use serde_json::{Map, Value};
+
+/// Keys and values of one thing, in order.
+#[derive(Default)]
+pub(super) struct Description(Map<String, Value>);
+
+impl Description {
+    /// Adds a key.
+    pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Adds keys with a prefix.
+    pub(super) fn with_all<'a>(
+        mut self,
+        prefix: &str,
+        pairs: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> Self {
+        for (key, value) in pairs {
+            self.0.insert(format!("{prefix}{key}"), Value::String(value.clone()));
+        }
+        self
+    }
+
+    /// One `key=value` a line, or one JSON object.
+    pub(super) fn reply(self, format: Format) -> Reply {
+        match format {
+            Format::Json => Reply::data([Value::Object(self.0)]),
+            Format::Text => Reply::data(self.0.iter().flat_map(|(key, value)| lines(key, value))),
+        }
+    }
+}
+
+/// One name a line, or one JSON object a line.
+pub(super) fn list(things: Vec<(String, Description)>, format: Format) -> Reply {
+    match format {
+        Format::Json => Reply::data(things.into_iter().map(|(_, thing)| Value::Object(thing.0))),
+        Format::Text => Reply::data(things.into_iter().map(|(name, _)| name)),
+    }
+}
+
+/// Lists repeat their key; everything else is one line.
+fn lines(key: &str, value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(values) => values.iter().flat_map(|value| lines(key, value)).collect(),
+        Value::String(text) => vec![format!("{key}={text}")],
+        Value::Null => vec![format!("{key}=")],
+        Value::Object(fields) => {
+            let words = fields.iter().map(|(key, value)| match value {
+                Value::String(text) => format!("{key}={text}"),
+                other => format!("{key}={other}"),
+            });
+            vec![format!("{key}={}", words.collect::<Vec<_>>().join(" "))]
+        }
+        other => vec![format!("{key}={other}")],
+    }
+}
+
+/// Milliseconds since 1970 as RFC 3339.
+pub(super) fn time(millis: i64) -> Value {
+    let format = &time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .ok()
+        .and_then(|time| time.format(format).ok())
+        .map_or(Value::Null, Value::String)
+}

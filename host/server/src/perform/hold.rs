@@ -1,0 +1,60 @@
+//! PAUSE, RESUME and STOP: of a processor, or of a flow.
+
+use fnap::name::Name;
+use fnap::reply::{Code, Failure, Reply};
+use host_registry::Desired;
+
+use super::{Answer, carried_out, registry_failure};
+use crate::services::Services;
+
+enum Thing {
+    Flow,
+    Processor,
+}
+
+pub(super) async fn pause(services: &Services, name: Name) -> Answer {
+    let decision = match thing(services, &name).await? {
+        Thing::Flow => services.registry.pause_flow(&name).await,
+        Thing::Processor => services.registry.set_desired(&name, Desired::Paused).await,
+    };
+    done(services, decision, name).await
+}
+
+pub(super) async fn resume(services: &Services, name: Name) -> Answer {
+    let decision = match thing(services, &name).await? {
+        Thing::Flow => services.registry.resume_flow(&name).await,
+        Thing::Processor => services.registry.set_desired(&name, Desired::Running).await,
+    };
+    done(services, decision, name).await
+}
+
+pub(super) async fn stop(services: &Services, name: Name) -> Answer {
+    let decision = match thing(services, &name).await? {
+        Thing::Flow => {
+            let words = "STOP of a flow; PAUSE holds its readers and refuses WRITE";
+            return Err(Failure::new(Code::NotImplemented, words));
+        }
+        Thing::Processor => services.registry.set_desired(&name, Desired::Stopped).await,
+    };
+    done(services, decision, name).await
+}
+
+async fn done(
+    services: &Services,
+    decision: Result<host_registry::JournalId, host_registry::RegistryError>,
+    name: Name,
+) -> Answer {
+    carried_out(services, decision).await?;
+    Ok(Reply::ok_with(name))
+}
+
+/// Names are unique over flows and processors.
+async fn thing(services: &Services, name: &Name) -> Result<Thing, Failure> {
+    if services.registry.processor(name).await.map_err(registry_failure)?.is_some() {
+        return Ok(Thing::Processor);
+    }
+    if services.registry.flow(name).await.map_err(registry_failure)?.is_some() {
+        return Ok(Thing::Flow);
+    }
+    Err(Failure::new(Code::NotFound, format!("flow or processor {name}")))
+}

@@ -1,0 +1,135 @@
+//! Commands, performed: from what a session asks to a reply.
+//!
+//! What this host does not have yet answers `501 NOT_IMPLEMENTED`; nothing is faked.
+
+mod describe;
+mod flows;
+mod hold;
+mod namespaces;
+mod participant;
+mod processors;
+
+use fnap::command::Command;
+use fnap::name::Name;
+use fnap::reply::{Code, Failure, Reply};
+use host_brokers::BrokerError;
+use host_iam::Principal;
+use host_registry::{Flow, FlowStatus, JournalId, RegistryError};
+
+use crate::services::Services;
+
+type Answer = Result<Reply, Failure>;
+
+/// Performs a command. READ and WRITE have modules of their own.
+pub(crate) async fn perform(services: &Services, principal: &Principal, command: Command) -> Reply {
+    tracing::debug!(principal = principal.name(), command = %command, "command");
+    dispatch(services, command).await.unwrap_or_else(Reply::from)
+}
+
+async fn dispatch(services: &Services, command: Command) -> Answer {
+    match command {
+        Command::CreateNamespace { namespace, broker } => {
+            namespaces::create(services, namespace, broker).await
+        }
+        Command::UpdateNamespace { namespace, settings } => {
+            namespaces::update(services, namespace, &settings).await
+        }
+        Command::DeleteNamespace { namespace } => namespaces::delete(services, namespace).await,
+        Command::DescribeNamespace { namespace, format } => {
+            namespaces::describe(services, namespace, format).await
+        }
+        Command::GetNamespaces { format } => namespaces::list(services, format).await,
+
+        Command::CreateFlow { flow, settings } => flows::create(services, flow, &settings).await,
+        Command::UpdateFlow { flow, settings } => flows::update(services, flow, &settings).await,
+        Command::DeleteFlow { flow } => flows::delete(services, flow).await,
+        Command::PurgeFlow { flow } => flows::purge(services, flow).await,
+        Command::DescribeFlow { flow, format } => flows::describe(services, flow, format).await,
+        Command::GetFlows { namespace, format } => flows::list(services, namespace, format).await,
+
+        Command::CreateProcessor(new) => processors::create(services, new).await,
+        Command::ConfigureProcessor { processor, config } => {
+            processors::configure(services, processor, config).await
+        }
+        Command::UpdateProcessor { processor, settings } => {
+            processors::set_options(services, processor, &settings).await
+        }
+        Command::MoveProcessor { processor, position, state } => {
+            processors::reposition(services, processor, position, state).await
+        }
+        Command::DeleteProcessor { processor } => processors::delete(services, processor).await,
+        Command::DescribeProcessor { processor, format } => {
+            processors::describe(services, &processor, format).await
+        }
+        Command::GetProcessors { format } => processors::list(services, format).await,
+        Command::GetProcessorTypes { format } => processors::types(services, format),
+
+        Command::Pause { name } => hold::pause(services, name).await,
+        Command::Resume { name } => hold::resume(services, name).await,
+        Command::Stop { name } => hold::stop(services, name).await,
+
+        Command::GetBrokers { format } => Ok(participant::brokers(services, format)),
+        Command::DescribeBroker { broker, format } => {
+            participant::describe_broker(services, &broker, format)
+        }
+        other => Err(Failure::new(Code::NotImplemented, verb(&other))),
+    }
+}
+
+/// The words of a command that say what it is, for `501`.
+fn verb(command: &Command) -> String {
+    let line = command.to_string();
+    let words = line.split(' ').take_while(|word| word.chars().all(|c| c.is_ascii_uppercase()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A flow that can be used.
+pub(crate) async fn find_flow(services: &Services, name: &Name) -> Result<Flow, Failure> {
+    let flow = services.registry.flow(name).await.map_err(registry_failure)?;
+    match flow {
+        Some(flow) if matches!(flow.status, FlowStatus::Active | FlowStatus::Paused) => Ok(flow),
+        _ => Err(Failure::new(Code::NotFound, format!("flow {name}"))),
+    }
+}
+
+/// Waits until a decision is carried out.
+async fn carried_out(
+    services: &Services,
+    decision: Result<JournalId, RegistryError>,
+) -> Result<(), Failure> {
+    let entry = decision.map_err(registry_failure)?;
+    services.reconciler.wait(entry).await.map_err(registry_failure)
+}
+
+/// What a registry's error means to a client.
+pub(crate) fn registry_failure(error: RegistryError) -> Failure {
+    let code = match &error {
+        RegistryError::NotFound { .. } | RegistryError::NoNamespace { .. } => Code::NotFound,
+        RegistryError::Conflict { .. } | RegistryError::TooMany { .. } => Code::Conflict,
+        RegistryError::Invalid { .. } => Code::BadFormat,
+        RegistryError::Full(_) | RegistryError::Pending { .. } => Code::Unavailable,
+        _ => return incident(&error),
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// What a broker's error means to a client.
+pub(crate) fn broker_failure(error: &BrokerError) -> Failure {
+    let code = match error {
+        BrokerError::NotFound(_) => Code::NotFound,
+        BrokerError::Exists(_) => Code::Conflict,
+        BrokerError::OutOfRange { .. } => Code::OutOfRange,
+        BrokerError::Invalid(_) => Code::BadFormat,
+        BrokerError::TooLarge { .. } => Code::TooLarge,
+        BrokerError::Unavailable(_) | BrokerError::Full(_) => Code::Unavailable,
+        _ => return incident(error),
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// A fault of the host: the client gets a number that the log repeats, and no inner words.
+fn incident(error: &dyn std::error::Error) -> Failure {
+    let incident = uuid::Uuid::new_v4();
+    tracing::error!(%incident, cause = %error, "command failed");
+    Failure::new(Code::ServerErr, format!("incident={incident}"))
+}

@@ -1,0 +1,274 @@
+//! Processors: asked for, changed, moved, looked at, taken away.
+
+use fnap::command::{Format, KeepState, NewProcessor, Start};
+use fnap::name::Name;
+use fnap::reply::{Code, Failure, Reply};
+use fnap::value::{Json, Settings, Word};
+use host_events::Incarnation;
+use host_plugins::catalog::Active;
+use host_processors::{Candidate, Report, ShardReport};
+use host_registry::{Config, Desired, Processor, ProcessorChange, RegistryError, derived_name};
+use serde_json::{Value, json};
+
+use super::describe::{Description, list as list_of, time};
+use super::{Answer, carried_out, registry_failure};
+use crate::services::Services;
+
+/// Options of a processor that the registry knows and this host does not carry out yet.
+const NOT_YET: &[(&str, &[&str])] =
+    &[("upgrade", &["pinned"]), ("on-gap", &["record"]), ("delivery", &["at-least-once"])];
+
+pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
+    let kind = new.processor_type().to_owned();
+    let config = new.config.as_ref().map_or("{}", Json::as_str).to_owned();
+    let options = options(&new.settings)?;
+    let name = match new.name {
+        Some(name) => name,
+        None => named(services, &kind, &new.inputs, &new.outputs, &config).await?,
+    };
+    let new = host_registry::NewProcessor {
+        name: name.clone(),
+        kind,
+        inputs: new.inputs,
+        outputs: new.outputs,
+        config,
+        start: new.start.map_or_else(Default::default, start),
+        options,
+    };
+    // What exists is 409 whatever its configuration.
+    services.registry.check_new_processor(&new).await.map_err(registry_failure)?;
+    let candidate = services.processors.check(&preview(&new)).await;
+    candidate.map_err(candidate_failure)?;
+    carried_out(services, services.registry.create_processor(new).await).await?;
+    Ok(Reply::ok_with(name))
+}
+
+/// `<type>-<hash>.<namespace>`, in the namespace of the first output.
+async fn named(
+    services: &Services,
+    kind: &str,
+    inputs: &[Name],
+    outputs: &[Name],
+    config: &str,
+) -> Result<Name, Failure> {
+    let first = outputs.first().ok_or_else(|| Failure::new(Code::BadFormat, "no output"))?;
+    let flow = super::find_flow(services, first).await?;
+    derived_name(kind, inputs, outputs, config, &flow.namespace).map_err(registry_failure)
+}
+
+pub(super) async fn configure(services: &Services, name: Name, config: Json) -> Answer {
+    let mut processor = find(services, &name).await?;
+    config.as_str().clone_into(&mut processor.config);
+    services.processors.check(&processor).await.map_err(candidate_failure)?;
+    let change = ProcessorChange { config: Some(processor.config), ..Default::default() };
+    carried_out(services, services.registry.update_processor(&name, change).await).await?;
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn set_options(services: &Services, name: Name, settings: &Settings) -> Answer {
+    let change = ProcessorChange { options: options(settings)?, ..Default::default() };
+    carried_out(services, services.registry.update_processor(&name, change).await).await?;
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn reposition(
+    services: &Services,
+    name: Name,
+    position: Start,
+    state: Option<KeepState>,
+) -> Answer {
+    let keep = state != Some(KeepState::Reset);
+    let decision = services.registry.move_processor(&name, start(position), keep).await;
+    carried_out(services, decision).await?;
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn delete(services: &Services, name: Name) -> Answer {
+    carried_out(services, services.registry.delete_processor(&name).await).await?;
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn list(services: &Services, format: Format) -> Answer {
+    let processors = services.registry.processors().await.map_err(registry_failure)?;
+    let mut described = Vec::new();
+    for processor in processors.iter().filter(|processor| processor.desired != Desired::Deleted) {
+        let report = services.processors.report(processor.id).await;
+        described.push((processor.name.to_string(), summary(processor, report.as_ref())));
+    }
+    Ok(list_of(described, format))
+}
+
+/// A processor by its name, or an installed type by its.
+pub(super) async fn describe(services: &Services, word: &Word, format: Format) -> Answer {
+    if let Ok(name) = word.as_str().parse::<Name>() {
+        if let Some(processor) =
+            services.registry.processor(&name).await.map_err(registry_failure)?
+        {
+            let report = services.processors.report(processor.id).await;
+            return Ok(detail(services, &processor, report).reply(format));
+        }
+    }
+    let snapshot = services.catalog.snapshot();
+    let not_found = || Failure::new(Code::NotFound, format!("processor or processor type {word}"));
+    let active = snapshot.types.get(word.as_str()).ok_or_else(not_found)?;
+    let info = active.plugin.info();
+    let schema: Value = serde_json::from_str(&info.config_schema).unwrap_or(Value::Null);
+    let description = type_description(word.as_str(), active)
+        .with("summary", info.summary.clone())
+        .with("config-schema", schema.to_string());
+    Ok(description.reply(format))
+}
+
+/// Installed types, and files that were refused with the reason.
+pub(super) fn types(services: &Services, format: Format) -> Answer {
+    let snapshot = services.catalog.snapshot();
+    let installed = snapshot.types.iter();
+    let mut described: Vec<_> =
+        installed.map(|(name, active)| (name.clone(), type_description(name, active))).collect();
+    for (file, rejected) in &snapshot.rejected {
+        let description = Description::default()
+            .with("file", file.clone())
+            .with("health", "rejected")
+            .with("reason", rejected.reason.clone());
+        described.push((format!("{file} rejected: {}", rejected.reason), description));
+    }
+    Ok(list_of(described, format))
+}
+
+fn type_description(name: &str, active: &Active) -> Description {
+    let info = active.plugin.info();
+    let health = if active.available { "ok" } else { "removed" };
+    Description::default()
+        .with("type", name)
+        .with("version", info.version.clone())
+        .with("digest", active.plugin.digest().to_string())
+        .with("generation", active.generation)
+        .with("shape", format!("{}:{}", side(info.inputs), side(info.outputs)))
+        .with("health", health)
+}
+
+fn side(cardinality: host_plugins::Cardinality) -> &'static str {
+    match cardinality {
+        host_plugins::Cardinality::One => "1",
+        host_plugins::Cardinality::Many => "N",
+    }
+}
+
+fn summary(processor: &Processor, report: Option<&Report>) -> Description {
+    let phase = report.map(Report::phase);
+    let total = |count: fn(&ShardReport) -> u64| -> u64 {
+        report.iter().flat_map(|report| &report.shards).map(count).sum()
+    };
+    let description = Description::default()
+        .with("processor", processor.name.to_string())
+        .with("type", processor.kind.clone())
+        .with("state", phase.as_ref().map_or("unknown", |phase| phase.word()))
+        .with("events-in", total(|shard| shard.events_in))
+        .with("events-out", total(|shard| shard.events_out));
+    match phase {
+        Some(host_processors::Phase::Failed(reason)) => description.with("reason", reason),
+        _ => description,
+    }
+}
+
+fn detail(services: &Services, processor: &Processor, report: Option<Report>) -> Description {
+    let names = |names: &[Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let limits = serde_json::to_value(services.processors.limits()).unwrap_or(Value::Null);
+    let logs = services.processors.logs().of(processor.name.as_str());
+    let logs = logs.iter().rev().take(LAST_LOG_LINES).rev();
+    let logs: Vec<String> = logs.map(|line| format!("{:?} {}", line.level, line.message)).collect();
+    let mut description = summary(processor, report.as_ref())
+        .with("from", names(&processor.inputs))
+        .with("to", names(&processor.outputs))
+        .with("config", processor.config.clone())
+        .with("desired", format!("{:?}", processor.desired).to_lowercase())
+        .with("created", time(processor.created_at))
+        .with_all("option.", &processor.options);
+    for shard in report.iter().flat_map(|report| &report.shards) {
+        description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
+    }
+    if let Value::Object(limits) = limits {
+        for (name, value) in limits {
+            description = description.with(&format!("limit.{name}"), value);
+        }
+    }
+    description.with("log", logs)
+}
+
+/// Lines of the plugin's log that a description ends with.
+const LAST_LOG_LINES: usize = 5;
+
+fn shard_value(shard: &ShardReport) -> Value {
+    let positions: Vec<String> = shard
+        .positions
+        .0
+        .iter()
+        .map(|((Incarnation(flow), partition), next)| format!("{flow}:{partition}:{next}"))
+        .collect();
+    json!({
+        "state": shard.phase.word(),
+        "version": shard.version,
+        "digest": shard.digest.get(..12).unwrap_or_default(),
+        "events-in": shard.events_in,
+        "events-out": shard.events_out,
+        "commits": shard.commits,
+        "failures": shard.failures,
+        "positions": positions.join(","),
+    })
+}
+
+async fn find(services: &Services, name: &Name) -> Result<Processor, Failure> {
+    let processor = services.registry.processor(name).await.map_err(registry_failure)?;
+    processor.ok_or_else(|| Failure::new(Code::NotFound, format!("processor {name}")))
+}
+
+fn start(start: Start) -> host_registry::Start {
+    match start {
+        Start::Earliest => host_registry::Start::Earliest,
+        Start::Latest => host_registry::Start::Latest,
+        Start::Offset { partition, offset } => host_registry::Start::Offset { partition, offset },
+        Start::Time(time) => host_registry::Start::Time(time.unix_millis()),
+    }
+}
+
+fn options(settings: &Settings) -> Result<Config, Failure> {
+    for (key, value) in settings.iter() {
+        let later = NOT_YET.iter().any(|(name, values)| *name == key && values.contains(&value));
+        if later {
+            return Err(Failure::new(Code::NotImplemented, format!("{key}={value}")));
+        }
+    }
+    Ok(settings.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}
+
+/// The processor as it would be, for a trial.
+fn preview(new: &host_registry::NewProcessor) -> Processor {
+    Processor {
+        id: uuid::Uuid::nil(),
+        name: new.name.clone(),
+        kind: new.kind.clone(),
+        inputs: new.inputs.clone(),
+        outputs: new.outputs.clone(),
+        config: new.config.clone(),
+        start: new.start,
+        desired: Desired::Running,
+        options: new.options.clone(),
+        revision: 0,
+        input_incarnations: Default::default(),
+        created_at: 0,
+    }
+}
+
+fn candidate_failure(candidate: Candidate) -> Failure {
+    let code = match &candidate {
+        Candidate::NoType(_) => Code::NotFound,
+        Candidate::Spec(host_processors::SpecError::NoFlow(_)) => Code::NotFound,
+        Candidate::Spec(host_processors::SpecError::TwoTargets(..)) => Code::NotImplemented,
+        Candidate::Spec(host_processors::SpecError::Registry(RegistryError::Store(_))) => {
+            Code::ServerErr
+        }
+        Candidate::Spec(_) => Code::Conflict,
+        Candidate::Shape { .. } | Candidate::Refused(_) => Code::BadFormat,
+    };
+    Failure::new(code, candidate.to_string())
+}

@@ -1,0 +1,175 @@
+//! READ: events out, from a place on, as far as the log reached or for ever.
+//!
+//! Partitions are read side by side; within one the order is kept. A position that is gone is an
+//! error with `earliest=` and `latest=`, never a silent jump.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, BytesMut};
+use fnap::command::{Read, Start};
+use fnap::reply::{Code, Failure};
+use host_brokers::{BatchLimits, Broker, BrokerError, PartitionInfo, TopicRef};
+use host_events::{Batch, write_read_line};
+use host_registry::FlowStatus;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::perform::{broker_failure, find_flow};
+use crate::services::Services;
+
+/// How much a reader fetches at once. Two batches of each partition are in memory at most, beside
+/// the one being sent.
+const FETCH: BatchLimits = BatchLimits { records: 512, bytes: 512 * 1024 };
+
+/// Batches of all partitions that wait to be sent.
+const READ_AHEAD: usize = 2;
+
+/// Whether a READ has given all it will.
+pub(crate) enum Ended {
+    No,
+    Yes,
+}
+
+/// A READ under way.
+pub(crate) struct Reading {
+    batches: mpsc::Receiver<Result<Batch, BrokerError>>,
+    /// Ends the readers when it is dropped.
+    _readers: JoinSet<()>,
+    left: u64,
+}
+
+/// Where one partition is read from, and up to where unless it follows.
+struct Span {
+    partition: u32,
+    from: u64,
+    until: Option<u64>,
+}
+
+/// Finds the flow and the place; the outcome is known before anything is sent.
+pub(crate) async fn start(services: &Services, command: &Read) -> Result<Reading, Failure> {
+    let flow = find_flow(services, &command.flow).await?;
+    if flow.status == FlowStatus::Paused {
+        return Err(Failure::new(Code::Unavailable, format!("flow {} is paused", flow.name)));
+    }
+    let (broker, topic) = services.topic_of(&flow)?;
+    let info = broker.describe(&topic).await.map_err(|error| broker_failure(&error))?;
+    let mut spans = Vec::new();
+    for (log, partition) in info.partitions.iter().zip(0..) {
+        let from = begin(broker.as_ref(), &topic, command, partition, *log).await?;
+        let Some(from) = from else { continue };
+        let until = (!command.follow).then_some(log.latest);
+        spans.push(Span { partition, from, until });
+    }
+    if let (Some(Start::Offset { partition, .. }), true) = (command.from, spans.is_empty()) {
+        let words = format!("partition {partition} of flow {} does not exist", flow.name);
+        return Err(Failure::new(Code::OutOfRange, words));
+    }
+    Ok(Reading::new(&broker, &topic, spans, command.limit))
+}
+
+/// The first offset of a partition; none where this partition is not asked for.
+async fn begin(
+    broker: &dyn Broker,
+    topic: &TopicRef,
+    command: &Read,
+    partition: u32,
+    log: PartitionInfo,
+) -> Result<Option<u64>, Failure> {
+    let from = match command.from {
+        Some(Start::Earliest) => log.earliest,
+        Some(Start::Latest) => log.latest,
+        // People who follow want what comes; people who read want what is there.
+        None if command.follow => log.latest,
+        None => log.earliest,
+        Some(Start::Time(time)) => {
+            let found = broker.offset_at(topic, partition, time.unix_millis()).await;
+            found.map_err(|error| broker_failure(&error))?
+        }
+        Some(Start::Offset { partition: named, .. }) if named != partition => return Ok(None),
+        Some(Start::Offset { offset, .. }) => {
+            let PartitionInfo { earliest, latest } = log;
+            if !(earliest..=latest).contains(&offset) {
+                let words = format!(
+                    "offset {offset} of partition {partition} earliest={earliest} latest={latest}"
+                );
+                return Err(Failure::new(Code::OutOfRange, words));
+            }
+            offset
+        }
+    };
+    Ok(Some(from))
+}
+
+impl Reading {
+    fn new(
+        broker: &Arc<dyn Broker>,
+        topic: &TopicRef,
+        spans: Vec<Span>,
+        limit: Option<u64>,
+    ) -> Self {
+        let (sender, batches) = mpsc::channel(READ_AHEAD);
+        let mut readers = JoinSet::new();
+        for span in spans {
+            let (broker, topic, sender) = (Arc::clone(broker), topic.clone(), sender.clone());
+            readers.spawn(async move {
+                if let Err(error) = read_span(broker.as_ref(), &topic, span, &sender).await {
+                    // A receiver that is gone does not want to know.
+                    drop(sender.send(Err(error)).await);
+                }
+            });
+        }
+        Self { batches, _readers: readers, left: limit.unwrap_or(u64::MAX) }
+    }
+
+    /// Writes the data lines of the next batch. Waits while there is none; dropping the future loses
+    /// nothing.
+    pub(crate) async fn next_chunk(&mut self, out: &mut BytesMut) -> Result<Ended, Failure> {
+        if self.left == 0 {
+            return Ok(Ended::Yes);
+        }
+        let batch = match self.batches.recv().await {
+            None => return Ok(Ended::Yes),
+            Some(batch) => batch.map_err(|error| broker_failure(&error))?,
+        };
+        for stored in batch.records.iter() {
+            if self.left == 0 {
+                break;
+            }
+            self.left -= 1;
+            write_read_line(stored, batch.partition, out);
+            out.put_slice(b"\r\n");
+        }
+        Ok(Ended::No)
+    }
+}
+
+async fn read_span(
+    broker: &dyn Broker,
+    topic: &TopicRef,
+    span: Span,
+    sender: &mpsc::Sender<Result<Batch, BrokerError>>,
+) -> Result<(), BrokerError> {
+    let Span { partition, from, until } = span;
+    if until.is_some_and(|until| from >= until) {
+        return Ok(());
+    }
+    let mut source = broker.source(topic, partition, from).await?;
+    loop {
+        let mut batch = source.next(FETCH).await?;
+        let next = batch.next;
+        if let Some(until) = until {
+            cut(&mut batch, until);
+        }
+        if sender.send(Ok(batch)).await.is_err() || until.is_some_and(|until| next >= until) {
+            return Ok(());
+        }
+    }
+}
+
+/// Leaves out what came after the READ began.
+fn cut(batch: &mut Batch, until: u64) {
+    let kept = batch.records.partition_point(|stored| stored.offset < until);
+    if kept < batch.records.len() {
+        batch.records = batch.records.iter().take(kept).cloned().collect();
+    }
+}

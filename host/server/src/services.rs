@@ -1,0 +1,51 @@
+//! What commands are performed on.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use host_brokers::{Broker, TopicRef};
+use host_iam::Users;
+use host_plugins::Catalog;
+use host_processors::{Brokers, Processors};
+use host_registry::{Flow, Reconciler, Registry};
+
+use fnap::reply::{Code, Failure};
+
+/// The parts of the participant that commands need.
+pub struct Services {
+    /// The host's name, in the greeting and in descriptions.
+    pub hostname: String,
+    /// What should be.
+    pub registry: Registry,
+    /// Carries out what the registry decided.
+    pub reconciler: Reconciler,
+    /// What runs.
+    pub processors: Processors,
+    /// The brokers by name.
+    pub brokers: Brokers,
+    /// Broker of namespaces that name none.
+    pub default_broker: String,
+    /// Installed processor types.
+    pub catalog: Catalog,
+    /// Who may come in.
+    pub users: Arc<Users>,
+    /// Spreads events without a key over partitions, one WRITE at a time.
+    pub spread: AtomicU32,
+}
+
+impl Services {
+    /// The broker of a flow, and its topic there.
+    pub(crate) fn topic_of(&self, flow: &Flow) -> Result<(Arc<dyn Broker>, TopicRef), Failure> {
+        let broker = self.brokers.get(&flow.broker).ok_or_else(|| {
+            Failure::new(Code::Unavailable, format!("broker {} is not configured", flow.broker))
+        })?;
+        let topic = TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation };
+        Ok((Arc::clone(broker), topic))
+    }
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Services").field("hostname", &self.hostname).finish_non_exhaustive()
+    }
+}

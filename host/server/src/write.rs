@@ -1,0 +1,57 @@
+//! WRITE: events in, a batch at a time, all or none.
+
+use std::sync::atomic::Ordering;
+
+use fnap::reply::{Code, Failure, Reply};
+use fnap::server::WriteBatch;
+use host_brokers::{Append, Token};
+use host_events::{Record, from_write_line, partition_for_key};
+use host_iam::Principal;
+use host_registry::FlowStatus;
+
+use crate::perform::{broker_failure, find_flow};
+use crate::services::Services;
+
+/// Writes the events of one WRITE and answers when they are safe.
+pub(crate) async fn write(services: &Services, principal: &Principal, batch: WriteBatch) -> Reply {
+    match try_write(services, principal, batch).await {
+        Ok(count) => Reply::ok_with(format_args!("{count} events")),
+        Err(failure) => failure.into(),
+    }
+}
+
+async fn try_write(
+    services: &Services,
+    principal: &Principal,
+    batch: WriteBatch,
+) -> Result<u64, Failure> {
+    let flow = find_flow(services, &batch.flow).await?;
+    if flow.status == FlowStatus::Paused {
+        return Err(Failure::new(Code::Unavailable, format!("flow {} is paused", flow.name)));
+    }
+    let (broker, topic) = services.topic_of(&flow)?;
+    // Events without a key stay together, as Kafka's sticky partitioner keeps a batch together.
+    let turn = services.spread.fetch_add(1, Ordering::Relaxed) % flow.partitions.max(1);
+    let now = now();
+    let mut records = Vec::with_capacity(batch.lines.len());
+    for (line, number) in batch.lines.iter().zip(1..) {
+        let record = from_write_line(line, now)
+            .map_err(|error| Failure::new(Code::InvalidEvent, format!("line {number}: {error}")))?;
+        records.push((partition_of(&record, flow.partitions, turn), record));
+    }
+    let token = batch.token.map(|token| Token {
+        principal: principal.name().to_owned(),
+        token: token.as_str().to_owned(),
+    });
+    let appended = broker.append(&topic, Append { records, token }).await;
+    appended.map(|appended| appended.count).map_err(|error| broker_failure(&error))
+}
+
+fn partition_of(record: &Record, partitions: u32, turn: u32) -> u32 {
+    record.key.as_ref().map_or(turn, |key| partition_for_key(key, partitions))
+}
+
+fn now() -> i64 {
+    let nanos = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
+    i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
+}

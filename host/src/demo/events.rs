@@ -1,0 +1,89 @@
+//! The demo's data: 1,707 earthquakes of one week (U.S. Geological Survey, public domain), as
+//! CloudEvents.
+
+use std::collections::BTreeSet;
+use std::io::PipeWriter;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::agent::write_all;
+
+const FEATURES: &str = include_str!("../../../demo/usgs-earthquakes-week.jsonl");
+
+/// Events written at once while the demo spreads them over time.
+const PIECE: usize = 20;
+
+pub(super) struct Quakes(Vec<Quake>);
+
+pub(super) struct Quake {
+    pub(super) id: String,
+    pub(super) magnitude: f64,
+    line: String,
+}
+
+impl Quakes {
+    pub(super) fn load() -> Result<Self> {
+        let numbered = FEATURES.lines().zip(1..);
+        let read = numbered.map(|(line, number)| {
+            quake(line).with_context(|| format!("earthquake {number} of the demo data"))
+        });
+        read.collect::<Result<_>>().map(Self)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Ids of the quakes that a condition holds for.
+    pub(super) fn ids(&self, condition: impl Fn(&Quake) -> bool) -> BTreeSet<String> {
+        self.0.iter().filter(|quake| condition(quake)).map(|quake| quake.id.clone()).collect()
+    }
+
+    /// Writes the events into a pipe, spread over a time, and tells how many.
+    pub(super) async fn feed(
+        &self,
+        mut pipe: PipeWriter,
+        over: Duration,
+        progress: watch::Sender<usize>,
+    ) -> Result<()> {
+        let pieces = self.0.len().div_ceil(PIECE).max(1);
+        let mut clock = tokio::time::interval(over / u32::try_from(pieces)?);
+        let mut written = 0;
+        for piece in self.0.chunks(PIECE) {
+            clock.tick().await;
+            let text: String = piece.iter().map(|quake| quake.line.as_str()).collect();
+            // The pipe may be full while the host is down: that must not hold up everything else.
+            (pipe, _) = tokio::task::spawn_blocking(move || {
+                let wrote = write_all(&mut pipe, text.as_bytes());
+                wrote.map(|()| (pipe, ()))
+            })
+            .await??;
+            written += piece.len();
+            progress.send_replace(written);
+        }
+        Ok(())
+    }
+}
+
+fn quake(line: &str) -> Result<Quake> {
+    let feature: Value = serde_json::from_str(line)?;
+    let id = feature["id"].as_str().context("no id")?.to_owned();
+    let properties = &feature["properties"];
+    let millis = properties["time"].as_i64().context("no time")?;
+    let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)?;
+    let event = json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "https://earthquake.usgs.gov/",
+        "type": "gov.usgs.earthquake",
+        "time": time.format(&time::format_description::well_known::Rfc3339)?,
+        "partitionkey": properties["net"].as_str().unwrap_or("unknown"),
+        "datacontenttype": "application/geo+json",
+        "data": feature,
+    });
+    let magnitude = properties["mag"].as_f64().unwrap_or(f64::MIN);
+    Ok(Quake { id, magnitude, line: format!("{event}\n") })
+}

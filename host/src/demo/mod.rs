@@ -1,0 +1,169 @@
+//! `fnaad demo`: the main job on real data, from the binary alone.
+//!
+//! Starts a participant as a process of its own, lets the user agent create flows and processors and
+//! write a week of earthquakes, drops in a new plugin version while events flow, kills the host in
+//! the middle, starts it again, and counts what can be read back. Believes nothing but the count.
+
+mod agent;
+mod events;
+mod participant;
+mod screen;
+mod tally;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use agent::Agent;
+use events::Quakes;
+use participant::Participant;
+use screen::Screen;
+use tally::Tally;
+
+/// The namespace of the draft's transcripts.
+const NAMESPACE: &str = "flows.unix.ar";
+
+/// Time that writing is spread over, so that there is a middle in which things can happen.
+const WRITING: Duration = Duration::from_secs(6);
+
+/// Longest wait for the processors to finish after the last event was written.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the demo shall do beside its job.
+#[derive(Debug)]
+pub struct Options {
+    /// Leave the participant running and its directory in place.
+    pub keep: bool,
+    /// Where to keep the participant; a temporary directory where absent.
+    pub dir: Option<PathBuf>,
+}
+
+/// Runs the demo. True when nothing was lost and nothing repeated.
+///
+/// # Errors
+/// When a step of the story fails: its words say which.
+pub async fn run(options: Options) -> Result<bool> {
+    let screen = Screen::new();
+    let (dir, temporary) = directory(&options)?;
+    let quakes = Quakes::load()?;
+
+    screen.step("A participant for flows.unix.ar starts: broker, registry and plugins under one directory");
+    let mut participant = Participant::start(&dir, NAMESPACE).await?;
+    screen.note(&format!("fnaad dev {} is ready at {}", dir.display(), participant.address()));
+    let agent = Agent::new(&dir, screen.clone());
+
+    screen.step("The user agent creates flows and asks for four processors");
+    create(&agent).await?;
+
+    screen.step("A week of real earthquakes is written, and things happen meanwhile");
+    write(&agent, &quakes, &mut participant, &screen).await?;
+
+    screen.step("The processors finish, and everything is read back and counted");
+    let tally = Tally::wait_and_count(&agent, &quakes, &screen, PATIENCE).await?;
+    agent.show(&["get", "types"]).await?;
+    screen.table(&tally.rows());
+    let clean = tally.is_clean();
+    screen.verdict(clean);
+    look_further(&dir, &screen, options.keep);
+
+    if options.keep {
+        screen.note(&format!("the participant goes on (process {}); end it with: kill {0}", participant.leave()));
+    } else {
+        participant.end().await?;
+    }
+    drop(temporary);
+    Ok(clean)
+}
+
+async fn create(agent: &Agent) -> Result<()> {
+    for (flow, partitions) in tally::FLOWS {
+        agent.say(&["create", "flow", &on(flow), &format!("partitions={partitions}")]).await?;
+    }
+    agent.say(&["replicate", &on("quakes"), &on("mirror")]).await?;
+    agent
+        .say(&["distribute", &on("quakes"), &[on("felt"), on("unfelt")].join(","), "--config-json", &tally::rules()])
+        .await?;
+    agent.say(&["collect", &[on("felt"), on("unfelt")].join(","), &on("archive")]).await?;
+    agent
+        .say(&["signal", "signal", "--from", &on("quakes"), "--to", &on("alerts"), "--config-json", tally::ALERTS])
+        .await
+}
+
+async fn write(
+    agent: &Agent,
+    quakes: &Quakes,
+    participant: &mut Participant,
+    screen: &Screen,
+) -> Result<()> {
+    let (reader, writer) = std::io::pipe().context("no pipe")?;
+    let (progress, mut written) = tokio::sync::watch::channel(0_usize);
+    let total = quakes.len();
+    let feeding = quakes.feed(writer, WRITING, progress);
+    let writing = agent.pipe(&["write", &on("quakes")], reader);
+    let bar = screen.bar(total as u64, "events written");
+    let happening = async {
+        for (after, what) in [(total / 3, Event::Swap), (2 * total / 3, Event::Kill)] {
+            loop {
+                let now = *written.borrow_and_update();
+                bar.set_position(now as u64);
+                if now >= after || written.changed().await.is_err() {
+                    break;
+                }
+            }
+            match what {
+                Event::Swap => participant.drop_in_new_bridge(screen)?,
+                Event::Kill => participant.kill_and_restart(screen).await?,
+            }
+        }
+        while written.changed().await.is_ok() {
+            bar.set_position(*written.borrow_and_update() as u64);
+        }
+        Ok(())
+    };
+    let (fed, wrote, happened) = tokio::join!(feeding, writing, happening);
+    bar.finish_and_clear();
+    happened?;
+    fed.context("feeding events")?;
+    wrote
+}
+
+enum Event {
+    Swap,
+    Kill,
+}
+
+fn on(flow: &str) -> String {
+    format!("{flow}.{NAMESPACE}")
+}
+
+fn directory(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+    if let Some(dir) = &options.dir {
+        if dir.exists() && std::fs::read_dir(dir)?.next().is_some() {
+            bail!("{} is not empty: the demo counts events and needs a directory of its own", dir.display());
+        }
+        return Ok((dir.clone(), None));
+    }
+    let temporary = tempfile::Builder::new().prefix("fnaa-demo-").tempdir().context("no temporary directory")?;
+    if options.keep {
+        return Ok((temporary.keep(), None));
+    }
+    Ok((temporary.path().to_owned(), Some(temporary)))
+}
+
+fn look_further(dir: &std::path::Path, screen: &Screen, kept: bool) {
+    let config = dir.join("fnua.toml");
+    let fnua = format!("fnua --config {}", config.display());
+    if !kept {
+        screen.note("to look around yourself, run it again with --keep (make demo KEEP=1), then:");
+    }
+    for command in [
+        "status".to_owned(),
+        format!("read {} --limit 3", on("alerts")),
+        format!("describe flow {}", on("mirror")),
+        "get processors".to_owned(),
+        "-d get types".to_owned(),
+    ] {
+        screen.command(&format!("{fnua} {command}"));
+    }
+}

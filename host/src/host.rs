@@ -1,0 +1,180 @@
+//! Wires the parts of a participant: what starts after what, and what ends before what.
+//!
+//! Start: broker, registry, engine, catalog, processors, reconciler, listeners. Nobody is accepted
+//! before everything that a command needs is there. Stop: the other way round.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use fnap::name::Name;
+use host_brokers::Broker;
+use host_brokers::embedded::Embedded;
+use host_iam::Users;
+use host_plugins::{Catalog, Engine, EngineOptions, Limits};
+use host_processors::{Brokers, Options, Processors, TrialHook};
+use host_registry::{NewNamespace, Reconciler, Registry};
+use host_server::{Listener, ListenerOptions, Services};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::plugin_store::RegistryPlugins;
+
+/// What a participant is made of, as the configuration has it.
+#[derive(Debug)]
+pub struct Settings {
+    /// The host's name, in the greeting.
+    pub hostname: String,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Where the registry, the embedded broker and compiled plugins lie.
+    pub data_dir: PathBuf,
+    /// The plugins' inbox.
+    pub plugins_dir: PathBuf,
+    /// Namespaces that are made if they are not there, and their brokers.
+    pub namespaces: Vec<(Name, String)>,
+    /// Names of the embedded brokers; the first is the default.
+    pub brokers: Vec<String>,
+    /// Who may come in.
+    pub users: Arc<Users>,
+    /// How connections are treated.
+    pub listener: ListenerOptions,
+    /// Limits of every plugin instance.
+    pub limits: Limits,
+}
+
+/// A running participant.
+pub struct Host {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<bool>,
+    listeners: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    services: Arc<Services>,
+    watcher: host_plugins::watch::Watcher,
+}
+
+impl Host {
+    /// Starts everything; when it returns, connections are accepted.
+    ///
+    /// # Errors
+    /// Says which part did not start and why.
+    pub async fn start(settings: Settings) -> Result<Self> {
+        let brokers = open_brokers(&settings).await?;
+        let registry = Registry::open(&settings.data_dir.join("registry.db"))
+            .await
+            .context("registry")?;
+        let engine = Engine::new(EngineOptions::new(settings.data_dir.join("compiled")))
+            .context("plugin engine")?;
+        let trial = Arc::new(TrialHook::default());
+        let store = Arc::new(RegistryPlugins(registry.clone()));
+        let catalog = Catalog::open(engine, store, Arc::clone(&trial) as _)
+            .await
+            .context("plugin catalog")?;
+        let options = Options { limits: settings.limits.clone() };
+        let processors =
+            Processors::new(registry.clone(), Arc::clone(&brokers), catalog.clone(), options);
+        trial.connect(processors.clone());
+        let watcher = host_plugins::watch::Watcher::start(&settings.plugins_dir, catalog.clone())
+            .await
+            .with_context(|| format!("plugin directory {}", settings.plugins_dir.display()))?;
+        processors.start_all().await.context("processors")?;
+        let following = processors.clone();
+        let background = vec![tokio::spawn(async move { following.watch().await })];
+        let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
+        make_namespaces(&registry, &reconciler, &settings.namespaces).await?;
+        let services = Arc::new(Services {
+            hostname: settings.hostname.clone(),
+            registry,
+            reconciler,
+            processors,
+            default_broker: settings.brokers.first().cloned().unwrap_or_default(),
+            brokers,
+            catalog,
+            users: Arc::clone(&settings.users),
+            spread: 0.into(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let mut host = Self {
+            addresses: Vec::new(),
+            stop,
+            listeners: Vec::new(),
+            background,
+            services,
+            watcher,
+        };
+        for address in &settings.listen {
+            host.listen(*address, &settings.listener, stopped.clone()).await?;
+        }
+        Ok(host)
+    }
+
+    async fn listen(
+        &mut self,
+        address: SocketAddr,
+        options: &ListenerOptions,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<()> {
+        let listener = Listener::bind(address, options.clone());
+        let listener = listener.await.with_context(|| format!("cannot listen on {address}"))?;
+        self.addresses.push(listener.address()?);
+        let services = Arc::clone(&self.services);
+        self.listeners.push(tokio::spawn(listener.serve(services, stopped)));
+        Ok(())
+    }
+
+    /// Where it listens, in the order of the settings.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Looks at the plugin directory now.
+    pub async fn rescan_plugins(&self) {
+        self.watcher.rescan().await;
+    }
+
+    /// Tells clients, drains processors, ends everything.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for listener in self.listeners {
+            if let Err(error) = listener.await {
+                tracing::error!(cause = %error, "a listener broke");
+            }
+        }
+        for task in &self.background {
+            task.abort();
+        }
+        self.services.processors.drain().await;
+    }
+}
+
+async fn open_brokers(settings: &Settings) -> Result<Brokers> {
+    let mut brokers = std::collections::BTreeMap::new();
+    for name in &settings.brokers {
+        let dir = settings.data_dir.join("brokers").join(name);
+        let broker = Embedded::open(&dir, Default::default())
+            .await
+            .with_context(|| format!("embedded broker {name} in {}", dir.display()))?;
+        brokers.insert(name.clone(), broker as Arc<dyn Broker>);
+    }
+    Ok(Arc::new(brokers))
+}
+
+/// What the configuration names exists; what it no longer names stays, because flows may live there.
+async fn make_namespaces(
+    registry: &Registry,
+    reconciler: &Reconciler,
+    namespaces: &[(Name, String)],
+) -> Result<()> {
+    for (name, broker) in namespaces {
+        if registry.namespace(name).await?.is_some() {
+            continue;
+        }
+        let (name, broker) = (name.clone(), broker.clone());
+        let new = NewNamespace { name: name.clone(), broker, config: Default::default() };
+        let made = registry.create_namespace(new).await;
+        reconciler.wait(made.with_context(|| format!("namespace {name}"))?).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `fnaad` as a process.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Instant;
+
+use crate::{Fnua, PATIENCE, Wire, program};
+
+/// A running participant. Killed when dropped.
+pub struct Fnaad {
+    dir: PathBuf,
+    child: Child,
+    address: String,
+}
+
+impl Fnaad {
+    /// `fnaad dev DIR` with the namespace of the draft.
+    #[must_use]
+    pub fn dev(dir: &Path) -> Self {
+        Self::dev_with(dir, &["--namespace", "flows.unix.ar"])
+    }
+
+    /// `fnaad dev DIR` with arguments.
+    #[must_use]
+    pub fn dev_with(dir: &Path, args: &[&str]) -> Self {
+        let mut command = Command::new(program("fnaad"));
+        command.arg("dev").arg(dir).args(args);
+        Self::start(dir, command)
+    }
+
+    /// `fnaad serve --config FILE`.
+    #[must_use]
+    pub fn serve(dir: &Path, config: &Path) -> Self {
+        let mut command = Command::new(program("fnaad"));
+        command.arg("serve").arg("--config").arg(config);
+        Self::start(dir, command)
+    }
+
+    fn start(dir: &Path, mut command: Command) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("fnaad.log"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.unwrap());
+        let mut child = command.spawn().expect("fnaad starts");
+        let stdout = child.stdout.take().unwrap();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let line = lines.recv_timeout(PATIENCE);
+        let Some(address) = line.as_ref().ok().and_then(|line| line.strip_prefix("ready fnap="))
+        else {
+            drop(child.kill());
+            panic!("no ready line but {line:?}; log:\n{}", log_of(dir));
+        };
+        Self { dir: dir.to_owned(), address: address.to_owned(), child }
+    }
+
+    /// `127.0.0.1:PORT`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        log_of(&self.dir)
+    }
+
+    /// The user agent with the configuration that `fnaad dev` wrote.
+    #[must_use]
+    pub fn fnua(&self) -> Fnua {
+        Fnua::new(self.dir.join("fnua.toml"))
+    }
+
+    /// A raw connection, greeted.
+    #[must_use]
+    pub fn connect(&self) -> Wire {
+        Wire::connect(&self.address)
+    }
+
+    /// A raw connection, authenticated with the generated password.
+    #[must_use]
+    pub fn login(&self) -> Wire {
+        let mut wire = self.connect();
+        let (user, password) = self.fnua().credentials();
+        wire.authenticate(&user, &password);
+        wire
+    }
+
+    /// SIGKILL, at once.
+    pub fn kill(mut self) -> PathBuf {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.dir.clone()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, signal).unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn end(mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "did not end after SIGTERM; log:\n{}", self.log());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Fnaad {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            eprintln!("--- log of {}\n{}", self.dir.display(), self.log());
+        }
+    }
+}
+
+fn log_of(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("fnaad.log")).unwrap_or_default()
+}
