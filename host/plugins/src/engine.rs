@@ -1,18 +1,42 @@
 //! Compiles components and keeps what is compiled, on disk and in memory.
+//!
+//! Compiling is done on threads of low priority, one component at a time: the largest take seconds
+//! and half a gigabyte.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt::{self, Write as _};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, oneshot};
+use wasmtime::component::{Component, Linker};
+use wasmtime::{
+    Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
 
 use crate::error::{EngineError, LoadError};
-use crate::plugin::Plugin;
+use crate::host::Host;
+use crate::instance::describe;
+use crate::lanes::{SlowLane, lower_priority};
+use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES};
+use crate::log::cut;
+use crate::plugin::{Inner, Plugin};
+use crate::v1::{self, ProcessorPre};
+use crate::version::{self, Version};
+use crate::{ticker, wasi};
 
 /// How an engine is made.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     /// Directory of the host's own for compiled code. Its content is trusted: whoever can write there
-    /// can run code as the host. Made with mode 0700 where it does not exist.
+    /// can run code as the host. Made with mode 0700 where it does not exist; refused where others
+    /// may write.
     pub cache_dir: PathBuf,
     /// Instances that can live at once in the pooling allocator; 0 for none. Where the address space
     /// does not allow it, the engine goes on without.
@@ -25,21 +49,46 @@ impl EngineOptions {
     /// The usual values.
     #[must_use]
     pub fn new(cache_dir: PathBuf) -> Self {
-        Self { cache_dir, pool: 1_000, slow_threads: 2 }
+        Self { cache_dir, pool: POOL, slow_threads: SLOW_THREADS }
     }
 }
 
 /// The engine. Cloning shares it.
-#[derive(Clone, Debug)]
-pub struct Engine(Arc<EngineOptions>);
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
+    wasm: wasmtime::Engine,
+    linker: Linker<Host>,
+    compilers: ThreadPool,
+    one_at_a_time: Semaphore,
+    loaded: Mutex<HashMap<Arc<str>, Weak<Inner>>>,
+    slow: SlowLane,
+    cache: Cache,
+}
 
 impl Engine {
     /// Starts the engine, its ticker and the slow lane.
     ///
     /// # Errors
     /// When the cache directory cannot be used or a thread not be started.
-    pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
-        Ok(Self(Arc::new(options)))
+    pub fn new(options: &EngineOptions) -> Result<Self, EngineError> {
+        let cache = cache(&options.cache_dir)?;
+        let wasm = engine(&cache, options.pool).map_err(|error| configure(&error))?;
+        let linker = linker(&wasm).map_err(|error| configure(&error))?;
+        let start = |what| move |source| EngineError::Start { what, source };
+        ticker::start(&wasm).map_err(start("ticker"))?;
+        let slow = SlowLane::start(options.slow_threads).map_err(start("slow lane"))?;
+        let compilers = compilers().map_err(start("compilers"))?;
+        Ok(Self(Arc::new(Shared {
+            wasm,
+            linker,
+            compilers,
+            one_at_a_time: Semaphore::new(1),
+            loaded: Mutex::default(),
+            slow,
+            cache,
+        })))
     }
 
     /// Checks the contract's version, compiles and asks the component to describe itself. Takes
@@ -47,7 +96,203 @@ impl Engine {
     ///
     /// # Errors
     /// Why the component cannot run here.
-    pub async fn load(&self, _component: Bytes) -> Result<Plugin, LoadError> {
-        Err(LoadError::Ending)
+    pub async fn load(&self, component: Bytes) -> Result<Plugin, LoadError> {
+        let permit = self.0.one_at_a_time.acquire().await;
+        let _permit = permit.map_err(|_| LoadError::Ending)?;
+        let (done, compiled) = oneshot::channel();
+        let shared = Arc::clone(&self.0);
+        self.0.compilers.spawn(move || {
+            let found = shared.find_or_compile(&component);
+            // Nobody waits any more: what was compiled is in the cache.
+            done.send(found).ok();
+        });
+        match compiled.await.map_err(|_| LoadError::Ending)?? {
+            Found::Loaded(plugin) => Ok(plugin),
+            Found::Compiled(compiled) => self.finish(compiled).await,
+        }
+    }
+
+    /// How often compiled code was found on disk.
+    #[must_use]
+    pub fn cache_hits(&self) -> usize {
+        self.0.cache.cache_hits()
+    }
+
+    pub(crate) fn wasm(&self) -> &wasmtime::Engine {
+        &self.0.wasm
+    }
+
+    pub(crate) fn slow_lane(&self) -> &SlowLane {
+        &self.0.slow
+    }
+
+    async fn finish(&self, compiled: Compiled) -> Result<Plugin, LoadError> {
+        let Compiled { digest, component, size } = compiled;
+        let info = describe(self, component.clone()).await?;
+        let engine = self.clone();
+        let inner = Arc::new(Inner { engine, component, digest, info, size });
+        let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, plugin| plugin.strong_count() > 0);
+        loaded.insert(Arc::clone(&inner.digest), Arc::downgrade(&inner));
+        Ok(Plugin(inner))
     }
 }
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Engine")
+    }
+}
+
+/// SHA-256, hexadecimal: what a component is known by.
+#[must_use]
+pub fn digest(component: &[u8]) -> Arc<str> {
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(component) {
+        // Writing to a string cannot fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    text.into()
+}
+
+enum Found {
+    Loaded(Plugin),
+    Compiled(Compiled),
+}
+
+struct Compiled {
+    digest: Arc<str>,
+    component: ProcessorPre<Host>,
+    size: usize,
+}
+
+impl Shared {
+    fn find_or_compile(&self, bytes: &[u8]) -> Result<Found, LoadError> {
+        let Version::V0_1_0 = version::read(bytes)?;
+        let digest = digest(bytes);
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plugin) = loaded.get(&digest).and_then(Weak::upgrade) {
+            return Ok(Found::Loaded(Plugin(plugin)));
+        }
+        drop(loaded);
+        let failed = |error: wasmtime::Error| {
+            LoadError::Compile(cut(&format!("{error:#}"), MAX_COMPILE_ERROR).to_owned())
+        };
+        let component = Component::from_binary(&self.wasm, bytes).map_err(failed)?;
+        let linked = self.linker.instantiate_pre(&component).map_err(failed)?;
+        let component = ProcessorPre::new(linked).map_err(failed)?;
+        Ok(Found::Compiled(Compiled { digest, component, size: bytes.len() }))
+    }
+}
+
+fn configure(error: &wasmtime::Error) -> EngineError {
+    EngineError::Configure(format!("{error:#}"))
+}
+
+fn engine(cache: &Cache, pool: u32) -> wasmtime::Result<wasmtime::Engine> {
+    if pool > 0 {
+        let mut pooled = config(cache);
+        pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(pool)));
+        match wasmtime::Engine::new(&pooled) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => {
+                tracing::warn!(%error, "no room for a pool of instances, going on without");
+            }
+        }
+    }
+    wasmtime::Engine::new(&config(cache))
+}
+
+fn config(cache: &Cache) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(WASM_STACK + HOST_STACK)
+        // A retry on another machine shall decide the same.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .cache(Some(cache.clone()));
+    config
+}
+
+fn pooling(instances: u32) -> PoolingAllocationConfig {
+    let core_instances = instances.saturating_mul(CORE_INSTANCES_MEAN);
+    let mut pooling = PoolingAllocationConfig::new();
+    pooling
+        .total_component_instances(instances)
+        .total_stacks(instances)
+        .total_core_instances(core_instances)
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(core_instances)
+        .max_core_instances_per_component(MAX_CORE_INSTANCES as u32)
+        .max_memories_per_component(MAX_MEMORIES as u32)
+        .max_tables_per_component(MAX_CORE_INSTANCES as u32)
+        .max_core_instance_size(MAX_INSTANCE_STRUCT)
+        .max_component_instance_size(MAX_INSTANCE_STRUCT)
+        .table_elements(POOL_TABLE)
+        .max_memory_size(POOL_MEMORY);
+    pooling
+}
+
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+    v1::add_to_linker(&mut linker)?;
+    wasi::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+fn compilers() -> io::Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .thread_name(|number| format!("plugin-compile-{number}"))
+        .start_handler(|_| lower_priority())
+        .build()
+        .map_err(io::Error::other)
+}
+
+fn cache(dir: &Path) -> Result<Cache, EngineError> {
+    let refused = |reason: String| EngineError::Cache { path: dir.display().to_string(), reason };
+    let own = own_directory(dir).map_err(|error| refused(error.to_string()))?;
+    let mut config = CacheConfig::new();
+    config.with_directory(own);
+    Cache::new(config).map_err(|error| refused(format!("{error:#}")))
+}
+
+/// Compiled code is run as it lies there: nobody else may write it.
+fn own_directory(dir: &Path) -> io::Result<PathBuf> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let dir = dir.canonicalize()?;
+    if dir.metadata()?.permissions().mode() & 0o022 != 0 {
+        return Err(io::Error::other("others may write there"));
+    }
+    Ok(dir)
+}
+
+/// Instances of the pool: shards that run at once on a host of middling size. They cost address space,
+/// not memory.
+const POOL: u32 = 1_000;
+
+/// Threads of the slow lane: one loop cannot keep another waiting, and more would only share the rest
+/// of two cores.
+const SLOW_THREADS: usize = 2;
+
+/// Bytes of a guest's stack. Interpreters recurse on it.
+const WASM_STACK: usize = 1024 * 1024;
+
+/// Bytes that host functions have on the same stack.
+const HOST_STACK: usize = 1024 * 1024;
+
+/// Core instances a component has in the mean: its own, its adapter's and two of shims.
+const CORE_INSTANCES_MEAN: u32 = 6;
+
+/// Bytes of the host's structures for one instance of the largest components.
+const MAX_INSTANCE_STRUCT: usize = 4 * 1024 * 1024;
+
+/// Elements of one table in the pool; a limit of a processor above it has no effect there.
+const POOL_TABLE: usize = 100_000;
+
+/// Bytes of one memory in the pool; a limit of a processor above it has no effect there.
+const POOL_MEMORY: usize = 1 << 30;
+
+/// Bytes of the compiler's words.
+const MAX_COMPILE_ERROR: usize = 2 * 1024;

@@ -1,16 +1,22 @@
 //! One running copy of a plugin: its memory, its state, its log. Serves one shard and belongs to one
 //! task.
 
+use std::fmt;
 use std::sync::Arc;
 
 use host_events::Batch;
 
 use crate::action::Action;
-use crate::error::CallError;
+use crate::call::{Caller, Deadline};
+use crate::engine::Engine;
+use crate::error::{CallError, LoadError};
+use crate::host::Host;
 use crate::limits::Limits;
-use crate::log::LogSink;
-use crate::plugin::Plugin;
+use crate::log::{LogSink, NoLog};
+use crate::plugin::{Info, Plugin};
 use crate::state::SharedState;
+use crate::v1::{self, ProcessorPre};
+use crate::view::View;
 
 /// What an instance is made with.
 #[derive(Clone)]
@@ -35,15 +41,57 @@ pub struct Setup {
     pub more: String,
 }
 
+impl Setup {
+    /// A setup with no flows, an empty configuration and an empty state of its own.
+    #[must_use]
+    pub fn empty(processor: &str) -> Self {
+        Self {
+            processor: processor.to_owned(),
+            shard: 0,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            config: "{}".to_owned(),
+            state: SharedState::default(),
+            limits: Limits::default(),
+            log: Arc::new(NoLog),
+            more: "{}".to_owned(),
+        }
+    }
+
+    fn for_guest(self) -> v1::Setup {
+        v1::Setup {
+            config: self.config,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            processor: self.processor,
+            shard: self.shard,
+            more: self.more,
+        }
+    }
+}
+
 /// A running copy. A call that is dropped before it ended leaves it dead.
-#[derive(Debug)]
 pub struct Instance {
-    _plugin: Plugin,
+    plugin: Plugin,
+    caller: Caller,
+    limits: Limits,
+    outputs: u32,
 }
 
 impl Instance {
-    pub(crate) async fn start(plugin: &Plugin, _setup: Setup) -> Result<Self, CallError> {
-        Ok(Self { _plugin: plugin.clone() })
+    pub(crate) async fn start(plugin: &Plugin, setup: Setup) -> Result<Self, CallError> {
+        let mut caller = Caller::new(&plugin.0.engine, &setup);
+        let limits = setup.limits.clone();
+        let outputs = u32::try_from(setup.outputs.len()).unwrap_or(u32::MAX);
+        caller.instantiate(plugin.0.component.clone()).await?;
+        let done = caller.call(Deadline::Init, move |running| {
+            Box::pin(async move {
+                let (lifecycle, store) = running.lifecycle()?;
+                lifecycle.call_init(store, &setup.for_guest()).await
+            })
+        });
+        done.await?.map_err(|error| v1::refused(error, None))?;
+        Ok(Self { plugin: plugin.clone(), caller, limits, outputs })
     }
 
     /// Hands a batch over and gives back what the plugin decided, checked. Call
@@ -53,11 +101,24 @@ impl Instance {
     /// See [`CallError`]; after one that is not [`CallError::is_alive`] every call is `Dead`.
     pub async fn process(
         &mut self,
-        _input: u32,
-        _flow: &Arc<str>,
-        _batch: Batch,
+        input: u32,
+        flow: &Arc<str>,
+        batch: Batch,
     ) -> Result<Vec<Action>, CallError> {
-        Err(CallError::Dead)
+        let view = View { input, flow: Arc::clone(flow), batch };
+        let shown = view.clone();
+        let answer = self.caller.call(Deadline::Call, move |running| {
+            Box::pin(async move {
+                let (lifecycle, store) = running.lifecycle()?;
+                let handle = store.data_mut().begin(shown)?;
+                let answer = lifecycle.call_process(&mut *store, handle).await;
+                store.data_mut().end();
+                answer
+            })
+        });
+        let actions = answer.await?.map_err(|error| v1::refused(error, Some(&view)))?;
+        let unnamed_dropped = self.plugin.info().unnamed_dropped;
+        v1::check(actions, &view, self.outputs, unnamed_dropped, &self.limits)
     }
 
     /// Calls `pause`.
@@ -65,7 +126,13 @@ impl Instance {
     /// # Errors
     /// As for [`Self::process`].
     pub async fn pause(&mut self) -> Result<(), CallError> {
-        Err(CallError::Dead)
+        let done = self.caller.call(Deadline::Call, |running| {
+            Box::pin(async move {
+                let (lifecycle, store) = running.lifecycle()?;
+                lifecycle.call_pause(store).await
+            })
+        });
+        done.await?.map_err(|error| v1::refused(error, None))
     }
 
     /// Calls `resume`.
@@ -73,7 +140,13 @@ impl Instance {
     /// # Errors
     /// As for [`Self::process`].
     pub async fn resume(&mut self) -> Result<(), CallError> {
-        Err(CallError::Dead)
+        let done = self.caller.call(Deadline::Call, |running| {
+            Box::pin(async move {
+                let (lifecycle, store) = running.lifecycle()?;
+                lifecycle.call_resume(store).await
+            })
+        });
+        done.await?.map_err(|error| v1::refused(error, None))
     }
 
     /// Calls `destroy`, once, when the processor is deleted.
@@ -81,18 +154,54 @@ impl Instance {
     /// # Errors
     /// As for [`Self::process`].
     pub async fn destroy(&mut self) -> Result<(), CallError> {
-        Err(CallError::Dead)
+        let done = self.caller.call(Deadline::Call, |running| {
+            Box::pin(async move {
+                let (lifecycle, store) = running.lifecycle()?;
+                lifecycle.call_destroy(store).await
+            })
+        });
+        done.await?.map_err(|error| v1::refused(error, None))
     }
 
-    /// Bytes of its linear memories now.
+    /// The version it runs.
+    #[must_use]
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Bytes of its linear memories after the latest call.
     #[must_use]
     pub fn memory(&self) -> usize {
-        0
+        self.caller.memory()
     }
 
     /// Share of its calls that ended in the slow lane, 0 to 1.
     #[must_use]
     pub fn slow_share(&self) -> f64 {
-        0.0
+        self.caller.history().share()
     }
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alive = if self.caller.is_alive() { "alive" } else { "dead" };
+        write!(out, "Instance({:?}, {alive})", self.plugin)
+    }
+}
+
+/// Asks a component what it is, in an instance of its own that is told nothing and given nothing.
+pub(crate) async fn describe(
+    engine: &Engine,
+    component: ProcessorPre<Host>,
+) -> Result<Info, LoadError> {
+    let failed = |error: CallError| LoadError::Describe(error.to_string());
+    let mut caller = Caller::new(engine, &Setup::empty("describe"));
+    caller.instantiate(component).await.map_err(failed)?;
+    let said = caller.call(Deadline::Init, |running| {
+        Box::pin(async move {
+            let (lifecycle, store) = running.lifecycle()?;
+            lifecycle.call_describe(store).await
+        })
+    });
+    v1::info(said.await.map_err(failed)?)
 }

@@ -15,14 +15,23 @@
 //! - [`catalog`]: which types are installed.
 
 pub mod action;
+mod call;
 pub mod catalog;
 pub mod engine;
 pub mod error;
+mod event;
+mod host;
 pub mod instance;
+mod lanes;
 pub mod limits;
 pub mod log;
 pub mod plugin;
 pub mod state;
+mod ticker;
+mod v1;
+mod version;
+mod view;
+mod wasi;
 
 pub use action::Action;
 pub use catalog::{Catalog, PluginStore, Snapshot, Trial};

@@ -2,6 +2,7 @@
 //!
 //! A plugin cannot flood: lines above the rate are counted and left out, long ones are cut.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Where the lines of one processor go. Called from inside a guest's call: must not block.
@@ -40,4 +41,112 @@ pub struct NoLog;
 
 impl LogSink for NoLog {
     fn log(&self, _: LogLine) {}
+}
+
+/// The way to a sink, at the rate that is granted.
+pub(crate) struct Gate {
+    sink: Arc<dyn LogSink>,
+    rate: f64,
+    tokens: f64,
+    filled: Instant,
+    left_out: u64,
+}
+
+impl Gate {
+    pub(crate) fn new(sink: Arc<dyn LogSink>, rate: u32) -> Self {
+        let rate = f64::from(rate);
+        Self { sink, rate, tokens: rate, filled: Instant::now(), left_out: 0 }
+    }
+
+    /// Passes a line on, cut to size, or counts it.
+    pub(crate) fn log(&mut self, level: Level, message: &str, fields: Vec<(String, String)>) {
+        self.log_at(Instant::now(), level, message, fields);
+    }
+
+    fn log_at(&mut self, now: Instant, level: Level, message: &str, fields: Vec<(String, String)>) {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.filled = now;
+        self.tokens = (self.tokens + passed * self.rate).min(self.rate);
+        if self.tokens < 1.0 {
+            self.left_out += 1;
+            return;
+        }
+        self.tokens -= 1.0;
+        self.tell_what_is_left_out();
+        let message = cut(message, MAX_MESSAGE).to_owned();
+        let fields = fields.into_iter().take(MAX_FIELDS).map(|(name, value)| {
+            (cut(&name, MAX_NAME).to_owned(), cut(&value, MAX_VALUE).to_owned())
+        });
+        self.sink.log(LogLine { level, message, fields: fields.collect() });
+    }
+
+    fn tell_what_is_left_out(&mut self) {
+        let left_out = std::mem::take(&mut self.left_out);
+        if left_out > 0 {
+            let message = "lines left out, too many a second".to_owned();
+            let fields = vec![("lines".to_owned(), left_out.to_string())];
+            self.sink.log(LogLine { level: Level::Warn, message, fields });
+        }
+    }
+}
+
+/// The longest beginning of at most `max` bytes that ends between characters.
+pub(crate) fn cut(text: &str, max: usize) -> &str {
+    text.get(..text.floor_char_boundary(max)).unwrap_or(text)
+}
+
+/// Bytes of a message: a stack trace of a guest's language fits.
+const MAX_MESSAGE: usize = 8 * 1024;
+
+/// Facts of a line.
+const MAX_FIELDS: usize = 32;
+
+/// Bytes of a fact's name.
+const MAX_NAME: usize = 64;
+
+/// Bytes of a fact's value.
+const MAX_VALUE: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<LogLine>>);
+
+    impl LogSink for Kept {
+        fn log(&self, line: LogLine) {
+            self.0.lock().unwrap().push(line);
+        }
+    }
+
+    #[test]
+    fn lines_above_the_rate_are_left_out_and_counted() {
+        let kept = Arc::new(Kept::default());
+        let mut gate = Gate::new(Arc::clone(&kept) as Arc<dyn LogSink>, 2);
+        let now = Instant::now();
+        for line in ["1", "2", "3", "4"] {
+            gate.log_at(now, Level::Info, line, Vec::new());
+        }
+        gate.log_at(now + Duration::from_secs(1), Level::Info, "5", Vec::new());
+        let kept = kept.0.lock().unwrap();
+        let messages: Vec<_> = kept.iter().map(|line| line.message.as_str()).collect();
+        assert_eq!(messages, ["1", "2", "lines left out, too many a second", "5"]);
+        assert_eq!(kept[2].fields, [("lines".to_owned(), "2".to_owned())]);
+    }
+
+    #[test]
+    fn long_lines_are_cut_between_characters() {
+        let kept = Arc::new(Kept::default());
+        let mut gate = Gate::new(Arc::clone(&kept) as Arc<dyn LogSink>, 2);
+        let fields = vec![("é".repeat(99), "é".repeat(999)); 99];
+        gate.log(Level::Info, &"é".repeat(MAX_MESSAGE), fields);
+        let kept = kept.0.lock().unwrap();
+        assert_eq!(kept[0].message.len(), MAX_MESSAGE);
+        assert_eq!(kept[0].fields.len(), MAX_FIELDS);
+        assert_eq!(kept[0].fields[0].0.len(), MAX_NAME);
+        assert_eq!(kept[0].fields[0].1.len(), MAX_VALUE);
+    }
 }

@@ -1,19 +1,24 @@
 //! One compiled component and what it says about itself.
 
+use std::fmt;
 use std::sync::Arc;
 
-use crate::error::CallError;
+use crate::engine::Engine;
+use crate::error::{CallError, LoadError};
+use crate::host::Host;
 use crate::instance::{Instance, Setup};
+use crate::v1::ProcessorPre;
 
 /// A compiled component. Cloning shares it.
-#[derive(Clone, Debug)]
-pub struct Plugin(Arc<Inner>);
+#[derive(Clone)]
+pub struct Plugin(pub(crate) Arc<Inner>);
 
-#[derive(Debug)]
-struct Inner {
-    digest: Arc<str>,
-    info: Info,
-    size: usize,
+pub(crate) struct Inner {
+    pub(crate) engine: Engine,
+    pub(crate) component: ProcessorPre<Host>,
+    pub(crate) digest: Arc<str>,
+    pub(crate) info: Info,
+    pub(crate) size: usize,
 }
 
 /// How many flows a processor takes on one side.
@@ -72,5 +77,148 @@ impl Plugin {
     /// not be called.
     pub async fn instantiate(&self, setup: Setup) -> Result<Instance, CallError> {
         Instance::start(self, setup).await
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Info { name, version, .. } = &self.0.info;
+        write!(out, "Plugin({name} {version} {})", self.0.digest)
+    }
+}
+
+/// What a component says about itself, unchecked.
+#[derive(Clone)]
+pub(crate) struct Claim {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) summary: String,
+    pub(crate) inputs: Cardinality,
+    pub(crate) outputs: Cardinality,
+    pub(crate) config_schema: String,
+    pub(crate) unnamed_dropped: bool,
+    pub(crate) more: String,
+}
+
+impl Claim {
+    /// Checks every field: names become parts of replies and paths.
+    pub(crate) fn check(self) -> Result<Info, LoadError> {
+        check_name(&self.name).map_err(|reason| wrong("name", reason))?;
+        check_version(&self.version).map_err(|reason| wrong("version", reason))?;
+        check_summary(&self.summary).map_err(|reason| wrong("summary", reason))?;
+        object(&self.config_schema).map_err(|reason| wrong("config-schema", reason))?;
+        let more = object(&self.more).map_err(|reason| wrong("more", reason))?;
+        Ok(Info {
+            name: self.name,
+            version: self.version,
+            summary: self.summary,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            config_schema: self.config_schema,
+            unnamed_dropped: self.unnamed_dropped,
+            more,
+        })
+    }
+}
+
+fn wrong(field: &'static str, reason: impl Into<String>) -> LoadError {
+    LoadError::Info { field, reason: reason.into() }
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.is_empty() || name.len() > MAX_NAME {
+        Err("must be 1 to 63 characters long")
+    } else if !name.bytes().all(letter) || name.starts_with('-') || name.ends_with('-') {
+        Err("must be lower-case letters, digits and inner hyphens")
+    } else {
+        Ok(())
+    }
+}
+
+fn check_version(version: &str) -> Result<(), &'static str> {
+    let (numbers, rest) = version.split_at(version.find(['-', '+']).unwrap_or(version.len()));
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits && (text.len() == 1 || !text.starts_with('0'))
+    };
+    let three = numbers.split('.').count() == 3 && numbers.split('.').all(number);
+    let tail = |byte: u8| byte.is_ascii_alphanumeric() || b".-+".contains(&byte);
+    if version.len() <= MAX_NAME && three && rest.bytes().all(tail) {
+        Ok(())
+    } else {
+        Err("must be a semantic version")
+    }
+}
+
+fn check_summary(summary: &str) -> Result<(), &'static str> {
+    if summary.len() > MAX_SUMMARY {
+        Err("must be at most 200 bytes long")
+    } else if summary.chars().any(char::is_control) {
+        Err("must be one line")
+    } else {
+        Ok(())
+    }
+}
+
+fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
+    if text.len() > MAX_DOCUMENT {
+        return Err(format!("must be at most {MAX_DOCUMENT} bytes long"));
+    }
+    serde_json::from_str(text).map_err(|error| format!("must be a JSON object: {error}"))
+}
+
+/// Bytes of a type's name or version: the name is a file's stem and a word of a command.
+const MAX_NAME: usize = 63;
+
+/// Bytes of the line for people.
+const MAX_SUMMARY: usize = 200;
+
+/// Bytes of a JSON document in `describe`; it is sent to whoever asks.
+const MAX_DOCUMENT: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim() -> Claim {
+        Claim {
+            name: "time-bridge2".to_owned(),
+            version: "1.20.3-rc.1+b5".to_owned(),
+            summary: "Forwards".to_owned(),
+            inputs: Cardinality::One,
+            outputs: Cardinality::Many,
+            config_schema: "{}".to_owned(),
+            unnamed_dropped: true,
+            more: r#"{"keyed": true}"#.to_owned(),
+        }
+    }
+
+    fn wrong_field(claim: Claim) -> &'static str {
+        match claim.check() {
+            Err(LoadError::Info { field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_right_description_is_taken() {
+        let info = claim().check().unwrap();
+        assert_eq!(info.more.get("keyed"), Some(&serde_json::Value::Bool(true)));
+    }
+
+    #[test]
+    fn each_wrong_field_is_named() {
+        for name in ["", "Bridge", "a/b", "-a", "a-", "a b", &"a".repeat(64)] {
+            assert_eq!(wrong_field(Claim { name: name.to_owned(), ..claim() }), "name");
+        }
+        for version in ["", "1", "1.2", "1.2.x", "01.2.3", "1.2.3 ", "1.2.3-ä"] {
+            assert_eq!(wrong_field(Claim { version: version.to_owned(), ..claim() }), "version");
+        }
+        let summary = "two\r\nlines".to_owned();
+        assert_eq!(wrong_field(Claim { summary, ..claim() }), "summary");
+        let config_schema = "[]".to_owned();
+        assert_eq!(wrong_field(Claim { config_schema, ..claim() }), "config-schema");
+        assert_eq!(wrong_field(Claim { more: "no".to_owned(), ..claim() }), "more");
     }
 }

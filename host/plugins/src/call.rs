@@ -1,0 +1,160 @@
+//! One call into a guest: its deadline, its lane, and what its failure means.
+
+use futures::future::BoxFuture;
+use wasmtime::Store;
+
+use crate::engine::Engine;
+use crate::error::CallError;
+use crate::host::{self, Host, TimeUp};
+use crate::instance::Setup;
+use crate::lanes::History;
+use crate::limits::Limits;
+use crate::log::cut;
+use crate::ticker::ticks;
+use crate::v1::{Lifecycle, Processor, ProcessorPre};
+
+/// A store, what runs in it, and how its calls went.
+pub(crate) struct Caller {
+    engine: Engine,
+    /// Away while a call has it; gone once a call failed.
+    running: Option<Box<Running>>,
+    limits: Limits,
+    history: History,
+    memory: usize,
+}
+
+/// A store with what runs in it.
+pub(crate) struct Running {
+    pub(crate) store: Store<Host>,
+    guest: Option<Processor>,
+}
+
+/// Which deadline a call has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deadline {
+    /// Instantiation, `describe`, `init`.
+    Init,
+    /// Everything else.
+    Call,
+}
+
+impl Caller {
+    /// Makes a store; nothing runs yet.
+    pub(crate) fn new(engine: &Engine, setup: &Setup) -> Self {
+        let store = host::store(engine.wasm(), setup);
+        Self {
+            engine: engine.clone(),
+            running: Some(Box::new(Running { store, guest: None })),
+            limits: setup.limits.clone(),
+            history: History::default(),
+            memory: 0,
+        }
+    }
+
+    /// Instantiates a component.
+    pub(crate) async fn instantiate(&mut self, component: ProcessorPre<Host>) -> Result<(), CallError> {
+        self.call(Deadline::Init, move |running| {
+            Box::pin(async move {
+                running.guest = Some(component.instantiate_async(&mut running.store).await?);
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Runs one call with its deadline, here or in the slow lane. After a failure the store is gone.
+    pub(crate) async fn call<T, C>(&mut self, deadline: Deadline, call: C) -> Result<T, CallError>
+    where
+        T: Send + 'static,
+        C: FnOnce(&mut Running) -> BoxFuture<'_, wasmtime::Result<T>> + Send + 'static,
+    {
+        let mut running = self.running.take().ok_or(CallError::Dead)?;
+        host::begin_call(&mut running.store, ticks(deadline.of(&self.limits).1));
+        let meter = running.store.data().meter.clone();
+        let soft = ticks(self.limits.soft_ms);
+        let future = Box::pin(async move {
+            let result = call(&mut running).await;
+            (running, result)
+        });
+        let starts_slow = self.history.starts_slow();
+        let ended = self.engine.slow_lane().run(future, &meter, soft, starts_slow).await;
+        if matches!(deadline, Deadline::Call) {
+            // Starting up says nothing about how long a batch takes.
+            self.history.record(meter.ticks() >= soft);
+        }
+        let (mut running, result) = ended.ok_or_else(host_failed)?;
+        self.memory = running.store.data().limiter.memory();
+        match result {
+            Ok(answer) => {
+                self.running = Some(running);
+                Ok(answer)
+            }
+            Err(error) => Err(failure(&error, running.store.data_mut(), &self.limits, deadline)),
+        }
+    }
+
+    /// Bytes of the linear memories after the latest call.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// How the calls went.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Whether it can be called again.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
+impl Running {
+    /// The guest's exports and the store to call them in.
+    pub(crate) fn lifecycle(&mut self) -> wasmtime::Result<(&Lifecycle, &mut Store<Host>)> {
+        let guest = self.guest.as_ref();
+        let guest = guest.ok_or_else(|| wasmtime::format_err!("called before it was instantiated"))?;
+        Ok((guest.flow_processor_lifecycle(), &mut self.store))
+    }
+}
+
+impl Deadline {
+    fn of(self, limits: &Limits) -> (&'static str, u64) {
+        match self {
+            Self::Init => ("init_ms", limits.init_ms),
+            Self::Call => ("call_ms", limits.call_ms),
+        }
+    }
+}
+
+/// What the end of a call in an error means.
+fn failure(error: &wasmtime::Error, host: &mut Host, limits: &Limits, deadline: Deadline) -> CallError {
+    if error.downcast_ref::<TimeUp>().is_some() {
+        let (which, limit) = deadline.of(limits);
+        return CallError::Limit { which, limit, words: "the call ran too long".to_owned() };
+    }
+    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+        return CallError::Busy(error.to_string());
+    }
+    let words = error.root_cause().to_string();
+    // wasmtime does not export this error's type.
+    if words.contains("hostcalls has been exhausted") {
+        return CallError::Limit { which: "emit_bytes", limit: limits.emit_bytes, words };
+    }
+    let words = format!("{}{error:?}", host.wasi.last_words());
+    let words = cut(&words, MAX_TRAP);
+    let limit = match host.limiter.take_refused() {
+        Some("memory") => ("memory", limits.memory),
+        Some(which) => (which, limits.table_elements),
+        None => return CallError::Trap(words.into()),
+    };
+    CallError::Limit { which: limit.0, limit: limit.1, words: words.to_owned() }
+}
+
+/// A panic in the host's own code during a call costs the instance, not the host.
+fn host_failed() -> CallError {
+    CallError::Trap("the host failed inside a call".into())
+}
+
+/// Bytes of a trap's message: what the guest printed last, and a dozen frames.
+const MAX_TRAP: usize = 6 * 1024;

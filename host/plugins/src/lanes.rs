@@ -1,0 +1,214 @@
+//! Where a call runs: beside the others while it is short, in the slow lane when it is not.
+//!
+//! A call is a future that yields at each tick. It is polled on the caller's runtime until it has
+//! yielded as often as its soft budget allows; then the future is handed, as it is, to a second
+//! runtime whose threads have a low priority, and awaited from there.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
+
+use futures::future::BoxFuture;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+/// Ticks that the present call has seen. The guest's store counts, the lane looks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meter(Arc<AtomicU32>);
+
+impl Meter {
+    /// A new call begins.
+    pub(crate) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// One tick more; gives how many there were.
+    pub(crate) fn tick(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// How many there were.
+    pub(crate) fn ticks(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Which calls of an instance ended in the slow lane.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    calls: u64,
+    slow: u64,
+    in_a_row: u32,
+}
+
+impl History {
+    /// Whether the next call shall start in the slow lane.
+    pub(crate) fn starts_slow(&self) -> bool {
+        self.in_a_row >= SLOW_IN_A_ROW
+    }
+
+    /// One call more.
+    pub(crate) fn record(&mut self, slow: bool) {
+        self.calls += 1;
+        self.slow += u64::from(slow);
+        self.in_a_row = if slow { self.in_a_row.saturating_add(1) } else { 0 };
+    }
+
+    /// Share of all calls.
+    #[expect(clippy::cast_precision_loss, reason = "a share for people")]
+    pub(crate) fn share(&self) -> f64 {
+        if self.calls == 0 { 0.0 } else { self.slow as f64 / self.calls as f64 }
+    }
+}
+
+/// The second runtime.
+#[derive(Debug)]
+pub(crate) struct SlowLane(Option<Runtime>);
+
+impl SlowLane {
+    /// Starts its threads.
+    pub(crate) fn start(threads: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("plugin-slow")
+            .on_thread_start(lower_priority)
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Runs a call to its end. `None` when it panicked or the lane is gone: host code failed.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        call: BoxFuture<'static, T>,
+        meter: &Meter,
+        soft: u32,
+        starts_slow: bool,
+    ) -> Option<T> {
+        let handed_over = if starts_slow { Err(call) } else { poll_until_slow(call, meter, soft).await };
+        match handed_over {
+            Ok(result) => Some(result),
+            Err(call) => Ended(self.0.as_ref()?.spawn(call)).wait().await,
+        }
+    }
+}
+
+impl Drop for SlowLane {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for its threads, which a task must not do.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Gives the result, or the call itself once it has seen more ticks than `soft`.
+async fn poll_until_slow<T>(
+    call: BoxFuture<'static, T>,
+    meter: &Meter,
+    soft: u32,
+) -> Result<T, BoxFuture<'static, T>> {
+    let mut call = Some(call);
+    poll_fn(move |context| {
+        let Some(running) = call.as_mut() else { return Poll::Pending };
+        match running.as_mut().poll(context) {
+            Poll::Ready(result) => Poll::Ready(Ok(result)),
+            Poll::Pending if meter.ticks() < soft => Poll::Pending,
+            Poll::Pending => call.take().map_or(Poll::Pending, |call| Poll::Ready(Err(call))),
+        }
+    })
+    .await
+}
+
+/// A call in the slow lane: whoever gives up waiting for it ends it.
+struct Ended<T>(JoinHandle<T>);
+
+impl<T> Ended<T> {
+    async fn wait(mut self) -> Option<T> {
+        (&mut self.0).await.ok()
+    }
+}
+
+impl<T> Drop for Ended<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Gives the present thread a low priority. On Linux priorities belong to threads.
+pub(crate) fn lower_priority() {
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::warn!(%error, "cannot lower the priority of a thread");
+    }
+}
+
+/// Calls in a row that ended in the slow lane before the next starts there: one may be an accident.
+const SLOW_IN_A_ROW: u32 = 3;
+
+/// Niceness of slow threads: a tenth of the time of an ordinary thread, where both want all.
+const NICE: i32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::current;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().build().unwrap()
+    }
+
+    fn yielding(meter: &Meter, times: u32) -> BoxFuture<'static, String> {
+        let meter = meter.clone();
+        Box::pin(async move {
+            for _ in 0..times {
+                meter.tick();
+                tokio::task::yield_now().await;
+            }
+            current().name().unwrap_or_default().to_owned()
+        })
+    }
+
+    #[test]
+    fn a_short_call_never_leaves_and_a_long_one_ends_in_the_slow_lane() {
+        let lane = SlowLane::start(1).unwrap();
+        let meter = Meter::default();
+        let short = runtime().block_on(lane.run(yielding(&meter, 4), &meter, 5, false));
+        assert_ne!(short.as_deref(), Some("plugin-slow"));
+        meter.reset();
+        let long = runtime().block_on(lane.run(yielding(&meter, 5), &meter, 5, false));
+        assert_eq!(long.as_deref(), Some("plugin-slow"));
+        meter.reset();
+        let known = runtime().block_on(lane.run(yielding(&meter, 0), &meter, 5, true));
+        assert_eq!(known.as_deref(), Some("plugin-slow"));
+    }
+
+    #[test]
+    fn a_panic_in_the_slow_lane_is_no_result() {
+        let lane = SlowLane::start(1).unwrap();
+        let call: BoxFuture<'static, ()> = Box::pin(async { panic!("a fault of the host") });
+        assert_eq!(runtime().block_on(lane.run(call, &Meter::default(), 5, true)), None);
+    }
+
+    #[test]
+    fn slow_calls_in_a_row_make_the_next_start_slow_until_one_is_short() {
+        let mut history = History::default();
+        history.record(true);
+        history.record(true);
+        assert!(!history.starts_slow());
+        history.record(true);
+        assert!(history.starts_slow());
+        history.record(false);
+        assert!(!history.starts_slow());
+        assert!((history.share() - 0.75).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn threads_of_the_slow_lane_are_nice() {
+        let lane = SlowLane::start(1).unwrap();
+        let call: BoxFuture<'static, i32> =
+            Box::pin(async { rustix::process::getpriority_process(None).unwrap() });
+        let nice = runtime().block_on(lane.run(call, &Meter::default(), 5, true));
+        assert!(nice >= Some(NICE));
+    }
+}

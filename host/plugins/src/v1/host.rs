@@ -1,0 +1,204 @@
+//! What version 0.1.0 imports: events, state, log.
+
+use bytes::Bytes;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{HasSelf, Linker, Resource};
+
+use super::generated::flow::processor::events::{Attribute, Event, Header, Value};
+use super::generated::flow::processor::{events, log, state};
+use crate::event;
+use crate::host::Host;
+use crate::log::Level;
+use crate::state::WriteError;
+use crate::view::BatchHandle;
+
+type Handle = Resource<BatchHandle>;
+
+/// Adds the imports of this version to what components may import.
+pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    super::Processor::add_to_linker::<_, HasSelf<Host>>(linker, |host| host)?;
+    add_payloads(linker)
+}
+
+/// The functions that give whole payloads, once more: generated ones would copy each into a `Vec`
+/// before it is copied into the guest.
+fn add_payloads(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut events = linker.instance("flow:processor/events@0.1.0")?;
+    events.func_wrap("[method]batch.data", |host: StoreContextMut<'_, Host>, (batch, index): (Handle, u32)| {
+        let record = host.data().batches.view(&batch)?.record(index)?;
+        Ok((event::data(record),))
+    })?;
+    events.func_wrap("[method]batch.data-all", |host: StoreContextMut<'_, Host>, (batch,): (Handle,)| {
+        let records = host.data().batches.view(&batch)?.records();
+        Ok((records.map(event::data).collect::<Vec<Option<Bytes>>>(),))
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+impl events::Host for Host {}
+
+impl events::HostBatch for Host {
+    fn len(&mut self, batch: Handle) -> wasmtime::Result<u32> {
+        Ok(self.batches.view(&batch)?.len())
+    }
+
+    fn input(&mut self, batch: Handle) -> wasmtime::Result<u32> {
+        Ok(self.batches.view(&batch)?.input)
+    }
+
+    fn flow(&mut self, batch: Handle) -> wasmtime::Result<String> {
+        Ok(self.batches.view(&batch)?.flow.to_string())
+    }
+
+    fn partition(&mut self, batch: Handle) -> wasmtime::Result<u32> {
+        Ok(self.batches.view(&batch)?.batch.partition)
+    }
+
+    fn is_event(&mut self, batch: Handle, index: u32) -> wasmtime::Result<bool> {
+        Ok(event::is_event(self.batches.view(&batch)?.record(index)?))
+    }
+
+    fn attribute(&mut self, batch: Handle, index: u32, name: String) -> wasmtime::Result<Option<Value>> {
+        let record = self.batches.view(&batch)?.record(index)?;
+        Ok(event::attribute(record, &name).map(Value::from))
+    }
+
+    fn key(&mut self, batch: Handle, index: u32) -> wasmtime::Result<Option<Vec<u8>>> {
+        let record = self.batches.view(&batch)?.record(index)?;
+        Ok(record.key.as_deref().map(<[u8]>::to_vec))
+    }
+
+    fn data(&mut self, batch: Handle, index: u32) -> wasmtime::Result<Option<Vec<u8>>> {
+        let record = self.batches.view(&batch)?.record(index)?;
+        Ok(event::data(record).map(Vec::from))
+    }
+
+    fn timestamp(&mut self, batch: Handle, index: u32) -> wasmtime::Result<i64> {
+        Ok(self.batches.view(&batch)?.record(index)?.timestamp)
+    }
+
+    fn headers(&mut self, batch: Handle, index: u32) -> wasmtime::Result<Vec<Header>> {
+        let record = self.batches.view(&batch)?.record(index)?;
+        let headers = record.headers.iter().map(|(name, value)| Header {
+            name: String::from_utf8_lossy(name).into_owned(),
+            value: value.map(<[u8]>::to_vec),
+        });
+        Ok(headers.collect())
+    }
+
+    fn event(&mut self, batch: Handle, index: u32) -> wasmtime::Result<Option<Event>> {
+        let record = self.batches.view(&batch)?.record(index)?;
+        Ok(event::read(record).map(Event::from))
+    }
+
+    fn attributes(&mut self, batch: Handle, name: String) -> wasmtime::Result<Vec<Option<Value>>> {
+        let records = self.batches.view(&batch)?.records();
+        Ok(records.map(|record| event::attribute(record, &name).map(Value::from)).collect())
+    }
+
+    fn data_sizes(&mut self, batch: Handle) -> wasmtime::Result<Vec<Option<u32>>> {
+        let size = |data: Bytes| u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let records = self.batches.view(&batch)?.records();
+        Ok(records.map(|record| event::data(record).map(size)).collect())
+    }
+
+    fn data_all(&mut self, batch: Handle) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
+        let records = self.batches.view(&batch)?.records();
+        Ok(records.map(|record| event::data(record).map(Vec::from)).collect())
+    }
+
+    fn drop(&mut self, batch: Handle) -> wasmtime::Result<()> {
+        self.batches.give_back(&batch);
+        Ok(())
+    }
+}
+
+impl state::Host for Host {
+    fn get(&mut self, key: Vec<u8>) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.state.lock().get(&key).map(Vec::from))
+    }
+
+    fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> wasmtime::Result<Result<(), state::StateError>> {
+        if !self.may_write {
+            return Ok(Err(not_now()));
+        }
+        let written = self.state.lock().set(key.into(), value.into(), self.state_limits);
+        Ok(written.map_err(state::StateError::from))
+    }
+
+    fn delete(&mut self, key: Vec<u8>) -> wasmtime::Result<Result<(), state::StateError>> {
+        if !self.may_write {
+            return Ok(Err(not_now()));
+        }
+        let deleted = self.state.lock().delete(key.into());
+        Ok(deleted.map_err(state::StateError::from))
+    }
+
+    fn scan(
+        &mut self,
+        prefix: Vec<u8>,
+        after: Option<Vec<u8>>,
+        limit: u32,
+    ) -> wasmtime::Result<Vec<state::Entry>> {
+        let found = self.state.lock().scan(&prefix, after.as_deref(), limit);
+        let entry = |(key, value)| state::Entry { key: Vec::from(key), value: Vec::from(value) };
+        Ok(found.into_iter().map(entry).collect())
+    }
+}
+
+fn not_now() -> state::StateError {
+    state::StateError::Denied("state is written while a batch is processed".to_owned())
+}
+
+impl From<WriteError> for state::StateError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Full(limit) => Self::Full(limit),
+            WriteError::Denied(reason) => Self::Denied(reason.to_owned()),
+        }
+    }
+}
+
+impl log::Host for Host {
+    fn log(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        Host::log(self).log(level, &message, fields);
+        Ok(())
+    }
+}
+
+impl From<event::Value> for Value {
+    fn from(value: event::Value) -> Self {
+        match value {
+            event::Value::Boolean(value) => Self::Boolean(value),
+            event::Value::Integer(value) => Self::Integer(value),
+            event::Value::Text(value) => Self::Text(value),
+            event::Value::Binary(value) => Self::Binary(value.into()),
+            event::Value::Uri(value) => Self::Uri(value),
+            event::Value::UriReference(value) => Self::UriReference(value),
+            event::Value::Timestamp(value) => Self::Timestamp(value),
+        }
+    }
+}
+
+impl From<event::Event> for Event {
+    fn from(event: event::Event) -> Self {
+        let attribute = |(name, value)| Attribute { name, value: Value::from(value) };
+        Self {
+            attributes: event.attributes.into_iter().map(attribute).collect(),
+            data: event.data.map(Vec::from),
+        }
+    }
+}

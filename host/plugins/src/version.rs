@@ -1,0 +1,180 @@
+//! Which version of the contract a file was built for, read before anything is compiled.
+//!
+//! Looks at the names of the outermost imports and exports only; whether the types behind them are
+//! right is for the linker to say.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+use crate::error::LoadError;
+use crate::limits::MAX_COMPONENT;
+
+/// Versions of `flow:processor` that this host serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// 0.1.0
+    V0_1_0,
+}
+
+impl Version {
+    const KNOWN: [(&'static str, Self); 1] = [("0.1.0", Self::V0_1_0)];
+
+    fn of(version: &str) -> Option<Self> {
+        Self::KNOWN.iter().find(|(known, _)| *known == version).map(|(_, version)| *version)
+    }
+
+    fn known() -> String {
+        Self::KNOWN.map(|(known, _)| known).join(", ")
+    }
+}
+
+/// Reads the version of a component, and refuses what is none or wants what no plugin is given.
+pub(crate) fn read(component: &[u8]) -> Result<Version, LoadError> {
+    let size = component.len() as u64;
+    if size > MAX_COMPONENT {
+        return Err(LoadError::TooLarge { size, limit: MAX_COMPONENT });
+    }
+    let names = Names::read(component)?;
+    let lifecycle = names.exports.iter().find(|name| {
+        name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == "lifecycle")
+    });
+    let version = known_version(lifecycle.ok_or(LoadError::NotAProcessor)?)?;
+    for name in &names.imports {
+        if name.starts_with(PACKAGE) {
+            known_version(name)?;
+        } else if !WASI.iter().any(|package| name.starts_with(package)) {
+            return Err(LoadError::UnknownImport(shorten(name)));
+        }
+    }
+    Ok(version)
+}
+
+fn known_version(name: &str) -> Result<Version, LoadError> {
+    let version = name.rsplit_once('@').map_or("", |(_, version)| version);
+    Version::of(version)
+        .ok_or_else(|| LoadError::UnknownVersion { name: shorten(name), known: Version::known() })
+}
+
+fn interface(rest: &str) -> &str {
+    rest.split_once('@').map_or(rest, |(interface, _)| interface)
+}
+
+/// A name goes into a message; the file may say anything.
+fn shorten(name: &str) -> String {
+    name.chars().filter(|character| !character.is_control()).take(100).collect()
+}
+
+#[derive(Default)]
+struct Names {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Names {
+    fn read(component: &[u8]) -> Result<Self, LoadError> {
+        let mut names = Self::default();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(component) {
+            let payload = payload.map_err(|error| not_wasm(&error))?;
+            match payload {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err(LoadError::CoreModule);
+                }
+                Payload::Version { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                payload if depth == 1 => names.add(payload)?,
+                _ => {}
+            }
+        }
+        Ok(names)
+    }
+
+    fn add(&mut self, payload: Payload<'_>) -> Result<(), LoadError> {
+        match payload {
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    self.imports.push(import.map_err(|error| not_wasm(&error))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    self.exports.push(export.map_err(|error| not_wasm(&error))?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn not_wasm(error: &wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::NotWasm(shorten(error.message()))
+}
+
+const PACKAGE: &str = "flow:processor/";
+
+/// What of WASI 0.2 is linked, with nothing behind it.
+const WASI: [&str; 6] =
+    ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn component(body: &str) -> Vec<u8> {
+        wat::parse_str(format!("(component {body})")).unwrap()
+    }
+
+    fn exporting(name: &str) -> Vec<u8> {
+        component(&format!("(instance $i) (export \"{name}\" (instance $i))"))
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_exported_lifecycle() {
+        assert_eq!(read(&exporting("flow:processor/lifecycle@0.1.0")), Ok(Version::V0_1_0));
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_by_name() {
+        let refused = read(&exporting("flow:processor/lifecycle@7.2.0")).unwrap_err().to_string();
+        assert!(refused.contains("flow:processor/lifecycle@7.2.0"), "{refused}");
+        assert!(refused.contains("known: 0.1.0"), "{refused}");
+    }
+
+    #[test]
+    fn a_component_without_the_lifecycle_is_no_processor() {
+        assert_eq!(read(&exporting("wasi:cli/run@0.2.0")), Err(LoadError::NotAProcessor));
+        assert_eq!(read(&component("")), Err(LoadError::NotAProcessor));
+    }
+
+    #[test]
+    fn names_inside_nested_components_do_not_count() {
+        let nested = "(component (instance $i) (export \"flow:processor/lifecycle@0.1.0\" (instance $i)))";
+        assert_eq!(read(&component(nested)), Err(LoadError::NotAProcessor));
+    }
+
+    #[test]
+    fn imports_that_no_plugin_is_given_are_refused_by_name() {
+        let body = "(import \"wasi:http/handler@0.2.0\" (instance))
+            (instance $i) (export \"flow:processor/lifecycle@0.1.0\" (instance $i))";
+        assert_eq!(
+            read(&component(body)),
+            Err(LoadError::UnknownImport("wasi:http/handler@0.2.0".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_core_module_and_other_bytes_are_told_apart() {
+        assert_eq!(read(&wat::parse_str("(module)").unwrap()), Err(LoadError::CoreModule));
+        assert!(matches!(read(b"#!/bin/sh"), Err(LoadError::NotWasm(_))));
+        assert!(matches!(read(b""), Err(LoadError::NotWasm(_))));
+        let whole = exporting("flow:processor/lifecycle@0.1.0");
+        assert!(matches!(read(&whole[..whole.len() - 3]), Err(LoadError::NotWasm(_))));
+    }
+
+    #[test]
+    fn a_file_one_byte_too_large_is_refused_before_it_is_read() {
+        let large = vec![0; usize::try_from(MAX_COMPONENT).unwrap() + 1];
+        let size = MAX_COMPONENT + 1;
+        assert_eq!(read(&large), Err(LoadError::TooLarge { size, limit: MAX_COMPONENT }));
+    }
+}

@@ -1,0 +1,152 @@
+//! A batch as a guest sees it: by handle, decoded only where it asks.
+//!
+//! The handle is worth something during one call. A guest that keeps it and uses it later traps.
+
+use std::sync::Arc;
+
+use host_events::{Batch, Record};
+use wasmtime::component::Resource;
+
+/// What a handle of a guest stands for; never made, only named.
+#[expect(unreachable_pub, reason = "generated bindings export it again")]
+#[derive(Debug)]
+pub enum BatchHandle {}
+
+/// One batch, while it is processed.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// The input, counted from 0.
+    pub(crate) input: u32,
+    /// The input's flow.
+    pub(crate) flow: Arc<str>,
+    /// The records.
+    pub(crate) batch: Batch,
+}
+
+impl View {
+    /// Number of events.
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.batch.records.len()).unwrap_or(u32::MAX)
+    }
+
+    /// All records, in order.
+    pub(crate) fn records(&self) -> impl ExactSizeIterator<Item = &Record> {
+        self.batch.records.iter().map(|stored| &stored.record)
+    }
+
+    /// One record; an index beyond the batch is a trap.
+    pub(crate) fn record(&self, index: u32) -> wasmtime::Result<&Record> {
+        let stored = self.batch.records.get(index as usize);
+        let stored = stored.ok_or_else(|| {
+            wasmtime::format_err!("index {index} of a batch of {} events", self.batch.records.len())
+        })?;
+        Ok(&stored.record)
+    }
+
+    /// The batch's moment: the newest timestamp in it, milliseconds since 1970.
+    pub(crate) fn timestamp(&self) -> i64 {
+        self.records().map(|record| record.timestamp).max().unwrap_or(0)
+    }
+
+    /// Where it begins, for random numbers.
+    pub(crate) fn position(&self) -> [u8; 28] {
+        let first = self.batch.records.first().map_or(self.batch.next, |stored| stored.offset);
+        let mut position = [0; 28];
+        let parts = self.batch.flow.0.as_bytes().iter().copied();
+        let parts = parts.chain(self.batch.partition.to_le_bytes()).chain(first.to_le_bytes());
+        position.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
+        position
+    }
+}
+
+/// The batch of the present call, and the handles that the guest has not given back.
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    current: Option<View>,
+    handle: u32,
+    held: u32,
+}
+
+impl Batches {
+    /// Shows a batch; the handle is the guest's.
+    pub(crate) fn begin(&mut self, view: View) -> wasmtime::Result<Resource<BatchHandle>> {
+        wasmtime::ensure!(self.held < MAX_HELD, "the plugin keeps the handles of {MAX_HELD} batches");
+        self.handle = self.handle.wrapping_add(1);
+        self.held += 1;
+        self.current = Some(view);
+        Ok(Resource::new_own(self.handle))
+    }
+
+    /// The call is over: whatever handle the guest kept stands for nothing.
+    pub(crate) fn end(&mut self) {
+        self.current = None;
+    }
+
+    /// The batch behind a handle.
+    pub(crate) fn view(&self, handle: &Resource<BatchHandle>) -> wasmtime::Result<&View> {
+        let current = self.current.as_ref().filter(|_| handle.rep() == self.handle);
+        current.ok_or_else(|| wasmtime::format_err!("a batch is used after its call"))
+    }
+
+    /// The guest gives a handle back.
+    pub(crate) fn give_back(&mut self, handle: &Resource<BatchHandle>) {
+        self.held = self.held.saturating_sub(1);
+        if handle.rep() == self.handle {
+            self.current = None;
+        }
+    }
+}
+
+/// Handles a guest may keep: each costs the host a few bytes for as long as the instance lives. A
+/// garbage collector gives them back late.
+const MAX_HELD: u32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_events::{Incarnation, Stored};
+    use uuid::Uuid;
+
+    fn view(timestamps: &[i64]) -> View {
+        let records = timestamps.iter().enumerate().map(|(offset, timestamp)| Stored {
+            offset: offset as u64,
+            record: Record { timestamp: *timestamp, ..Record::default() },
+        });
+        let batch = Batch {
+            flow: Incarnation(Uuid::nil()),
+            partition: 3,
+            records: records.collect(),
+            next: timestamps.len() as u64,
+        };
+        View { input: 0, flow: Arc::from("a.example"), batch }
+    }
+
+    #[test]
+    fn a_handle_stands_for_its_batch_during_its_call_only() {
+        let mut batches = Batches::default();
+        let first = batches.begin(view(&[1])).unwrap();
+        assert_eq!(batches.view(&first).unwrap().len(), 1);
+        batches.end();
+        assert!(batches.view(&first).is_err());
+        let second = batches.begin(view(&[1, 2])).unwrap();
+        assert!(batches.view(&first).is_err());
+        assert_eq!(batches.view(&second).unwrap().len(), 2);
+        batches.give_back(&first);
+        assert!(batches.view(&second).is_ok());
+    }
+
+    #[test]
+    fn a_guest_that_keeps_every_handle_is_stopped() {
+        let mut batches = Batches::default();
+        let kept = (0..=MAX_HELD).map_while(|_| batches.begin(view(&[])).ok()).count();
+        assert_eq!(kept, MAX_HELD as usize);
+    }
+
+    #[test]
+    fn a_batch_stands_at_its_newest_timestamp_and_its_first_offset() {
+        assert_eq!(view(&[5, 9, 7]).timestamp(), 9);
+        assert_eq!(view(&[]).timestamp(), 0);
+        assert_ne!(view(&[]).position(), view(&[1]).position().map(|byte| byte ^ 1));
+        assert!(view(&[1]).record(1).is_err());
+    }
+}

@@ -1,0 +1,364 @@
+//! WASI 0.2 with nothing behind it, because languages other than Rust need it to start.
+//!
+//! No files, network, environment or arguments. The clock stands at the batch's timestamp and only
+//! sleeping moves it; random numbers follow from processor, shard and position: a retry decides the
+//! same. Nothing waits. What a guest prints becomes lines of its log.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWrite;
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::bindings::{clocks, random};
+use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subscribe};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::host::Host;
+use crate::log::{Gate, Level, cut};
+
+/// Adds WASI to what components may import.
+pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    clocks::wall_clock::add_to_linker::<Host, HasWasi>(linker, |host| &mut host.wasi)?;
+    clocks::monotonic_clock::add_to_linker::<Host, HasWasi>(linker, |host| &mut host.wasi)?;
+    random::random::add_to_linker::<Host, HasWasi>(linker, |host| &mut host.wasi)?;
+    random::insecure::add_to_linker::<Host, HasWasi>(linker, |host| &mut host.wasi)?;
+    random::insecure_seed::add_to_linker::<Host, HasWasi>(linker, |host| &mut host.wasi)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The WASI part of a store.
+pub(crate) struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+    /// Nanoseconds since 1970.
+    now: u64,
+    random: Random,
+    stderr: Printed,
+}
+
+impl Wasi {
+    pub(crate) fn new(log: &Arc<Mutex<Gate>>, seed: &[&[u8]]) -> Self {
+        let stderr = Printed::new(Level::Warn, log);
+        let ctx = WasiCtx::builder()
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .stdout(Printed::new(Level::Info, log))
+            .stderr(stderr.clone())
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self { ctx, table, now: 0, random: Random::new(seed), stderr }
+    }
+
+    /// Sets the clock to a batch's timestamp in milliseconds, and what random numbers follow from.
+    pub(crate) fn begin(&mut self, timestamp: i64, seed: &[&[u8]]) {
+        let now = u64::try_from(timestamp).unwrap_or(0).saturating_mul(1_000_000);
+        // Guests may rely on a monotonic clock not to go back.
+        self.now = self.now.max(now);
+        self.random = Random::new(seed);
+    }
+
+    /// The end of what the guest printed to stderr, for the message of a trap.
+    pub(crate) fn last_words(&self) -> String {
+        self.stderr.lock().last.clone()
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi.ctx, table: &mut self.wasi.table }
+    }
+}
+
+struct HasWasi;
+
+impl HasData for HasWasi {
+    type Data<'a> = &'a mut Wasi;
+}
+
+impl clocks::wall_clock::Host for Wasi {
+    fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        let nanoseconds = u32::try_from(self.now % SECOND).unwrap_or(0);
+        Ok(clocks::wall_clock::Datetime { seconds: self.now / SECOND, nanoseconds })
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        Ok(clocks::wall_clock::Datetime { seconds: 0, nanoseconds: 1_000_000 })
+    }
+}
+
+impl clocks::monotonic_clock::Host for Wasi {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.now)
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(1_000_000)
+    }
+
+    fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        // A guest that sleeps in a loop until a moment would otherwise never see it come.
+        self.now = self.now.max(when);
+        let ready = self.table.push(Ready)?;
+        subscribe(&mut self.table, ready)
+    }
+
+    fn subscribe_duration(&mut self, time: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        let when = self.now.saturating_add(time);
+        clocks::monotonic_clock::Host::subscribe_instant(self, when)
+    }
+}
+
+impl random::random::Host for Wasi {
+    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random.bytes(len)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.random.number())
+    }
+}
+
+impl random::insecure::Host for Wasi {
+    fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random.bytes(len)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.random.number())
+    }
+}
+
+impl random::insecure_seed::Host for Wasi {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok((self.random.number(), self.random.number()))
+    }
+}
+
+/// A pollable that is always ready: nothing makes a call wait.
+struct Ready;
+
+#[async_trait::async_trait]
+impl Pollable for Ready {
+    async fn ready(&mut self) {}
+}
+
+/// Numbers that follow from a seed: SHA-256 over the seed and a counter.
+#[derive(Debug)]
+struct Random {
+    seed: [u8; 32],
+    block: u64,
+}
+
+impl Random {
+    fn new(seed: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in seed {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        Self { seed: hash.finalize().into(), block: 0 }
+    }
+
+    fn next(&mut self) -> [u8; 32] {
+        let block = Sha256::new().chain_update(self.seed).chain_update(self.block.to_le_bytes());
+        self.block += 1;
+        block.finalize().into()
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        wasmtime::ensure!(len <= MAX_RANDOM, "asked for {len} random bytes, at most {MAX_RANDOM}");
+        let len = usize::try_from(len)?;
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            let block = self.next();
+            bytes.extend(block.iter().take(len - bytes.len()));
+        }
+        Ok(bytes)
+    }
+}
+
+/// One of the guest's printed streams; every handle to it writes to the same lines.
+#[derive(Clone)]
+struct Printed(Arc<Mutex<Lines>>);
+
+struct Lines {
+    level: Level,
+    log: Arc<Mutex<Gate>>,
+    open: Vec<u8>,
+    last: String,
+}
+
+impl Printed {
+    fn new(level: Level, log: &Arc<Mutex<Gate>>) -> Self {
+        let log = Arc::clone(log);
+        Self(Arc::new(Mutex::new(Lines { level, log, open: Vec::new(), last: String::new() })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    fn write(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = MAX_LINE.saturating_sub(self.open.len());
+            self.open.extend(piece.iter().take(room));
+            if piece.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.open)).trim_end().to_owned();
+        if line.is_empty() {
+            return;
+        }
+        self.remember(&line);
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).log(self.level, &line, Vec::new());
+    }
+
+    fn remember(&mut self, line: &str) {
+        if self.last.len() + line.len() > LAST_WORDS {
+            self.last.clear();
+        }
+        self.last.push_str(cut(line, LAST_WORDS));
+        self.last.push('\n');
+    }
+}
+
+impl IsTerminal for Printed {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Printed {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::empty())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Printed {
+    async fn ready(&mut self) {}
+}
+
+#[async_trait::async_trait]
+impl OutputStream for Printed {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.lock().write(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(MAX_WRITE)
+    }
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Handles a guest may hold at once: streams and pollables. A leak ends in a trap, not in the host's
+/// memory.
+const MAX_RESOURCES: usize = 4096;
+
+/// Random bytes of one call: a key or a seed, not a file.
+const MAX_RANDOM: u64 = 64 * 1024;
+
+/// Bytes of one printed line; the rest is left out.
+const MAX_LINE: usize = 8 * 1024;
+
+/// Bytes of one write: what WASI's own streams take.
+const MAX_WRITE: usize = 64 * 1024;
+
+/// Bytes of stderr that go with a trap: a panic's message and place.
+const LAST_WORDS: usize = 2 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{LogLine, LogSink};
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<String>>);
+
+    impl LogSink for Kept {
+        fn log(&self, line: LogLine) {
+            self.0.lock().unwrap().push(line.message);
+        }
+    }
+
+    fn wasi(seed: &[&[u8]]) -> (Wasi, Arc<Kept>) {
+        let kept = Arc::new(Kept::default());
+        let gate = Gate::new(Arc::clone(&kept) as Arc<dyn LogSink>, 10);
+        (Wasi::new(&Arc::new(Mutex::new(gate)), seed), kept)
+    }
+
+    #[test]
+    fn random_numbers_follow_from_the_seed() {
+        let numbers = |seed: &[&[u8]]| wasi(seed).0.random.bytes(100).unwrap();
+        assert_eq!(numbers(&[b"p", b"0"]), numbers(&[b"p", b"0"]));
+        assert_ne!(numbers(&[b"p", b"0"]), numbers(&[b"p0", b""]));
+        assert!(wasi(&[]).0.random.bytes(MAX_RANDOM + 1).is_err());
+    }
+
+    #[test]
+    fn the_clock_stands_at_the_batch_and_only_sleeping_moves_it() {
+        use clocks::monotonic_clock::Host as _;
+        let (mut wasi, _) = wasi(&[]);
+        wasi.begin(1_500, &[]);
+        assert_eq!(wasi.now().unwrap(), 1_500_000_000);
+        wasi.subscribe_duration(7).unwrap();
+        assert_eq!(wasi.now().unwrap(), 1_500_000_007);
+        wasi.begin(-5, &[]);
+        assert_eq!(wasi.now().unwrap(), 1_500_000_007);
+    }
+
+    #[test]
+    fn what_is_printed_becomes_lines_and_the_last_are_kept() {
+        let (wasi, kept) = wasi(&[]);
+        wasi.stderr.lock().write(b"thread pani");
+        wasi.stderr.lock().write(b"cked\n\nat lib.rs\nopen");
+        assert_eq!(*kept.0.lock().unwrap(), ["thread panicked", "at lib.rs"]);
+        assert_eq!(wasi.last_words(), "thread panicked\nat lib.rs\n");
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_cut() {
+        let (wasi, kept) = wasi(&[]);
+        for _ in 0..100 {
+            wasi.stderr.lock().write(&[b'x'; 1_000]);
+        }
+        wasi.stderr.lock().write(b"\n");
+        assert_eq!(kept.0.lock().unwrap()[0].len(), MAX_LINE);
+        assert!(wasi.last_words().len() <= LAST_WORDS + 1);
+    }
+
+    #[test]
+    fn handles_that_are_never_given_back_run_out() {
+        use clocks::monotonic_clock::Host as _;
+        let (mut wasi, _) = wasi(&[]);
+        let leaked = (0..=MAX_RESOURCES).find(|_| wasi.subscribe_duration(1).is_err());
+        assert!(leaked.is_some());
+    }
+}
