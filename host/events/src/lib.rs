@@ -3,7 +3,14 @@
 //! The lowest part of the house: everything may use it, it uses nothing of ours. It does no I/O.
 
 pub mod batch;
+pub mod cloudevent;
+pub mod line;
+pub mod partitioner;
 pub mod record;
 
 pub use batch::{Batch, Incarnation, Position, Stored};
+pub use cloudevent::{CloudEvent, EventError, EventRef, Invalid, Rule, Timestamp, Value};
+pub use cloudevent::{attribute_of, data_of, is_event};
+pub use line::{WriteLine, from_write_line, write_read_line};
+pub use partitioner::{murmur2, partition_for_key};
 pub use record::{Headers, HeadersBuilder, Record};

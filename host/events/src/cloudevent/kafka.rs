@@ -1,0 +1,346 @@
+//! The Kafka binding of CloudEvents 1.0.2: binary and structured mode in, binary mode out.
+//!
+//! Reading is lazy: an [`EventRef`] has checked a record and lends what lies in it. The key of a
+//! record is no business of the event; whoever appends decides it.
+
+use bytes::Bytes;
+
+use super::json::Object;
+use super::media_type::MediaType;
+use super::rules::{Invalid, Rule, Shown};
+use super::text::push_string;
+use super::value::{JSON, Kind, REQUIRED, check_name, check_text};
+use super::{CloudEvent, EventError, MAX_ATTRIBUTES, Value};
+use crate::record::{HeadersBuilder, Record};
+
+/// A record that is a valid CloudEvent.
+#[derive(Debug)]
+pub enum EventRef<'a> {
+    /// Attributes in headers, the value is the data.
+    Binary(Binary<'a>),
+    /// The value is the whole event.
+    Structured(Box<CloudEvent>),
+}
+
+/// A record in binary mode whose headers have been checked.
+#[derive(Debug)]
+pub struct Binary<'a> {
+    record: &'a Record,
+}
+
+impl<'a> EventRef<'a> {
+    /// Looks at a record: `None` is one that does not claim to be a CloudEvent.
+    ///
+    /// # Errors
+    /// For one that claims to be and is broken.
+    pub fn of(record: &'a Record) -> Result<Option<Self>, EventError> {
+        if let Some(content_type) = structured_content_type(record) {
+            return structured(record, content_type).map(Some);
+        }
+        Ok(check_headers(record)?.then_some(Self::Binary(Binary { record })))
+    }
+
+    /// One attribute.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<Value> {
+        match self {
+            Self::Structured(event) => event.attribute(name).cloned(),
+            Self::Binary(binary) => {
+                let (_, text) = binary.attributes().find(|(known, _)| *known == name)?;
+                Some(typed(name, text))
+            }
+        }
+    }
+
+    /// The event's data.
+    #[must_use]
+    pub fn data(&self) -> Option<&Bytes> {
+        match self {
+            Self::Structured(event) => event.data(),
+            Self::Binary(binary) => binary.record.value.as_ref(),
+        }
+    }
+
+    /// The whole event.
+    #[must_use]
+    pub fn to_event(&self) -> CloudEvent {
+        match self {
+            Self::Structured(event) => CloudEvent::clone(event),
+            Self::Binary(binary) => CloudEvent {
+                attributes: binary
+                    .attributes()
+                    .map(|(name, text)| (super::intern(name), typed(name, text)))
+                    .collect(),
+                data: binary.record.value.clone(),
+                implied_json: false,
+            },
+        }
+    }
+
+    /// Writes attributes and data into an object, `extra` between them; attributes that `hidden`
+    /// names are left out.
+    pub(crate) fn write_members(
+        &self,
+        object: &mut Object<'_>,
+        hidden: &[&str],
+        extra: impl FnOnce(&mut Object<'_>),
+    ) {
+        match self {
+            Self::Structured(event) => {
+                let shown = event.attributes().filter(|(name, _)| !hidden.contains(name));
+                shown.for_each(|(name, value)| object.value(name, value));
+                extra(object);
+                if let Some(data) = event.data() {
+                    object.data(data, event.data_content_type());
+                }
+            }
+            Self::Binary(binary) => {
+                let mut content_type = None;
+                for (name, text) in binary.attributes() {
+                    if name == "datacontenttype" {
+                        content_type = Some(text);
+                    }
+                    if !hidden.contains(&name) {
+                        push_string(object.member(name), text);
+                    }
+                }
+                extra(object);
+                if let Some(data) = &binary.record.value {
+                    object.data(data, content_type);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Binary<'a> {
+    /// Names and texts of the attributes, in the order of the headers. Null headers are not set.
+    fn attributes(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let headers = self.record.headers.iter();
+        headers.filter_map(|(header, value)| {
+            let name = attribute_name(header)?;
+            Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value?).ok()?))
+        })
+    }
+}
+
+impl CloudEvent {
+    /// The event that a record is; `None` where it does not claim to be one.
+    ///
+    /// # Errors
+    /// For one that claims to be and is broken. Such a record still passes through byte for byte.
+    pub fn from_record(record: &Record) -> Result<Option<Self>, EventError> {
+        Ok(EventRef::of(record)?.map(|event| match event {
+            EventRef::Structured(event) => *event,
+            EventRef::Binary(_) => event.to_event(),
+        }))
+    }
+
+    /// The event as a record in binary mode, without a key.
+    #[must_use]
+    pub fn to_record(&self, timestamp: i64) -> Record {
+        let mut headers = HeadersBuilder::default();
+        let mut header = Vec::with_capacity(32);
+        for (name, value) in self.attributes() {
+            if name == "datacontenttype" {
+                headers.push(CONTENT_TYPE, Some(value.canonical().as_bytes()));
+                continue;
+            }
+            header.clear();
+            header.extend_from_slice(PREFIX);
+            header.extend_from_slice(name.as_bytes());
+            headers.push(&header, Some(value.canonical().as_bytes()));
+        }
+        if self.implied_json && self.attribute("datacontenttype").is_none() {
+            headers.push(CONTENT_TYPE, Some(JSON.as_bytes()));
+        }
+        Record { key: None, value: self.data.clone(), headers: headers.build(), timestamp }
+    }
+}
+
+/// Whether a record is a valid CloudEvent.
+#[must_use]
+pub fn is_event(record: &Record) -> bool {
+    matches!(EventRef::of(record), Ok(Some(_)))
+}
+
+/// One attribute of a record that is a valid CloudEvent, without building the event (a record in
+/// structured mode is parsed for it: keep an [`EventRef`] to ask more than once).
+#[must_use]
+pub fn attribute_of(record: &Record, name: &str) -> Option<Value> {
+    EventRef::of(record).ok()??.attribute(name)
+}
+
+/// The data of a CloudEvent; of a record that is none, its value.
+#[must_use]
+pub fn data_of(record: &Record) -> Option<Bytes> {
+    match EventRef::of(record) {
+        Ok(Some(event)) => event.data().cloned(),
+        _ => record.value.clone(),
+    }
+}
+
+/// Which attribute a header carries, whether the name is valid or not.
+fn attribute_name(header: &[u8]) -> Option<&[u8]> {
+    if header.eq_ignore_ascii_case(CONTENT_TYPE) {
+        return Some(b"datacontenttype");
+    }
+    header.strip_prefix(PREFIX)
+}
+
+/// A text that has been checked, with the type that the specification gives the attribute.
+fn typed(name: &str, text: &str) -> Value {
+    Value::of_kind(Kind::of(name).unwrap_or(Kind::Text), text)
+}
+
+fn structured_content_type(record: &Record) -> Option<&[u8]> {
+    let mut headers = record.headers.iter();
+    let (_, value) = headers.find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE))?;
+    let head = value?.get(..STRUCTURED.len())?;
+    head.eq_ignore_ascii_case(STRUCTURED).then_some(value?)
+}
+
+fn structured<'a>(record: &Record, content_type: &[u8]) -> Result<EventRef<'a>, EventError> {
+    let text = std::str::from_utf8(content_type).ok();
+    if !text.and_then(MediaType::parse).is_some_and(|kind| kind.is_cloudevents_json()) {
+        return Err(EventError::Format(Shown::new(content_type)));
+    }
+    let value = record.value.as_ref().ok_or(EventError::NoValue)?;
+    Ok(EventRef::Structured(Box::new(CloudEvent::from_json(value)?)))
+}
+
+/// Whether the headers are those of a CloudEvent in binary mode. A record claims to be one when it
+/// carries any of the four required attributes.
+fn check_headers(record: &Record) -> Result<bool, Invalid> {
+    let attributes = || {
+        record.headers.iter().filter_map(|(header, value)| Some((attribute_name(header)?, value)))
+    };
+    let is_required = |name: &[u8]| REQUIRED.iter().any(|required| required.as_bytes() == name);
+    if !attributes().any(|(name, _)| is_required(name)) {
+        return Ok(false);
+    }
+    let mut present = 0;
+    for (index, (name, value)) in attributes().enumerate() {
+        if index >= MAX_ATTRIBUTES {
+            return Err(Invalid::bytes(name, Rule::TooMany));
+        }
+        if attributes().take(index).any(|(earlier, _)| earlier == name) {
+            return Err(Invalid::bytes(name, Rule::Twice));
+        }
+        let name = check_name(name)?;
+        if let Some(value) = value {
+            let text = std::str::from_utf8(value).map_err(|_| Invalid::new(name, Rule::NotUtf8))?;
+            check_text(name, text)?;
+            present |=
+                REQUIRED.iter().position(|required| *required == name).map_or(0, |at| 1 << at);
+        }
+    }
+    match (0..).zip(REQUIRED).find(|(at, _)| present & (1 << at) == 0) {
+        Some((_, name)) => Err(Invalid::new(name, Rule::Required)),
+        None => Ok(true),
+    }
+}
+
+const PREFIX: &[u8] = b"ce_";
+const CONTENT_TYPE: &[u8] = b"content-type";
+const STRUCTURED: &[u8] = b"application/cloudevents";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Headers;
+
+    fn record(headers: &[(&str, Option<&[u8]>)], value: Option<&'static [u8]>) -> Record {
+        let headers: Headers =
+            headers.iter().map(|(name, value)| (name.as_bytes(), *value)).collect();
+        Record { key: None, value: value.map(Bytes::from_static), headers, timestamp: 7 }
+    }
+
+    const MINIMAL: [(&str, Option<&[u8]>); 4] = [
+        ("ce_specversion", Some(b"1.0")),
+        ("ce_id", Some(b"1")),
+        ("ce_source", Some(b"/here")),
+        ("ce_type", Some(b"a.b")),
+    ];
+
+    fn with(more: &[(&'static str, Option<&'static [u8]>)]) -> Record {
+        let headers: Vec<_> = MINIMAL.iter().chain(more).copied().collect();
+        record(&headers, Some(b"{}"))
+    }
+
+    fn broken(record: &Record) -> String {
+        assert!(!is_event(record));
+        CloudEvent::from_record(record).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn binary_mode_gives_typed_attributes_and_the_value_as_data() {
+        let record = with(&[
+            ("ce_time", Some(b"2021-12-10T17:31:00Z")),
+            ("content-type", Some(b"application/json; charset=utf-8")),
+            ("ce_partitionkey", Some(b"k")),
+            ("other", Some(b"\xff")),
+        ]);
+        let event = CloudEvent::from_record(&record).unwrap().unwrap();
+        assert_eq!(event.attributes().count(), 7);
+        assert!(matches!(event.attribute("time"), Some(Value::Timestamp(_))));
+        assert_eq!(attribute_of(&record, "source"), Some(Value::UriReference("/here".into())));
+        let content_type = Value::String("application/json; charset=utf-8".into());
+        assert_eq!(attribute_of(&record, "datacontenttype"), Some(content_type));
+        assert_eq!(attribute_of(&record, "other"), None);
+        assert_eq!(data_of(&record).unwrap(), "{}");
+    }
+
+    #[test]
+    fn a_record_without_required_attributes_is_no_event_and_not_broken() {
+        for headers in [&[][..], &[("content-type", Some(&b"text/plain"[..]))], &[("ce_", None)]] {
+            assert_eq!(CloudEvent::from_record(&record(headers, None)), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_record_that_claims_to_be_an_event_says_what_is_broken() {
+        assert_eq!(broken(&record(&[MINIMAL[1]], None)), "attribute specversion: is required");
+        let twice = with(&[("ce_id", Some(b"2"))]);
+        assert_eq!(broken(&twice), "attribute id: occurs more than once");
+        assert!(broken(&with(&[("ce_Foo", Some(b"2"))])).contains("Foo: names of"));
+        assert!(broken(&with(&[("ce_data", Some(b"2"))])).contains("not an attribute"));
+        assert!(broken(&with(&[("ce_time", Some(b"now"))])).contains("time"));
+        assert!(broken(&with(&[("ce_x", Some(b"\xff"))])).contains("x: must be UTF-8"));
+        assert!(broken(&with(&[("content-type", Some(b"xyz"))])).contains("media type"));
+    }
+
+    #[test]
+    fn null_headers_and_null_values_are_not_set_and_never_panic() {
+        let record = with(&[("ce_subject", None), ("content-type", None)]);
+        let event = CloudEvent::from_record(&record).unwrap().unwrap();
+        assert_eq!(event.attribute("subject"), None);
+        let mut headers = MINIMAL;
+        headers[1].1 = None;
+        assert_eq!(broken(&self::record(&headers, None)), "attribute id: is required");
+        let empty = self::record(&MINIMAL, None);
+        assert_eq!(CloudEvent::from_record(&empty).unwrap().unwrap().data(), None);
+    }
+
+    #[test]
+    fn structured_mode_is_found_by_its_content_type_whatever_the_case() {
+        let json = br#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"a":1}}"#;
+        for content_type in
+            ["application/cloudevents+json", "Application/CloudEvents+JSON; charset=UTF-8"]
+        {
+            let headers =
+                [("Content-Type", Some(content_type.as_bytes())), ("ce_id", Some(&b"9"[..]))];
+            let event = CloudEvent::from_record(&record(&headers, Some(json))).unwrap().unwrap();
+            assert_eq!(event.id(), "1");
+            let headers = event.to_record(0).headers;
+            assert_eq!(headers.get(b"content-type"), Some(Some(&b"application/json"[..])));
+        }
+        let claim = |content_type: &'static [u8], value| {
+            broken(&record(&[("content-type", Some(content_type))], value))
+        };
+        assert!(claim(b"application/cloudevents+json", None).contains("without a value"));
+        assert!(claim(b"application/cloudevents+protobuf", Some(b"x")).contains("unsupported"));
+        assert!(claim(b"application/cloudevents-batch+json", Some(b"[]")).contains("unsupported"));
+        assert!(claim(b"application/cloudevents+json", Some(b"[]")).contains("not a JSON object"));
+    }
+}
