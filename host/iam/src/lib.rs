@@ -1,1 +1,13 @@
-//! Under construction.
+//! Who is it: users and their passwords.
+//!
+//! Keeps verifiers, never passwords. Says of a failed attempt only that it failed: which part was
+//! wrong shows neither in the answer nor in its duration. What a principal may do is not decided here.
+
+mod attempts;
+mod list;
+mod users;
+mod verifier;
+
+pub use list::{MAX_USERS, UserList, UsersError};
+pub use users::{Principal, Users, VerifyError};
+pub use verifier::{Verifier, VerifierError, hash_password};

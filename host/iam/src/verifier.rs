@@ -1,0 +1,157 @@
+//! Password verifiers: argon2id in the PHC string format.
+//!
+//! Takes no other algorithm, and no verifier that would make this host work for seconds.
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+/// What a password is checked against.
+#[derive(Clone)]
+pub struct Verifier(PasswordHash);
+
+/// Why a text is no verifier, or none could be made. Never holds the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifierError {
+    /// It does not begin with `$argon2id$`, or what follows is malformed.
+    #[error("not an argon2id verifier ($argon2id$v=19$m=…,t=…,p=…$salt$hash)")]
+    Malformed,
+    /// It asks for more work than [`MAX_MEMORY`], [`MAX_PASSES`] or [`MAX_LANES`].
+    #[error("verifier asks for too much work: at most m={MAX_MEMORY},t={MAX_PASSES},p={MAX_LANES}")]
+    TooMuchWork,
+    /// It asks for less work than [`MIN_MEMORY`] and one pass.
+    #[error("verifier is too weak: at least m={MIN_MEMORY}")]
+    TooWeak,
+    /// A password is empty or longer than a client can send.
+    #[error("a password has 1 to {} octets and no NUL", fnap::sasl::MAX_PASSWORD)]
+    Password,
+    /// No random numbers, or no memory.
+    #[error("cannot make a verifier")]
+    Failed,
+}
+
+impl Verifier {
+    /// Reads a verifier in the PHC string format.
+    ///
+    /// # Errors
+    /// See [`VerifierError`].
+    pub fn parse(text: &str) -> Result<Self, VerifierError> {
+        let hash = PasswordHash::new(text).map_err(|_| VerifierError::Malformed)?;
+        let known = hash.algorithm.as_str() == "argon2id" && hash.version == Some(VERSION);
+        if !known || hash.salt.is_none() || hash.hash.is_none() {
+            return Err(VerifierError::Malformed);
+        }
+        let params = Params::try_from(&hash).map_err(|_| VerifierError::Malformed)?;
+        let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+        if memory > MAX_MEMORY || passes > MAX_PASSES || lanes > MAX_LANES {
+            return Err(VerifierError::TooMuchWork);
+        }
+        if memory < MIN_MEMORY {
+            return Err(VerifierError::TooWeak);
+        }
+        Ok(Self(hash))
+    }
+
+    /// Whether a password is the one. Takes tens of milliseconds and [`MEMORY`] KiB: not for an async
+    /// thread.
+    pub(crate) fn accepts(&self, password: &str) -> bool {
+        Argon2::default().verify_password(password.as_bytes(), &self.0).is_ok()
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Verifier(..)")
+    }
+}
+
+/// Makes a verifier for a password, with a salt of its own.
+///
+/// # Errors
+/// When the password is empty, too long, or there are no random numbers.
+pub fn hash_password(password: &str) -> Result<String, VerifierError> {
+    let length = 1..=fnap::sasl::MAX_PASSWORD;
+    if !length.contains(&password.len()) || password.contains('\0') {
+        return Err(VerifierError::Password);
+    }
+    let params =
+        Params::new(MEMORY, PASSES, LANES, None).map_err(|_| VerifierError::Failed)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hash = argon2.hash_password(password.as_bytes()).map_err(|_| VerifierError::Failed)?;
+    Ok(hash.to_string())
+}
+
+/// Memory of a new verifier in KiB, with [`PASSES`] and [`LANES`]: the second of the equivalent
+/// settings of OWASP's password storage cheat sheet. About 20 ms on a slow core, so that a client that
+/// opens a connection for each command stays quick, and 19 MiB for each attempt that is checked at once.
+pub(crate) const MEMORY: u32 = 19 * 1024;
+
+/// Passes of a new verifier.
+pub(crate) const PASSES: u32 = 2;
+
+/// Lanes of a new verifier.
+pub(crate) const LANES: u32 = 1;
+
+/// Most memory in KiB that a verifier from elsewhere may ask for: four are checked at once.
+pub(crate) const MAX_MEMORY: u32 = 64 * 1024;
+
+/// Most passes that a verifier from elsewhere may ask for.
+pub(crate) const MAX_PASSES: u32 = 8;
+
+/// Most lanes that a verifier from elsewhere may ask for; they are computed one after another.
+pub(crate) const MAX_LANES: u32 = 4;
+
+/// Least memory in KiB (the weakest that OWASP lists is 7 MiB).
+pub(crate) const MIN_MEMORY: u32 = 7 * 1024;
+
+/// Argon2 version 1.3.
+const VERSION: u32 = 0x13;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_params(params: &str) -> String {
+        format!("$argon2id$v=19${params}$c2FsdHNhbHRzYWx0$YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY")
+    }
+
+    #[test]
+    fn a_password_is_accepted_by_its_own_verifier_only() {
+        let text = hash_password("secret").unwrap();
+        let verifier = Verifier::parse(&text).unwrap();
+        assert!(verifier.accepts("secret"));
+        assert!(!verifier.accepts("Secret"));
+        assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
+        assert_ne!(text, hash_password("secret").unwrap());
+        assert_eq!(format!("{verifier:?}"), "Verifier(..)");
+    }
+
+    #[test]
+    fn a_verifier_outside_of_its_limits_is_refused() {
+        assert!(Verifier::parse(&with_params("m=19456,t=2,p=1")).is_ok());
+        for params in ["m=4194304,t=1,p=1", "m=19456,t=1000,p=1", "m=19456,t=1,p=64"] {
+            let error = Verifier::parse(&with_params(params)).unwrap_err();
+            assert_eq!(error, VerifierError::TooMuchWork, "{params}");
+        }
+        assert_eq!(Verifier::parse(&with_params("m=64,t=1,p=1")).unwrap_err(), VerifierError::TooWeak);
+    }
+
+    #[test]
+    fn what_is_no_argon2id_verifier_is_refused_without_repeating_it() {
+        let argon2d = with_params("m=19456,t=2,p=1").replace("argon2id", "argon2d");
+        let no_hash = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0";
+        for text in ["", "test", "$2b$10$abcdefghijklmnopqrstuv", &argon2d, no_hash] {
+            let error = Verifier::parse(text).unwrap_err();
+            assert_eq!(error, VerifierError::Malformed);
+            assert!(text.is_empty() || !error.to_string().contains(text));
+        }
+    }
+
+    #[test]
+    fn an_empty_password_or_one_that_no_client_can_send_gets_no_verifier() {
+        let long = "x".repeat(fnap::sasl::MAX_PASSWORD + 1);
+        for password in ["", "a\0b", &long] {
+            assert_eq!(hash_password(password), Err(VerifierError::Password));
+        }
+    }
+}
