@@ -159,9 +159,7 @@ fn check(line: &[u8], limit: usize) -> Result<(), LineError> {
     if memchr::memchr(0, line).is_some() {
         return Err(LineError::Nul);
     }
-    std::str::from_utf8(line)
-        .map(drop)
-        .map_err(|_| LineError::NotUtf8)
+    std::str::from_utf8(line).map(drop).map_err(|_| LineError::NotUtf8)
 }
 
 #[cfg(test)]
@@ -188,10 +186,7 @@ mod tests {
     #[test]
     fn lines_end_with_crlf_or_a_bare_lf() {
         let lines = decode(b"a\r\n\nb\n\r\nc\rd\r\r\nunfinished", 100, 80);
-        assert_eq!(
-            lines,
-            [line("a"), line(""), line("b"), line(""), line("c\rd\r")]
-        );
+        assert_eq!(lines, [line("a"), line(""), line("b"), line(""), line("c\rd\r")]);
     }
 
     #[test]
@@ -202,30 +197,21 @@ mod tests {
             [line("1234"), too_long.clone(), line("ok")]
         );
         let long = ["x".repeat(1000), "\nok\n".into()].concat();
-        assert_eq!(
-            decode(long.as_bytes(), 3, 4),
-            [too_long.clone(), line("ok")]
-        );
+        assert_eq!(decode(long.as_bytes(), 3, 4), [too_long.clone(), line("ok")]);
         assert_eq!(decode(b"1234\rX\nok\n", 1, 4), [too_long, line("ok")]);
     }
 
     #[test]
     fn a_line_that_is_no_text_is_an_error_for_that_line_only() {
         let lines = decode(b"\xff\na\0b\nok\n", 100, 80);
-        assert_eq!(
-            lines,
-            [Err(LineError::NotUtf8), Err(LineError::Nul), line("ok")]
-        );
+        assert_eq!(lines, [Err(LineError::NotUtf8), Err(LineError::Nul), line("ok")]);
     }
 
     #[test]
     fn the_limit_can_change_between_lines() {
         let mut decoder = LineDecoder::new();
         decoder.push(b"123456\n123456\n");
-        assert_eq!(
-            decoder.next_line(4),
-            Some(Err(LineError::TooLong { limit: 4 }))
-        );
+        assert_eq!(decoder.next_line(4), Some(Err(LineError::TooLong { limit: 4 })));
         assert_eq!(decoder.next_line(6), Some(line("123456")));
     }
 

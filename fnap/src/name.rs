@@ -183,10 +183,7 @@ fn check_label(text: &str, label: usize) -> Result<(), NameError> {
         return Err(NameError::EmptyLabel { label });
     }
     if text.len() > MAX_LABEL {
-        return Err(NameError::LabelTooLong {
-            label,
-            len: text.len(),
-        });
+        return Err(NameError::LabelTooLong { label, len: text.len() });
     }
     if text.starts_with('-') || text.ends_with('-') {
         return Err(NameError::Hyphen { label });
@@ -204,15 +201,9 @@ mod tests {
 
     #[test]
     fn a_name_is_lower_cased_and_its_scheme_is_dropped() {
-        assert_eq!(
-            parse("Flow://Time.Flows.unix.AR").unwrap().as_str(),
-            "time.flows.unix.ar"
-        );
+        assert_eq!(parse("Flow://Time.Flows.unix.AR").unwrap().as_str(), "time.flows.unix.ar");
         assert_eq!(parse("time.flows.unix.ar"), parse("TIME.flows.unix.ar"));
-        assert_eq!(
-            parse("xn--mnchen-3ya.example").unwrap().to_string(),
-            "xn--mnchen-3ya.example"
-        );
+        assert_eq!(parse("xn--mnchen-3ya.example").unwrap().to_string(), "xn--mnchen-3ya.example");
     }
 
     #[test]
@@ -222,14 +213,8 @@ mod tests {
         assert_eq!(parse("a..b"), Err(NameError::EmptyLabel { label: 2 }));
         assert_eq!(parse("a.b."), Err(NameError::EmptyLabel { label: 3 }));
         assert_eq!(parse(".a"), Err(NameError::EmptyLabel { label: 1 }));
-        assert_eq!(
-            parse("a.b_c"),
-            Err(NameError::Character { found: '_', at: 4 })
-        );
-        assert_eq!(
-            parse("münchen.de"),
-            Err(NameError::Character { found: 'ü', at: 2 })
-        );
+        assert_eq!(parse("a.b_c"), Err(NameError::Character { found: '_', at: 4 }));
+        assert_eq!(parse("münchen.de"), Err(NameError::Character { found: 'ü', at: 2 }));
         assert_eq!(parse("a.-b"), Err(NameError::Hyphen { label: 2 }));
         assert_eq!(parse("a-.b"), Err(NameError::Hyphen { label: 1 }));
     }
@@ -245,10 +230,7 @@ mod tests {
         let longest = format!("{label}.{label}.{label}.{}", "b".repeat(8));
         assert_eq!(longest.len(), MAX_NAME);
         assert!(parse(&longest).is_ok());
-        assert_eq!(
-            parse(&format!("{longest}b")),
-            Err(NameError::TooLong { len: 201 })
-        );
+        assert_eq!(parse(&format!("{longest}b")), Err(NameError::TooLong { len: 201 }));
     }
 
     #[test]
@@ -260,10 +242,7 @@ mod tests {
         assert!(!flow.is_within(&flow));
         assert_eq!(flow.parent(), Some(parse("flows.unix.ar").unwrap()));
         assert_eq!(parse("ar").unwrap().parent(), None);
-        assert_eq!(
-            flow.child("ksdj898").unwrap().as_str(),
-            "ksdj898.time.flows.unix.ar"
-        );
+        assert_eq!(flow.child("ksdj898").unwrap().as_str(), "ksdj898.time.flows.unix.ar");
     }
 
     #[test]

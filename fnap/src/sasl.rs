@@ -104,11 +104,7 @@ impl PlainCredentials {
             return Err(MalformedResponse);
         }
         let password = Zeroizing::new(password.to_owned());
-        Ok(Self {
-            authorize: authorize.to_owned(),
-            user: user.to_owned(),
-            password,
-        })
+        Ok(Self { authorize: authorize.to_owned(), user: user.to_owned(), password })
     }
 }
 
@@ -132,10 +128,7 @@ mod tests {
     #[test]
     fn the_drafts_token_is_user_test_with_password_test() {
         let credentials = PlainCredentials::decode("AHRlc3QAdGVzdA==").unwrap();
-        assert_eq!(
-            (credentials.user(), credentials.password()),
-            ("test", "test")
-        );
+        assert_eq!((credentials.user(), credentials.password()), ("test", "test"));
         assert_eq!(credentials.authorize(), "");
         assert_eq!(*credentials.encode(), "AHRlc3QAdGVzdA==");
         assert_eq!(PlainCredentials::new("test", "test"), Ok(credentials));
@@ -150,29 +143,12 @@ mod tests {
 
     #[test]
     fn what_is_not_strict_base64_of_three_parts_is_refused() {
-        for line in [
-            "",
-            "=",
-            "*",
-            "AHRlc3QAdGVzdA",
-            "AHRlc3QAdGVzdA== ",
-            "AHRlc3QAdGVzdB==",
-            "\u{e9}",
-        ] {
-            assert_eq!(
-                PlainCredentials::decode(line),
-                Err(MalformedResponse),
-                "{line}"
-            );
+        for line in
+            ["", "=", "*", "AHRlc3QAdGVzdA", "AHRlc3QAdGVzdA== ", "AHRlc3QAdGVzdB==", "\u{e9}"]
+        {
+            assert_eq!(PlainCredentials::decode(line), Err(MalformedResponse), "{line}");
         }
-        for plain in [
-            &b"a\0b"[..],
-            b"\0\0b",
-            b"\0a\0",
-            b"\0a\0b\0c",
-            b"\0\xff\0b",
-            b"\0a\nb\0c",
-        ] {
+        for plain in [&b"a\0b"[..], b"\0\0b", b"\0a\0", b"\0a\0b\0c", b"\0\xff\0b", b"\0a\nb\0c"] {
             assert_eq!(decode(plain), Err(MalformedResponse), "{plain:?}");
         }
         assert_eq!(decode(b"root\0ana\0b").unwrap().authorize(), "root");

@@ -128,9 +128,8 @@ impl FromStr for Json {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let text = text.trim_matches([' ', '\t', '\r', '\n']);
-        serde_json::from_str::<IgnoredAny>(text).map_err(|error| ValueError::Json {
-            why: error.to_string(),
-        })?;
+        serde_json::from_str::<IgnoredAny>(text)
+            .map_err(|error| ValueError::Json { why: error.to_string() })?;
         // JSON allows line ends only between its tokens, where a blank says the same.
         Ok(Self(text.replace(['\r', '\n'], " ").into()))
     }
@@ -185,16 +184,12 @@ impl Settings {
     /// The value of a key, given in lower case.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter()
-            .find(|(found, _)| *found == key)
-            .map(|(_, value)| value)
+        self.iter().find(|(found, _)| *found == key).map(|(_, value)| value)
     }
 
     /// The pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Whether there are none.

@@ -42,12 +42,7 @@ impl ClientSession {
     #[must_use]
     pub fn new(max_data_line: usize) -> Self {
         let decoder = ReplyDecoder::new(max_data_line);
-        Self {
-            decoder,
-            outbox: Outbox::default(),
-            pending: VecDeque::new(),
-            stage: Stage::Idle,
-        }
+        Self { decoder, outbox: Outbox::default(), pending: VecDeque::new(), stage: Stage::Idle }
     }
 
     /// The connection is being made: the greeting comes next.
@@ -206,9 +201,7 @@ impl ClientSession {
     fn success(&mut self, code: Code, text: &str) -> Option<Event> {
         match (self.pending.pop_front(), code) {
             (Some(Pending::Challenge(credentials)), _) => {
-                self.outbox
-                    .urgent()
-                    .extend_from_slice(credentials.encode().as_bytes());
+                self.outbox.urgent().extend_from_slice(credentials.encode().as_bytes());
                 self.outbox.urgent().extend_from_slice(b"\r\n");
                 self.pending.push_front(Pending::Outcome);
                 self.outbox.unblock();
@@ -243,10 +236,7 @@ impl ClientSession {
             }
             _ => {}
         }
-        Event::Failed(Failure {
-            code,
-            words: without_name(code, text).to_owned(),
-        })
+        Event::Failed(Failure { code, words: without_name(code, text).to_owned() })
     }
 
     fn queue(&mut self, bytes: Bytes, pending: Pending, blocks: bool) -> Result<(), ClientError> {
@@ -262,10 +252,7 @@ impl ClientSession {
 fn command_line(command: &Command) -> Result<Bytes, ClientError> {
     let line = command.to_string();
     if line.len() > MAX_COMMAND {
-        return Err(ClientError::TooLong {
-            len: line.len(),
-            limit: MAX_COMMAND,
-        });
+        return Err(ClientError::TooLong { len: line.len(), limit: MAX_COMMAND });
     }
     Ok(Bytes::from(line + "\r\n"))
 }
@@ -287,7 +274,5 @@ fn without_name(code: Code, text: &str) -> &str {
 }
 
 fn unexpected(line: &str) -> Event {
-    Event::Broken(ClientError::Unexpected {
-        line: shortened(line),
-    })
+    Event::Broken(ClientError::Unexpected { line: shortened(line) })
 }

@@ -28,16 +28,11 @@ pub enum ParseError {
 
 impl ParseError {
     pub(super) fn unknown(verb: &str) -> Self {
-        Self::UnknownCommand {
-            verb: shortened(verb),
-        }
+        Self::UnknownCommand { verb: shortened(verb) }
     }
 
     pub(super) fn syntax(word: usize, why: impl Display) -> Self {
-        Self::Syntax {
-            word,
-            why: why.to_string(),
-        }
+        Self::Syntax { word, why: why.to_string() }
     }
 }
 
@@ -53,8 +48,5 @@ impl From<ParseError> for Failure {
 
 /// As much of a peer's text as may stand in an answer.
 pub(crate) fn shortened(text: &str) -> String {
-    text.chars()
-        .take(MAX_ECHO)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().take(MAX_ECHO).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -26,10 +26,7 @@ pub const MAX_LIST: usize = 64;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are the words of the command's line, given above each"
-)]
+#[expect(missing_docs, reason = "the fields are the words of the command's line, given above each")]
 pub enum Command {
     /// `CAPABILITIES`
     Capabilities,
@@ -40,30 +37,18 @@ pub enum Command {
     /// `STARTTLS`
     StartTls,
     /// `AUTHENTICATE MECHANISM [initial-response]`
-    Authenticate {
-        mechanism: Word,
-        initial: Option<InitialResponse>,
-    },
+    Authenticate { mechanism: Word, initial: Option<InitialResponse> },
     /// `QUIT`
     Quit,
 
     /// `CREATE NAMESPACE ns [BROKER b]`
-    CreateNamespace {
-        namespace: NamespaceName,
-        broker: Option<Word>,
-    },
+    CreateNamespace { namespace: NamespaceName, broker: Option<Word> },
     /// `UPDATE NAMESPACE ns key=value…`
-    UpdateNamespace {
-        namespace: NamespaceName,
-        settings: Settings,
-    },
+    UpdateNamespace { namespace: NamespaceName, settings: Settings },
     /// `DELETE NAMESPACE ns`
     DeleteNamespace { namespace: NamespaceName },
     /// `DESCRIBE NAMESPACE ns`
-    DescribeNamespace {
-        namespace: NamespaceName,
-        format: Format,
-    },
+    DescribeNamespace { namespace: NamespaceName, format: Format },
     /// `GET NAMESPACES`
     GetNamespaces { format: Format },
 
@@ -76,18 +61,11 @@ pub enum Command {
     /// `DESCRIBE FLOW f`
     DescribeFlow { flow: FlowName, format: Format },
     /// `GET FLOWS [ns]`
-    GetFlows {
-        namespace: Option<NamespaceName>,
-        format: Format,
-    },
+    GetFlows { namespace: Option<NamespaceName>, format: Format },
 
     /// `SUBSCRIBE f [LOCAL l] [key=value…]`: with LOCAL to a flow anywhere, without it the offer
     /// that a remote agent asks for.
-    Subscribe {
-        flow: FlowName,
-        local: Option<FlowName>,
-        settings: Settings,
-    },
+    Subscribe { flow: FlowName, local: Option<FlowName>, settings: Settings },
     /// `UNSUBSCRIBE s`
     Unsubscribe { subscription: SubscriptionName },
     /// `GET SUBSCRIPTIONS`
@@ -99,16 +77,9 @@ pub enum Command {
     /// `GET REQUESTS`
     GetRequests { format: Format },
     /// `APPROVE R [FILTER …] [POLICY …]`
-    Approve {
-        request: Word,
-        filter: Option<String>,
-        policy: Option<String>,
-    },
+    Approve { request: Word, filter: Option<String>, policy: Option<String> },
     /// `DENY R [reason]`
-    Deny {
-        request: Word,
-        reason: Option<String>,
-    },
+    Deny { request: Word, reason: Option<String> },
 
     /// `PAUSE s`
     Pause { name: Name },
@@ -127,21 +98,11 @@ pub enum Command {
     /// `REPLICATE`, `COLLECT`, `DISTRIBUTE`, `SIGNAL` and `CREATE PROCESSOR`
     CreateProcessor(NewProcessor),
     /// `UPDATE PROCESSOR p key=value…`
-    UpdateProcessor {
-        processor: ProcessorName,
-        settings: Settings,
-    },
+    UpdateProcessor { processor: ProcessorName, settings: Settings },
     /// `UPDATE PROCESSOR p CONFIG json`
-    ConfigureProcessor {
-        processor: ProcessorName,
-        config: Json,
-    },
+    ConfigureProcessor { processor: ProcessorName, config: Json },
     /// `UPDATE PROCESSOR p POSITION … [STATE keep|reset]`
-    MoveProcessor {
-        processor: ProcessorName,
-        position: Start,
-        state: Option<KeepState>,
-    },
+    MoveProcessor { processor: ProcessorName, position: Start, state: Option<KeepState> },
     /// `DELETE PROCESSOR p`
     DeleteProcessor { processor: ProcessorName },
     /// `DESCRIBE PROCESSOR p|t`: the name of a running one, or an installed type.
@@ -158,15 +119,9 @@ pub enum Command {
     /// `GET AGENTS`
     GetAgents { format: Format },
     /// `DESCRIBE AGENT ns`
-    DescribeAgent {
-        namespace: NamespaceName,
-        format: Format,
-    },
+    DescribeAgent { namespace: NamespaceName, format: Format },
     /// `DESCRIBE NAMESERVER ns`
-    DescribeNameserver {
-        namespace: NamespaceName,
-        format: Format,
-    },
+    DescribeNameserver { namespace: NamespaceName, format: Format },
 
     /// `STREAM`
     Stream,
@@ -243,15 +198,7 @@ impl NewProcessor {
     #[must_use]
     pub fn new(kind: NewKind, inputs: Vec<FlowName>, outputs: Vec<FlowName>) -> Self {
         let (name, start, settings, config) = (None, None, Settings::new(), None);
-        Self {
-            kind,
-            inputs,
-            outputs,
-            name,
-            start,
-            settings,
-            config,
-        }
+        Self { kind, inputs, outputs, name, start, settings, config }
     }
 
     /// The type of plugin that does it: `bridge`, `collector`, `distributor`, or the one given.

@@ -12,9 +12,7 @@ pub(super) fn command(line: &str) -> Parsed {
     let verb = words.any("a command")?;
     match verb.to_ascii_uppercase().as_str() {
         "CAPABILITIES" => words.end(Command::Capabilities),
-        "HELP" => Ok(Command::Help {
-            topic: words.remainder(),
-        }),
+        "HELP" => Ok(Command::Help { topic: words.remainder() }),
         "NOOP" => words.end(Command::Noop),
         "STARTTLS" => words.end(Command::StartTls),
         "AUTHENTICATE" => authenticate(words),
@@ -40,29 +38,16 @@ fn about_subscriptions(verb: &str, words: &mut Words<'_>) -> Parsed {
     const WHAT: &str = "the name of a subscription, processor or flow";
     let command = match verb.to_ascii_uppercase().as_str() {
         "SUBSCRIBE" => subscribe(words)?,
-        "UNSUBSCRIBE" => Command::Unsubscribe {
-            subscription: words.name("a subscription")?,
-        },
+        "UNSUBSCRIBE" => Command::Unsubscribe { subscription: words.name("a subscription")? },
         "REMOVE" => {
             words.expect("SUBSCRIBER")?;
-            Command::RemoveSubscriber {
-                subscription: words.name("a subscription")?,
-            }
+            Command::RemoveSubscriber { subscription: words.name("a subscription")? }
         }
         "APPROVE" => approve(words)?,
-        "DENY" => Command::Deny {
-            request: words.word("a request")?,
-            reason: words.remainder(),
-        },
-        "PAUSE" => Command::Pause {
-            name: words.name(WHAT)?,
-        },
-        "RESUME" => Command::Resume {
-            name: words.name(WHAT)?,
-        },
-        "STOP" => Command::Stop {
-            name: words.name(WHAT)?,
-        },
+        "DENY" => Command::Deny { request: words.word("a request")?, reason: words.remainder() },
+        "PAUSE" => Command::Pause { name: words.name(WHAT)? },
+        "RESUME" => Command::Resume { name: words.name(WHAT)? },
+        "STOP" => Command::Stop { name: words.name(WHAT)? },
         _ => return Err(ParseError::unknown(verb)),
     };
     words.end(command)
@@ -80,11 +65,7 @@ fn authenticate(words: &mut Words<'_>) -> Parsed {
 fn create(words: &mut Words<'_>) -> Parsed {
     if words.literal("NAMESPACE") {
         let namespace = words.name("a namespace")?;
-        let broker = if words.literal("BROKER") {
-            Some(words.word("a broker")?)
-        } else {
-            None
-        };
+        let broker = if words.literal("BROKER") { Some(words.word("a broker")?) } else { None };
         return words.end(Command::CreateNamespace { namespace, broker });
     }
     if words.literal("FLOW") {
@@ -107,10 +88,7 @@ fn update(words: &mut Words<'_>) -> Parsed {
     if words.literal("NAMESPACE") {
         let namespace = words.name("a namespace")?;
         let settings = words.some_settings()?;
-        return words.end(Command::UpdateNamespace {
-            namespace,
-            settings,
-        });
+        return words.end(Command::UpdateNamespace { namespace, settings });
     }
     if words.literal("FLOW") {
         let flow = words.name("a flow")?;
@@ -126,10 +104,7 @@ fn update(words: &mut Words<'_>) -> Parsed {
 fn update_processor(words: &mut Words<'_>) -> Parsed {
     let processor = words.name("a processor")?;
     if words.literal("CONFIG") {
-        return Ok(Command::ConfigureProcessor {
-            processor,
-            config: words.json()?,
-        });
+        return Ok(Command::ConfigureProcessor { processor, config: words.json()? });
     }
     if words.literal("POSITION") {
         let position = words.start()?;
@@ -139,35 +114,22 @@ fn update_processor(words: &mut Words<'_>) -> Parsed {
             true if words.literal("RESET") => Some(KeepState::Reset),
             true => return Err(words.missing("keep or reset")),
         };
-        return words.end(Command::MoveProcessor {
-            processor,
-            position,
-            state,
-        });
+        return words.end(Command::MoveProcessor { processor, position, state });
     }
     let settings = words.settings()?;
     if settings.is_empty() {
         return Err(words.missing("CONFIG, POSITION or key=value"));
     }
-    words.end(Command::UpdateProcessor {
-        processor,
-        settings,
-    })
+    words.end(Command::UpdateProcessor { processor, settings })
 }
 
 fn delete(words: &mut Words<'_>) -> Parsed {
     let command = if words.literal("NAMESPACE") {
-        Command::DeleteNamespace {
-            namespace: words.name("a namespace")?,
-        }
+        Command::DeleteNamespace { namespace: words.name("a namespace")? }
     } else if words.literal("FLOW") {
-        Command::DeleteFlow {
-            flow: words.name("a flow")?,
-        }
+        Command::DeleteFlow { flow: words.name("a flow")? }
     } else if words.literal("PROCESSOR") {
-        Command::DeleteProcessor {
-            processor: words.name("a processor")?,
-        }
+        Command::DeleteProcessor { processor: words.name("a processor")? }
     } else {
         return Err(words.missing("NAMESPACE, FLOW or PROCESSOR"));
     };
@@ -177,45 +139,27 @@ fn delete(words: &mut Words<'_>) -> Parsed {
 fn describe(words: &mut Words<'_>) -> Parsed {
     if words.literal("NAMESPACE") {
         let namespace = words.name("a namespace")?;
-        return Ok(Command::DescribeNamespace {
-            namespace,
-            format: words.format()?,
-        });
+        return Ok(Command::DescribeNamespace { namespace, format: words.format()? });
     }
     if words.literal("FLOW") {
         let flow = words.name("a flow")?;
-        return Ok(Command::DescribeFlow {
-            flow,
-            format: words.format()?,
-        });
+        return Ok(Command::DescribeFlow { flow, format: words.format()? });
     }
     if words.literal("PROCESSOR") {
         let processor = words.word("a processor or its type")?;
-        return Ok(Command::DescribeProcessor {
-            processor,
-            format: words.format()?,
-        });
+        return Ok(Command::DescribeProcessor { processor, format: words.format()? });
     }
     if words.literal("BROKER") {
         let broker = words.word("a broker")?;
-        return Ok(Command::DescribeBroker {
-            broker,
-            format: words.format()?,
-        });
+        return Ok(Command::DescribeBroker { broker, format: words.format()? });
     }
     if words.literal("AGENT") {
         let namespace = words.name("a namespace")?;
-        return Ok(Command::DescribeAgent {
-            namespace,
-            format: words.format()?,
-        });
+        return Ok(Command::DescribeAgent { namespace, format: words.format()? });
     }
     if words.literal("NAMESERVER") {
         let namespace = words.name("a namespace")?;
-        return Ok(Command::DescribeNameserver {
-            namespace,
-            format: words.format()?,
-        });
+        return Ok(Command::DescribeNameserver { namespace, format: words.format()? });
     }
     Err(words.missing("NAMESPACE, FLOW, PROCESSOR, BROKER, AGENT or NAMESERVER"))
 }
@@ -226,96 +170,45 @@ fn get(words: &mut Words<'_>) -> Parsed {
     let unknown = words.missing(KINDS);
     words.next();
     match kind.as_str() {
-        "NAMESPACES" | "NS" => Ok(Command::GetNamespaces {
-            format: words.format()?,
-        }),
+        "NAMESPACES" | "NS" => Ok(Command::GetNamespaces { format: words.format()? }),
         "FLOWS" | "FL" => {
-            let given = words
-                .peek()
-                .is_some_and(|word| !word.eq_ignore_ascii_case("FORMAT"));
-            let namespace = if given {
-                Some(words.name("a namespace")?)
-            } else {
-                None
-            };
-            Ok(Command::GetFlows {
-                namespace,
-                format: words.format()?,
-            })
+            let given = words.peek().is_some_and(|word| !word.eq_ignore_ascii_case("FORMAT"));
+            let namespace = if given { Some(words.name("a namespace")?) } else { None };
+            Ok(Command::GetFlows { namespace, format: words.format()? })
         }
-        "SUBSCRIPTIONS" => Ok(Command::GetSubscriptions {
-            format: words.format()?,
-        }),
+        "SUBSCRIPTIONS" => Ok(Command::GetSubscriptions { format: words.format()? }),
         "SUBSCRIBERS" => {
             let flow = words.name("a flow")?;
-            Ok(Command::GetSubscribers {
-                flow,
-                format: words.format()?,
-            })
+            Ok(Command::GetSubscribers { flow, format: words.format()? })
         }
-        "REQUESTS" => Ok(Command::GetRequests {
-            format: words.format()?,
-        }),
-        "PROCESSORS" => Ok(Command::GetProcessors {
-            format: words.format()?,
-        }),
+        "REQUESTS" => Ok(Command::GetRequests { format: words.format()? }),
+        "PROCESSORS" => Ok(Command::GetProcessors { format: words.format()? }),
         "PROCESSOR" => {
             words.expect("TYPES")?;
-            Ok(Command::GetProcessorTypes {
-                format: words.format()?,
-            })
+            Ok(Command::GetProcessorTypes { format: words.format()? })
         }
-        "BROKERS" => Ok(Command::GetBrokers {
-            format: words.format()?,
-        }),
-        "AGENTS" => Ok(Command::GetAgents {
-            format: words.format()?,
-        }),
+        "BROKERS" => Ok(Command::GetBrokers { format: words.format()? }),
+        "AGENTS" => Ok(Command::GetAgents { format: words.format()? }),
         _ => Err(unknown),
     }
 }
 
 fn subscribe(words: &mut Words<'_>) -> Parsed {
     let flow = words.name("a flow")?;
-    let local = if words.literal("LOCAL") {
-        Some(words.name("a local flow")?)
-    } else {
-        None
-    };
-    Ok(Command::Subscribe {
-        flow,
-        local,
-        settings: words.settings()?,
-    })
+    let local = if words.literal("LOCAL") { Some(words.name("a local flow")?) } else { None };
+    Ok(Command::Subscribe { flow, local, settings: words.settings()? })
 }
 
 fn approve(words: &mut Words<'_>) -> Parsed {
     let request = words.word("a request")?;
-    let filter = if words.literal("FILTER") {
-        Some(words.text("a filter")?)
-    } else {
-        None
-    };
-    let policy = if words.literal("POLICY") {
-        Some(words.text("a policy")?)
-    } else {
-        None
-    };
-    Ok(Command::Approve {
-        request,
-        filter,
-        policy,
-    })
+    let filter = if words.literal("FILTER") { Some(words.text("a filter")?) } else { None };
+    let policy = if words.literal("POLICY") { Some(words.text("a policy")?) } else { None };
+    Ok(Command::Approve { request, filter, policy })
 }
 
 fn read(words: &mut Words<'_>) -> Parsed {
     let flow = words.name("a flow")?;
-    let mut read = Read {
-        flow,
-        from: None,
-        limit: None,
-        follow: false,
-    };
+    let mut read = Read { flow, from: None, limit: None, follow: false };
     loop {
         let twice = words.at_next("given twice");
         if words.literal("FROM") {
@@ -334,11 +227,7 @@ fn read(words: &mut Words<'_>) -> Parsed {
 
 fn write(words: &mut Words<'_>) -> Parsed {
     let flow = words.name("a flow")?;
-    let token = if words.literal("ID") {
-        Some(words.word("a token")?)
-    } else {
-        None
-    };
+    let token = if words.literal("ID") { Some(words.word("a token")?) } else { None };
     words.end(Command::Write { flow, token })
 }
 

@@ -37,16 +37,9 @@ impl Display for Command {
 fn changes(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
     match command {
         Command::CreateNamespace { namespace, broker } => {
-            write!(
-                out,
-                "CREATE NAMESPACE {namespace}{}",
-                Then("BROKER ", broker.as_ref())
-            )
+            write!(out, "CREATE NAMESPACE {namespace}{}", Then("BROKER ", broker.as_ref()))
         }
-        Command::UpdateNamespace {
-            namespace,
-            settings,
-        } => {
+        Command::UpdateNamespace { namespace, settings } => {
             write!(out, "UPDATE NAMESPACE {namespace}{}", Pairs(settings))
         }
         Command::DeleteNamespace { namespace } => write!(out, "DELETE NAMESPACE {namespace}"),
@@ -57,29 +50,19 @@ fn changes(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
             write!(out, "UPDATE FLOW {flow}{}", Pairs(settings))
         }
         Command::DeleteFlow { flow } => write!(out, "DELETE FLOW {flow}"),
-        Command::UpdateProcessor {
-            processor,
-            settings,
-        } => {
+        Command::UpdateProcessor { processor, settings } => {
             write!(out, "UPDATE PROCESSOR {processor}{}", Pairs(settings))
         }
         Command::ConfigureProcessor { processor, config } => {
             write!(out, "UPDATE PROCESSOR {processor} CONFIG {config}")
         }
-        Command::MoveProcessor {
-            processor,
-            position,
-            state,
-        } => {
+        Command::MoveProcessor { processor, position, state } => {
             let state = state.map(|state| match state {
                 KeepState::Keep => "keep",
                 KeepState::Reset => "reset",
             });
             let state = Then("STATE ", state);
-            write!(
-                out,
-                "UPDATE PROCESSOR {processor} POSITION {position}{state}"
-            )
+            write!(out, "UPDATE PROCESSOR {processor} POSITION {position}{state}")
         }
         Command::DeleteProcessor { processor } => write!(out, "DELETE PROCESSOR {processor}"),
         other => subscriptions(other, out),
@@ -88,11 +71,7 @@ fn changes(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
 
 fn subscriptions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
     match command {
-        Command::Subscribe {
-            flow,
-            local,
-            settings,
-        } => {
+        Command::Subscribe { flow, local, settings } => {
             let local = Then("LOCAL ", local.as_ref());
             write!(out, "SUBSCRIBE {flow}{local}{}", Pairs(settings))
         }
@@ -100,11 +79,7 @@ fn subscriptions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
         Command::RemoveSubscriber { subscription } => {
             write!(out, "REMOVE SUBSCRIBER {subscription}")
         }
-        Command::Approve {
-            request,
-            filter,
-            policy,
-        } => {
+        Command::Approve { request, filter, policy } => {
             let filter = Then("FILTER ", filter.as_deref().map(Quoted));
             let policy = Then("POLICY ", policy.as_deref().map(Quoted));
             write!(out, "APPROVE {request}{filter}{policy}")
@@ -132,11 +107,9 @@ fn questions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
             ("DESCRIBE NAMESERVER", Some(namespace), format)
         }
         Command::GetNamespaces { format } => ("GET NAMESPACES", None, format),
-        Command::GetFlows { namespace, format } => (
-            "GET FLOWS",
-            namespace.as_ref().map(|name| name as &dyn Display),
-            format,
-        ),
+        Command::GetFlows { namespace, format } => {
+            ("GET FLOWS", namespace.as_ref().map(|name| name as &dyn Display), format)
+        }
         Command::GetSubscriptions { format } => ("GET SUBSCRIPTIONS", None, format),
         Command::GetSubscribers { flow, format } => ("GET SUBSCRIBERS", Some(flow), format),
         Command::GetRequests { format } => ("GET REQUESTS", None, format),
@@ -173,10 +146,7 @@ impl Display for NewProcessor {
             NewKind::Signal(named) => write!(out, "SIGNAL {named} FROM {inputs} TO {outputs}")?,
             NewKind::Create(named) => {
                 let name = Then("", name.take());
-                write!(
-                    out,
-                    "CREATE PROCESSOR{name} TYPE {named} FROM {inputs} TO {outputs}"
-                )?;
+                write!(out, "CREATE PROCESSOR{name} TYPE {named} FROM {inputs} TO {outputs}")?;
             }
         }
         let (name, start) = (Then("AS ", name), Then("START ", self.start));

@@ -60,9 +60,7 @@ impl FromStr for Timestamp {
     type Err = NoTimestamp;
 
     fn from_str(text: &str) -> Result<Self, NoTimestamp> {
-        OffsetDateTime::parse(text, &Rfc3339)
-            .map(Self)
-            .map_err(|_| NoTimestamp)
+        OffsetDateTime::parse(text, &Rfc3339).map(Self).map_err(|_| NoTimestamp)
     }
 }
 
@@ -99,10 +97,7 @@ pub fn parse_offset(text: &str) -> Result<Start, NoOffset> {
     let (partition, offset) = text.split_once(':').ok_or(NoOffset)?;
     let partition = i32::try_from(number(partition)?).map_err(|_| NoOffset)?;
     let offset = i64::try_from(number(offset)?).map_err(|_| NoOffset)?;
-    Ok(Start::Offset {
-        partition: partition.unsigned_abs(),
-        offset: offset.unsigned_abs(),
-    })
+    Ok(Start::Offset { partition: partition.unsigned_abs(), offset: offset.unsigned_abs() })
 }
 
 /// Digits only: `str::parse` would also take a sign.
@@ -119,13 +114,7 @@ mod tests {
 
     #[test]
     fn an_offset_is_a_partition_and_a_number() {
-        assert_eq!(
-            parse_offset("3:100"),
-            Ok(Start::Offset {
-                partition: 3,
-                offset: 100
-            })
-        );
+        assert_eq!(parse_offset("3:100"), Ok(Start::Offset { partition: 3, offset: 100 }));
         let most = format!("{}:{}", i32::MAX, i64::MAX);
         assert_eq!(
             parse_offset(&most).map(|start| start.to_string()),
@@ -153,13 +142,7 @@ mod tests {
         assert_eq!(time.unix_millis(), 1_769_853_600_500);
         assert_eq!(Timestamp::from_unix_millis(1_769_853_600_500), Some(time));
         assert_eq!(time.to_string().parse(), Ok(time));
-        assert_eq!(
-            "1969-12-31T23:59:59.9999Z"
-                .parse::<Timestamp>()
-                .unwrap()
-                .unix_millis(),
-            -1
-        );
+        assert_eq!("1969-12-31T23:59:59.9999Z".parse::<Timestamp>().unwrap().unix_millis(), -1);
         assert!("yesterday".parse::<Timestamp>().is_err());
         assert_eq!(Timestamp::from_unix_millis(i64::MAX), None);
     }

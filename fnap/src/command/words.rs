@@ -19,10 +19,7 @@ pub(super) struct Words<'a> {
 
 impl<'a> Words<'a> {
     pub(super) fn new(line: &'a str) -> Self {
-        Self {
-            rest: line.trim_matches(blank),
-            taken: 0,
-        }
+        Self { rest: line.trim_matches(blank), taken: 0 }
     }
 
     pub(super) fn peek(&self) -> Option<&'a str> {
@@ -38,18 +35,12 @@ impl<'a> Words<'a> {
 
     /// Takes the next word if it is this literal, in any case.
     pub(super) fn literal(&mut self, literal: &str) -> bool {
-        let found = self
-            .peek()
-            .is_some_and(|word| word.eq_ignore_ascii_case(literal));
+        let found = self.peek().is_some_and(|word| word.eq_ignore_ascii_case(literal));
         found && self.next().is_some()
     }
 
     pub(super) fn expect(&mut self, literal: &str) -> Parsed<()> {
-        if self.literal(literal) {
-            Ok(())
-        } else {
-            Err(self.missing(literal))
-        }
+        if self.literal(literal) { Ok(()) } else { Err(self.missing(literal)) }
     }
 
     /// Any word at all.
@@ -101,11 +92,7 @@ impl<'a> Words<'a> {
 
     pub(super) fn some_settings(&mut self) -> Parsed<Settings> {
         let settings = self.settings()?;
-        if settings.is_empty() {
-            Err(self.missing("key=value"))
-        } else {
-            Ok(settings)
-        }
+        if settings.is_empty() { Err(self.missing("key=value")) } else { Ok(settings) }
     }
 
     /// One `key=value`, if there is one.
@@ -121,9 +108,7 @@ impl<'a> Words<'a> {
             self.advance(value.len());
             value.to_owned()
         };
-        settings
-            .insert(key, value)
-            .map_err(|error| self.wrong(error))?;
+        settings.insert(key, value).map_err(|error| self.wrong(error))?;
         Ok(true)
     }
 
@@ -167,9 +152,7 @@ impl<'a> Words<'a> {
             return Err(self.missing("json"));
         }
         self.taken += 1;
-        std::mem::take(&mut self.rest)
-            .parse()
-            .map_err(|error| self.wrong(error))
+        std::mem::take(&mut self.rest).parse().map_err(|error| self.wrong(error))
     }
 
     /// The rest of the line as it is, if there is any.
@@ -180,11 +163,7 @@ impl<'a> Words<'a> {
 
     /// Nothing may follow.
     pub(super) fn end<T>(&self, value: T) -> Parsed<T> {
-        if self.rest.is_empty() {
-            Ok(value)
-        } else {
-            Err(self.at_next("nothing more expected"))
-        }
+        if self.rest.is_empty() { Ok(value) } else { Err(self.at_next("nothing more expected")) }
     }
 
     /// Something else should stand at the next word.
@@ -226,11 +205,7 @@ impl<'a> Words<'a> {
     }
 
     fn advance(&mut self, len: usize) {
-        self.rest = self
-            .rest
-            .get(len..)
-            .unwrap_or_default()
-            .trim_start_matches(blank);
+        self.rest = self.rest.get(len..).unwrap_or_default().trim_start_matches(blank);
     }
 }
 

@@ -36,11 +36,7 @@ impl ReplyDecoder {
     #[must_use]
     pub fn new(max_data_line: usize) -> Self {
         let limit = max_data_line.max(MAX_COMMAND);
-        Self {
-            lines: LineDecoder::new(),
-            limit,
-            in_data: false,
-        }
+        Self { lines: LineDecoder::new(), limit, in_data: false }
     }
 
     /// Where to read the socket into, with some room; only for appending.
@@ -68,11 +64,7 @@ impl ReplyDecoder {
             Ok(line) => line,
             Err(error) => return Some(Err(error)),
         };
-        let item = if self.in_data {
-            data(line)
-        } else {
-            reply(line)
-        };
+        let item = if self.in_data { data(line) } else { reply(line) };
         match item {
             ReplyItem::DataStart => self.in_data = true,
             ReplyItem::DataEnd | ReplyItem::Line(..) => self.in_data = false,
@@ -169,11 +161,7 @@ mod tests {
         let odd = Bytes::from_static("22\u{e4} x".as_bytes());
         assert_eq!(
             items,
-            [
-                Err(LineError::NotUtf8),
-                line(Code::Other(599), "ODD"),
-                Ok(ReplyItem::NoReply(odd))
-            ]
+            [Err(LineError::NotUtf8), line(Code::Other(599), "ODD"), Ok(ReplyItem::NoReply(odd))]
         );
     }
 }

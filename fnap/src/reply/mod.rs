@@ -113,10 +113,7 @@ pub struct Failure {
 impl Failure {
     /// An error with its words.
     pub fn new(code: Code, words: impl Into<String>) -> Self {
-        Self {
-            code,
-            words: words.into(),
-        }
+        Self { code, words: words.into() }
     }
 
     fn text(&self) -> String {
@@ -251,10 +248,7 @@ mod tests {
     #[test]
     fn replies_are_written_as_the_draft_shows_them() {
         assert_eq!(wire(&Reply::ok()), "220 OK\r\n");
-        assert_eq!(
-            wire(&Reply::ok_with("time.flows.unix.ar")),
-            "220 OK time.flows.unix.ar\r\n"
-        );
+        assert_eq!(wire(&Reply::ok_with("time.flows.unix.ar")), "220 OK time.flows.unix.ar\r\n");
         assert_eq!(wire(&Reply::data(["a=b"])), "220 DATA\r\na=b\r\n220 OK\r\n");
         let error = Reply::error(Code::NotFound, "flow time.flows.unix.ar");
         assert_eq!(wire(&error), "404 NOT_FOUND flow time.flows.unix.ar\r\n");
@@ -283,9 +277,6 @@ mod tests {
             assert!(!code.name().is_empty());
         }
         assert_eq!(Code::from_number(599), Code::Other(599));
-        assert_eq!(
-            Failure::new(Code::Other(599), "ODD thing").to_string(),
-            "599 ODD thing"
-        );
+        assert_eq!(Failure::new(Code::Other(599), "ODD thing").to_string(), "599 ODD thing");
     }
 }

@@ -20,14 +20,7 @@ pub(super) enum Exchange {
 }
 
 /// The commands that need no authentication.
-const FOR_ANYBODY: &[&str] = &[
-    "CAPABILITIES",
-    "HELP",
-    "NOOP",
-    "STARTTLS",
-    "AUTHENTICATE",
-    "QUIT",
-];
+const FOR_ANYBODY: &[&str] = &["CAPABILITIES", "HELP", "NOOP", "STARTTLS", "AUTHENTICATE", "QUIT"];
 
 impl<P: Clone> ServerSession<P> {
     pub(super) fn accept(&mut self, failures: u8, line: Result<Bytes, LineError>) {
@@ -36,11 +29,7 @@ impl<P: Clone> ServerSession<P> {
             Ok(line) => line,
             Err(failure) => return self.send(&failure.into()),
         };
-        let command = if for_anybody(&line) {
-            parse(&line)
-        } else {
-            Err(needs_authentication())
-        };
+        let command = if for_anybody(&line) { parse(&line) } else { Err(needs_authentication()) };
         match command {
             Ok(Command::Authenticate { mechanism, initial }) => {
                 self.authenticate(failures, mechanism.as_str(), initial.as_ref());
@@ -59,16 +48,11 @@ impl<P: Clone> ServerSession<P> {
     ) {
         let Exchange::Plain = exchange;
         let line = line.ok();
-        let response = line
-            .as_deref()
-            .and_then(|line| std::str::from_utf8(line).ok());
+        let response = line.as_deref().and_then(|line| std::str::from_utf8(line).ok());
         match response.map(str::trim_ascii) {
             Some("*") => {
                 self.state = State::Accepting { failures };
-                self.send(&Reply::error(
-                    Code::AuthRequired,
-                    "authentication cancelled",
-                ));
+                self.send(&Reply::error(Code::AuthRequired, "authentication cancelled"));
             }
             Some(response) => self.verify(failures, response),
             None => self.authentication_failed(failures),
@@ -100,10 +84,7 @@ impl<P: Clone> ServerSession<P> {
         match initial {
             Some(response) => self.verify(failures, response.expose()),
             None => {
-                self.state = State::Responding {
-                    failures,
-                    exchange: Exchange::Plain,
-                };
+                self.state = State::Responding { failures, exchange: Exchange::Plain };
                 self.send(&Reply::ok());
             }
         }
@@ -135,14 +116,9 @@ impl<P: Clone> ServerSession<P> {
 }
 
 fn for_anybody(line: &Bytes) -> bool {
-    let first = std::str::from_utf8(line)
-        .ok()
-        .and_then(|line| line.split_ascii_whitespace().next());
-    first.is_some_and(|verb| {
-        FOR_ANYBODY
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(verb))
-    })
+    let first =
+        std::str::from_utf8(line).ok().and_then(|line| line.split_ascii_whitespace().next());
+    first.is_some_and(|verb| FOR_ANYBODY.iter().any(|known| known.eq_ignore_ascii_case(verb)))
 }
 
 fn needs_authentication() -> Failure {

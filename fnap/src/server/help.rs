@@ -62,11 +62,7 @@ pub(super) fn reply(topic: Option<&str>) -> Reply {
         return Reply::data(SYNTAX);
     };
     let topic = topic.to_ascii_uppercase();
-    let lines: Vec<&str> = SYNTAX
-        .iter()
-        .copied()
-        .filter(|line| is_about(line, &topic))
-        .collect();
+    let lines: Vec<&str> = SYNTAX.iter().copied().filter(|line| is_about(line, &topic)).collect();
     if lines.is_empty() {
         return Reply::error(Code::NotFound, format!("command {}", shortened(&topic)));
     }
@@ -75,9 +71,7 @@ pub(super) fn reply(topic: Option<&str>) -> Reply {
 
 fn is_about(line: &str, topic: &str) -> bool {
     let mut words = line.split(' ');
-    topic
-        .split_ascii_whitespace()
-        .all(|wanted| words.next() == Some(wanted))
+    topic.split_ascii_whitespace().all(|wanted| words.next() == Some(wanted))
 }
 
 #[cfg(test)]
@@ -90,9 +84,6 @@ mod tests {
         assert_eq!(reply(Some("write")), Reply::data(["WRITE f [ID token]"]));
         assert!(matches!(reply(Some("create")), Reply::Data(lines) if lines.len() == 3));
         assert!(matches!(reply(Some("get processor")), Reply::Data(lines) if lines.len() == 1));
-        assert_eq!(
-            reply(Some("fly\u{7}")),
-            Reply::error(Code::NotFound, "command FLY ")
-        );
+        assert_eq!(reply(Some("fly\u{7}")), Reply::error(Code::NotFound, "command FLY "));
     }
 }

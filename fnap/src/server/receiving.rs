@@ -35,20 +35,10 @@ pub(super) enum Taken {
 
 impl Incoming {
     pub(super) fn new(flow: FlowName, token: Option<Word>, max_data_line: usize) -> Self {
-        let batch = WriteBatch {
-            flow,
-            token,
-            lines: Vec::new(),
-        };
+        let batch = WriteBatch { flow, token, lines: Vec::new() };
         // One event of the largest size has to fit, whatever the operator allows.
         let max_bytes = MAX_WRITE_BYTES.max(max_data_line);
-        Self {
-            batch,
-            bytes: 0,
-            max_bytes,
-            seen: 0,
-            refusal: None,
-        }
+        Self { batch, bytes: 0, max_bytes, seen: 0, refusal: None }
     }
 
     pub(super) fn take(&mut self, line: Result<Bytes, LineError>) -> Taken {

@@ -56,12 +56,7 @@ pub(super) enum Running {
     /// Anything with one answer.
     Command,
     /// A READ, before and while its data lines are written.
-    Read {
-        follow: bool,
-        started: bool,
-        stopping: bool,
-        looked: usize,
-    },
+    Read { follow: bool, started: bool, stopping: bool, looked: usize },
     /// The request for a stream.
     Stream,
 }
@@ -71,14 +66,7 @@ impl<P: Clone> ServerSession<P> {
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
         let (actions, lines) = (VecDeque::new(), LineDecoder::new());
-        Self {
-            options,
-            state: State::New,
-            actions,
-            lines,
-            ending: None,
-            peer_finished: false,
-        }
+        Self { options, state: State::New, actions, lines, ending: None, peer_finished: false }
     }
 
     /// Where to read the socket into, with some room; only for appending. Call
@@ -121,14 +109,9 @@ impl<P: Clone> ServerSession<P> {
             State::Accepting { .. } => Phase::Accepting,
             State::Responding { .. } | State::Receiving(..) => Phase::Receiving,
             State::Ready(_) => Phase::Ready,
-            State::Executing(
-                _,
-                Running::Read {
-                    follow: true,
-                    started: true,
-                    ..
-                },
-            ) => Phase::Following,
+            State::Executing(_, Running::Read { follow: true, started: true, .. }) => {
+                Phase::Following
+            }
             State::Executing(..) | State::Verifying { .. } => Phase::CmdRecvd,
             State::Handshake { .. } | State::Ended { streaming: true } => Phase::Upgrading,
         }
@@ -168,13 +151,7 @@ impl<P: Clone> ServerSession<P> {
     /// The READ being performed goes well so far: sends `220 DATA`. Do what [`Self::next_action`] says
     /// before writing data lines ([`crate::reply::write_data_line`]).
     pub fn read_started(&mut self) {
-        if let State::Executing(
-            _,
-            Running::Read {
-                started: started @ false,
-                ..
-            },
-        ) = &mut self.state
+        if let State::Executing(_, Running::Read { started: started @ false, .. }) = &mut self.state
         {
             *started = true;
             self.push(Action::Send(Bytes::from_static(DATA_START)));
@@ -285,12 +262,9 @@ impl<P: Clone> ServerSession<P> {
                 self.state = State::Receiving(principal, incoming);
                 return;
             }
-            Command::Read(read) => Running::Read {
-                follow: read.follow,
-                started: false,
-                stopping: false,
-                looked: 0,
-            },
+            Command::Read(read) => {
+                Running::Read { follow: read.follow, started: false, stopping: false, looked: 0 }
+            }
             Command::Stream => Running::Stream,
             _ => Running::Command,
         };
@@ -331,12 +305,7 @@ impl<P: Clone> ServerSession<P> {
     fn look_for_done(&mut self) -> bool {
         let State::Executing(
             _,
-            Running::Read {
-                follow: true,
-                started: true,
-                stopping: false,
-                looked,
-            },
+            Running::Read { follow: true, started: true, stopping: false, looked },
         ) = &mut self.state
         else {
             return false;
@@ -350,12 +319,7 @@ impl<P: Clone> ServerSession<P> {
         match &mut self.state {
             State::Executing(
                 _,
-                Running::Read {
-                    follow: true,
-                    started: true,
-                    stopping: stopping @ false,
-                    ..
-                },
+                Running::Read { follow: true, started: true, stopping: stopping @ false, .. },
             ) => {
                 *stopping = true;
                 self.push(Action::StopFollowing);
