@@ -7,7 +7,9 @@
 mod blocking;
 mod error;
 mod open;
+mod readers;
 
 pub use blocking::blocking;
 pub use error::StoreError;
-pub use open::{Schema, open, open_reader};
+pub use open::{Schema, open, open_paged, open_reader};
+pub use readers::Readers;

@@ -28,18 +28,25 @@ pub struct Schema {
 /// # Errors
 /// [`StoreError::NewerFormat`] and [`StoreError::Foreign`] leave the file as it is.
 pub fn open(path: &Path, schema: &Schema) -> Result<Connection, StoreError> {
+    open_paged(path, schema, DEFAULT_PAGE)
+}
+
+/// As [`open`], with pages of `page_size` bytes (a power of two from 512 to 65536) where the database
+/// is new: larger ones cost less for large blobs.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_paged(path: &Path, schema: &Schema, page_size: u32) -> Result<Connection, StoreError> {
     create_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = connect(path, flags)?;
     // Before anything is written: somebody else's file stays as it is.
     check_stamp(&connection, schema)?;
+    connection.pragma_update(None, "page_size", page_size)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
-        return Err(cannot_open(
-            path,
-            format!("journal mode is {mode}, not wal"),
-        ));
+        return Err(cannot_open(path, format!("journal mode is {mode}, not wal")));
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     migrate(&mut connection, schema)?;
@@ -57,10 +64,7 @@ pub fn open_reader(path: &Path, schema: &Schema) -> Result<Connection, StoreErro
     let connection = connect(path, flags)?;
     let found = check_stamp(&connection, schema)?;
     if (found as usize) < schema.migrations.len() {
-        return Err(cannot_open(
-            path,
-            format!("format {found} has not been brought up to date"),
-        ));
+        return Err(cannot_open(path, format!("format {found} has not been brought up to date")));
     }
     Ok(connection)
 }
@@ -68,17 +72,13 @@ pub fn open_reader(path: &Path, schema: &Schema) -> Result<Connection, StoreErro
 // Everything of a host may hold secrets or other people's events. SQLite gives -wal and -shm the
 // mode of the database file.
 fn create_private(path: &Path) -> Result<(), StoreError> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map(drop)
-        .map_err(|error| match error.kind() {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop).map_err(|error| {
+        match error.kind() {
             std::io::ErrorKind::StorageFull => StoreError::Full(error.to_string()),
             std::io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly(error.to_string()),
             _ => cannot_open(path, error.to_string()),
-        })
+        }
+    })
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -106,11 +106,7 @@ fn check_stamp(connection: &Connection, schema: &Schema) -> Result<u32, StoreErr
     let known = schema.migrations.len() as u32;
     match u32::try_from(version) {
         Ok(found) if found <= known => Ok(found),
-        _ => Err(StoreError::NewerFormat {
-            name: schema.name,
-            found: version as u32,
-            known,
-        }),
+        _ => Err(StoreError::NewerFormat { name: schema.name, found: version as u32, known }),
     }
 }
 
@@ -136,15 +132,15 @@ fn migrate(connection: &mut Connection, schema: &Schema) -> Result<(), StoreErro
 }
 
 fn cannot_open(path: &Path, reason: String) -> StoreError {
-    StoreError::CannotOpen {
-        path: path.display().to_string(),
-        reason,
-    }
+    StoreError::CannotOpen { path: path.display().to_string(), reason }
 }
 
 /// How long a statement waits for another process or connection that holds the lock. Our own writers
 /// hold it for milliseconds; an operator's `sqlite3` shell may take longer.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// SQLite's own choice, right for small rows.
+const DEFAULT_PAGE: u32 = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -153,30 +149,17 @@ mod tests {
 
     const V1: &str = "CREATE TABLE pet (name TEXT PRIMARY KEY) STRICT;";
     const V2: &str = "ALTER TABLE pet ADD COLUMN age INTEGER;";
-    const ONE: Schema = Schema {
-        name: "pets",
-        application_id: 0x7e57,
-        migrations: &[V1],
-    };
-    const TWO: Schema = Schema {
-        name: "pets",
-        application_id: 0x7e57,
-        migrations: &[V1, V2],
-    };
+    const ONE: Schema = Schema { name: "pets", application_id: 0x7e57, migrations: &[V1] };
+    const TWO: Schema = Schema { name: "pets", application_id: 0x7e57, migrations: &[V1, V2] };
 
     #[test]
     fn an_older_format_is_brought_up_to_date_and_keeps_its_rows() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
-        open(&path, &ONE)
-            .unwrap()
-            .execute("INSERT INTO pet VALUES ('rex')", [])
-            .unwrap();
+        open(&path, &ONE).unwrap().execute("INSERT INTO pet VALUES ('rex')", []).unwrap();
         let connection = open(&path, &TWO).unwrap();
         let found: (String, Option<i64>) = connection
-            .query_row("SELECT name, age FROM pet", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .query_row("SELECT name, age FROM pet", [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(found, ("rex".into(), None));
     }
@@ -188,20 +171,14 @@ mod tests {
         drop(open(&path, &TWO).unwrap());
         let error = open(&path, &ONE).unwrap_err().to_string();
         assert_eq!(error, "database pets has format 2, this host knows up to 1");
-        assert!(matches!(
-            open_reader(&path, &ONE),
-            Err(StoreError::NewerFormat { .. })
-        ));
+        assert!(matches!(open_reader(&path, &ONE), Err(StoreError::NewerFormat { .. })));
     }
 
     #[test]
     fn another_programs_database_is_refused_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
-        Connection::open(&path)
-            .unwrap()
-            .execute_batch("CREATE TABLE theirs (x)")
-            .unwrap();
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
         let before = std::fs::read(&path).unwrap();
         assert!(matches!(open(&path, &ONE), Err(StoreError::Foreign { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -220,12 +197,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let writer = open(&path, &ONE).unwrap();
-        let pages: i64 = writer
-            .pragma_query_value(None, "page_count", |row| row.get(0))
-            .unwrap();
-        writer
-            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
-            .unwrap();
+        let pages: i64 = writer.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        writer.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
         let insert = "INSERT INTO pet VALUES (hex(randomblob(100000)))";
         assert!(matches!(
             writer.execute(insert, []).map_err(StoreError::from),
@@ -247,10 +220,7 @@ mod tests {
             |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
         assert_eq!(number("synchronous").unwrap(), 2);
         assert_eq!(number("foreign_keys").unwrap(), 1);
-        assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
@@ -264,10 +234,7 @@ mod tests {
     fn a_step_that_fails_leaves_the_format_before_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
-        let broken = Schema {
-            migrations: &[V1, "CREATE TABLE half (x); nonsense"],
-            ..ONE
-        };
+        let broken = Schema { migrations: &[V1, "CREATE TABLE half (x); nonsense"], ..ONE };
         assert!(open(&path, &broken).is_err());
         let connection = open(&path, &TWO).unwrap();
         assert!(connection.prepare("SELECT * FROM half").is_err());
