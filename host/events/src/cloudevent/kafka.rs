@@ -215,32 +215,52 @@ fn check_headers(record: &Record) -> Result<bool, Invalid> {
     let attributes = || {
         record.headers.iter().filter_map(|(header, value)| Some((attribute_name(header)?, value)))
     };
-    let is_required = |name: &[u8]| REQUIRED.iter().any(|required| required.as_bytes() == name);
-    if !attributes().any(|(name, _)| is_required(name)) {
+    if !attributes().any(|(name, _)| bit(name) & REQUIRED_BITS != 0) {
         return Ok(false);
     }
-    let mut present = 0;
+    let (mut seen, mut set) = (0, 0);
     for (index, (name, value)) in attributes().enumerate() {
+        let bit = bit(name);
+        let known = bit != 0;
+        // Only extensions have to be looked for one by one.
+        if known && seen & bit != 0
+            || !known && attributes().take(index).any(|(earlier, _)| earlier == name)
+        {
+            return Err(Invalid::bytes(name, Rule::Twice));
+        }
         if index >= MAX_ATTRIBUTES {
             return Err(Invalid::bytes(name, Rule::TooMany));
         }
-        if attributes().take(index).any(|(earlier, _)| earlier == name) {
-            return Err(Invalid::bytes(name, Rule::Twice));
-        }
         let name = check_name(name)?;
+        seen |= bit;
         if let Some(value) = value {
             let text = std::str::from_utf8(value).map_err(|_| Invalid::new(name, Rule::NotUtf8))?;
             check_text(name, text)?;
-            present |=
-                REQUIRED.iter().position(|required| *required == name).map_or(0, |at| 1 << at);
+            set |= bit;
         }
     }
-    match (0..).zip(REQUIRED).find(|(at, _)| present & (1 << at) == 0) {
-        Some((_, name)) => Err(Invalid::new(name, Rule::Required)),
+    match REQUIRED.into_iter().find(|name| set & bit(name.as_bytes()) == 0) {
+        Some(name) => Err(Invalid::new(name, Rule::Required)),
         None => Ok(true),
     }
 }
 
+/// One bit for each attribute that the specification defines; 0 for others.
+fn bit(name: &[u8]) -> u8 {
+    match name {
+        b"specversion" => 1,
+        b"id" => 2,
+        b"source" => 4,
+        b"type" => 8,
+        b"datacontenttype" => 16,
+        b"dataschema" => 32,
+        b"subject" => 64,
+        b"time" => 128,
+        _ => 0,
+    }
+}
+
+const REQUIRED_BITS: u8 = 15;
 const PREFIX: &[u8] = b"ce_";
 const CONTENT_TYPE: &[u8] = b"content-type";
 const STRUCTURED: &[u8] = b"application/cloudevents";

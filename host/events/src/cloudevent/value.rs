@@ -139,7 +139,7 @@ pub(crate) fn check_name(name: &[u8]) -> Result<&str, Invalid> {
 /// No C0 or C1 control characters, no noncharacters. (Rust's text holds no lone surrogates.)
 fn is_clean(text: &str) -> bool {
     let printable = |byte: u8| (0x20..0x7f).contains(&byte);
-    text.bytes().all(printable)
+    text.bytes().fold(true, |clean, byte| clean & printable(byte))
         || text.chars().all(|c| {
             let noncharacter = matches!(c, '\u{fdd0}'..='\u{fdef}') || c as u32 & 0xfffe == 0xfffe;
             !c.is_control() && !noncharacter
