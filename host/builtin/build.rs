@@ -3,20 +3,13 @@
 //! They are built by a cargo of their own in `<target directory>/guests`: the outer cargo holds the
 //! lock of its own directory while this runs.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "a build script speaks to cargo on stdout"
-)]
-
 use std::error::Error;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()?;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     for path in ["Cargo.lock", "Cargo.toml", "plugins", "sdk", "wit"] {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
     }
@@ -31,11 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // build script, of another profile, builds the other one.
     let lock = File::create(guests.join(".copying"))?;
     lock.lock()?;
-    build(
-        &workspace,
-        &guests,
-        &["-p", "bridge", "--features", "bridge/next"],
-    )?;
+    build(&workspace, &guests, &["-p", "bridge", "--features", "bridge/next"])?;
     copy(&guests, "bridge", &out.join("bridge-next.wasm"))?;
     let packages: Vec<&str> = PLUGINS.iter().flat_map(|plugin| ["-p", *plugin]).collect();
     build(&workspace, &guests, &packages)?;
@@ -55,18 +44,13 @@ fn target_is_installed() -> Result<bool, Box<dyn Error>> {
 
 /// `OUT_DIR` is `<target directory>/<profile>/build/<package>/out`.
 fn guest_directory(out: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let target = out
-        .ancestors()
-        .nth(4)
-        .ok_or("OUT_DIR is not where cargo puts it")?;
+    let target = out.ancestors().nth(4).ok_or("OUT_DIR is not where cargo puts it")?;
     Ok(target.join("guests"))
 }
 
 fn build(workspace: &Path, guests: &Path, what: &[&str]) -> Result<(), Box<dyn Error>> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .current_dir(workspace)
-        .args(["build", "--profile", PROFILE, "--target", TARGET]);
+    cargo.current_dir(workspace).args(["build", "--profile", PROFILE, "--target", TARGET]);
     cargo.arg("--target-dir").arg(guests).args(what);
     for variable in OUTER_VARIABLES {
         cargo.env_remove(variable);
@@ -79,11 +63,7 @@ fn build(workspace: &Path, guests: &Path, what: &[&str]) -> Result<(), Box<dyn E
 }
 
 fn copy(guests: &Path, plugin: &str, to: &Path) -> Result<(), Box<dyn Error>> {
-    let from = guests
-        .join(TARGET)
-        .join(PROFILE)
-        .join(plugin)
-        .with_extension("wasm");
+    let from = guests.join(TARGET).join(PROFILE).join(plugin).with_extension("wasm");
     std::fs::copy(&from, to).map_err(|error| format!("{}: {error}", from.display()))?;
     Ok(())
 }

@@ -88,11 +88,7 @@ mod tests {
     #[test]
     fn a_plugin_stays_small_enough_to_travel() {
         for plugin in all() {
-            assert!(
-                plugin.component.len() < 2 * 1024 * 1024,
-                "{} grew",
-                plugin.name
-            );
+            assert!(plugin.component.len() < 2 * 1024 * 1024, "{} grew", plugin.name);
         }
     }
 }
