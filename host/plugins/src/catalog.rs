@@ -1,48 +1,22 @@
 //! Which processor types are installed, and which version of each runs.
 //!
-//! Bytes and the choice of the version lie in a [`PluginStore`]; a directory is only
-//! an inbox. A new version is tried with everything that runs before it becomes active; whatever fails
-//! changes nothing and is kept with its reason.
+//! Bytes and the choice of the version lie in a [`PluginStore`]. A new version is tried with everything
+//! that runs before it becomes active; whatever fails changes nothing and is kept with its reason.
+//! Swapping what runs is the business of whoever subscribes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::{Mutex, watch};
 
-use crate::engine::Engine;
-use crate::plugin::Plugin;
-
-/// Where the bytes of plugins lie and which of them run. The registry implements it.
-#[async_trait]
-pub trait PluginStore: Send + Sync {
-    /// Keeps bytes under their digest; keeping them again changes nothing.
-    async fn put(&self, digest: &str, component: Bytes) -> Result<(), StoreError>;
-    /// Bytes by digest.
-    async fn get(&self, digest: &str) -> Result<Option<Bytes>, StoreError>;
-    /// Makes a version the one that runs, and gives its generation: 1 for the first of its name, one
-    /// more for each after it.
-    async fn activate(&self, name: &str, digest: &str) -> Result<u64, StoreError>;
-    /// What runs.
-    async fn active(&self) -> Result<Vec<StoredActive>, StoreError>;
-}
-
-/// A row of the store: which version of a type runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredActive {
-    /// The type's name.
-    pub name: String,
-    /// Digest of its bytes.
-    pub digest: String,
-    /// How many versions of the name there have been.
-    pub generation: u64,
-}
-
-/// The store failed; its own words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("plugin store: {0}")]
-pub struct StoreError(pub String);
+use crate::engine::{Engine, digest};
+use crate::error::LoadError;
+use crate::plugin::{Plugin, check_name};
+use crate::store::{PluginStore, StoreError, StoredActive};
 
 /// Tries a new version with everything that runs of its type, before it becomes active.
 #[async_trait]
@@ -52,7 +26,18 @@ pub trait Trial: Send + Sync {
     async fn trial(&self, plugin: &Plugin) -> Result<(), String>;
 }
 
-/// What is installed now. A new snapshot is made at each change.
+/// A trial for a host on which nothing runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTrial;
+
+#[async_trait]
+impl Trial for NoTrial {
+    async fn trial(&self, _: &Plugin) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What is installed at a moment. A new snapshot is made at each change.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// By the type's name.
@@ -83,18 +68,38 @@ pub struct Rejected {
     pub at: SystemTime,
 }
 
+/// What became of an offered file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It runs from now on.
+    Activated {
+        /// Its generation.
+        generation: u64,
+    },
+    /// It is what runs already.
+    Unchanged,
+    /// It changed nothing; the reason is in the snapshot.
+    Rejected,
+    /// The store failed: the same file may do later.
+    StoreFailed,
+}
+
 /// The installed types. Cloning shares them.
 #[derive(Clone)]
-pub struct Catalog {
+pub struct Catalog(Arc<Shared>);
+
+struct Shared {
     engine: Engine,
     store: Arc<dyn PluginStore>,
     trial: Arc<dyn Trial>,
-    snapshot: Arc<tokio::sync::watch::Sender<Arc<Snapshot>>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    /// One file at a time, so that versions of one name cannot pass each other.
+    one_at_a_time: Mutex<()>,
 }
 
 impl Catalog {
-    /// Loads what the store says is active. None of it is available before its file was seen
-    /// in the directory.
+    /// Loads what the store says is active. None of it is available before its file was seen in the
+    /// directory; all of it can run.
     ///
     /// # Errors
     /// When the store fails. A version that does not load is kept as rejected.
@@ -103,19 +108,159 @@ impl Catalog {
         store: Arc<dyn PluginStore>,
         trial: Arc<dyn Trial>,
     ) -> Result<Self, StoreError> {
-        let snapshot = Arc::new(tokio::sync::watch::Sender::new(Arc::default()));
-        Ok(Self { engine, store, trial, snapshot })
+        let snapshot = watch::Sender::new(Arc::default());
+        let one_at_a_time = Mutex::default();
+        let catalog = Self(Arc::new(Shared { engine, store, trial, snapshot, one_at_a_time }));
+        for row in catalog.0.store.active().await? {
+            catalog.restore(row).await?;
+        }
+        Ok(catalog)
     }
 
     /// What is installed now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.borrow())
+        Arc::clone(&self.0.snapshot.borrow())
+    }
+
+    /// The version of a type that runs.
+    #[must_use]
+    pub fn active(&self, name: &str) -> Option<Active> {
+        self.0.snapshot.borrow().types.get(name).cloned()
     }
 
     /// Tells of every change; the receiver holds the newest snapshot.
     #[must_use]
-    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<Arc<Snapshot>> {
-        self.snapshot.subscribe()
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.0.snapshot.subscribe()
     }
+
+    /// Takes the settled bytes of a file `NAME.wasm`: checks, compiles, tries, keeps and activates
+    /// them. On any failure what runs goes on.
+    pub async fn offer(&self, file: &str, component: Bytes) -> Outcome {
+        let _one = self.0.one_at_a_time.lock().await;
+        let digest = digest_of(component.clone()).await;
+        let name = stem(file);
+        if self.active(name).is_some_and(|active| *active.plugin.digest() == digest) {
+            self.change(|snapshot| {
+                snapshot.rejected.remove(file);
+                if let Some(active) = snapshot.types.get_mut(name) {
+                    active.available = true;
+                }
+            });
+            return Outcome::Unchanged;
+        }
+        let plugin = match self.check(name, component.clone()).await {
+            Ok(plugin) => plugin,
+            Err(reason) => {
+                self.rejected(file, Some(digest), reason);
+                return Outcome::Rejected;
+            }
+        };
+        match self.activate(file, plugin, component).await {
+            Ok(generation) => Outcome::Activated { generation },
+            Err(error) => {
+                self.rejected(file, Some(digest), error.to_string());
+                Outcome::StoreFailed
+            }
+        }
+    }
+
+    /// Keeps a file that cannot even be read, with the reason.
+    pub fn reject(&self, file: &str, reason: &str) {
+        self.rejected(file, None, reason.to_owned());
+    }
+
+    /// A file is gone: no new processors of its type, running ones go on.
+    pub fn gone(&self, file: &str) {
+        let known = self.snapshot();
+        let was_available = known.types.get(stem(file)).is_some_and(|active| active.available);
+        if !was_available && !known.rejected.contains_key(file) {
+            return;
+        }
+        tracing::info!(file, "plugin file is gone, what runs goes on");
+        self.change(|snapshot| {
+            snapshot.rejected.remove(file);
+            if let Some(active) = snapshot.types.get_mut(stem(file)) {
+                active.available = false;
+            }
+        });
+    }
+
+    async fn restore(&self, row: StoredActive) -> Result<(), StoreError> {
+        let StoredActive { name, digest, generation } = row;
+        let loaded = match self.0.store.get(&digest).await? {
+            Some(component) => self.0.engine.load(component).await.map_err(|error| error.to_string()),
+            None => Err("its bytes are not in the store".to_owned()),
+        };
+        match loaded {
+            Ok(plugin) => self.change(|snapshot| {
+                snapshot.types.insert(name, Active { plugin, generation, available: false });
+            }),
+            Err(reason) => self.rejected(&format!("{name}.wasm"), Some(digest.into()), reason),
+        }
+        Ok(())
+    }
+
+    async fn check(&self, name: &str, component: Bytes) -> Result<Plugin, String> {
+        check_name(name).map_err(|reason| format!("the file's stem {reason}"))?;
+        let plugin = self.0.engine.load(component).await.map_err(|error: LoadError| error.to_string())?;
+        let said = &plugin.info().name;
+        if said != name {
+            return Err(format!("describes itself as {said}, so its file must be {said}.wasm"));
+        }
+        self.0.trial.trial(&plugin).await?;
+        Ok(plugin)
+    }
+
+    async fn activate(
+        &self,
+        file: &str,
+        plugin: Plugin,
+        component: Bytes,
+    ) -> Result<u64, StoreError> {
+        self.0.store.put(plugin.digest(), component).await?;
+        let info = plugin.info();
+        let generation = self.0.store.activate(&info.name, plugin.digest()).await?;
+        tracing::info!(
+            plugin = info.name, version = info.version, digest = %plugin.digest(), generation,
+            "plugin is active"
+        );
+        let name = info.name.clone();
+        self.change(|snapshot| {
+            snapshot.rejected.remove(file);
+            snapshot.types.insert(name, Active { plugin, generation, available: true });
+        });
+        Ok(generation)
+    }
+
+    fn rejected(&self, file: &str, digest: Option<Arc<str>>, reason: String) {
+        tracing::warn!(file, digest = digest.as_deref(), reason, "plugin rejected, nothing changes");
+        let rejected = Rejected { reason, digest, at: SystemTime::now() };
+        self.change(|snapshot| {
+            snapshot.rejected.insert(file.to_owned(), rejected);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.0.snapshot.send_modify(|snapshot| change(Arc::make_mut(snapshot)));
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Catalog").field(&self.snapshot()).finish()
+    }
+}
+
+/// The name of the type that a file is for.
+fn stem(file: &str) -> &str {
+    file.strip_suffix(".wasm").unwrap_or(file)
+}
+
+/// Hashing megabytes takes longer than other tasks should wait.
+async fn digest_of(component: Bytes) -> Arc<str> {
+    let bytes = component.clone();
+    let hashed = tokio::task::spawn_blocking(move || digest(&bytes)).await;
+    hashed.unwrap_or_else(|_| digest(&component))
 }

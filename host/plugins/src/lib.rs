@@ -12,7 +12,8 @@
 //! - [`state`]: the bytes of a shard and the overlays of batches that are not committed yet.
 //! - [`limits`]: what a plugin may use up.
 //! - [`log`]: lines that plugins write.
-//! - [`catalog`]: which types are installed.
+//! - [`catalog`], [`store`] and [`watch`]: which types are installed, where their bytes lie, and the
+//!   directory they come from.
 
 pub mod action;
 mod call;
@@ -21,20 +22,26 @@ pub mod engine;
 pub mod error;
 mod event;
 mod host;
+mod inbox;
 pub mod instance;
 mod lanes;
 pub mod limits;
 pub mod log;
 pub mod plugin;
 pub mod state;
+pub mod store;
 mod ticker;
 mod v1;
 mod version;
 mod view;
 mod wasi;
+pub mod watch;
+
+#[cfg(test)]
+mod tests;
 
 pub use action::Action;
-pub use catalog::{Catalog, PluginStore, Snapshot, Trial};
+pub use catalog::{Active, Catalog, NoTrial, Outcome, Rejected, Snapshot, Trial};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, EngineError, LoadError};
 pub use instance::{Instance, Setup};
@@ -42,3 +49,5 @@ pub use limits::Limits;
 pub use log::{Level, LogLine, LogSink};
 pub use plugin::{Cardinality, Info, Plugin};
 pub use state::{ShardState, SharedState};
+pub use store::{MemoryStore, PluginStore, StoreError, StoredActive};
+pub use watch::Watcher;

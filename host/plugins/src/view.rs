@@ -4,8 +4,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use host_events::{Batch, Record};
 use wasmtime::component::Resource;
+
+use crate::event::{Checked, Seen, may_be_structured};
 
 /// What a handle of a guest stands for; never made, only named.
 #[expect(unreachable_pub, reason = "generated bindings export it again")]
@@ -59,10 +62,56 @@ impl View {
     }
 }
 
+/// A batch with what its records turned out to be, as far as somebody asked.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    view: View,
+    checked: Vec<Option<Checked>>,
+}
+
+impl Decoded {
+    /// One record, looked at once; an index beyond the batch is a trap.
+    pub(crate) fn seen(&mut self, index: u32) -> wasmtime::Result<Seen<'_>> {
+        let record = self.view.record(index)?;
+        let place = self.checked.get_mut(index as usize);
+        let place = place.ok_or_else(|| wasmtime::format_err!("index {index} of a batch"))?;
+        Ok(Seen::new(record, place.get_or_insert_with(|| Checked::of(record))))
+    }
+
+    /// All records, looked at once.
+    pub(crate) fn all_seen(&mut self) -> impl Iterator<Item = Seen<'_>> {
+        self.view.records().zip(&mut self.checked).map(|(record, place)| {
+            Seen::new(record, place.get_or_insert_with(|| Checked::of(record)))
+        })
+    }
+
+    /// The data of one event; of a record that is none, its value.
+    pub(crate) fn data(&mut self, index: u32) -> wasmtime::Result<Option<Bytes>> {
+        let record = self.view.record(index)?;
+        if may_be_structured(record) {
+            return Ok(self.seen(index)?.data());
+        }
+        Ok(record.value.clone())
+    }
+
+    /// The data of all events.
+    pub(crate) fn all_data(&mut self) -> Vec<Option<Bytes>> {
+        let all = self.view.records().zip(&mut self.checked);
+        let data = |(record, place): (&Record, &mut Option<Checked>)| {
+            if may_be_structured(record) {
+                let checked = place.get_or_insert_with(|| Checked::of(record));
+                return Seen::new(record, checked).data();
+            }
+            record.value.clone()
+        };
+        all.map(data).collect()
+    }
+}
+
 /// The batch of the present call, and the handles that the guest has not given back.
 #[derive(Debug, Default)]
 pub(crate) struct Batches {
-    current: Option<View>,
+    current: Option<Decoded>,
     handle: u32,
     held: u32,
 }
@@ -73,7 +122,8 @@ impl Batches {
         wasmtime::ensure!(self.held < MAX_HELD, "the plugin keeps the handles of {MAX_HELD} batches");
         self.handle = self.handle.wrapping_add(1);
         self.held += 1;
-        self.current = Some(view);
+        let checked = view.records().map(|_| None).collect();
+        self.current = Some(Decoded { view, checked });
         Ok(Resource::new_own(self.handle))
     }
 
@@ -85,7 +135,13 @@ impl Batches {
     /// The batch behind a handle.
     pub(crate) fn view(&self, handle: &Resource<BatchHandle>) -> wasmtime::Result<&View> {
         let current = self.current.as_ref().filter(|_| handle.rep() == self.handle);
-        current.ok_or_else(|| wasmtime::format_err!("a batch is used after its call"))
+        current.map(|decoded| &decoded.view).ok_or_else(used_late)
+    }
+
+    /// The batch behind a handle, to look at its events.
+    pub(crate) fn decoded(&mut self, handle: &Resource<BatchHandle>) -> wasmtime::Result<&mut Decoded> {
+        let current = self.current.as_mut().filter(|_| handle.rep() == self.handle);
+        current.ok_or_else(used_late)
     }
 
     /// The guest gives a handle back.
@@ -95,6 +151,10 @@ impl Batches {
             self.current = None;
         }
     }
+}
+
+fn used_late() -> wasmtime::Error {
+    wasmtime::format_err!("a batch is used after its call")
 }
 
 /// Handles a guest may keep: each costs the host a few bytes for as long as the instance lives. A

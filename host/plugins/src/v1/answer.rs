@@ -1,7 +1,7 @@
 //! What a guest of version 0.1.0 answers, checked and put into the host's words.
 
 use bytes::Bytes;
-use host_events::Record;
+use host_events::{CloudEvent, Record, Timestamp};
 
 use super::generated::exports::flow::processor::lifecycle;
 use super::generated::flow::processor::events::{
@@ -104,35 +104,25 @@ impl Check<'_> {
 
     fn emit(&mut self, emit: Emit) -> Result<Action, CallError> {
         self.output(emit.output)?;
-        let event = event::Event {
-            attributes: emit.event.attributes.into_iter().map(pair).collect(),
-            data: emit.event.data.map(Bytes::from),
-        };
-        let key = emit.key.map(Bytes::from).or_else(|| event.partition_key());
-        let record = event::write(event, key.clone(), self.view.timestamp())
+        let event = built(emit.event)
             .map_err(|reason| broken(format!("emits no valid CloudEvent: {reason}")))?;
+        let key = emit.key.map(Bytes::from).or_else(|| partition_key(&event));
+        let record = Record { key: key.clone(), ..event.to_record(self.view.timestamp()) };
         self.count(&record)?;
         Ok(Action::Emit { output: emit.output, key, record })
     }
 
     fn rewrite(&mut self, rewrite: Rewrite) -> Result<Action, CallError> {
-        let Rewrite { index, output, set, unset, data } = rewrite;
+        let (index, output) = (rewrite.index, rewrite.output);
         self.output(output)?;
         let old = self.name(index)?;
-        let Some(mut event) = event::read(old) else {
+        let Ok(Some(event)) = CloudEvent::from_record(old) else {
             return Err(broken(format!("rewrites event {index}, which is no CloudEvent")));
         };
-        event.attributes.retain(|(name, _)| !unset.contains(name));
-        for (name, value) in set.into_iter().map(pair) {
-            event.set(name, value);
-        }
-        match data {
-            DataChange::Keep => {}
-            DataChange::Replace(data) => event.data = Some(data.into()),
-            DataChange::Remove => event.data = None,
-        }
-        let record = event::rewrite(event, old)
-            .map_err(|reason| broken(format!("rewrites event {index} to no valid CloudEvent: {reason}")))?;
+        let event = changed(event, rewrite).map_err(|reason| {
+            broken(format!("rewrites event {index} to no valid CloudEvent: {reason}"))
+        })?;
+        let record = event::rewritten(&event, old);
         self.count(&record)?;
         Ok(Action::Rewrite { output, index, record })
     }
@@ -169,8 +159,49 @@ impl Check<'_> {
     }
 }
 
-fn pair(attribute: Attribute) -> (String, event::Value) {
-    (attribute.name, attribute.value.into())
+fn built(event: events::Event) -> Result<CloudEvent, String> {
+    let attributes = event.attributes.into_iter().map(|attribute| {
+        let value = value_of(attribute.value)?;
+        Ok((attribute.name, value))
+    });
+    let attributes: Vec<_> = attributes.collect::<Result<_, String>>()?;
+    CloudEvent::from_parts(attributes, event.data.map(Bytes::from)).map_err(|error| error.to_string())
+}
+
+fn changed(mut event: CloudEvent, rewrite: Rewrite) -> Result<CloudEvent, String> {
+    for name in &rewrite.unset {
+        event.unset(name).map_err(|error| error.to_string())?;
+    }
+    for Attribute { name, value } in rewrite.set {
+        event.set(&name, value_of(value)?).map_err(|error| error.to_string())?;
+    }
+    match rewrite.data {
+        DataChange::Keep => {}
+        DataChange::Replace(data) => event.set_data(Some(data.into())),
+        DataChange::Remove => event.set_data(None),
+    }
+    Ok(event)
+}
+
+/// What the extension attribute says about which events belong together.
+fn partition_key(event: &CloudEvent) -> Option<Bytes> {
+    let key = event.attribute("partitionkey")?;
+    Some(Bytes::copy_from_slice(key.canonical().as_bytes()))
+}
+
+fn value_of(value: Value) -> Result<host_events::Value, String> {
+    Ok(match value {
+        Value::Boolean(value) => host_events::Value::Boolean(value),
+        Value::Integer(value) => host_events::Value::Integer(value),
+        Value::Text(value) => host_events::Value::String(value),
+        Value::Binary(value) => host_events::Value::Binary(value.into()),
+        Value::Uri(value) => host_events::Value::Uri(value),
+        Value::UriReference(value) => host_events::Value::UriReference(value),
+        Value::Timestamp(value) => match Timestamp::parse(&value) {
+            Some(value) => host_events::Value::Timestamp(value),
+            None => return Err("a timestamp is no date-time of RFC 3339".to_owned()),
+        },
+    })
 }
 
 fn broken(words: String) -> CallError {
@@ -179,20 +210,6 @@ fn broken(words: String) -> CallError {
 
 fn reason_of(reason: &str) -> String {
     cut(reason, MAX_REASON).to_owned()
-}
-
-impl From<Value> for event::Value {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Boolean(value) => Self::Boolean(value),
-            Value::Integer(value) => Self::Integer(value),
-            Value::Text(value) => Self::Text(value),
-            Value::Binary(value) => Self::Binary(value.into()),
-            Value::Uri(value) => Self::Uri(value),
-            Value::UriReference(value) => Self::UriReference(value),
-            Value::Timestamp(value) => Self::Timestamp(value),
-        }
-    }
 }
 
 /// Bytes of a guest's reason: it becomes an attribute of a dead letter and a line of a reply.

@@ -1,12 +1,12 @@
 //! What version 0.1.0 imports: events, state, log.
 
 use bytes::Bytes;
+use host_events::CloudEvent;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{HasSelf, Linker, Resource};
 
 use super::generated::flow::processor::events::{Attribute, Event, Header, Value};
 use super::generated::flow::processor::{events, log, state};
-use crate::event;
 use crate::host::Host;
 use crate::log::Level;
 use crate::state::WriteError;
@@ -25,13 +25,12 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 fn add_payloads(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut events = linker.instance("flow:processor/events@0.1.0")?;
-    events.func_wrap("[method]batch.data", |host: StoreContextMut<'_, Host>, (batch, index): (Handle, u32)| {
-        let record = host.data().batches.view(&batch)?.record(index)?;
-        Ok((event::data(record),))
+    type Store<'a> = StoreContextMut<'a, Host>;
+    events.func_wrap("[method]batch.data", |mut host: Store<'_>, (batch, index): (Handle, u32)| {
+        Ok((host.data_mut().batches.decoded(&batch)?.data(index)?,))
     })?;
-    events.func_wrap("[method]batch.data-all", |host: StoreContextMut<'_, Host>, (batch,): (Handle,)| {
-        let records = host.data().batches.view(&batch)?.records();
-        Ok((records.map(event::data).collect::<Vec<Option<Bytes>>>(),))
+    events.func_wrap("[method]batch.data-all", |mut host: Store<'_>, (batch,): (Handle,)| {
+        Ok((host.data_mut().batches.decoded(&batch)?.all_data(),))
     })?;
     linker.allow_shadowing(false);
     Ok(())
@@ -57,12 +56,11 @@ impl events::HostBatch for Host {
     }
 
     fn is_event(&mut self, batch: Handle, index: u32) -> wasmtime::Result<bool> {
-        Ok(event::is_event(self.batches.view(&batch)?.record(index)?))
+        Ok(self.batches.decoded(&batch)?.seen(index)?.is_event())
     }
 
     fn attribute(&mut self, batch: Handle, index: u32, name: String) -> wasmtime::Result<Option<Value>> {
-        let record = self.batches.view(&batch)?.record(index)?;
-        Ok(event::attribute(record, &name).map(Value::from))
+        Ok(self.batches.decoded(&batch)?.seen(index)?.attribute(&name).map(Value::from))
     }
 
     fn key(&mut self, batch: Handle, index: u32) -> wasmtime::Result<Option<Vec<u8>>> {
@@ -71,8 +69,7 @@ impl events::HostBatch for Host {
     }
 
     fn data(&mut self, batch: Handle, index: u32) -> wasmtime::Result<Option<Vec<u8>>> {
-        let record = self.batches.view(&batch)?.record(index)?;
-        Ok(event::data(record).map(Vec::from))
+        Ok(self.batches.decoded(&batch)?.data(index)?.map(Vec::from))
     }
 
     fn timestamp(&mut self, batch: Handle, index: u32) -> wasmtime::Result<i64> {
@@ -89,24 +86,23 @@ impl events::HostBatch for Host {
     }
 
     fn event(&mut self, batch: Handle, index: u32) -> wasmtime::Result<Option<Event>> {
-        let record = self.batches.view(&batch)?.record(index)?;
-        Ok(event::read(record).map(Event::from))
+        Ok(self.batches.decoded(&batch)?.seen(index)?.event().map(Event::from))
     }
 
     fn attributes(&mut self, batch: Handle, name: String) -> wasmtime::Result<Vec<Option<Value>>> {
-        let records = self.batches.view(&batch)?.records();
-        Ok(records.map(|record| event::attribute(record, &name).map(Value::from)).collect())
+        let events = self.batches.decoded(&batch)?.all_seen();
+        Ok(events.map(|seen| seen.attribute(&name).map(Value::from)).collect())
     }
 
     fn data_sizes(&mut self, batch: Handle) -> wasmtime::Result<Vec<Option<u32>>> {
         let size = |data: Bytes| u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let records = self.batches.view(&batch)?.records();
-        Ok(records.map(|record| event::data(record).map(size)).collect())
+        let data = self.batches.decoded(&batch)?.all_data();
+        Ok(data.into_iter().map(|data| data.map(size)).collect())
     }
 
     fn data_all(&mut self, batch: Handle) -> wasmtime::Result<Vec<Option<Vec<u8>>>> {
-        let records = self.batches.view(&batch)?.records();
-        Ok(records.map(|record| event::data(record).map(Vec::from)).collect())
+        let data = self.batches.decoded(&batch)?.all_data();
+        Ok(data.into_iter().map(|data| data.map(Vec::from)).collect())
     }
 
     fn drop(&mut self, batch: Handle) -> wasmtime::Result<()> {
@@ -179,26 +175,26 @@ impl log::Host for Host {
     }
 }
 
-impl From<event::Value> for Value {
-    fn from(value: event::Value) -> Self {
+impl From<host_events::Value> for Value {
+    fn from(value: host_events::Value) -> Self {
         match value {
-            event::Value::Boolean(value) => Self::Boolean(value),
-            event::Value::Integer(value) => Self::Integer(value),
-            event::Value::Text(value) => Self::Text(value),
-            event::Value::Binary(value) => Self::Binary(value.into()),
-            event::Value::Uri(value) => Self::Uri(value),
-            event::Value::UriReference(value) => Self::UriReference(value),
-            event::Value::Timestamp(value) => Self::Timestamp(value),
+            host_events::Value::Boolean(value) => Self::Boolean(value),
+            host_events::Value::Integer(value) => Self::Integer(value),
+            host_events::Value::String(value) => Self::Text(value),
+            host_events::Value::Binary(value) => Self::Binary(value.into()),
+            host_events::Value::Uri(value) => Self::Uri(value),
+            host_events::Value::UriReference(value) => Self::UriReference(value),
+            host_events::Value::Timestamp(value) => Self::Timestamp(value.as_str().to_owned()),
         }
     }
 }
 
-impl From<event::Event> for Event {
-    fn from(event: event::Event) -> Self {
-        let attribute = |(name, value)| Attribute { name, value: Value::from(value) };
-        Self {
-            attributes: event.attributes.into_iter().map(attribute).collect(),
-            data: event.data.map(Vec::from),
-        }
+impl From<CloudEvent> for Event {
+    fn from(event: CloudEvent) -> Self {
+        let attributes = event.attributes().map(|(name, value)| Attribute {
+            name: name.to_owned(),
+            value: value.clone().into(),
+        });
+        Self { attributes: attributes.collect(), data: event.data().map(|data| data.to_vec()) }
     }
 }

@@ -1,0 +1,167 @@
+//! From a file in the directory to the version that runs.
+
+use super::*;
+use crate::catalog::{NoTrial, Snapshot};
+use crate::store::{MemoryStore, PluginStore};
+use crate::watch::Watcher;
+use crate::{Catalog, Trial};
+use async_trait::async_trait;
+use std::time::Duration;
+
+struct Scene {
+    catalog: Catalog,
+    store: Arc<MemoryStore>,
+    watcher: Watcher,
+    dir: TempDir,
+}
+
+impl Scene {
+    async fn new(trial: impl Trial + 'static) -> Self {
+        let store = Arc::new(MemoryStore::default());
+        Self::on(store, tempfile::tempdir().unwrap(), trial).await
+    }
+
+    async fn on(store: Arc<MemoryStore>, dir: TempDir, trial: impl Trial + 'static) -> Self {
+        let kept = Arc::clone(&store) as Arc<dyn PluginStore>;
+        let catalog = Catalog::open(engine().clone(), kept, Arc::new(trial)).await.unwrap();
+        let watcher = Watcher::start(catalog.clone(), dir.path()).await.unwrap();
+        Self { catalog, store, watcher, dir }
+    }
+
+    fn put(&self, file: &str, bytes: &[u8]) {
+        std::fs::write(self.dir.path().join(file), bytes).unwrap();
+    }
+
+    async fn until(&self, what: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        let mut changes = self.catalog.subscribe();
+        let found = changes.wait_for(|snapshot| what(snapshot));
+        let found = tokio::time::timeout(Duration::from_secs(60), found).await;
+        Arc::clone(&found.expect("the catalog never became so").unwrap())
+    }
+
+    async fn until_generation(&self, generation: u64) -> Arc<Snapshot> {
+        self.until(|now| now.types.get("guest").is_some_and(|a| a.generation == generation)).await
+    }
+
+    async fn until_rejected(&self, file: &str) -> String {
+        let snapshot = self.until(|now| now.rejected.contains_key(file)).await;
+        snapshot.rejected[file].reason.clone()
+    }
+}
+
+struct Refusing;
+
+#[async_trait]
+impl Trial for Refusing {
+    async fn trial(&self, _: &Plugin) -> Result<(), String> {
+        Err("processor p: config: no".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_file_becomes_a_type_and_a_changed_file_its_next_generation() {
+    let scene = Scene::new(NoTrial).await;
+    scene.put("guest.wasm", &GUEST);
+    let first = scene.until_generation(1).await;
+    scene.put("guest.wasm", &noted(&GUEST, "two"));
+    let second = scene.until_generation(2).await;
+    let digest = |snapshot: &Snapshot| snapshot.types["guest"].plugin.digest().clone();
+    assert_ne!(digest(&first), digest(&second));
+    assert!(scene.store.get(&digest(&first)).await.unwrap().is_some());
+    let mut instance = second.types["guest"].plugin.instantiate(setup("{}")).await.unwrap();
+    process(&mut instance, batch(1, 0)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_file_keeps_the_old_and_is_shown_with_its_reason() {
+    let scene = Scene::new(NoTrial).await;
+    scene.put("guest.wasm", &GUEST);
+    scene.until_generation(1).await;
+    scene.put("guest.wasm", b"not wasm");
+    assert!(scene.until_rejected("guest.wasm").await.contains("not a WebAssembly component"));
+    let active = scene.catalog.active("guest").unwrap();
+    assert_eq!((active.generation, active.available), (1, true));
+    scene.put("guest.wasm", &GUEST);
+    scene.until(|now| now.rejected.is_empty()).await;
+    assert_eq!(scene.catalog.active("guest").unwrap().generation, 1);
+}
+
+#[tokio::test]
+async fn a_file_must_be_named_as_the_type_describes_itself() {
+    let scene = Scene::new(NoTrial).await;
+    scene.put("other.wasm", &GUEST);
+    let reason = scene.until_rejected("other.wasm").await;
+    assert_eq!(reason, "describes itself as guest, so its file must be guest.wasm");
+    scene.put("Bad_Name.wasm", &GUEST);
+    assert!(scene.until_rejected("Bad_Name.wasm").await.starts_with("the file's stem must be"));
+    std::fs::remove_file(scene.dir.path().join("other.wasm")).unwrap();
+    scene.until(|now| !now.rejected.contains_key("other.wasm")).await;
+}
+
+#[tokio::test]
+async fn a_version_that_fails_its_trial_never_runs() {
+    let scene = Scene::new(Refusing).await;
+    scene.put("guest.wasm", &GUEST);
+    assert_eq!(scene.until_rejected("guest.wasm").await, "processor p: config: no");
+    assert!(scene.catalog.active("guest").is_none());
+    assert_eq!(scene.store.active().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_removed_file_takes_no_running_type_away() {
+    let scene = Scene::new(NoTrial).await;
+    scene.put("guest.wasm", &GUEST);
+    scene.until_generation(1).await;
+    std::fs::remove_file(scene.dir.path().join("guest.wasm")).unwrap();
+    let gone = scene.until(|now| !now.types["guest"].available).await;
+    gone.types["guest"].plugin.instantiate(setup("{}")).await.unwrap();
+    scene.put("guest.wasm", &GUEST);
+    let back = scene.until(|now| now.types["guest"].available).await;
+    assert_eq!(back.types["guest"].generation, 1);
+}
+
+#[tokio::test]
+async fn a_start_goes_on_with_what_the_store_says_and_what_the_directory_holds() {
+    let Scene { store, dir, watcher, .. } = {
+        let scene = Scene::new(NoTrial).await;
+        scene.put("guest.wasm", &GUEST);
+        scene.until_generation(1).await;
+        scene
+    };
+    drop(watcher);
+    std::fs::remove_file(dir.path().join("guest.wasm")).unwrap();
+    let again = Scene::on(Arc::clone(&store), dir, NoTrial).await;
+    let active = again.catalog.active("guest").unwrap();
+    assert_eq!((active.generation, active.available), (1, false));
+    let Scene { dir, watcher, .. } = again;
+    drop(watcher);
+    std::fs::write(dir.path().join("guest.wasm"), noted(&GUEST, "while away")).unwrap();
+    let third = Scene::on(store, dir, NoTrial).await;
+    let active = third.catalog.active("guest").unwrap();
+    assert_eq!((active.generation, active.available), (2, true));
+}
+
+#[tokio::test]
+async fn a_rescan_tries_rejected_files_again() {
+    let scene = Scene::new(Refusing).await;
+    scene.put("guest.wasm", &GUEST);
+    scene.until_rejected("guest.wasm").await;
+    let first = scene.catalog.snapshot().rejected["guest.wasm"].at;
+    scene.watcher.rescan().await;
+    assert!(scene.catalog.snapshot().rejected["guest.wasm"].at > first);
+}
+
+#[tokio::test]
+async fn a_version_the_store_cannot_give_is_shown_and_the_others_run() {
+    let store = Arc::new(MemoryStore::default());
+    store.put("0bad", Bytes::from_static(b"rotten")).await.unwrap();
+    store.activate("gone", "0bad").await.unwrap();
+    let digest = crate::engine::digest(&GUEST);
+    store.put(&digest, GUEST.clone()).await.unwrap();
+    store.activate("guest", &digest).await.unwrap();
+    let kept = store as Arc<dyn PluginStore>;
+    let catalog = Catalog::open(engine().clone(), kept, Arc::new(NoTrial)).await.unwrap();
+    let snapshot = catalog.snapshot();
+    assert!(snapshot.types.contains_key("guest"));
+    assert!(snapshot.rejected["gone.wasm"].reason.contains("not a WebAssembly component"));
+}

@@ -1,0 +1,181 @@
+//! Watches the plugin directory and offers what settles there to the catalog.
+//!
+//! Told of changes by the operating system; looks by itself now and then, because such news can get
+//! lost, and when somebody asks. Decides nothing about plugins.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::catalog::{Catalog, Outcome};
+use crate::inbox::{Inbox, Look, ReadError, Stamp, read};
+
+/// A directory that is watched until this is dropped.
+#[derive(Debug)]
+pub struct Watcher {
+    requests: mpsc::Sender<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Makes the directory where there is none, handles every file in it once, and watches it.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read. Where the operating system does not tell of changes,
+    /// that is logged and the directory is looked at now and then.
+    pub async fn start(catalog: Catalog, dir: &Path) -> io::Result<Self> {
+        let news = Arc::new(Notify::new());
+        let mut task = Task {
+            inbox: Some(Inbox::open(dir)?),
+            system: subscribe(dir, &news),
+            dir: dir.into(),
+            catalog,
+        };
+        task.handle_until_quiet().await?;
+        task.gone_while_away();
+        let (requests, requested) = mpsc::channel(1);
+        let task = tokio::spawn(task.run(news, requested));
+        Ok(Self { requests, task })
+    }
+
+    /// Looks at every file again, those that were rejected too, and waits until that is done.
+    pub async fn rescan(&self) {
+        let (done, finished) = oneshot::channel();
+        if self.requests.send(done).await.is_ok() {
+            finished.await.ok();
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Task {
+    dir: Box<Path>,
+    /// Away while a blocking thread looks.
+    inbox: Option<Inbox>,
+    /// Kept because dropping it ends the news.
+    system: Option<RecommendedWatcher>,
+    catalog: Catalog,
+}
+
+impl Task {
+    async fn run(mut self, news: Arc<Notify>, mut requested: mpsc::Receiver<oneshot::Sender<()>>) {
+        loop {
+            let mut done = None;
+            tokio::select! {
+                () = news.notified() => {}
+                () = tokio::time::sleep(self.interval()) => self.watch_again(),
+                request = requested.recv() => match request {
+                    Some(request) => done = Some(request),
+                    None => return,
+                },
+            }
+            if let (Some(_), Some(inbox)) = (&done, &mut self.inbox) {
+                inbox.forget();
+            }
+            if let Err(error) = self.handle_until_quiet().await {
+                tracing::warn!(dir = %self.dir.display(), %error, "cannot look at the plugin directory");
+            }
+            if let Some(done) = done {
+                // Whoever asked may have gone.
+                done.send(()).ok();
+            }
+        }
+    }
+
+    async fn handle_until_quiet(&mut self) -> io::Result<()> {
+        loop {
+            let Look { settled, unsettled, gone } = self.look().await?;
+            gone.iter().for_each(|file| self.catalog.gone(file));
+            for (file, stamp) in settled {
+                self.handle(file, stamp).await;
+            }
+            if !unsettled {
+                return Ok(());
+            }
+            tokio::time::sleep(QUIET).await;
+        }
+    }
+
+    async fn look(&mut self) -> io::Result<Look> {
+        let mut inbox = match self.inbox.take() {
+            Some(inbox) => inbox,
+            None => Inbox::open(&self.dir)?,
+        };
+        let looked = tokio::task::spawn_blocking(move || (inbox.look(), inbox)).await;
+        let (look, inbox) = looked.map_err(io::Error::other)?;
+        self.inbox = Some(inbox);
+        look
+    }
+
+    async fn handle(&mut self, file: String, stamp: Stamp) {
+        let Some(path) = self.inbox.as_ref().map(|inbox| inbox.path(&file)) else { return };
+        let bytes = tokio::task::spawn_blocking(move || read(&path, stamp)).await;
+        let bytes = bytes.unwrap_or_else(|error| Err(ReadError::Refused(error.to_string())));
+        let again = match bytes {
+            Ok(bytes) => self.catalog.offer(&file, bytes).await == Outcome::StoreFailed,
+            Err(ReadError::Changed) => true,
+            Err(ReadError::Refused(reason)) => {
+                self.catalog.reject(&file, &reason);
+                false
+            }
+        };
+        if let (false, Some(inbox)) = (again, &mut self.inbox) {
+            inbox.handled(file, stamp);
+        }
+    }
+
+    /// What the catalog remembers of files that were taken away while nobody watched.
+    fn gone_while_away(&self) {
+        let Some(inbox) = &self.inbox else { return };
+        for file in self.catalog.snapshot().rejected.keys().filter(|file| !inbox.path(file).exists()) {
+            self.catalog.gone(file);
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        if self.system.is_some() { RESCAN } else { RESCAN_BLIND }
+    }
+
+    /// The directory may have been replaced by another of its name, which nobody watches.
+    fn watch_again(&mut self) {
+        if let Some(system) = &mut self.system
+            && let Err(error) = system.watch(&self.dir, RecursiveMode::NonRecursive)
+        {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot watch the plugin directory");
+        }
+    }
+}
+
+fn subscribe(dir: &Path, news: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let news = Arc::clone(news);
+    // What happened does not matter, errors included: the directory itself says how it is now.
+    let watcher = notify::recommended_watcher(move |_| news.notify_one());
+    let watched = watcher.and_then(|mut watcher| {
+        watcher.watch(dir, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watched
+        .inspect_err(|error| {
+            tracing::warn!(dir = %dir.display(), %error, "cannot watch the plugin directory");
+        })
+        .ok()
+}
+
+/// How long a file must stay the same before it is read. A copy over a network writes more often.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// Time between looks that nobody asked for: lost news is made good within this.
+const RESCAN: Duration = Duration::from_secs(30);
+
+/// The same where the operating system tells nothing.
+const RESCAN_BLIND: Duration = Duration::from_secs(3);
