@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::verifier::{Verifier, VerifierError};
 
 /// Users and their verifiers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserList(pub(crate) BTreeMap<String, Verifier>);
 
 /// Why there is no list of users. Never holds a verifier.
@@ -131,6 +131,14 @@ impl UserList {
             UsersError::User { name: shorten(name), reason: error.to_string() }
         })?;
         self.add(name.to_owned(), verifier)
+    }
+
+    /// Adds everybody of another list.
+    ///
+    /// # Errors
+    /// [`UsersError::User`] when somebody is in both.
+    pub fn merge(&mut self, other: Self) -> Result<(), UsersError> {
+        other.0.into_iter().try_for_each(|(name, verifier)| self.add(name, verifier))
     }
 
     /// Names, in order.

@@ -86,9 +86,12 @@ impl Users {
         Self::new(UserList::load(path)?).map_err(failed)
     }
 
-    /// Takes another list; who is in stays in.
-    pub fn replace(&self, list: UserList) {
-        *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
+    /// Takes another list, and says whether it says anything else; who is in stays in.
+    pub fn replace(&self, list: UserList) -> bool {
+        let mut current = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = *current != list;
+        *current = list;
+        changed
     }
 
     /// Checks credentials. A failure takes as long whether the user exists or not.
@@ -238,7 +241,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_list_counts_from_the_next_attempt_on() {
         let users = users();
-        users.replace(UserList::default());
+        assert!(users.replace(UserList::default()));
+        assert!(!users.replace(UserList::default()));
         assert!(users.verify(&plain("ana", "right"), HERE).await.is_err());
     }
 

@@ -6,7 +6,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
 /// What a password is checked against.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Verifier(PasswordHash);
 
 /// Why a text is no verifier, or none could be made. Never holds the text.
