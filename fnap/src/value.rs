@@ -232,3 +232,42 @@ fn check_key(key: &str) -> Result<String, ValueError> {
     }
     Ok(key.to_ascii_lowercase())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_visible_ascii_of_at_most_128_octets() {
+        let word = |text: &str| text.parse::<Word>();
+        assert_eq!(word("Kafka_local:1").unwrap().as_str(), "Kafka_local:1");
+        assert_eq!(word(""), Err(ValueError::Empty));
+        assert_eq!(word("a b"), Err(ValueError::Character { found: ' ' }));
+        assert_eq!(word("a\u{7f}"), Err(ValueError::Character { found: '\u{7f}' }));
+        assert!(word(&"x".repeat(MAX_WORD)).is_ok());
+        assert_eq!(word(&"x".repeat(129)), Err(ValueError::TooLong { len: 129 }));
+    }
+
+    #[test]
+    fn settings_have_lower_case_keys_once_and_quote_what_is_no_word() {
+        let mut settings = Settings::new();
+        settings.insert("Max-Age", "1d").unwrap();
+        settings.insert("note", "two words").unwrap();
+        settings.insert("none", "").unwrap();
+        assert_eq!(settings.get("max-age"), Some("1d"));
+        assert_eq!(settings.to_string(), r#"max-age=1d note="two words" none="""#);
+        let twice = settings.insert("MAX-AGE", "2d");
+        assert_eq!(twice, Err(ValueError::Repeated { key: "max-age".into() }));
+        for key in ["", "1a", "-a", "a b", "\u{e4}", &"k".repeat(129)] {
+            assert!(matches!(settings.insert(key, ""), Err(ValueError::Key { .. })), "{key}");
+        }
+    }
+
+    #[test]
+    fn json_is_checked_and_kept_as_it_was_written() {
+        let json: Json = " {\"n\": 1.10000000000000000001}\n".parse().unwrap();
+        assert_eq!(json.as_str(), "{\"n\": 1.10000000000000000001}");
+        assert!(matches!("{} {}".parse::<Json>(), Err(ValueError::Json { .. })));
+        assert!(matches!("\"a\nb\"".parse::<Json>(), Err(ValueError::Json { .. })));
+    }
+}

@@ -1,5 +1,7 @@
 //! Every transcript, replayed against both state machines and cut into pieces of any size.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use bytes::{Bytes, BytesMut};
 use fnap::client::{ClientSession, Event};
 use fnap::reply::write_data_line;

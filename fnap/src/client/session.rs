@@ -229,12 +229,13 @@ impl ClientSession {
     }
 
     fn failure(&mut self, code: Code, text: &str) -> Event {
-        match self.pending.pop_front() {
-            // These hold back what comes behind them.
-            Some(Pending::Challenge(_) | Pending::Write | Pending::Events | Pending::Upgrade) => {
-                self.outbox.unblock();
-            }
-            _ => {}
+        let failed = self.pending.pop_front();
+        let holds_back = matches!(
+            failed,
+            Some(Pending::Challenge(_) | Pending::Write | Pending::Events | Pending::Upgrade)
+        );
+        if holds_back {
+            self.outbox.unblock();
         }
         Event::Failed(Failure { code, words: without_name(code, text).to_owned() })
     }

@@ -11,6 +11,7 @@ use crate::value::{Json, Settings, ValueError, Word};
 mod error;
 mod parse;
 mod print;
+mod processors;
 mod start;
 #[cfg(test)]
 mod tests;

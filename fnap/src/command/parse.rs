@@ -1,8 +1,8 @@
 //! From a line to a command.
 
-use super::words::Words;
-use super::{Command, InitialResponse, KeepState, NewKind, NewProcessor, ParseError, Read};
-use crate::value::Settings;
+use super::processors;
+use super::words::{Words, once};
+use super::{Command, InitialResponse, NewKind, ParseError, Read};
 
 type Parsed = Result<Command, ParseError>;
 
@@ -26,10 +26,10 @@ pub(super) fn command(line: &str) -> Parsed {
         "READ" => read(words),
         "WRITE" => write(words),
         "PURGE" => purge(words),
-        "REPLICATE" => processor(words, NewKind::Replicate),
-        "COLLECT" => processor(words, NewKind::Collect),
-        "DISTRIBUTE" => processor(words, NewKind::Distribute),
-        "SIGNAL" => signal(words),
+        "REPLICATE" => processors::make(words, NewKind::Replicate),
+        "COLLECT" => processors::make(words, NewKind::Collect),
+        "DISTRIBUTE" => processors::make(words, NewKind::Distribute),
+        "SIGNAL" => processors::signal(words),
         _ => about_subscriptions(verb, words),
     }
 }
@@ -74,12 +74,7 @@ fn create(words: &mut Words<'_>) -> Parsed {
         return words.end(Command::CreateFlow { flow, settings });
     }
     if words.literal("PROCESSOR") {
-        let name = words.name("a processor")?;
-        words.expect("TYPE")?;
-        let kind = NewKind::Create(words.word("a type")?);
-        let mut new = from_to(words, kind)?;
-        new.name = Some(name);
-        return options(words, new);
+        return processors::create(words);
     }
     Err(words.missing("NAMESPACE, FLOW or PROCESSOR"))
 }
@@ -96,31 +91,9 @@ fn update(words: &mut Words<'_>) -> Parsed {
         return words.end(Command::UpdateFlow { flow, settings });
     }
     if words.literal("PROCESSOR") {
-        return update_processor(words);
+        return processors::update(words);
     }
     Err(words.missing("NAMESPACE, FLOW or PROCESSOR"))
-}
-
-fn update_processor(words: &mut Words<'_>) -> Parsed {
-    let processor = words.name("a processor")?;
-    if words.literal("CONFIG") {
-        return Ok(Command::ConfigureProcessor { processor, config: words.json()? });
-    }
-    if words.literal("POSITION") {
-        let position = words.start()?;
-        let state = match words.literal("STATE") {
-            false => None,
-            true if words.literal("KEEP") => Some(KeepState::Keep),
-            true if words.literal("RESET") => Some(KeepState::Reset),
-            true => return Err(words.missing("keep or reset")),
-        };
-        return words.end(Command::MoveProcessor { processor, position, state });
-    }
-    let settings = words.settings()?;
-    if settings.is_empty() {
-        return Err(words.missing("CONFIG, POSITION or key=value"));
-    }
-    words.end(Command::UpdateProcessor { processor, settings })
 }
 
 fn delete(words: &mut Words<'_>) -> Parsed {
@@ -239,60 +212,4 @@ fn purge(words: &mut Words<'_>) -> Parsed {
         return Err(words.wrong(format_args!("expected {flow} again")));
     }
     words.end(Command::PurgeFlow { flow })
-}
-
-fn processor(words: &mut Words<'_>, kind: NewKind) -> Parsed {
-    let one = |names: Vec<_>, words: &Words<'_>| match names.len() {
-        1 => Ok(names),
-        _ => Err(words.wrong("expected one flow only")),
-    };
-    let mut inputs = words.names("flows to read")?;
-    if kind != NewKind::Collect {
-        inputs = one(inputs, words)?;
-    }
-    let mut outputs = words.names("flows to write")?;
-    if kind != NewKind::Distribute {
-        outputs = one(outputs, words)?;
-    }
-    options(words, NewProcessor::new(kind, inputs, outputs))
-}
-
-fn signal(words: &mut Words<'_>) -> Parsed {
-    let kind = NewKind::Signal(words.word("a type")?);
-    let new = from_to(words, kind)?;
-    options(words, new)
-}
-
-fn from_to(words: &mut Words<'_>, kind: NewKind) -> Result<NewProcessor, ParseError> {
-    words.expect("FROM")?;
-    let inputs = words.names("flows to read")?;
-    words.expect("TO")?;
-    let outputs = words.names("flows to write")?;
-    Ok(NewProcessor::new(kind, inputs, outputs))
-}
-
-fn options(words: &mut Words<'_>, mut new: NewProcessor) -> Parsed {
-    // Where FROM names the inputs it cannot name the start too.
-    let from_names_inputs = matches!(new.kind, NewKind::Signal(_) | NewKind::Create(_));
-    let mut settings = Settings::new();
-    loop {
-        let twice = words.at_next("given twice");
-        if words.literal("AS") {
-            once(&mut new.name, words.name("a processor")?, twice)?;
-        } else if words.literal("START") || (!from_names_inputs && words.literal("FROM")) {
-            once(&mut new.start, words.start()?, twice)?;
-        } else if words.literal("CONFIG") {
-            new.config = Some(words.json()?);
-        } else if !words.setting(&mut settings)? {
-            new.settings = settings;
-            return words.end(Command::CreateProcessor(new));
-        }
-    }
-}
-
-fn once<T>(place: &mut Option<T>, value: T, twice: ParseError) -> Result<(), ParseError> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(twice),
-    }
 }

@@ -212,3 +212,15 @@ impl<'a> Words<'a> {
 fn blank(c: char) -> bool {
     c == ' ' || c == '\t'
 }
+
+/// Fills a place that may be filled once.
+pub(super) fn once<T>(
+    place: &mut Option<T>,
+    value: T,
+    twice: ParseError,
+) -> Result<(), ParseError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(twice),
+    }
+}

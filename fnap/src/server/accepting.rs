@@ -6,7 +6,8 @@
 use bytes::Bytes;
 
 use super::action::{Action, Tls};
-use super::session::{ServerSession, State, parse};
+use super::ready::parse;
+use super::session::{ServerSession, State};
 use crate::command::{Command, InitialResponse};
 use crate::line::LineError;
 use crate::reply::{Code, Failure, Reply};

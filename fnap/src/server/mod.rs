@@ -17,6 +17,7 @@
 mod accepting;
 mod action;
 mod help;
+mod ready;
 mod receiving;
 mod session;
 #[cfg(test)]

@@ -1,1 +1,485 @@
 //! Every way through the state machine.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::command::Command;
+use crate::reply::{Code, Failure, Reply};
+
+const GREETING: &str = "220 h FNAA\r\n";
+const LOGIN: &[u8] = b"AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n";
+
+fn options() -> ServerOptions {
+    ServerOptions {
+        plain_in_clear: true,
+        max_waiting: 1000,
+        max_data_line: 100,
+        ..ServerOptions::new("h")
+    }
+}
+
+/// What is sent until the session waits or wants something else, and what that is.
+fn settle(session: &mut ServerSession<u8>) -> (String, Option<Action<u8>>) {
+    let mut sent = String::new();
+    while let Some(action) = session.next_action() {
+        match action {
+            Action::Send(bytes) => sent += std::str::from_utf8(&bytes).unwrap(),
+            other => return (sent, Some(other)),
+        }
+    }
+    (sent, None)
+}
+
+fn say(session: &mut ServerSession<u8>, text: &str) -> (String, Option<Action<u8>>) {
+    session.receive(text.as_bytes());
+    settle(session)
+}
+
+/// What is sent, and nothing else wanted.
+fn sent(session: &mut ServerSession<u8>, text: &str) -> String {
+    let (sent, action) = say(session, text);
+    assert_eq!(action, None, "{text}");
+    sent
+}
+
+fn greeted(options: ServerOptions) -> ServerSession<u8> {
+    let mut session = ServerSession::new(options);
+    assert_eq!(session.phase(), Phase::Waiting);
+    assert_eq!(settle(&mut session), (GREETING.to_owned(), None));
+    assert_eq!(session.phase(), Phase::Accepting);
+    session
+}
+
+fn ready() -> ServerSession<u8> {
+    let mut session = greeted(options());
+    session.receive(LOGIN);
+    assert!(matches!(settle(&mut session).1, Some(Action::Verify(_))));
+    assert_eq!(session.phase(), Phase::CmdRecvd);
+    session.authenticated(7);
+    assert_eq!(settle(&mut session).0, "220 Authenticated\r\n");
+    assert_eq!(session.phase(), Phase::Ready);
+    session
+}
+
+fn execute(line: &str) -> Option<Action<u8>> {
+    Some(Action::Execute { principal: 7, command: line.parse().unwrap() })
+}
+
+fn batch(action: Option<Action<u8>>) -> WriteBatch {
+    match action {
+        Some(Action::ExecuteWrite { principal: 7, batch }) => batch,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn before_authentication_everything_else_is_401_and_nothing_is_said_back() {
+    let mut session = greeted(options());
+    for line in
+        ["GET FLOWS\r\n", "FLY\r\n", "WRITE f\r\n", "AHRlc3QAdGVzdA==\r\n", "DONE\r\n", "\r\n"]
+    {
+        assert_eq!(sent(&mut session, line), "401 AUTH_REQUIRED authenticate first\r\n");
+    }
+    assert_eq!(sent(&mut session, "noop\r\n"), "220 OK\r\n");
+    assert_eq!(
+        sent(&mut session, "NOOP x\r\n"),
+        "400 BAD_FORMAT nothing more expected at word 2\r\n"
+    );
+    assert!(sent(&mut session, "HELP\n").starts_with("220 DATA\r\nCAPABILITIES\r\n"));
+    assert_eq!(sent(&mut session, "HELP FLY\n"), "404 NOT_FOUND command FLY\r\n");
+    assert_eq!(
+        sent(&mut session, "AUTHENTICATE\n"),
+        "400 BAD_FORMAT expected a mechanism at word 2\r\n"
+    );
+    assert_eq!(
+        sent(&mut session, "AUTHENTICATE scram-sha-256\n"),
+        "404 NOT_FOUND mechanism SCRAM-SHA-256\r\n"
+    );
+}
+
+#[test]
+fn quit_says_bye_and_closes_before_and_after_authentication() {
+    for mut session in [greeted(options()), ready()] {
+        assert_eq!(
+            say(&mut session, "QUIT\r\nNOOP\r\n"),
+            ("220 Bye\r\n".into(), Some(Action::Close))
+        );
+        assert_eq!(settle(&mut session), (String::new(), None));
+        assert_eq!(session.phase(), Phase::Waiting);
+        assert!(!session.wants_input());
+        assert_eq!(sent(&mut session, "NOOP\r\n"), "");
+    }
+}
+
+#[test]
+fn capabilities_follow_from_what_is_possible_on_this_connection() {
+    let capabilities = |plain_in_clear, tls| {
+        let capabilities = vec!["PROCESSOR=bridge".to_owned()];
+        let mut session = greeted(ServerOptions { plain_in_clear, tls, capabilities, ..options() });
+        sent(&mut session, "CAPABILITIES\r\n").replace("\r\n", " ")
+    };
+    let always = "PIPELINING PROCESSOR=bridge 220 OK ";
+    assert_eq!(capabilities(false, Tls::Unavailable), format!("220 DATA {always}"));
+    assert_eq!(capabilities(true, Tls::Unavailable), format!("220 DATA AUTH=PLAIN {always}"));
+    assert_eq!(capabilities(false, Tls::Offered), format!("220 DATA STARTTLS {always}"));
+    assert_eq!(capabilities(false, Tls::Established), format!("220 DATA AUTH=PLAIN {always}"));
+}
+
+#[test]
+fn a_password_over_an_open_connection_is_426() {
+    let mut session = greeted(ServerOptions { plain_in_clear: false, ..options() });
+    for line in ["AUTHENTICATE PLAIN\r\n", "AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n"] {
+        assert!(sent(&mut session, line).starts_with("426 TLS_REQUIRED "));
+    }
+    assert_eq!(session.phase(), Phase::Accepting);
+}
+
+#[test]
+fn a_third_failure_closes_and_every_cause_has_one_text() {
+    const FAILED: &str = "401 AUTH_REQUIRED authentication failed\r\n";
+    let mut session = greeted(options());
+    assert!(matches!(
+        say(&mut session, "AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n").1,
+        Some(Action::Verify(_))
+    ));
+    session.refused();
+    assert_eq!(settle(&mut session), (FAILED.into(), None));
+    assert_eq!(sent(&mut session, "AUTHENTICATE PLAIN\r\n"), "220 OK\r\n");
+    assert_eq!(session.phase(), Phase::Receiving);
+    assert_eq!(sent(&mut session, "not base64\r\n"), FAILED);
+    assert_eq!(
+        say(&mut session, "AUTHENTICATE PLAIN =\r\nNOOP\r\n"),
+        (FAILED.into(), Some(Action::Close))
+    );
+    assert_eq!(settle(&mut session), (String::new(), None));
+}
+
+#[test]
+fn a_response_that_cannot_be_read_is_a_failure_and_a_star_is_not() {
+    let mut session = greeted(options());
+    for bad in [&b"\xff\r\n"[..], &[&[b'x'; 9000][..], b"\r\n"].concat()] {
+        assert_eq!(sent(&mut session, "AUTHENTICATE PLAIN\r\n"), "220 OK\r\n");
+        session.receive(bad);
+        assert_eq!(settle(&mut session).0, "401 AUTH_REQUIRED authentication failed\r\n");
+    }
+    for _ in 0..5 {
+        sent(&mut session, "AUTHENTICATE PLAIN\r\n");
+        assert_eq!(sent(&mut session, "*\r\n"), "401 AUTH_REQUIRED authentication cancelled\r\n");
+    }
+}
+
+#[test]
+fn a_check_that_was_not_possible_is_no_failure() {
+    let mut session = greeted(options());
+    for _ in 0..5 {
+        session.receive(LOGIN);
+        settle(&mut session);
+        session.not_checked(Failure::new(Code::Unavailable, "later"));
+        assert_eq!(settle(&mut session), ("503 UNAVAILABLE later\r\n".into(), None));
+    }
+}
+
+#[test]
+fn authenticating_twice_or_starting_tls_afterwards_is_409() {
+    let mut session = ready();
+    for line in ["AUTHENTICATE PLAIN\r\n", "STARTTLS\r\n"] {
+        assert_eq!(sent(&mut session, line), "409 CONFLICT already authenticated\r\n");
+    }
+}
+
+#[test]
+fn starttls_throws_away_what_was_received_before_and_starts_again() {
+    let mut session =
+        greeted(ServerOptions { plain_in_clear: false, tls: Tls::Offered, ..options() });
+    let started = say(&mut session, "STARTTLS\r\nNOOP\r\nAUTHENTICATE PL");
+    assert_eq!(started, ("220 OK\r\n".into(), Some(Action::StartTls)));
+    assert_eq!(session.phase(), Phase::Upgrading);
+    assert!(!session.wants_input());
+    assert_eq!(sent(&mut session, "NOOP\r\n"), "");
+    session.tls_established();
+    assert_eq!(settle(&mut session), (String::new(), None));
+    assert_eq!(sent(&mut session, "STARTTLS\r\n"), "409 CONFLICT tls is established already\r\n");
+    session.receive(LOGIN);
+    assert!(matches!(settle(&mut session).1, Some(Action::Verify(_))));
+    let mut session = greeted(options());
+    assert_eq!(sent(&mut session, "STARTTLS\r\n"), "501 NOT_IMPLEMENTED tls\r\n");
+}
+
+#[test]
+fn lines_that_cannot_be_used_are_answered_and_the_session_goes_on() {
+    let mut session = ready();
+    assert_eq!(
+        sent(&mut session, &("x".repeat(8193) + "\r\n")),
+        "413 TOO_LARGE line over 8192 bytes\r\n"
+    );
+    assert!(sent(&mut session, &("x".repeat(8192) + "\r\n")).starts_with("404 NOT_FOUND command"));
+    session.receive(b"\xff\r\n");
+    assert_eq!(settle(&mut session).0, "400 BAD_FORMAT line is not utf-8\r\n");
+    assert_eq!(sent(&mut session, "a\0\r\n"), "400 BAD_FORMAT line with a nul\r\n");
+    assert_eq!(
+        sent(&mut session, "CREATE FLOW\r\n"),
+        "400 BAD_FORMAT expected a flow at word 3\r\n"
+    );
+    assert_eq!(sent(&mut session, "NOOP\r\n"), "220 OK\r\n");
+}
+
+#[test]
+fn one_command_is_performed_at_a_time_and_the_others_wait() {
+    let mut session = ready();
+    let first = say(&mut session, "GET FLOWS\r\nNOOP\r\nGET BROKERS\r\n");
+    assert_eq!(first, (String::new(), execute("GET FLOWS")));
+    assert_eq!(session.phase(), Phase::CmdRecvd);
+    assert_eq!(settle(&mut session), (String::new(), None));
+    session.reply(Reply::data(["a.b"]));
+    let second = settle(&mut session);
+    assert_eq!(second, ("220 DATA\r\na.b\r\n220 OK\r\n220 OK\r\n".into(), execute("GET BROKERS")));
+    session.reply(Reply::ok());
+    session.reply(Reply::ok());
+    session.authenticated(8);
+    session.refused();
+    session.tls_established();
+    assert_eq!(settle(&mut session), ("220 OK\r\n".into(), None), "unasked answers are dropped");
+}
+
+#[test]
+fn a_peer_that_sends_too_much_behind_a_command_has_to_wait() {
+    let mut session = ready();
+    say(&mut session, "GET FLOWS\r\n");
+    assert!(session.wants_input());
+    session.receive(&b"NOOP\r\n".repeat(200));
+    assert_eq!(settle(&mut session), (String::new(), None));
+    assert!(!session.wants_input());
+    session.reply(Reply::ok());
+    assert_eq!(settle(&mut session).0, "220 OK\r\n".repeat(201));
+    assert!(session.wants_input());
+}
+
+#[test]
+fn a_write_collects_its_lines_without_copying_and_waits_for_the_dot() {
+    let mut session = ready();
+    let asked = "330 Send events, end with a line of one dot\r\n";
+    assert_eq!(sent(&mut session, "WRITE a.b ID t1\r\n{}\r\n{\"x\":1}\n"), asked);
+    assert_eq!(session.phase(), Phase::Receiving);
+    let batch = batch(say(&mut session, " . \r\nNOOP\r\n").1);
+    assert_eq!((batch.flow.as_str(), batch.token), ("a.b", Some("t1".parse().unwrap())));
+    assert_eq!(batch.lines, ["{}", "{\"x\":1}"]);
+    session.reply(Reply::ok_with("2 events"));
+    assert_eq!(settle(&mut session).0, "220 OK 2 events\r\n220 OK\r\n");
+}
+
+#[test]
+fn a_write_over_a_limit_is_swallowed_to_the_dot_and_413() {
+    let lines = |count: usize| "{}\r\n".repeat(count) + ".\r\n";
+    let mut session = ready();
+    assert_eq!(
+        batch(say(&mut session, &format!("WRITE f\r\n{}", lines(MAX_WRITE_LINES))).1).lines.len(),
+        512
+    );
+    session.reply(Reply::ok());
+    settle(&mut session);
+    let answer = sent(&mut session, &format!("WRITE f\r\n{}NOOP\r\n", lines(MAX_WRITE_LINES + 1)));
+    assert!(
+        answer.ends_with("\r\n413 TOO_LARGE more than 512 events in one write\r\n220 OK\r\n"),
+        "{answer}"
+    );
+    let long = format!("WRITE f\r\n{{}}\r\n{}\r\n{{}}\r\n.\r\nNOOP\r\n", "x".repeat(101));
+    let answer = sent(&mut session, &long);
+    assert!(
+        answer.ends_with("\r\n413 TOO_LARGE line 2: line over 100 bytes\r\n220 OK\r\n"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_write_of_more_than_1_mib_is_413_unless_one_event_may_be_larger() {
+    let half = "x".repeat(MAX_WRITE_BYTES / 2);
+    let answer = |max_data_line, last: &str| {
+        let mut session = greeted(ServerOptions { max_data_line, ..options() });
+        session.receive(LOGIN);
+        settle(&mut session);
+        session.authenticated(7);
+        settle(&mut session);
+        say(&mut session, &format!("WRITE f\r\n{half}\r\n{half}\r\n{last}.\r\n"))
+    };
+    assert_eq!(batch(answer(1 << 20, "").1).lines.len(), 2);
+    let too_large = "413 TOO_LARGE more than 1048576 bytes in one write\r\n";
+    assert!(answer(1 << 20, "x\r\n").0.ends_with(too_large));
+    assert_eq!(batch(answer(2 << 20, "x\r\n").1).lines.len(), 3);
+}
+
+#[test]
+fn a_line_that_is_no_text_refuses_the_write_and_names_its_number() {
+    for (bad, why) in [(&b"\xff"[..], "line is not utf-8"), (b"\0", "line with a nul")] {
+        let mut session = ready();
+        session.receive(&[b"WRITE f\r\n{}\r\n", bad, b"\r\n.\r\n"].concat());
+        let (sent, action) = settle(&mut session);
+        assert!(sent.ends_with(&format!("\r\n422 INVALID_EVENT line 2: {why}\r\n")), "{sent}");
+        assert_eq!(action, None);
+    }
+}
+
+#[test]
+fn a_read_writes_its_data_between_220_data_and_its_end() {
+    let mut session = ready();
+    assert_eq!(say(&mut session, "READ f\r\nNOOP\r\n").1, execute("READ f"));
+    session.read_started();
+    session.read_started();
+    assert_eq!(settle(&mut session), ("220 DATA\r\n".into(), None));
+    assert_eq!(session.phase(), Phase::CmdRecvd);
+    session.read_ended(Err(Failure::new(Code::ServerErr, "incident 1")));
+    assert_eq!(settle(&mut session).0, "500 SERVER_ERR incident 1\r\n220 OK\r\n");
+    say(&mut session, "READ f\r\n");
+    session.reply(Reply::error(Code::NotFound, "flow f"));
+    assert_eq!(settle(&mut session).0, "404 NOT_FOUND flow f\r\n");
+}
+
+fn following() -> ServerSession<u8> {
+    let mut session = ready();
+    assert_eq!(say(&mut session, "READ f FOLLOW\r\n").1, execute("READ f FOLLOW"));
+    session.read_started();
+    assert_eq!(settle(&mut session), ("220 DATA\r\n".into(), None));
+    assert_eq!(session.phase(), Phase::Following);
+    session
+}
+
+#[test]
+fn only_done_is_taken_while_following_and_other_commands_wait() {
+    let mut session = following();
+    assert_eq!(say(&mut session, "NOOP\r\nDO"), (String::new(), None));
+    assert_eq!(say(&mut session, "NE\r\nGET FLOWS\r\n").1, Some(Action::StopFollowing));
+    assert_eq!(say(&mut session, "DONE\r\n"), (String::new(), None), "it was stopped already");
+    session.read_ended(Ok(()));
+    assert_eq!(settle(&mut session), ("220 OK\r\n220 OK\r\n".into(), execute("GET FLOWS")));
+    session.reply(Reply::ok());
+    assert_eq!(settle(&mut session), ("220 OK\r\n".into(), None));
+}
+
+#[test]
+fn done_sent_with_its_read_stops_it_once_it_has_started() {
+    let mut session = ready();
+    assert_eq!(say(&mut session, "READ f FOLLOW\r\ndone \r\n").1, execute("READ f FOLLOW"));
+    assert_eq!(settle(&mut session), (String::new(), None));
+    session.read_started();
+    assert_eq!(settle(&mut session), ("220 DATA\r\n".into(), Some(Action::StopFollowing)));
+    session.read_ended(Ok(()));
+    assert_eq!(settle(&mut session), ("220 OK\r\n".into(), None));
+}
+
+#[test]
+fn done_that_comes_too_late_has_no_answer() {
+    let mut session = following();
+    session.read_ended(Ok(()));
+    assert_eq!(settle(&mut session).0, "220 OK\r\n");
+    assert_eq!(sent(&mut session, "DONE\r\nNOOP\r\n"), "220 OK\r\n");
+}
+
+#[test]
+fn a_stream_that_is_accepted_ends_the_session_and_one_that_is_not_goes_on() {
+    let mut session = ready();
+    assert_eq!(say(&mut session, "STREAM\r\n").1, execute("STREAM"));
+    session.reply(Reply::error(Code::NotImplemented, "STREAM"));
+    assert_eq!(settle(&mut session).0, "501 NOT_IMPLEMENTED STREAM\r\n");
+    say(&mut session, "STREAM\r\nNOOP\r\n");
+    session.stream_accepted();
+    assert_eq!(
+        settle(&mut session),
+        ("220 OK\r\n".into(), Some(Action::StartStream { principal: 7 }))
+    );
+    assert_eq!(session.phase(), Phase::Upgrading);
+    assert_eq!(settle(&mut session), (String::new(), None));
+}
+
+#[test]
+fn the_end_comes_when_no_command_is_being_performed() {
+    let stop = || Failure::new(Code::Unavailable, "shutting down");
+    let last = ("503 UNAVAILABLE shutting down\r\n".to_owned(), Some(Action::Close));
+    let mut session = ready();
+    session.end(stop());
+    assert_eq!(settle(&mut session), last);
+
+    let mut session = ready();
+    say(&mut session, "GET FLOWS\r\nNOOP\r\n");
+    session.end(stop());
+    assert_eq!(settle(&mut session), (String::new(), None));
+    session.reply(Reply::ok());
+    assert_eq!(settle(&mut session), (format!("220 OK\r\n{}", last.0), Some(Action::Close)));
+
+    let mut session = following();
+    session.end(stop());
+    assert_eq!(settle(&mut session), (String::new(), Some(Action::StopFollowing)));
+    session.read_ended(Ok(()));
+    assert_eq!(settle(&mut session), (format!("220 OK\r\n{}", last.0), Some(Action::Close)));
+
+    let mut session = ready();
+    sent(&mut session, "WRITE f\r\n{}\r\n");
+    session.end(Failure::new(Code::Timeout, ""));
+    assert_eq!(settle(&mut session), ("408 TIMEOUT\r\n".into(), Some(Action::Close)));
+}
+
+#[test]
+fn what_was_sent_before_the_peer_finished_is_still_performed() {
+    let mut session = ready();
+    say(&mut session, "GET FLOWS\r\nNOOP\r\nNOO");
+    session.input_ended();
+    assert!(!session.wants_input());
+    session.reply(Reply::ok());
+    assert_eq!(settle(&mut session), ("220 OK\r\n220 OK\r\n".into(), Some(Action::Close)));
+
+    let mut session = following();
+    session.input_ended();
+    assert_eq!(settle(&mut session).1, Some(Action::StopFollowing));
+
+    let mut session = ready();
+    sent(&mut session, "WRITE f\r\n{}\r\n");
+    session.input_ended();
+    assert_eq!(settle(&mut session), (String::new(), Some(Action::Close)), "half a write is none");
+}
+
+/// Performs everything at once; READs are refused.
+fn play(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, Vec<Command>) {
+    let mut session = ServerSession::new(options());
+    let (mut out, mut commands) = (Vec::new(), Vec::new());
+    for piece in std::iter::once(Vec::new()).chain(pieces) {
+        session.receive(&piece);
+        while let Some(action) = session.next_action() {
+            match action {
+                Action::Send(bytes) => out.extend_from_slice(&bytes),
+                Action::Verify(_) => session.authenticated(7),
+                Action::Execute { command, .. } => {
+                    commands.push(command);
+                    session.reply(Reply::ok());
+                }
+                Action::ExecuteWrite { batch, .. } => {
+                    session.reply(Reply::ok_with(batch.lines.len()))
+                }
+                Action::StartTls => session.tls_established(),
+                Action::StopFollowing | Action::StartStream { .. } | Action::Close => {}
+            }
+        }
+    }
+    (out, commands)
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_pieces_give_the_same_dialogue(
+        parts in proptest::collection::vec(prop_oneof![
+            Just(LOGIN.to_vec()),
+            Just(b"AUTHENTICATE PLAIN\r\nAHRlc3QAdGVzdA==\r\n".to_vec()),
+            Just(b"WRITE f\r\n{}\n".to_vec()),
+            Just(b".\r\n".to_vec()),
+            Just(b"GET FLOWS\r\n".to_vec()),
+            Just(b"READ f FOLLOW\r\nDONE\r\n".to_vec()),
+            Just(b"NOOP".to_vec()),
+            Just(b"\n".to_vec()),
+            Just([b'x'; 150].to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..10),
+        ], 0..20),
+        chunk in 1_usize..40,
+    ) {
+        let bytes = [LOGIN.to_vec(), parts.concat()].concat();
+        let whole = play(std::iter::once(bytes.clone()));
+        let cut = play(bytes.chunks(chunk).map(<[u8]>::to_vec));
+        prop_assert_eq!(whole, cut);
+    }
+}
