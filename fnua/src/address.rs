@@ -40,17 +40,10 @@ impl FromStr for Address {
         let wrong = || AddressError(text.to_owned());
         let (host, port) = split(text).ok_or_else(wrong)?;
         let port = match port {
-            Some(digits) => digits
-                .parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(wrong)?,
+            Some(digits) => digits.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?,
             None => DEFAULT_PORT,
         };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { host: host.to_owned(), port })
     }
 }
 
@@ -97,18 +90,13 @@ mod tests {
 
     #[test]
     fn a_missing_port_is_the_usual_one() {
-        assert_eq!(
-            "fnaa.unix.ar".parse::<Address>().unwrap().port(),
-            DEFAULT_PORT
-        );
+        assert_eq!("fnaa.unix.ar".parse::<Address>().unwrap().port(), DEFAULT_PORT);
         assert_eq!("::1".parse::<Address>().unwrap().to_string(), "[::1]:61000");
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in [
-            "", ":1", "a:b", "a:0", "a:70000", "[::1", "[x]:1", "a b:1", "a:1:2",
-        ] {
+        for text in ["", ":1", "a:b", "a:0", "a:70000", "[::1", "[x]:1", "a b:1", "a:1:2"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }
     }

@@ -25,16 +25,12 @@ pub fn choose(config: &Config, asked: Option<&str>, flow: Option<&str>) -> Resul
         return asked_for(config, asked);
     }
     let best = flow.and_then(|flow| {
-        let hosting = config
-            .agents
-            .iter()
-            .filter_map(|agent| Some((suffix_length(agent, flow)?, agent)));
+        let hosting =
+            config.agents.iter().filter_map(|agent| Some((suffix_length(agent, flow)?, agent)));
         // Of equally long ones the first written wins.
         hosting.rev().max_by_key(|(length, _)| *length)
     });
-    let chosen = best
-        .map(|(_, agent)| agent)
-        .or_else(|| config.agents.first());
+    let chosen = best.map(|(_, agent)| agent).or_else(|| config.agents.first());
     chosen.cloned().ok_or(NoAgent::NoneKnown)
 }
 
@@ -44,11 +40,8 @@ fn asked_for(config: &Config, asked: &str) -> Result<Agent, NoAgent> {
     }
     let unknown = || NoAgent::Unknown(asked.to_owned());
     // A bare word is a name that nobody configured, not a host on the habitual port.
-    let address: Address = asked
-        .parse()
-        .ok()
-        .filter(|_| asked.contains(':'))
-        .ok_or_else(unknown)?;
+    let address: Address =
+        asked.parse().ok().filter(|_| asked.contains(':')).ok_or_else(unknown)?;
     let known = config.agents.iter().find(|agent| agent.address == address);
     Ok(known.cloned().unwrap_or_else(|| Agent::stranger(address)))
 }
@@ -59,12 +52,7 @@ fn suffix_length(agent: &Agent, flow: &str) -> Option<usize> {
         let before = flow.strip_suffix(namespace.as_str());
         before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
-    agent
-        .namespaces
-        .iter()
-        .filter(covers)
-        .map(String::len)
-        .max()
+    agent.namespaces.iter().filter(covers).map(String::len).max()
 }
 
 #[cfg(test)]
@@ -73,11 +61,7 @@ mod tests {
 
     fn agent(name: &str, address: &str, namespaces: &[&str]) -> Agent {
         let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
-        Agent {
-            name: name.to_owned(),
-            namespaces,
-            ..Agent::stranger(address.parse().unwrap())
-        }
+        Agent { name: name.to_owned(), namespaces, ..Agent::stranger(address.parse().unwrap()) }
     }
 
     fn config() -> Config {
@@ -119,9 +103,6 @@ mod tests {
             choose(&config(), Some("nobody"), None).unwrap_err(),
             NoAgent::Unknown("nobody".into())
         );
-        assert_eq!(
-            choose(&Config::default(), None, None).unwrap_err(),
-            NoAgent::NoneKnown
-        );
+        assert_eq!(choose(&Config::default(), None, None).unwrap_err(), NoAgent::NoneKnown);
     }
 }

@@ -106,8 +106,5 @@ impl Error {
 
 /// Whether the host's no is only for now.
 pub(crate) fn may_pass(failure: &Failure) -> bool {
-    matches!(
-        failure.code,
-        Code::Timeout | Code::RateLimit | Code::Unavailable
-    )
+    matches!(failure.code, Code::Timeout | Code::RateLimit | Code::Unavailable)
 }

@@ -51,9 +51,7 @@ impl Io {
 
 impl std::fmt::Debug for Io {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Io")
-            .field("progress", &self.progress)
-            .finish_non_exhaustive()
+        f.debug_struct("Io").field("progress", &self.progress).finish_non_exhaustive()
     }
 }
 
@@ -71,10 +69,7 @@ impl Captured {
 
 impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -97,11 +92,7 @@ impl Words {
         let mut text = printable(line);
         text.push('\n');
         let mut stderr = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(
-            stderr
-                .write_all(text.as_bytes())
-                .and_then(|()| stderr.flush()),
-        );
+        drop(stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()));
     }
 }
 
@@ -114,11 +105,7 @@ impl std::fmt::Debug for Words {
 /// The text with control characters replaced: a host's words must not steer a terminal.
 pub(crate) fn printable(text: &str) -> String {
     let show = |c: char| {
-        if c.is_control() && c != '\t' {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
+        if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }
     };
     text.chars().map(show).collect()
 }
@@ -129,10 +116,7 @@ mod tests {
 
     #[test]
     fn words_of_a_host_cannot_steer_a_terminal() {
-        assert_eq!(
-            printable("a\u{1b}[2Jb\u{9b}c\td"),
-            "a\u{fffd}[2Jb\u{fffd}c\td"
-        );
+        assert_eq!(printable("a\u{1b}[2Jb\u{9b}c\td"), "a\u{fffd}[2Jb\u{fffd}c\td");
     }
 
     #[test]

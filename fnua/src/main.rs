@@ -6,10 +6,8 @@ use fnua::{Exit, Io};
 
 fn main() -> ExitCode {
     // One connection, one task: a second worker only keeps the output from holding up the input.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let exit = match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(fnua::run(std::env::args_os(), Io::real()));

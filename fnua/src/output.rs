@@ -10,10 +10,7 @@ use crate::run::Setting;
 
 /// Writes bytes as they are.
 pub(crate) fn bytes(stdout: &mut (dyn Write + Send), bytes: &[u8]) -> Result<(), Error> {
-    stdout
-        .write_all(bytes)
-        .and_then(|()| stdout.flush())
-        .map_err(failed)
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(failed)
 }
 
 /// Writes what a host answered to one command: its data lines, else what it named.
@@ -27,10 +24,7 @@ pub(crate) fn answer(
         Format::Text | Format::Raw => text(answer),
     };
     let text = if setting.screen {
-        text.lines()
-            .map(printable)
-            .map(|line| line + "\n")
-            .collect()
+        text.lines().map(printable).map(|line| line + "\n").collect()
     } else {
         text
     };
@@ -39,23 +33,13 @@ pub(crate) fn answer(
 
 /// The error for what went wrong on stdout.
 pub(crate) fn failed(error: std::io::Error) -> Error {
-    if error.kind() == ErrorKind::BrokenPipe {
-        Error::OutputClosed
-    } else {
-        Error::Output(error)
-    }
+    if error.kind() == ErrorKind::BrokenPipe { Error::OutputClosed } else { Error::Output(error) }
 }
 
 fn text(answer: &Answer) -> String {
     let subject =
         (answer.data.is_empty() && !answer.subject().is_empty()).then(|| answer.subject());
-    answer
-        .data
-        .iter()
-        .map(String::as_str)
-        .chain(subject)
-        .map(|line| format!("{line}\n"))
-        .collect()
+    answer.data.iter().map(String::as_str).chain(subject).map(|line| format!("{line}\n")).collect()
 }
 
 /// The host's own JSON where it sent some; else one object that says what it said.
@@ -84,31 +68,19 @@ mod tests {
     use super::*;
 
     fn answered(text: &str, data: &[&str]) -> Answer {
-        Answer {
-            text: text.to_owned(),
-            data: data.iter().map(|line| (*line).to_owned()).collect(),
-        }
+        Answer { text: text.to_owned(), data: data.iter().map(|line| (*line).to_owned()).collect() }
     }
 
     #[test]
     fn a_made_thing_is_named_and_data_is_printed_line_by_line() {
-        assert_eq!(
-            text(&answered("OK time.flows.unix.ar", &[])),
-            "time.flows.unix.ar\n"
-        );
-        assert_eq!(
-            text(&answered("OK", &["flow=a", "type=b"])),
-            "flow=a\ntype=b\n"
-        );
+        assert_eq!(text(&answered("OK time.flows.unix.ar", &[])), "time.flows.unix.ar\n");
+        assert_eq!(text(&answered("OK", &["flow=a", "type=b"])), "flow=a\ntype=b\n");
         assert_eq!(text(&answered("OK", &[])), "");
     }
 
     #[test]
     fn json_is_the_hosts_own_or_says_what_it_said() {
-        assert_eq!(
-            json(&answered("OK", &["{\"flow\":\"a\"}"])),
-            "{\"flow\":\"a\"}\n"
-        );
+        assert_eq!(json(&answered("OK", &["{\"flow\":\"a\"}"])), "{\"flow\":\"a\"}\n");
         assert_eq!(
             json(&answered("OK a.b", &[])),
             "{\"code\":220,\"text\":\"OK a.b\",\"name\":\"a.b\"}\n"

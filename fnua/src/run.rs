@@ -42,11 +42,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: Io) -> Exit 
         Err(error) => return explain(&error, io.stdout, &words),
     };
     let setting = Setting {
-        trace: if cli.debug {
-            Trace::to(words.clone())
-        } else {
-            Trace::silent()
-        },
+        trace: if cli.debug { Trace::to(words.clone()) } else { Trace::silent() },
         words,
         format: cli.format,
         quiet: cli.quiet,

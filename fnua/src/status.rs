@@ -32,19 +32,10 @@ pub(crate) async fn status(
     let format = FnapFormat::Json;
     let mut connection =
         connect_within(agent, &setting.trace, &mut Patience::new(setting.wait)).await?;
-    let flows = list(
-        &mut connection,
-        &Command::GetFlows {
-            namespace: namespace.cloned(),
-            format,
-        },
-    )
-    .await?;
+    let flows =
+        list(&mut connection, &Command::GetFlows { namespace: namespace.cloned(), format }).await?;
     let flows = described(&mut connection, flows, |thing| {
-        Some(Command::DescribeFlow {
-            flow: word(thing, "flow")?.parse().ok()?,
-            format,
-        })
+        Some(Command::DescribeFlow { flow: word(thing, "flow")?.parse().ok()?, format })
     })
     .await?;
     let processors = list(&mut connection, &Command::GetProcessors { format }).await?;
@@ -63,11 +54,7 @@ pub(crate) async fn status(
 
 async fn list(connection: &mut Connection, command: &Command) -> Result<Vec<Thing>, Error> {
     let answer = connection.command(command).await?;
-    answer
-        .data
-        .iter()
-        .map(|line| thing(connection, line))
-        .collect()
+    answer.data.iter().map(|line| thing(connection, line)).collect()
 }
 
 /// Replaces things by their descriptions, as far as they have one.
@@ -77,11 +64,7 @@ async fn described(
     describe: impl Fn(&Thing) -> Option<Command>,
 ) -> Result<Vec<Thing>, Error> {
     let glanced = things.len().min(DESCRIBED);
-    for some in things
-        .get_mut(..glanced)
-        .unwrap_or_default()
-        .chunks_mut(AHEAD)
-    {
+    for some in things.get_mut(..glanced).unwrap_or_default().chunks_mut(AHEAD) {
         let mut asked = Vec::new();
         for (index, command) in some.iter().map(&describe).enumerate() {
             let Some(command) = command else { continue };
@@ -91,11 +74,8 @@ async fn described(
         for index in asked {
             match connection.answer().await {
                 Ok(answer) => {
-                    let line = answer
-                        .data
-                        .first()
-                        .map(|line| thing(connection, line))
-                        .transpose()?;
+                    let line =
+                        answer.data.first().map(|line| thing(connection, line)).transpose()?;
                     if let (Some(line), Some(slot)) = (line, some.get_mut(index)) {
                         *slot = line;
                     }
@@ -140,14 +120,7 @@ fn glance(flows: &[Thing], processors: &[Thing]) -> String {
             (from, to) => format!("{from} -> {to}"),
         };
         let [name, kind, state] = ["processor", "type", "state"].map(|key| cell(processor, key));
-        [
-            name,
-            kind,
-            state,
-            cell(processor, "events-in"),
-            cell(processor, "events-out"),
-            flows,
-        ]
+        [name, kind, state, cell(processor, "events-in"), cell(processor, "events-out"), flows]
     });
     table(&mut text, head, rows.collect());
     for processor in processors {
@@ -164,11 +137,8 @@ fn glance(flows: &[Thing], processors: &[Thing]) -> String {
 /// How many offsets the log spans; there may be fewer events, for offsets have gaps.
 fn offsets(flow: &Thing) -> Option<u64> {
     let logs = flow.get("log")?.as_array()?;
-    let span = |log: &Value| {
-        log.get("latest")?
-            .as_u64()?
-            .checked_sub(log.get("earliest")?.as_u64()?)
-    };
+    let span =
+        |log: &Value| log.get("latest")?.as_u64()?.checked_sub(log.get("earliest")?.as_u64()?);
     logs.iter().map(span).sum()
 }
 
@@ -177,11 +147,9 @@ fn cell(thing: &Thing, key: &str) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(values)) => {
-            let texts = values.iter().map(|value| {
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned)
-            });
+            let texts = values
+                .iter()
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             texts.collect::<Vec<_>>().join(",")
         }
         Some(other) => other.to_string(),
@@ -197,10 +165,7 @@ fn table<const N: usize>(text: &mut String, head: [&str; N], rows: Vec<[String; 
         }
     }
     let mut line = |cells: [&str; N]| {
-        let padded = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         *text += padded.collect::<Vec<_>>().join("  ").trim_end();
         text.push('\n');
     };
@@ -220,10 +185,8 @@ mod tests {
 
     #[test]
     fn a_glance_shows_flows_processors_and_what_is_wrong() {
-        let flow = object(
-            json!({"flow": "a.b", "status": "active", "partitions": 2, "bytes": 10,
-            "log": [{"partition": 0, "earliest": 5, "latest": 9}, {"partition": 1, "earliest": 0, "latest": 3}]}),
-        );
+        let flow = object(json!({"flow": "a.b", "status": "active", "partitions": 2, "bytes": 10,
+            "log": [{"partition": 0, "earliest": 5, "latest": 9}, {"partition": 1, "earliest": 0, "latest": 3}]}));
         let processor = object(
             json!({"processor": "bridge-1.b", "type": "bridge", "state": "failed",
             "events-in": 7, "events-out": 6, "from": ["a.b"], "to": ["c.b", "d.b"], "reason": "trap\u{1b}"}),

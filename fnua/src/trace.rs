@@ -25,10 +25,7 @@ impl Trace {
     }
 
     pub(crate) const fn to(words: Words) -> Self {
-        Self {
-            words: Some(words),
-            partial: Vec::new(),
-        }
+        Self { words: Some(words), partial: Vec::new() }
     }
 
     /// Says what fnua does.
@@ -41,10 +38,7 @@ impl Trace {
     /// Shows lines that are sent. Not for what answers a SASL challenge: see [`Self::credentials`].
     pub(crate) fn client(&self, bytes: &[u8]) {
         let Some(words) = &self.words else { return };
-        for line in bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             words.say(&shown("C: ", line));
         }
     }

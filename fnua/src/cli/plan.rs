@@ -18,11 +18,7 @@ pub(crate) struct Plan {
 
 /// The command of the protocol for what was typed; none where it is more than one command.
 pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Error> {
-    let format = if format == Format::Json {
-        FnapFormat::Json
-    } else {
-        FnapFormat::Text
-    };
+    let format = if format == Format::Json { FnapFormat::Json } else { FnapFormat::Text };
     let plan = match command {
         Command::Create(create) => plan_create(create)?,
         Command::Delete(delete) => plan_delete(delete),
@@ -31,18 +27,13 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
         Command::Update(update) => plan_update(update)?,
         Command::Purge(Purge::Flow { name, confirm }) => {
             if name != confirm {
-                return Err(Error::Usage(format!(
-                    "--confirm names {confirm}, not {name}"
-                )));
+                return Err(Error::Usage(format!("--confirm names {confirm}, not {name}")));
             }
             about(name, Fnap::PurgeFlow { flow: name.clone() })
         }
-        Command::Replicate { from, to, options } => processor(
-            NewKind::Replicate,
-            vec![from.clone()],
-            vec![to.clone()],
-            options,
-        )?,
+        Command::Replicate { from, to, options } => {
+            processor(NewKind::Replicate, vec![from.clone()], vec![to.clone()], options)?
+        }
         Command::Collect { flows, options } => {
             let (inputs, output) = split_last(flows)?;
             processor(NewKind::Collect, inputs, vec![output], options)?
@@ -51,11 +42,7 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
             let (input, outputs) = split_first(flows)?;
             processor(NewKind::Distribute, vec![input], outputs, options)?
         }
-        Command::Signal {
-            r#type,
-            ends,
-            options,
-        } => {
+        Command::Signal { r#type, ends, options } => {
             let (inputs, outputs) = (values::flatten(&ends.from)?, values::flatten(&ends.to)?);
             processor(NewKind::Signal(r#type.clone()), inputs, outputs, options)?
         }
@@ -78,28 +65,13 @@ fn plan_create(create: &Create) -> Result<Plan, Error> {
     Ok(match create {
         Create::Flow(changed) => {
             let settings = values::settings(&changed.settings)?;
-            about(
-                &changed.name,
-                Fnap::CreateFlow {
-                    flow: changed.name.clone(),
-                    settings,
-                },
-            )
+            about(&changed.name, Fnap::CreateFlow { flow: changed.name.clone(), settings })
         }
-        Create::Namespace { name, broker } => about(
-            name,
-            Fnap::CreateNamespace {
-                namespace: name.clone(),
-                broker: broker.clone(),
-            },
-        ),
-        Create::Processor {
-            name,
-            r#type,
-            ends,
-            options,
-        } => {
-            if options.name.is_some() {
+        Create::Namespace { name, broker } => {
+            about(name, Fnap::CreateNamespace { namespace: name.clone(), broker: broker.clone() })
+        }
+        Create::Processor { name, r#type, ends, options } => {
+            if options.as_name.is_some() {
                 return Err(Error::Usage(
                     "the processor has its name already, leave --as out".to_owned(),
                 ));
@@ -126,7 +98,7 @@ fn processor(
         kind,
         inputs,
         outputs,
-        name: options.name.clone(),
+        name: options.as_name.clone(),
         start: options.start,
         settings: values::settings(&options.settings)?,
         config: options.config.read()?,
@@ -156,43 +128,29 @@ fn split_first(lists: &[NameList]) -> Result<(Name, Vec<Name>), Error> {
 fn plan_delete(delete: &Delete) -> Plan {
     match delete {
         Delete::Flow { name } => about(name, Fnap::DeleteFlow { flow: name.clone() }),
-        Delete::Namespace { name } => about(
-            name,
-            Fnap::DeleteNamespace {
-                namespace: name.clone(),
-            },
-        ),
-        Delete::Processor { name } => about(
-            name,
-            Fnap::DeleteProcessor {
-                processor: name.clone(),
-            },
-        ),
+        Delete::Namespace { name } => {
+            about(name, Fnap::DeleteNamespace { namespace: name.clone() })
+        }
+        Delete::Processor { name } => {
+            about(name, Fnap::DeleteProcessor { processor: name.clone() })
+        }
     }
 }
 
 fn plan_get(get: &Get, format: FnapFormat) -> Plan {
     let (command, about) = match get {
-        Get::Flows { namespace } => (
-            Fnap::GetFlows {
-                namespace: namespace.clone(),
-                format,
-            },
-            namespace.clone(),
-        ),
+        Get::Flows { namespace } => {
+            (Fnap::GetFlows { namespace: namespace.clone(), format }, namespace.clone())
+        }
         Get::Namespaces => (Fnap::GetNamespaces { format }, None),
         Get::Processors => (Fnap::GetProcessors { format }, None),
         Get::Types => (Fnap::GetProcessorTypes { format }, None),
         Get::Brokers => (Fnap::GetBrokers { format }, None),
         Get::Agents => (Fnap::GetAgents { format }, None),
         Get::Subscriptions => (Fnap::GetSubscriptions { format }, None),
-        Get::Subscribers { flow } => (
-            Fnap::GetSubscribers {
-                flow: flow.clone(),
-                format,
-            },
-            Some(flow.clone()),
-        ),
+        Get::Subscribers { flow } => {
+            (Fnap::GetSubscribers { flow: flow.clone(), format }, Some(flow.clone()))
+        }
         Get::Requests => (Fnap::GetRequests { format }, None),
     };
     Plan { command, about }
@@ -200,44 +158,22 @@ fn plan_get(get: &Get, format: FnapFormat) -> Plan {
 
 fn plan_describe(describe: &Describe, format: FnapFormat) -> Plan {
     match describe {
-        Describe::Flow { name } => about(
-            name,
-            Fnap::DescribeFlow {
-                flow: name.clone(),
-                format,
-            },
-        ),
-        Describe::Namespace { name } => about(
-            name,
-            Fnap::DescribeNamespace {
-                namespace: name.clone(),
-                format,
-            },
-        ),
+        Describe::Flow { name } => about(name, Fnap::DescribeFlow { flow: name.clone(), format }),
+        Describe::Namespace { name } => {
+            about(name, Fnap::DescribeNamespace { namespace: name.clone(), format })
+        }
         Describe::Processor { name } => Plan {
-            command: Fnap::DescribeProcessor {
-                processor: name.clone(),
-                format,
-            },
+            command: Fnap::DescribeProcessor { processor: name.clone(), format },
             // A type has no namespace; a name that looks like one is a processor's.
-            about: name
-                .as_str()
-                .parse()
-                .ok()
-                .filter(|name: &Name| name.parent().is_some()),
+            about: name.as_str().parse().ok().filter(|name: &Name| name.parent().is_some()),
         },
-        Describe::Broker { name } => nothing(Fnap::DescribeBroker {
-            broker: name.clone(),
-            format,
-        }),
-        Describe::Agent { namespace } => nothing(Fnap::DescribeAgent {
-            namespace: namespace.clone(),
-            format,
-        }),
-        Describe::Nameserver { namespace } => nothing(Fnap::DescribeNameserver {
-            namespace: namespace.clone(),
-            format,
-        }),
+        Describe::Broker { name } => nothing(Fnap::DescribeBroker { broker: name.clone(), format }),
+        Describe::Agent { namespace } => {
+            nothing(Fnap::DescribeAgent { namespace: namespace.clone(), format })
+        }
+        Describe::Nameserver { namespace } => {
+            nothing(Fnap::DescribeNameserver { namespace: namespace.clone(), format })
+        }
     }
 }
 
@@ -245,22 +181,13 @@ fn plan_update(update: &Update) -> Result<Plan, Error> {
     Ok(match update {
         Update::Flow(changed) => {
             let settings = changes(&changed.settings)?;
-            about(
-                &changed.name,
-                Fnap::UpdateFlow {
-                    flow: changed.name.clone(),
-                    settings,
-                },
-            )
+            about(&changed.name, Fnap::UpdateFlow { flow: changed.name.clone(), settings })
         }
         Update::Namespace(changed) => {
             let settings = changes(&changed.settings)?;
             about(
                 &changed.name,
-                Fnap::UpdateNamespace {
-                    namespace: changed.name.clone(),
-                    settings,
-                },
+                Fnap::UpdateNamespace { namespace: changed.name.clone(), settings },
             )
         }
         Update::Processor(update) => plan_update_processor(update)?,
@@ -271,15 +198,8 @@ fn plan_update_processor(update: &UpdateProcessor) -> Result<Plan, Error> {
     let processor = update.name.clone();
     let command = match (update.config.read()?, update.position) {
         (Some(config), _) => Fnap::ConfigureProcessor { processor, config },
-        (None, Some(position)) => Fnap::MoveProcessor {
-            processor,
-            position,
-            state: update.state,
-        },
-        (None, None) => Fnap::UpdateProcessor {
-            processor,
-            settings: changes(&update.settings)?,
-        },
+        (None, Some(position)) => Fnap::MoveProcessor { processor, position, state: update.state },
+        (None, None) => Fnap::UpdateProcessor { processor, settings: changes(&update.settings)? },
     };
     Ok(about(&update.name, command))
 }
@@ -293,61 +213,33 @@ fn changes(pairs: &[(String, String)]) -> Result<fnap::Settings, Error> {
 
 fn plan_subscription(command: &Command) -> Result<Plan, Error> {
     Ok(match command {
-        Command::Subscribe {
-            flow,
-            local,
-            settings,
-        } => {
+        Command::Subscribe { flow, local, settings } => {
             let settings = values::settings(settings)?;
-            let command = Fnap::Subscribe {
-                flow: flow.clone(),
-                local: local.clone(),
-                settings,
-            };
-            Plan {
-                command,
-                about: local.clone(),
-            }
+            let command = Fnap::Subscribe { flow: flow.clone(), local: local.clone(), settings };
+            Plan { command, about: local.clone() }
         }
-        Command::Unsubscribe { subscription } => about(
-            subscription,
-            Fnap::Unsubscribe {
-                subscription: subscription.clone(),
-            },
-        ),
-        Command::Remove(Remove::Subscriber { subscription }) => about(
-            subscription,
-            Fnap::RemoveSubscriber {
-                subscription: subscription.clone(),
-            },
-        ),
-        Command::Approve {
-            request,
-            filter,
-            policy,
-        } => nothing(Fnap::Approve {
+        Command::Unsubscribe { subscription } => {
+            about(subscription, Fnap::Unsubscribe { subscription: subscription.clone() })
+        }
+        Command::Remove(Remove::Subscriber { subscription }) => {
+            about(subscription, Fnap::RemoveSubscriber { subscription: subscription.clone() })
+        }
+        Command::Approve { request, filter, policy } => nothing(Fnap::Approve {
             request: request.clone(),
             filter: filter.clone(),
             policy: policy.clone(),
         }),
-        Command::Deny { request, reason } => nothing(Fnap::Deny {
-            request: request.clone(),
-            reason: reason.clone(),
-        }),
+        Command::Deny { request, reason } => {
+            nothing(Fnap::Deny { request: request.clone(), reason: reason.clone() })
+        }
         _ => return Err(Error::Usage("not a command of the protocol".to_owned())),
     })
 }
 
 fn about(name: &Name, command: Fnap) -> Plan {
-    Plan {
-        command,
-        about: Some(name.clone()),
-    }
+    Plan { command, about: Some(name.clone()) }
 }
 
 const fn nothing(command: Fnap) -> Plan {
-    Plan {
-        command,
-        about: None,
-    }
+    Plan { command, about: None }
 }

@@ -30,32 +30,14 @@ fn what_is_typed_becomes_the_protocols_commands() {
         sent(&["create", "flow", "flow://Time.flows.unix.ar"]),
         "CREATE FLOW time.flows.unix.ar"
     );
-    assert_eq!(
-        sent(&["create", "flow", "a.b", "partitions=4"]),
-        "CREATE FLOW a.b partitions=4"
-    );
-    assert_eq!(
-        sent(&["create", "namespace", "b", "--broker", "k"]),
-        "CREATE NAMESPACE b BROKER k"
-    );
+    assert_eq!(sent(&["create", "flow", "a.b", "partitions=4"]), "CREATE FLOW a.b partitions=4");
+    assert_eq!(sent(&["create", "namespace", "b", "--broker", "k"]), "CREATE NAMESPACE b BROKER k");
     assert_eq!(sent(&["get", "types"]), "GET PROCESSOR TYPES");
-    assert_eq!(
-        sent(&["get", "flows", "b", "--format", "json"]),
-        "GET FLOWS b FORMAT json"
-    );
+    assert_eq!(sent(&["get", "flows", "b", "--format", "json"]), "GET FLOWS b FORMAT json");
     assert_eq!(sent(&["describe", "flow", "a.b"]), "DESCRIBE FLOW a.b");
-    assert_eq!(
-        sent(&["delete", "processor", "p.b"]),
-        "DELETE PROCESSOR p.b"
-    );
-    assert_eq!(
-        sent(&["purge", "flow", "a.b", "--confirm", "a.b"]),
-        "PURGE FLOW a.b CONFIRM a.b"
-    );
-    assert_eq!(
-        sent(&["subscribe", "a.b", "--local", "c.d"]),
-        "SUBSCRIBE a.b LOCAL c.d"
-    );
+    assert_eq!(sent(&["delete", "processor", "p.b"]), "DELETE PROCESSOR p.b");
+    assert_eq!(sent(&["purge", "flow", "a.b", "--confirm", "a.b"]), "PURGE FLOW a.b CONFIRM a.b");
+    assert_eq!(sent(&["subscribe", "a.b", "--local", "c.d"]), "SUBSCRIBE a.b LOCAL c.d");
     assert_eq!(sent(&["pause", "p.b"]), "PAUSE p.b");
 }
 
@@ -63,40 +45,14 @@ fn what_is_typed_becomes_the_protocols_commands() {
 fn processors_are_made_of_lists_of_flows() {
     assert_eq!(sent(&["replicate", "a.b", "c.b"]), "REPLICATE a.b c.b");
     assert_eq!(sent(&["collect", "a.b,c.b", "d.b"]), "COLLECT a.b,c.b d.b");
-    assert_eq!(
-        sent(&["collect", "a.b", "c.b", "d.b"]),
-        "COLLECT a.b,c.b d.b"
-    );
-    assert_eq!(
-        sent(&["distribute", "a.b", "c.b,d.b", "e.b"]),
-        "DISTRIBUTE a.b c.b,d.b,e.b"
-    );
-    let signal = sent(&[
-        "signal",
-        "t",
-        "--from",
-        "a.b,c.b",
-        "--to",
-        "d.b",
-        "--config-json",
-        "{\"x\": 1}",
-    ]);
-    assert!(
-        signal.starts_with("SIGNAL t FROM a.b,c.b TO d.b"),
-        "{signal}"
-    );
+    assert_eq!(sent(&["collect", "a.b", "c.b", "d.b"]), "COLLECT a.b,c.b d.b");
+    assert_eq!(sent(&["distribute", "a.b", "c.b,d.b", "e.b"]), "DISTRIBUTE a.b c.b,d.b,e.b");
+    let signal =
+        sent(&["signal", "t", "--from", "a.b,c.b", "--to", "d.b", "--config-json", "{\"x\": 1}"]);
+    assert!(signal.starts_with("SIGNAL t FROM a.b,c.b TO d.b"), "{signal}");
     assert!(signal.contains("CONFIG {\"x\": 1}"), "{signal}");
-    let create = sent(&[
-        "create",
-        "processor",
-        "p.b",
-        "--type",
-        "t",
-        "--from",
-        "a.b",
-        "--to",
-        "d.b",
-    ]);
+    let create =
+        sent(&["create", "processor", "p.b", "--type", "t", "--from", "a.b", "--to", "d.b"]);
     assert_eq!(create, "CREATE PROCESSOR p.b TYPE t FROM a.b TO d.b");
 }
 
@@ -106,23 +62,9 @@ fn processors_are_changed_in_one_way_at_a_time() {
         sent(&["update", "processor", "p.b", "--config-json", "{}"]),
         "UPDATE PROCESSOR p.b CONFIG {}"
     );
-    let moved = sent(&[
-        "update",
-        "processor",
-        "p.b",
-        "--position",
-        "0:5",
-        "--state",
-        "reset",
-    ]);
-    assert_eq!(
-        moved,
-        "UPDATE PROCESSOR p.b POSITION OFFSET 0:5 STATE reset"
-    );
-    assert_eq!(
-        sent(&["update", "processor", "p.b", "x=y"]),
-        "UPDATE PROCESSOR p.b x=y"
-    );
+    let moved = sent(&["update", "processor", "p.b", "--position", "0:5", "--state", "reset"]);
+    assert_eq!(moved, "UPDATE PROCESSOR p.b POSITION OFFSET 0:5 STATE reset");
+    assert_eq!(sent(&["update", "processor", "p.b", "x=y"]), "UPDATE PROCESSOR p.b x=y");
     assert!(line(&["update", "processor", "p.b", "x=y", "--config-json", "{}"]).is_err());
     assert!(line(&["update", "processor", "p.b"]).is_err());
 }

@@ -17,10 +17,7 @@ impl FromStr for NameList {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parse = |part: &str| {
-            part.parse::<Name>()
-                .map_err(|error| format!("{part:?}: {error}"))
-        };
+        let parse = |part: &str| part.parse::<Name>().map_err(|error| format!("{part:?}: {error}"));
         Ok(Self(text.split(',').map(parse).collect::<Result<_, _>>()?))
     }
 }
@@ -41,7 +38,7 @@ pub(crate) struct Ends {
 pub(crate) struct ProcessorOptions {
     /// Name of the processor; the host makes one up otherwise.
     #[arg(long = "as", value_name = "NAME")]
-    pub(crate) name: Option<Name>,
+    pub(crate) as_name: Option<Name>,
     /// Where to begin: earliest, latest, PARTITION:OFFSET or an RFC 3339 time.
     #[arg(long, value_name = "POSITION", value_parser = start)]
     pub(crate) start: Option<Start>,
@@ -77,18 +74,13 @@ impl ConfigOptions {
 fn json_file(path: &Path) -> Result<Json, Error> {
     let wrong = |reason: String| Error::Usage(format!("{}: {reason}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    text.parse()
-        .map_err(|error: fnap::value::ValueError| wrong(error.to_string()))
+    text.parse().map_err(|error: fnap::value::ValueError| wrong(error.to_string()))
 }
 
 /// `KEY=VALUE`
 pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is no KEY=VALUE"))?;
-    Settings::new()
-        .insert(key, value)
-        .map_err(|error| error.to_string())?;
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no KEY=VALUE"))?;
+    Settings::new().insert(key, value).map_err(|error| error.to_string())?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
@@ -96,9 +88,7 @@ pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
 pub(crate) fn settings(pairs: &[(String, String)]) -> Result<Settings, Error> {
     let mut settings = Settings::new();
     for (key, value) in pairs {
-        settings
-            .insert(key, value.clone())
-            .map_err(|error| Error::Usage(error.to_string()))?;
+        settings.insert(key, value.clone()).map_err(|error| Error::Usage(error.to_string()))?;
     }
     Ok(settings)
 }
@@ -121,10 +111,7 @@ pub(crate) fn start(text: &str) -> Result<Start, String> {
 
 /// All names of the lists; at most as many as the protocol takes.
 pub(crate) fn flatten(lists: &[NameList]) -> Result<Vec<Name>, Error> {
-    let names: Vec<Name> = lists
-        .iter()
-        .flat_map(|list| list.0.iter().cloned())
-        .collect();
+    let names: Vec<Name> = lists.iter().flat_map(|list| list.0.iter().cloned()).collect();
     if names.len() > MAX_LIST {
         return Err(Error::Usage(format!(
             "{} flows, at most {MAX_LIST} in one command",

@@ -18,19 +18,13 @@ impl Places {
     #[must_use]
     pub(crate) fn from_environment(flag: Option<PathBuf>) -> Self {
         let path = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
+            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
         };
         let directory =
             path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
         let mut habitual = vec![PathBuf::from("fnua.toml")];
         habitual.extend(directory.map(|directory| directory.join("fnua").join("config.toml")));
-        Self {
-            flag,
-            variable: path("FNUA_CONFIG"),
-            habitual,
-        }
+        Self { flag, variable: path("FNUA_CONFIG"), habitual }
     }
 }
 
@@ -38,7 +32,5 @@ impl Places {
 #[must_use]
 pub(crate) fn locate(places: &Places) -> Option<PathBuf> {
     let named = places.flag.as_ref().or(places.variable.as_ref());
-    named
-        .or_else(|| places.habitual.iter().find(|path| path.is_file()))
-        .cloned()
+    named.or_else(|| places.habitual.iter().find(|path| path.is_file())).cloned()
 }

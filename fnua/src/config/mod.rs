@@ -69,11 +69,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let config =
             parse::parse(&text).map_err(|fault| ConfigError::Wrong(path.to_owned(), fault))?;
-        if config
-            .agents
-            .iter()
-            .any(|agent| agent.credentials.is_some())
-        {
+        if config.agents.iter().any(|agent| agent.credentials.is_some()) {
             refuse_if_others_can_read(path)?;
         }
         Ok(config)
@@ -110,11 +106,7 @@ fn refuse_if_others_can_read(path: &Path) -> Result<(), ConfigError> {
     use std::os::unix::fs::PermissionsExt;
     let unreadable =
         |error: std::io::Error| ConfigError::Unreadable(path.to_owned(), error.to_string());
-    let mode = std::fs::metadata(path)
-        .map_err(unreadable)?
-        .permissions()
-        .mode()
-        & 0o7777;
+    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o7777;
     // Write access counts too: who can write the file can send the password elsewhere.
     if mode & 0o077 != 0 {
         return Err(ConfigError::Exposed(path.to_owned(), mode));

@@ -40,10 +40,7 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
         let agent = meaning(spanned.into_inner(), text, &span)?;
         if agents.iter().any(|other| other.name == agent.name) {
             let reason = format!("a second agent named {:?}", agent.name);
-            return Err(Fault {
-                line: line_of(text, Some(span)),
-                reason,
-            });
+            return Err(Fault { line: line_of(text, Some(span)), reason });
         }
         agents.push(agent);
     }
@@ -53,32 +50,19 @@ pub(super) fn parse(text: &str) -> Result<Config, Fault> {
 fn meaning(raw: RawAgent, text: &str, span: &Range<usize>) -> Result<Agent, Fault> {
     let address_span = raw.address.span();
     let address =
-        raw.address
-            .into_inner()
-            .parse()
-            .map_err(|error: crate::address::AddressError| Fault {
-                line: line_of(text, Some(address_span)),
-                reason: error.to_string(),
-            })?;
+        raw.address.into_inner().parse().map_err(|error: crate::address::AddressError| Fault {
+            line: line_of(text, Some(address_span)),
+            reason: error.to_string(),
+        })?;
     let credentials = match (raw.username, raw.password) {
         (Some(username), Some(password)) => Some(Credentials { username, password }),
         (None, None) => None,
         _ => {
-            let reason = format!(
-                "agent {:?} needs username and password, or neither",
-                raw.name
-            );
-            return Err(Fault {
-                line: line_of(text, Some(span.clone())),
-                reason,
-            });
+            let reason = format!("agent {:?} needs username and password, or neither", raw.name);
+            return Err(Fault { line: line_of(text, Some(span.clone())), reason });
         }
     };
-    let namespaces = raw
-        .namespaces
-        .iter()
-        .map(|name| name.to_ascii_lowercase())
-        .collect();
+    let namespaces = raw.namespaces.iter().map(|name| name.to_ascii_lowercase()).collect();
     Ok(Agent {
         name: raw.name,
         address,
@@ -91,24 +75,16 @@ fn meaning(raw: RawAgent, text: &str, span: &Range<usize>) -> Result<Agent, Faul
 /// The message without the value that serde quotes in type errors.
 fn unvalued(message: &str) -> String {
     let first = message.lines().next().unwrap_or_default();
-    match (
-        first.strip_prefix("invalid type: "),
-        first.find(", expected "),
-    ) {
+    match (first.strip_prefix("invalid type: "), first.find(", expected ")) {
         (Some(found), Some(at)) => {
             let kind = found.split([' ', ',']).next().unwrap_or_default();
-            format!(
-                "invalid type: {kind}{}",
-                first.get(at..).unwrap_or_default()
-            )
+            format!("invalid type: {kind}{}", first.get(at..).unwrap_or_default())
         }
         _ => first.to_owned(),
     }
 }
 
 fn line_of(text: &str, span: Option<Range<usize>>) -> usize {
-    let before = text
-        .get(..span.map_or(0, |span| span.start))
-        .unwrap_or(text);
+    let before = text.get(..span.map_or(0, |span| span.start)).unwrap_or(text);
     before.matches('\n').count() + 1
 }

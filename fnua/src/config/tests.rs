@@ -23,10 +23,7 @@ fn fault(text: &str) -> Fault {
 fn agents_are_read_in_order() {
     let config = parse::parse(GOOD).unwrap();
     let unix = &config.agents[0];
-    assert_eq!(
-        (unix.name.as_str(), unix.address.port()),
-        ("fnaa-unix", 61000)
-    );
+    assert_eq!((unix.name.as_str(), unix.address.port()), ("fnaa-unix", 61000));
     assert_eq!(unix.namespaces, ["flows.unix.ar"]);
     assert!(config.agents[1].credentials.is_none());
 }
@@ -35,11 +32,7 @@ fn agents_are_read_in_order() {
 fn an_unknown_key_is_refused_by_name_and_line() {
     let fault = fault(&GOOD.replace("username =", "user ="));
     assert_eq!(fault.line, 5);
-    assert!(
-        fault.reason.contains("unknown field `user`"),
-        "{}",
-        fault.reason
-    );
+    assert!(fault.reason.contains("unknown field `user`"), "{}", fault.reason);
 }
 
 #[test]
@@ -63,12 +56,9 @@ fn two_agents_of_one_name_are_refused() {
 fn no_error_and_no_debug_output_repeats_a_password() {
     let config = parse::parse(GOOD).unwrap();
     assert!(!format!("{config:?}").contains("sesame"));
-    for wrong in [
-        "password = 31337",
-        "password = \"31337\\q\"",
-        "password = [31337]",
-        "password = 31337x",
-    ] {
+    for wrong in
+        ["password = 31337", "password = \"31337\\q\"", "password = [31337]", "password = 31337x"]
+    {
         let fault = fault(&GOOD.replace("password = \"sesame\"", wrong));
         assert!(!fault.to_string().contains("31337"), "{fault}");
         assert_eq!(fault.line, 6, "{fault}");
@@ -85,10 +75,7 @@ fn a_password_that_others_can_read_is_refused_and_a_file_without_one_is_not() {
     let path = directory.path().join("fnua.toml");
     fs::write(&path, GOOD).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    assert!(matches!(
-        Config::load(&path),
-        Err(ConfigError::Exposed(_, 0o640))
-    ));
+    assert!(matches!(Config::load(&path), Err(ConfigError::Exposed(_, 0o640))));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(Config::load(&path).unwrap().agents.len(), 2);
     fs::write(&path, "[[agents]]\nname = \"a\"\naddress = \"b\"\n").unwrap();

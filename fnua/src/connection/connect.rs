@@ -32,12 +32,8 @@ pub(super) async fn dial(agent: &Agent, trace: Trace) -> Result<Connection, Erro
         return Err(Error::Plaintext(address));
     }
     stream.set_nodelay(true).map_err(unreachable)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE)
-        .with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(&stream)
-        .set_tcp_keepalive(&keepalive)
-        .map_err(unreachable)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
     let (reader, writer) = stream.into_split();
     let mut session = ClientSession::new(MAX_LINE);
     session.connecting();

@@ -32,8 +32,8 @@ pub const MAX_ANSWER: usize = 64 << 20;
 /// Room for one read of the socket.
 const READ_CHUNK: usize = 256 << 10;
 
-pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
-pub(crate) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+pub(crate) type Reader = Box<dyn AsyncRead + Send + Sync + Unpin>;
+pub(crate) type Writer = Box<dyn AsyncWrite + Send + Sync + Unpin>;
 
 /// A connection that has been greeted, and authenticated where credentials are known.
 pub struct Connection {
@@ -72,14 +72,10 @@ impl Connection {
     /// # Errors
     /// When the host cannot be reached, does not greet, or refuses.
     pub async fn open(agent: &Agent, trace: Trace) -> Result<Self, Error> {
-        let mut connection = timeout(CONNECT_TIMEOUT, connect::dial(agent, trace))
-            .await
-            .unwrap_or_else(|_| {
+        let mut connection =
+            timeout(CONNECT_TIMEOUT, connect::dial(agent, trace)).await.unwrap_or_else(|_| {
                 let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
-                Err(Error::Unreachable {
-                    address: agent.address.to_string(),
-                    reason,
-                })
+                Err(Error::Unreachable { address: agent.address.to_string(), reason })
             })?;
         if let Some(credentials) = &agent.credentials {
             connection.authenticate(credentials).await?;
@@ -107,9 +103,7 @@ impl Connection {
     /// # Errors
     /// When the command is too long, or the connection breaks.
     pub async fn send(&mut self, command: &Command) -> Result<(), Error> {
-        self.session
-            .send(command)
-            .map_err(|error| Error::Usage(error.to_string()))?;
+        self.session.send(command).map_err(|error| Error::Usage(error.to_string()))?;
         self.flush().await
     }
 
@@ -132,10 +126,7 @@ impl Connection {
                     data.push(String::from_utf8_lossy(&line).trim_end().to_owned());
                 }
                 Event::End => {
-                    return Ok(Answer {
-                        text: "OK".to_owned(),
-                        data,
-                    });
+                    return Ok(Answer { text: "OK".to_owned(), data });
                 }
                 Event::Failed(failure) => return Err(failure.into()),
                 other => return Err(self.protocol(format!("unexpected {other:?}"))),
@@ -180,17 +171,11 @@ impl Connection {
     }
 
     pub(crate) fn broken(&self, reason: impl ToString) -> Error {
-        Error::Broken {
-            address: self.address.clone(),
-            reason: reason.to_string(),
-        }
+        Error::Broken { address: self.address.clone(), reason: reason.to_string() }
     }
 
     pub(crate) fn protocol(&self, reason: String) -> Error {
-        Error::Protocol {
-            address: self.address.clone(),
-            reason,
-        }
+        Error::Protocol { address: self.address.clone(), reason }
     }
 
     async fn greeted(&mut self) -> Result<(), Error> {
@@ -207,9 +192,7 @@ impl Connection {
             |_| Error::Usage("user name or password is empty, too long, or holds a NUL".to_owned());
         let plain = PlainCredentials::new(&credentials.username, credentials.password.reveal())
             .map_err(unusable)?;
-        self.session
-            .authenticate(plain)
-            .map_err(|error| self.protocol(error.to_string()))?;
+        self.session.authenticate(plain).map_err(|error| self.protocol(error.to_string()))?;
         self.trace.client(b"AUTHENTICATE PLAIN");
         self.write_out().await?;
         loop {
@@ -224,9 +207,7 @@ impl Connection {
             if self.write_out().await? > 0 {
                 self.trace.credentials();
             }
-            timeout(REPLY_TIMEOUT, self.fill())
-                .await
-                .map_err(|_| self.silent())??;
+            timeout(REPLY_TIMEOUT, self.fill()).await.map_err(|_| self.silent())??;
         }
     }
 
@@ -284,8 +265,6 @@ impl Connection {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").field("address", &self.address).finish_non_exhaustive()
     }
 }

@@ -26,11 +26,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) const fn new(total: Duration) -> Self {
-        Self {
-            total,
-            until: None,
-            pause: FIRST_PAUSE,
-        }
+        Self { total, until: None, pause: FIRST_PAUSE }
     }
 
     /// Something went well: the next failure has all the time again.

@@ -45,16 +45,16 @@ pub(crate) async fn read(
         standing: Standing::default(),
         again: false,
         printer: Printer::start(stdout),
-        interrupt: if args.follow {
-            Interrupt::listen()
-        } else {
-            Interrupt::never()
-        },
+        interrupt: if args.follow { Interrupt::listen() } else { Interrupt::never() },
         chunk: Vec::new(),
     };
     let result = reading.run(agent, setting).await;
-    // What came before the fault is still to be seen.
-    let printed = reading.printer.finish().await;
+    let Reading { printer, mut interrupt, .. } = reading;
+    // What came before the fault is still to be seen, unless nobody looks.
+    let printed = tokio::select! {
+        printed = printer.finish() => printed,
+        () = interrupt.wait() => Ok(()),
+    };
     result.and(printed)
 }
 
@@ -73,11 +73,12 @@ struct Reading<'a> {
 }
 
 /// What a line or reply means for the loop.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
     On,
     Enough,
     End,
+    Failed(Error),
 }
 
 impl Reading<'_> {
@@ -102,9 +103,7 @@ impl Reading<'_> {
                     if !patience.wait(Duration::ZERO).await {
                         return Err(error);
                     }
-                    setting
-                        .trace
-                        .note(|| format!("C: {error}, connecting again"));
+                    setting.trace.note(|| format!("C: {error}, connecting again"));
                 }
                 result => return result,
             }
@@ -130,6 +129,9 @@ impl Reading<'_> {
         mut connection: Connection,
         patience: &mut Patience,
     ) -> Result<(), Error> {
+        if self.left == Some(0) {
+            return Ok(());
+        }
         let start = if self.again {
             self.resume(&mut connection).await?
         } else {
@@ -138,32 +140,26 @@ impl Reading<'_> {
         let limit = if self.again { None } else { self.left };
         let flow = self.args.flow.clone();
         let follow = self.args.follow;
-        connection
-            .send(&Command::Read(fnap::Read {
-                flow,
-                from: start,
-                limit,
-                follow,
-            }))
-            .await?;
+        connection.send(&Command::Read(fnap::Read { flow, from: start, limit, follow })).await?;
         loop {
             let event = tokio::select! {
                 event = connection.event() => event?,
                 () = self.interrupt.wait() => return self.farewell(connection).await,
             };
-            let mut step = self.take(&event, &connection)?;
-            while step == Step::On && self.chunk.len() < CHUNK {
+            let mut step = self.take(&event, &connection);
+            while matches!(step, Step::On) && self.chunk.len() < CHUNK {
                 let Some(event) = connection.event_at_hand() else {
                     break;
                 };
-                step = self.take(&event, &connection)?;
+                step = self.take(&event, &connection);
             }
             if !self.chunk.is_empty() {
                 patience.renew();
-                self.print(&connection).await?;
+                self.print().await?;
             }
             match step {
                 Step::On => {}
+                Step::Failed(error) => return Err(error),
                 Step::Enough if follow => return self.farewell(connection).await,
                 Step::Enough | Step::End => {
                     connection.quit().await;
@@ -184,25 +180,24 @@ impl Reading<'_> {
         Ok(self.from())
     }
 
-    async fn print(&mut self, connection: &Connection) -> Result<(), Error> {
+    async fn print(&mut self) -> Result<(), Error> {
         let chunk = std::mem::take(&mut self.chunk);
         tokio::select! {
             printed = self.printer.print(chunk) => printed,
             // Who presses Ctrl-C while stdout is stuck wants to be gone.
-            () = self.interrupt.wait() => Err(connection.broken("interrupted while stdout is not read")),
+            () = self.interrupt.wait() => Err(Error::OutputClosed),
         }
     }
 
-    fn take(&mut self, event: &Event, connection: &Connection) -> Result<Step, Error> {
+    fn take(&mut self, event: &Event, connection: &Connection) -> Step {
         match event {
-            Event::Data(line) => return Ok(self.line(line)),
-            Event::DataStart => {}
-            Event::End | Event::Ok(_) => return Ok(Step::End),
-            Event::Failed(failure) => return Err(failure.clone().into()),
-            Event::Broken(error) => return Err(connection.protocol(error.to_string())),
-            other => return Err(connection.protocol(format!("unexpected {other:?}"))),
+            Event::Data(line) => self.line(line),
+            Event::DataStart => Step::On,
+            Event::End | Event::Ok(_) => Step::End,
+            Event::Failed(failure) => Step::Failed(failure.clone().into()),
+            Event::Broken(error) => Step::Failed(connection.protocol(error.to_string())),
+            other => Step::Failed(connection.protocol(format!("unexpected {other:?}"))),
         }
-        Ok(Step::On)
     }
 
     fn line(&mut self, line: &[u8]) -> Step {
@@ -228,23 +223,24 @@ impl Reading<'_> {
     /// Ends a READ that follows; what comes before its end is still printed.
     async fn farewell(&mut self, mut connection: Connection) -> Result<(), Error> {
         connection.done().await?;
-        let rest = async {
+        let ended = timeout(FAREWELL, async {
             loop {
                 let event = connection.event().await?;
-                let step = self.take(&event, &connection)?;
-                if self.chunk.len() >= CHUNK || step == Step::End {
-                    self.printer.print(std::mem::take(&mut self.chunk)).await?;
+                match self.take(&event, &connection) {
+                    Step::End => return Ok(()),
+                    Step::Failed(error) => return Err(error),
+                    Step::On | Step::Enough => {}
                 }
-                if step == Step::End {
-                    return Ok::<_, Error>(());
+                if self.chunk.len() >= CHUNK {
+                    self.print().await?;
                 }
             }
-        };
+        });
         // Whoever asked to stop does not want to wait for a host that does not.
-        if let Ok(ended) = timeout(FAREWELL, rest).await {
-            ended?;
-            connection.quit().await;
-        }
+        let ended = ended.await.unwrap_or(Ok(()));
+        self.print().await?;
+        ended?;
+        connection.quit().await;
         Ok(())
     }
 
@@ -253,14 +249,11 @@ impl Reading<'_> {
     async fn resume(&self, connection: &mut Connection) -> Result<Option<Start>, Error> {
         let standing = Standing::ask(connection, &self.args.flow).await?;
         if standing.incarnation != self.standing.incarnation {
-            return Err(
-                connection.broken("the flow was deleted and made again, its events are others")
-            );
+            let words = format!("flow {} was deleted and made again", self.args.flow);
+            return Err(fnap::Failure::new(fnap::Code::Conflict, words).into());
         }
-        let only = self
-            .positions
-            .only()
-            .map(|(partition, offset)| Start::Offset { partition, offset });
+        let only =
+            self.positions.only().map(|(partition, offset)| Start::Offset { partition, offset });
         Ok(match (self.from(), only) {
             (from @ Some(Start::Offset { .. }), only) => only.or(from),
             (_, Some(only)) if standing.partitions() == 1 => Some(only),
@@ -272,9 +265,7 @@ impl Reading<'_> {
 
     /// Where the first connection begins: with --follow at what comes, unless told otherwise.
     fn from(&self) -> Option<Start> {
-        self.args
-            .from
-            .or_else(|| self.args.follow.then_some(Start::Latest))
+        self.args.from.or_else(|| self.args.follow.then_some(Start::Latest))
     }
 }
 

@@ -104,10 +104,7 @@ mod tests {
             place(r#"{"id":"a","flowpartition":3,"flowoffset":"12","data":1}"#),
             Some((3, 12))
         );
-        assert_eq!(
-            place(r#"{"flowpartition": 3, "flowoffset": "12"}"#),
-            Some((3, 12))
-        );
+        assert_eq!(place(r#"{"flowpartition": 3, "flowoffset": "12"}"#), Some((3, 12)));
         assert_eq!(place(r#"{"id":"a"}"#), None);
     }
 

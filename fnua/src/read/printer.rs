@@ -13,7 +13,8 @@ const WAITING: usize = 4;
 /// stdout, in chunks.
 pub(super) struct Printer {
     chunks: mpsc::Sender<Vec<u8>>,
-    result: oneshot::Receiver<io::Result<()>>,
+    // Taken when it is known.
+    result: Option<oneshot::Receiver<io::Result<()>>>,
 }
 
 impl Printer {
@@ -31,7 +32,7 @@ impl Printer {
             // Nobody may be waiting any more, which is no fault.
             drop(ended.send(write_all()));
         }));
-        Self { chunks, result }
+        Self { chunks, result: Some(result) }
     }
 
     /// Hands a chunk over; waits while too much is waiting.
@@ -45,16 +46,23 @@ impl Printer {
     /// Waits until everything is written.
     pub(super) async fn finish(self) -> Result<(), Error> {
         drop(self.chunks);
-        match self.result.await {
-            Ok(Err(error)) => Err(output::failed(error)),
-            Ok(Ok(())) | Err(_) => Ok(()),
+        match self.result {
+            Some(result) => match result.await {
+                Ok(Err(error)) => Err(output::failed(error)),
+                Ok(Ok(())) | Err(_) => Ok(()),
+            },
+            None => Ok(()),
         }
     }
 
+    /// Why the thread has ended.
     async fn fault(&mut self) -> Error {
-        match (&mut self.result).await {
-            Ok(Err(error)) => output::failed(error),
-            Ok(Ok(())) | Err(_) => Error::OutputClosed,
+        match self.result.take() {
+            Some(result) => match result.await {
+                Ok(Err(error)) => output::failed(error),
+                Ok(Ok(())) | Err(_) => Error::OutputClosed,
+            },
+            None => Error::OutputClosed,
         }
     }
 }

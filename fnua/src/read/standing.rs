@@ -20,16 +20,9 @@ pub(super) struct Standing {
 
 impl Standing {
     pub(super) async fn ask(connection: &mut Connection, flow: &FlowName) -> Result<Self, Error> {
-        let describe = Command::DescribeFlow {
-            flow: flow.clone(),
-            format: Format::Json,
-        };
+        let describe = Command::DescribeFlow { flow: flow.clone(), format: Format::Json };
         match connection.command(&describe).await {
-            Ok(answer) => Ok(answer
-                .data
-                .first()
-                .map(|line| Self::read(line))
-                .unwrap_or_default()),
+            Ok(answer) => Ok(answer.data.first().map(|line| Self::read(line)).unwrap_or_default()),
             // A host that does not know FORMAT, or lets one read but not describe.
             Err(Error::Refused(failure))
                 if matches!(
@@ -49,19 +42,13 @@ impl Standing {
 
     fn read(line: &str) -> Self {
         let description: Value = serde_json::from_str(line).unwrap_or_default();
-        let incarnation = description
-            .get("incarnation")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
+        let incarnation = description.get("incarnation").and_then(Value::as_str).map(str::to_owned);
         let logs = description.get("log").and_then(Value::as_array);
         let place = |log: &Value| {
             let partition = u32::try_from(log.get("partition")?.as_u64()?).ok()?;
             Some((partition, log.get("latest")?.as_u64()?))
         };
-        Self {
-            incarnation,
-            latest: logs.into_iter().flatten().filter_map(place).collect(),
-        }
+        Self { incarnation, latest: logs.into_iter().flatten().filter_map(place).collect() }
     }
 }
 

@@ -51,14 +51,9 @@ impl Batch {
     /// From where to where the batch reaches in the input.
     pub(super) fn span(&self) -> Span {
         let end = |index| {
-            self.origin(index)
-                .map(|(name, line)| (name.to_owned(), line))
-                .unwrap_or_default()
+            self.origin(index).map(|(name, line)| (name.to_owned(), line)).unwrap_or_default()
         };
-        Span {
-            first: end(1),
-            last: end(self.lines),
-        }
+        Span { first: end(1), last: end(self.lines) }
     }
 }
 
@@ -76,14 +71,7 @@ pub(super) struct Builder {
 impl Builder {
     /// For inputs of these names.
     pub(super) fn new(names: Arc<[String]>) -> Self {
-        Self {
-            names,
-            number: 1,
-            body: Vec::new(),
-            lines: 0,
-            leaps: Vec::new(),
-            last: None,
-        }
+        Self { names, number: 1, body: Vec::new(), lines: 0, leaps: Vec::new(), last: None }
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -98,12 +86,7 @@ impl Builder {
     /// Adds a line that `write` puts into the body without its end.
     pub(super) fn push(&mut self, place: Place, line: &[u8]) {
         if self.body.capacity() == 0 {
-            self.body.reserve(
-                line.len()
-                    .saturating_add(2)
-                    .saturating_mul(8)
-                    .min(BATCH_BYTES),
-            );
+            self.body.reserve(line.len().saturating_add(2).saturating_mul(8).min(BATCH_BYTES));
         }
         self.body.extend_from_slice(line);
         self.body.extend_from_slice(b"\r\n");
@@ -147,13 +130,7 @@ mod tests {
         let origins: Vec<_> = (1..=5).filter_map(|index| batch.origin(index)).collect();
         assert_eq!(
             origins,
-            [
-                ("a.jsonl", 1),
-                ("a.jsonl", 2),
-                ("a.jsonl", 5),
-                ("b.jsonl", 1),
-                ("b.jsonl", 2)
-            ]
+            [("a.jsonl", 1), ("a.jsonl", 2), ("a.jsonl", 5), ("b.jsonl", 1), ("b.jsonl", 2)]
         );
         assert_eq!((batch.origin(0), batch.origin(6)), (None, None));
         builder.push(Place { source: 1, line: 3 }, b"{}");

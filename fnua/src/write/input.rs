@@ -36,32 +36,20 @@ impl Source {
         let mut stdin = Some(stdin);
         let dash = [PathBuf::from("-")];
         let files = if files.is_empty() { &dash } else { files };
-        files
-            .iter()
-            .map(|path| Self::open_one(path, &mut stdin))
-            .collect()
+        files.iter().map(|path| Self::open_one(path, &mut stdin)).collect()
     }
 
     fn open_one(path: &Path, stdin: &mut Option<Box<dyn Read + Send>>) -> Result<Self, Error> {
         if path == Path::new("-") {
             let twice = || Error::Usage("stdin (-) is named twice".to_owned());
-            return Ok(Self {
-                name: "stdin".to_owned(),
-                reader: stdin.take().ok_or_else(twice)?,
-            });
+            return Ok(Self { name: "stdin".to_owned(), reader: stdin.take().ok_or_else(twice)? });
         }
-        let unreadable = |reason: String| Error::Unreadable {
-            path: path.to_owned(),
-            reason,
-        };
+        let unreadable = |reason: String| Error::Unreadable { path: path.to_owned(), reason };
         let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
         if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
             return Err(unreadable("a directory".to_owned()));
         }
-        Ok(Self {
-            name: path.display().to_string(),
-            reader: Box::new(file),
-        })
+        Ok(Self { name: path.display().to_string(), reader: Box::new(file) })
     }
 }
 
@@ -105,22 +93,14 @@ impl Input {
     pub(super) fn start(sources: Vec<Source>, form: Form, hasty: bool) -> Self {
         let names: Vec<String> = sources.iter().map(|source| source.name.clone()).collect();
         let open = Builder::new(names.into());
-        let state = State {
-            whole: VecDeque::new(),
-            open,
-            ended: false,
-            fault: None,
-            abandoned: false,
-        };
+        let state =
+            State { whole: VecDeque::new(), open, ended: false, fault: None, abandoned: false };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             room: Condvar::new(),
             news: Notify::new(),
         });
-        let feeder = Feeder {
-            shared: Arc::clone(&shared),
-            form,
-        };
+        let feeder = Feeder { shared: Arc::clone(&shared), form };
         // Not joined: a read of a terminal cannot be interrupted, and the thread holds nothing that matters.
         drop(std::thread::spawn(move || feeder.run(sources)));
         Self { shared, hasty }
@@ -195,10 +175,7 @@ impl Feeder {
         let mut buffer = vec![0; CHUNK];
         let (mut filled, mut line) = (0, 0);
         loop {
-            let read = match source
-                .reader
-                .read(buffer.get_mut(filled..).unwrap_or_default())
-            {
+            let read = match source.reader.read(buffer.get_mut(filled..).unwrap_or_default()) {
                 Ok(read) => read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => {
@@ -229,11 +206,7 @@ impl Feeder {
             if filled == buffer.len() {
                 if filled >= MAX_LINE {
                     let reason = format!("a line over {MAX_LINE} bytes");
-                    return Ok(Err(Error::Input {
-                        name: source.name,
-                        line: line + 1,
-                        reason,
-                    }));
+                    return Ok(Err(Error::Input { name: source.name, line: line + 1, reason }));
                 }
                 buffer.resize(filled * 2, 0);
             }
@@ -258,10 +231,7 @@ impl Feeder {
                 None => break,
             };
             *line += 1;
-            let place = Place {
-                source,
-                line: *line,
-            };
+            let place = Place { source, line: *line };
             let text = trimmed(rest.get(..length).unwrap_or_default(), *line);
             match self.form.convert(text) {
                 Ok(Some(event)) => state = push(&self.shared, state, place, event)?,
@@ -287,10 +257,7 @@ fn push<'a>(
             state.whole.push_back(batch);
             shared.news.notify_one();
         } else {
-            state = shared
-                .room
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.abandoned {
             return Err(Abandoned);
@@ -303,11 +270,7 @@ fn push<'a>(
 /// The line without its CR and, on the first line, without a byte-order mark.
 fn trimmed(line: &[u8], number: u64) -> &[u8] {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if number == 1 {
-        line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
-    } else {
-        line
-    }
+    if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
 }
 
 #[cfg(test)]
@@ -337,11 +300,8 @@ mod tests {
 
     #[tokio::test]
     async fn lines_of_several_inputs_go_on_in_one_batch_and_blank_lines_are_left_out() {
-        let input = input(
-            &["\u{feff}{\"a\":1}\r\n\n{\"a\":2}", "{\"a\":3}\n"],
-            Form::Events,
-            false,
-        );
+        let input =
+            input(&["\u{feff}{\"a\":1}\r\n\n{\"a\":2}", "{\"a\":3}\n"], Form::Events, false);
         let batches = all(&input).await;
         assert_eq!(batches.len(), 1);
         assert_eq!(batches[0].body, b"{\"a\":1}\r\n{\"a\":2}\r\n{\"a\":3}\r\n");
@@ -374,10 +334,7 @@ mod tests {
         let batches = all(&input).await;
         let lines: Vec<u32> = batches.iter().map(|batch| batch.lines).collect();
         assert_eq!(lines.iter().sum::<u32>(), 2);
-        assert_eq!(
-            batches.iter().map(|batch| batch.body.len()).sum::<usize>(),
-            text.len() + 2
-        );
+        assert_eq!(batches.iter().map(|batch| batch.body.len()).sum::<usize>(), text.len() + 2);
     }
 
     struct Never;
@@ -392,10 +349,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_input_hands_over_what_it_has_when_nothing_is_under_way() {
         let slow = Cursor::new(b"{}\n".to_vec()).chain(Never);
-        let source = Source {
-            name: "slow".to_owned(),
-            reader: Box::new(slow),
-        };
+        let source = Source { name: "slow".to_owned(), reader: Box::new(slow) };
         let input = Input::start(vec![source], Form::Events, true);
         let batch = loop {
             match input.next(true) {

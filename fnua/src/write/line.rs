@@ -72,12 +72,8 @@ impl Wrapper {
         let run = run.strip_suffix('"').unwrap_or(&run);
         Self {
             head: format!("{{\"specversion\":\"1.0\",\"id\":{run}-").into_bytes(),
-            middle: format!(
-                "\",\"source\":{},\"type\":{}",
-                quoted(source),
-                quoted(r#type)
-            )
-            .into_bytes(),
+            middle: format!("\",\"source\":{},\"type\":{}", quoted(source), quoted(r#type))
+                .into_bytes(),
             count: 0,
             line: Vec::new(),
         }
@@ -87,13 +83,11 @@ impl Wrapper {
         self.count += 1;
         self.line.clear();
         self.line.extend_from_slice(&self.head);
-        self.line
-            .extend_from_slice(self.count.to_string().as_bytes());
+        self.line.extend_from_slice(self.count.to_string().as_bytes());
         self.line.extend_from_slice(&self.middle);
         match std::str::from_utf8(data) {
             Ok(text) => {
-                self.line
-                    .extend_from_slice(b",\"datacontenttype\":\"text/plain\",\"data\":");
+                self.line.extend_from_slice(b",\"datacontenttype\":\"text/plain\",\"data\":");
                 // Writing a string into a vector cannot fail.
                 drop(serde_json::to_writer(&mut self.line, text));
                 self.line.push(b'}');
@@ -102,8 +96,7 @@ impl Wrapper {
                 self.line.extend_from_slice(
                     b",\"datacontenttype\":\"application/octet-stream\",\"data_base64\":\"",
                 );
-                self.line
-                    .extend_from_slice(STANDARD.encode(data).as_bytes());
+                self.line.extend_from_slice(STANDARD.encode(data).as_bytes());
                 self.line.extend_from_slice(b"\"}");
             }
         }
@@ -123,15 +116,7 @@ mod tests {
 
     #[test]
     fn arrays_pretty_json_and_other_things_are_refused() {
-        for wrong in [
-            &b"[{}]"[..],
-            b"{",
-            b"  \"a\": 1",
-            b"}",
-            b"hello",
-            b"{\"\xff\"}",
-            b"{\0}",
-        ] {
+        for wrong in [&b"[{}]"[..], b"{", b"  \"a\": 1", b"}", b"hello", b"{\"\xff\"}", b"{\0}"] {
             assert!(event(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -16,6 +16,8 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use fnap::Failure;
+use fnap::command::Command;
+use fnap::server::PIPELINING;
 
 use crate::cli::Format;
 use crate::cli::streams::WriteArgs;
@@ -55,13 +57,7 @@ pub(crate) async fn write(
         tally: Tally::start(setting.progress && !setting.quiet),
     };
     let patience = Patience::new(Duration::from_secs(args.retry_for));
-    let mut writing = Writing {
-        agent,
-        setting,
-        job,
-        patience,
-        repeatable: !hasty,
-    };
+    let mut writing = Writing { agent, setting, job, patience, repeatable: !hasty };
     let result = writing.run(connection).await;
     writing.job.tally.stop();
     writing.conclude(result, stdout)
@@ -86,7 +82,12 @@ impl Writing<'_> {
                 None => self.connect_again().await?,
             };
             let before = self.job.tally.batches;
-            let ended = Pump::new(&mut self.job, connected).run().await;
+            let ended = match takes_ahead(connected).await {
+                Ok((connected, ahead)) => Pump::new(&mut self.job, connected, ahead).run().await,
+                Err(Error::Broken { reason, .. }) => Ended::Broken(reason),
+                Err(error) if error.may_pass() => Ended::Broken(error.to_string()),
+                Err(error) => return Err(error),
+            };
             if self.job.tally.batches > before {
                 self.patience.renew();
                 self.job.window = window;
@@ -125,29 +126,15 @@ impl Writing<'_> {
             // Nothing is lost: a host closes a connection that waits for a slow input.
             return Ok(());
         }
-        let error = Error::Broken {
-            address: self.agent.address.to_string(),
-            reason,
-        };
-        if self.patience.wait(Duration::ZERO).await {
-            Ok(())
-        } else {
-            Err(error)
-        }
+        let error = Error::Broken { address: self.agent.address.to_string(), reason };
+        if self.patience.wait(Duration::ZERO).await { Ok(()) } else { Err(error) }
     }
 
     async fn after_refusal(&mut self, refused: Refused) -> Result<(), Error> {
-        let final_word = refused
-            .batches
-            .iter()
-            .find(|(_, failure)| !may_pass(failure));
+        let final_word = refused.batches.iter().find(|(_, failure)| !may_pass(failure));
         if let Some((batch, failure)) = final_word {
             let error = Error::Refused(failure.clone());
-            self.tell_refusal(
-                &batch.span().to_string(),
-                batch_origin(batch, failure),
-                &refused,
-            );
+            self.tell_refusal(&batch.span().to_string(), batch_origin(batch, failure), &refused);
             return Err(error);
         }
         let Some((first, failure)) = refused.batches.first() else {
@@ -166,11 +153,7 @@ impl Writing<'_> {
         self.job.window = 1;
         self.job.tally.now("the host asks to wait");
         let least = Duration::from_secs(retry_after(&failure).unwrap_or(0));
-        if self.patience.wait(least).await {
-            Ok(())
-        } else {
-            Err(failure.into())
-        }
+        if self.patience.wait(least).await { Ok(()) } else { Err(failure.into()) }
     }
 
     fn tell_refusal(&self, span: &str, origin: Option<String>, refused: &Refused) {
@@ -183,16 +166,9 @@ impl Writing<'_> {
             words.say(&format!("fnua: {written} was sent ahead and was written"));
         }
         if refused.unsure {
-            let unsure: Vec<String> = self
-                .job
-                .unanswered
-                .iter()
-                .map(|batch| batch.span().to_string())
-                .collect();
-            words.say(&format!(
-                "fnua: not known whether written: {}",
-                unsure.join(", ")
-            ));
+            let unsure: Vec<String> =
+                self.job.unanswered.iter().map(|batch| batch.span().to_string()).collect();
+            words.say(&format!("fnua: not known whether written: {}", unsure.join(", ")));
         }
     }
 
@@ -201,28 +177,16 @@ impl Writing<'_> {
         result: Result<(), Error>,
         stdout: &mut (dyn Write + Send),
     ) -> Result<(), Error> {
-        let Setting {
-            words,
-            quiet,
-            format,
-            ..
-        } = self.setting;
+        let Setting { words, quiet, format, .. } = self.setting;
         let flow = self.job.flow.as_str();
         if result
             .as_ref()
             .is_err_and(|error| matches!(error, Error::Broken { .. } | Error::Unreachable { .. }))
         {
-            let unsure: Vec<String> = self
-                .job
-                .unanswered
-                .iter()
-                .map(|batch| batch.span().to_string())
-                .collect();
+            let unsure: Vec<String> =
+                self.job.unanswered.iter().map(|batch| batch.span().to_string()).collect();
             if !unsure.is_empty() {
-                words.say(&format!(
-                    "fnua: not known whether written: {}",
-                    unsure.join(", ")
-                ));
+                words.say(&format!("fnua: not known whether written: {}", unsure.join(", ")));
             }
             if self.repeatable {
                 words.say(&format!(
@@ -242,6 +206,18 @@ impl Writing<'_> {
     }
 }
 
+/// Whether the host takes WRITEs ahead of their answers. Hosts that do not know the question do not.
+async fn takes_ahead(mut connection: Connection) -> Result<(Connection, bool), Error> {
+    match connection.command(&Command::Capabilities).await {
+        Ok(answer) => {
+            let ahead = answer.data.iter().any(|word| word.eq_ignore_ascii_case(PIPELINING));
+            Ok((connection, ahead))
+        }
+        Err(Error::Refused(failure)) if !may_pass(&failure) => Ok((connection, false)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The input line that the host's words name: the refusal counts lines of the batch from 1.
 fn batch_origin(batch: &batch::Batch, failure: &Failure) -> Option<String> {
     let (name, line) = batch.origin(number_after(&failure.words, "line")?.try_into().ok()?)?;
@@ -256,9 +232,7 @@ fn retry_after(failure: &Failure) -> Option<u64> {
 fn number_after(words: &str, word: &str) -> Option<u64> {
     let (_, after) = words.split_once(word)?;
     let digits = after.strip_prefix([' ', '='])?;
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits.get(..end)?.parse().ok()
 }
 
@@ -276,10 +250,7 @@ mod tests {
     #[test]
     fn numbers_are_found_in_the_words_of_a_host() {
         assert_eq!(number_after("line 3: no id", "line"), Some(3));
-        assert_eq!(
-            number_after("slow down retry-after=17", "retry-after"),
-            Some(17)
-        );
+        assert_eq!(number_after("slow down retry-after=17", "retry-after"), Some(17));
         assert_eq!(number_after("no number", "line"), None);
         assert_eq!(number_after("inline data", "line"), None);
     }

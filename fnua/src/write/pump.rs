@@ -1,8 +1,9 @@
 //! WRITEs over one connection, several under way at once.
 //!
-//! The first WRITE of a connection waits until the host asks for its events: then it is known that the
-//! flow is there and may be written. The next ones are sent ahead. A host that refuses such a WRITE takes
-//! its events for commands; they begin with a brace, so that none is one, and the connection is left.
+//! A host that says PIPELINING takes the events of a WRITE before it has asked for them; with others each
+//! batch waits for its 330. The first batch of a connection always does: a host that refuses the WRITE
+//! itself would take the events for commands. They begin with a brace, so that none is one, but nothing
+//! more can be learned from that connection, and it is left.
 
 use std::collections::VecDeque;
 use std::io;
@@ -65,6 +66,8 @@ pub(super) struct Pump<'a> {
     sending: Option<Sending>,
     /// The host has asked for the events of the first unanswered batch.
     asked: bool,
+    /// The host takes WRITEs ahead of their answers.
+    ahead: bool,
     /// The host has asked for events on this connection.
     proven: bool,
     ended: bool,
@@ -98,7 +101,7 @@ enum Turn {
 const DOT: &[u8] = b".\r\n";
 
 impl<'a> Pump<'a> {
-    pub(super) fn new(job: &'a mut Job, connection: Connection) -> Self {
+    pub(super) fn new(job: &'a mut Job, connection: Connection, ahead: bool) -> Self {
         let (reader, writer, trace) = connection.into_parts();
         let replies = Replies::new(reader, trace.clone());
         Self {
@@ -109,6 +112,7 @@ impl<'a> Pump<'a> {
             begun: 0,
             sending: None,
             asked: false,
+            ahead,
             proven: false,
             ended: false,
             refused: Refused::default(),
@@ -152,10 +156,7 @@ impl<'a> Pump<'a> {
         let waiting = self.begun > 0;
         let silence = self.moved + REPLY_TIMEOUT;
         let stopping = !self.refused.batches.is_empty();
-        let bytes = match (
-            &self.sending,
-            self.job.unanswered.get(self.begun.wrapping_sub(1)),
-        ) {
+        let bytes = match (&self.sending, self.job.unanswered.get(self.begun.wrapping_sub(1))) {
             // After a refusal the batch that is being sent is left as it is: without its dot it is nothing.
             (Some(sending), Some(batch)) if !stopping => sending.bytes(batch, self.proven),
             _ => &[],
@@ -173,8 +174,7 @@ impl<'a> Pump<'a> {
         let first = self.begun == 0;
         self.sending.is_none()
             && self.refused.batches.is_empty()
-            && (first || self.proven)
-            && self.begun < self.job.window
+            && (first || (self.ahead && self.proven && self.begun < self.job.window))
     }
 
     fn begin_next(&mut self) {
@@ -196,13 +196,10 @@ impl<'a> Pump<'a> {
         };
         let head = format!("{}\r\n", self.job.command(batch)).into_bytes();
         self.trace.client(&head);
-        self.sending = Some(Sending {
-            head,
-            part: Part::Head,
-            offset: 0,
-        });
+        self.sending = Some(Sending { head, part: Part::Head, offset: 0 });
         if self.begun == 0 {
             self.moved = Instant::now();
+            self.proven &= self.ahead;
         }
         self.begun += 1;
     }
@@ -307,10 +304,7 @@ impl<'a> Pump<'a> {
     async fn quit(mut self) {
         self.trace.client(b"QUIT");
         let goodbye = async {
-            self.writer
-                .write_all(b"QUIT\r\n")
-                .await
-                .map_err(|error| error.to_string())?;
+            self.writer.write_all(b"QUIT\r\n").await.map_err(|error| error.to_string())?;
             self.replies.next().await
         };
         drop(tokio::time::timeout(std::time::Duration::from_secs(2), goodbye).await);
@@ -340,9 +334,6 @@ impl Job {
     fn command(&self, batch: &Batch) -> Command {
         let token = format!("{}-{}", self.run, batch.number);
         // A run's name is checked where it is typed, so that a token is always a word.
-        Command::Write {
-            flow: self.flow.clone(),
-            token: token.parse::<Word>().ok(),
-        }
+        Command::Write { flow: self.flow.clone(), token: token.parse::<Word>().ok() }
     }
 }

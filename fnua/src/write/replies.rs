@@ -1,11 +1,10 @@
-//! Reply lines of a connection on which WRITEs are sent ahead of their answers.
+//! Replies of a connection on which WRITEs are sent ahead of their answers.
 //!
-//! fnap's client session sends events only after the host asked for them. That costs a round trip for each
-//! batch, so here the lines are read one by one.
+//! fnap's client session would have each batch copied once more and keep it until it is sent. Here a batch
+//! goes to the socket as it lies, so only the decoder is used.
 
-use bytes::BytesMut;
+use fnap::reply::{ReplyDecoder, ReplyItem};
 use fnap::{Code, Failure};
-use memchr::memchr;
 use tokio::io::AsyncReadExt;
 
 use crate::connection::Reader;
@@ -14,7 +13,7 @@ use crate::trace::Trace;
 /// Longest reply line: words for people, and never data.
 const MAX_REPLY: usize = 64 << 10;
 
-/// One reply line.
+/// One reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReplyLine {
     /// `220`
@@ -25,93 +24,86 @@ pub(super) enum ReplyLine {
     Failed(Failure),
 }
 
-/// Reads reply lines.
+/// Reads replies.
 pub(super) struct Replies {
     reader: Reader,
-    buffer: BytesMut,
+    decoder: ReplyDecoder,
     trace: Trace,
 }
 
 impl Replies {
     pub(super) fn new(reader: Reader, trace: Trace) -> Self {
-        Self {
-            reader,
-            buffer: BytesMut::with_capacity(4096),
-            trace,
-        }
+        Self { reader, decoder: ReplyDecoder::new(MAX_REPLY), trace }
     }
 
     /// The next reply, or why there is none. Nothing is lost when the future is dropped.
     pub(super) async fn next(&mut self) -> Result<ReplyLine, String> {
         loop {
-            if let Some(at) = memchr(b'\n', &self.buffer) {
-                let line = self.buffer.split_to(at + 1);
-                let text = String::from_utf8_lossy(&line);
-                return parse(text.trim_end())
-                    .ok_or_else(|| format!("no reply line: {:?}", shortened(text.trim_end())));
+            match self.decoder.next_item() {
+                Some(Ok(item)) => return understand(item),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => self.fill().await?,
             }
-            if self.buffer.len() > MAX_REPLY {
-                return Err(format!("a reply over {MAX_REPLY} bytes"));
+        }
+    }
+
+    async fn fill(&mut self) -> Result<(), String> {
+        let input = self.decoder.input();
+        input.reserve(4096);
+        let before = input.len();
+        match self.reader.read_buf(input).await {
+            Ok(0) => Err("the host closed it".to_owned()),
+            Ok(_) => {
+                let input = self.decoder.input();
+                self.trace.server(input.get(before..).unwrap_or_default());
+                Ok(())
             }
-            let before = self.buffer.len();
-            match self.reader.read_buf(&mut self.buffer).await {
-                Ok(0) => return Err("the host closed it".to_owned()),
-                Ok(_) => self
-                    .trace
-                    .server(self.buffer.get(before..).unwrap_or_default()),
-                Err(error) => return Err(error.to_string()),
-            }
+            Err(error) => Err(error.to_string()),
         }
     }
 }
 
-fn parse(line: &str) -> Option<ReplyLine> {
-    let (digits, rest) = line.split_at_checked(3)?;
-    let number: u16 = digits
-        .parse()
-        .ok()
-        .filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
-    let words = match rest.strip_prefix(' ') {
-        Some(words) => words,
-        None if rest.is_empty() => rest,
-        None => return None,
-    };
-    Some(match Code::from_number(number) {
-        Code::Ok => ReplyLine::Ok,
-        Code::More => ReplyLine::More,
-        code => {
-            let named = words
-                .strip_prefix(code.name())
-                .filter(|rest| rest.is_empty() || rest.starts_with(' '));
-            ReplyLine::Failed(Failure::new(code, named.unwrap_or(words).trim_start()))
+fn understand(item: ReplyItem) -> Result<ReplyLine, String> {
+    match item {
+        ReplyItem::Line(Code::Ok, _) => Ok(ReplyLine::Ok),
+        ReplyItem::Line(Code::More, _) => Ok(ReplyLine::More),
+        ReplyItem::Line(code, text) => {
+            let words = text.strip_prefix(code.name()).unwrap_or(&text).trim_start();
+            Ok(ReplyLine::Failed(Failure::new(code, words)))
         }
-    })
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(100).collect()
+        other => {
+            let shown: String = format!("{other:?}").chars().take(100).collect();
+            Err(format!("no reply where one should be: {shown}"))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn replies_are_told_apart() {
-        assert_eq!(parse("220 OK 3 events"), Some(ReplyLine::Ok));
-        assert_eq!(parse("330 Send events"), Some(ReplyLine::More));
-        let failed = |code, words| Some(ReplyLine::Failed(Failure::new(code, words)));
-        assert_eq!(
-            parse("404 NOT_FOUND flow x"),
-            failed(Code::NotFound, "flow x")
-        );
-        assert_eq!(
-            parse("503 try later"),
-            failed(Code::Unavailable, "try later")
-        );
-        assert_eq!(parse("503"), failed(Code::Unavailable, ""));
-        for wrong in ["", "22", "2200 x", "+22 x", "{\"a\":1}"] {
-            assert_eq!(parse(wrong), None, "{wrong}");
+    async fn replies(text: &'static [u8]) -> Vec<Result<ReplyLine, String>> {
+        let mut replies = Replies::new(Box::new(text), Trace::silent());
+        let mut all = Vec::new();
+        while all.last().is_none_or(Result::is_ok) {
+            all.push(replies.next().await);
         }
+        all
+    }
+
+    #[tokio::test]
+    async fn replies_are_told_apart() {
+        let text =
+            b"330 Send events\r\n220 OK 3 events\r\n422 INVALID_EVENT line 2: no id\n503 later\r\n";
+        let failed = |code, words| Ok(ReplyLine::Failed(Failure::new(code, words)));
+        let wanted = [
+            Ok(ReplyLine::More),
+            Ok(ReplyLine::Ok),
+            failed(Code::InvalidEvent, "line 2: no id"),
+            failed(Code::Unavailable, "later"),
+            Err("the host closed it".to_owned()),
+        ];
+        assert_eq!(replies(text).await, wanted);
+        assert!(replies(b"{\"a\":1}\r\n").await[0].is_err());
     }
 }

@@ -39,24 +39,13 @@ pub(super) struct Tally {
 impl Tally {
     /// Begins to count; `draw` shows it on the terminal.
     pub(super) fn start(draw: bool) -> Self {
-        let progress = if draw {
-            ProgressBar::new_spinner()
-        } else {
-            ProgressBar::hidden()
-        };
+        let progress = if draw { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if let Ok(style) =
             ProgressStyle::with_template("{spinner} {human_pos} events, {per_sec:0}, {msg}")
         {
             progress.set_style(style);
         }
-        Self {
-            events: 0,
-            batches: 0,
-            bytes: 0,
-            reconnects: 0,
-            started: Instant::now(),
-            progress,
-        }
+        Self { events: 0, batches: 0, bytes: 0, reconnects: 0, started: Instant::now(), progress }
     }
 
     /// A batch is safe.

@@ -1,0 +1,236 @@
+//! A host that says what a test tells it to say, and the program that talks to it.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// One connection of the host.
+pub(crate) struct Talk {
+    reader: BufReader<TcpStream>,
+    writer: TcpStream,
+}
+
+type Script = Box<dyn FnOnce(&mut Talk) + Send>;
+
+/// A host: each connection gets the next script. The host fails the test when a script does.
+pub(crate) struct Fake {
+    port: u16,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Fake {
+    pub(crate) fn start(scripts: Vec<Script>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            for script in VecDeque::from(scripts) {
+                let (stream, _) = listener.accept().unwrap();
+                // A test that goes wrong must end.
+                stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+                let reader = BufReader::new(stream.try_clone().unwrap());
+                script(&mut Talk { reader, writer: stream });
+            }
+        });
+        Self { port, thread: Some(thread) }
+    }
+
+    /// A host of one connection.
+    pub(crate) fn once(script: impl FnOnce(&mut Talk) + Send + 'static) -> Self {
+        Self::start(vec![Box::new(script)])
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Every script has run to its end.
+    pub(crate) fn finish(mut self) {
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+impl Talk {
+    pub(crate) fn say(&mut self, lines: &str) {
+        for line in lines.lines() {
+            self.writer.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        }
+    }
+
+    /// Says bytes as they are.
+    pub(crate) fn say_bytes(&mut self, bytes: &str) {
+        self.writer.write_all(bytes.as_bytes()).unwrap();
+    }
+
+    /// The next line without its end; empty when the client has closed.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        assert!(line.is_empty() || line.ends_with("\r\n"), "{line:?}");
+        line.trim_end_matches("\r\n").to_owned()
+    }
+
+    pub(crate) fn expect(&mut self, line: &str) {
+        assert_eq!(self.line(), line);
+    }
+
+    /// The draft's first lines.
+    pub(crate) fn login(&mut self) {
+        self.say("220 fnaa.unix.ar FNAA");
+        self.expect("AUTHENTICATE PLAIN");
+        self.say("220 OK");
+        self.expect("AHRlc3QAdGVzdA==");
+        self.say("220 Authenticated");
+    }
+
+    /// Login, and the question that `write` begins with.
+    pub(crate) fn login_to_write(&mut self) {
+        self.login();
+        self.expect("CAPABILITIES");
+        self.say("220 DATA\nAUTH=PLAIN\nPIPELINING\n220 OK");
+    }
+
+    pub(crate) fn quit(&mut self) {
+        self.expect("QUIT");
+        self.say("220 Bye");
+    }
+
+    /// A WRITE: its token and its events.
+    pub(crate) fn take_write(&mut self, flow: &str) -> (String, Vec<String>) {
+        let line = self.line();
+        let token = line
+            .strip_prefix(&format!("WRITE {flow} ID "))
+            .unwrap_or_else(|| panic!("{line:?}"))
+            .to_owned();
+        self.say("330 Send events, end with a line of one dot");
+        let mut events = Vec::new();
+        loop {
+            let line = self.line();
+            if line == "." {
+                return (token, events);
+            }
+            assert!(line.starts_with('{'), "{line:?}");
+            events.push(line);
+        }
+    }
+
+    /// Takes a WRITE and says that it is written.
+    pub(crate) fn write_ok(&mut self, flow: &str) -> (String, Vec<String>) {
+        let (token, events) = self.take_write(flow);
+        self.say(&format!("220 OK {} events", events.len()));
+        (token, events)
+    }
+
+    /// Waits until the client closes.
+    pub(crate) fn closed(&mut self) {
+        let mut rest = Vec::new();
+        // A connection that the client resets is closed as well.
+        drop(self.reader.read_to_end(&mut rest));
+    }
+}
+
+/// The program, with a configuration for one host.
+pub(crate) struct Fnua {
+    pub(crate) home: TempDir,
+}
+
+impl Fnua {
+    pub(crate) fn with(fake: &Fake) -> Self {
+        Self::with_agents(&[("unix", &fake.address(), "flows.unix.ar")])
+    }
+
+    pub(crate) fn with_agents(agents: &[(&str, &str, &str)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let agent = |(name, address, namespace): &(&str, &str, &str)| {
+            format!(
+                "[[agents]]\nname = \"{name}\"\naddress = \"{address}\"\nusername = \"test\"\npassword = \"test\"\nnamespaces = [\"{namespace}\"]\n"
+            )
+        };
+        let fnua = Self { home };
+        fnua.configure(&agents.iter().map(agent).collect::<String>());
+        fnua
+    }
+
+    pub(crate) fn configure(&self, text: &str) {
+        let path = self.path("fnua.toml");
+        fs::write(&path, text).unwrap();
+        private(&path);
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fnua"));
+        command.args(words).current_dir(self.home.path()).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Said {
+        self.command(words).output().unwrap().into()
+    }
+
+    pub(crate) fn run_with(&self, words: &[&str], stdin: &str) -> Said {
+        let mut child = self.command(words).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+        ended(child)
+    }
+}
+
+#[cfg(unix)]
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) {}
+
+pub(crate) fn ended(child: Child) -> Said {
+    child.wait_with_output().unwrap().into()
+}
+
+/// What the program said, and how it ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Said {
+    /// Ended well; what it said on stdout.
+    pub(crate) fn well(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
+        self.out
+    }
+
+    /// Ended with this code, and said this on stderr.
+    pub(crate) fn badly(&self, code: i32, words: &str) {
+        assert_eq!(self.code, code, "{}", self.err);
+        assert!(self.err.contains(words), "{:?} not in {:?}", words, self.err);
+    }
+}
