@@ -190,7 +190,8 @@ mod tests {
     async fn addresses_of_one_ipv6_network_count_together() {
         let attempts = Attempts::default();
         for number in 0..9_u16 {
-            attempts.failed("x", std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, number).into());
+            attempts
+                .failed("x", std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, number).into());
         }
         let other = |net| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, net, 9, 9, 9, 9).into();
         assert!(attempts.wait("ana", other(1)) > Duration::ZERO);

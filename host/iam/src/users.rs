@@ -118,11 +118,7 @@ impl Users {
     }
 
     /// Takes a place among those who wait, after the delay that earlier failures earned.
-    async fn queue(
-        &self,
-        user: &str,
-        address: IpAddr,
-    ) -> Result<SemaphorePermit<'_>, VerifyError> {
+    async fn queue(&self, user: &str, address: IpAddr) -> Result<SemaphorePermit<'_>, VerifyError> {
         let retry_after = self.attempts.wait(user, address);
         if retry_after > LONGEST_WAIT {
             return Err(VerifyError::Busy { retry_after });

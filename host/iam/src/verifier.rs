@@ -74,8 +74,7 @@ pub fn hash_password(password: &str) -> Result<String, VerifierError> {
     if !length.contains(&password.len()) || password.contains('\0') {
         return Err(VerifierError::Password);
     }
-    let params =
-        Params::new(MEMORY, PASSES, LANES, None).map_err(|_| VerifierError::Failed)?;
+    let params = Params::new(MEMORY, PASSES, LANES, None).map_err(|_| VerifierError::Failed)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash = argon2.hash_password(password.as_bytes()).map_err(|_| VerifierError::Failed)?;
     Ok(hash.to_string())
@@ -112,7 +111,9 @@ mod tests {
     use super::*;
 
     fn with_params(params: &str) -> String {
-        format!("$argon2id$v=19${params}$c2FsdHNhbHRzYWx0$YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY")
+        format!(
+            "$argon2id$v=19${params}$c2FsdHNhbHRzYWx0$YWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY"
+        )
     }
 
     #[test]
@@ -133,7 +134,10 @@ mod tests {
             let error = Verifier::parse(&with_params(params)).unwrap_err();
             assert_eq!(error, VerifierError::TooMuchWork, "{params}");
         }
-        assert_eq!(Verifier::parse(&with_params("m=64,t=1,p=1")).unwrap_err(), VerifierError::TooWeak);
+        assert_eq!(
+            Verifier::parse(&with_params("m=64,t=1,p=1")).unwrap_err(),
+            VerifierError::TooWeak
+        );
     }
 
     #[test]

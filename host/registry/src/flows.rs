@@ -3,6 +3,7 @@
 use host_events::Incarnation;
 use uuid::Uuid;
 
+use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::Intent;
 use crate::limits::{MAX_FLOWS, check_broker, check_config, check_partitions, check_topic};
@@ -10,7 +11,6 @@ use crate::model::{Flow, FlowChange, FlowStatus, NewFlow};
 use crate::registry::now;
 use crate::state::{Change, Decision, Row, State};
 use crate::words::some_of;
-use crate::Name;
 
 impl State {
     pub(crate) fn create_flow(&self, new: NewFlow) -> Result<Decision, RegistryError> {

@@ -18,6 +18,8 @@ mod reconciler;
 mod registry;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use error::RegistryError;

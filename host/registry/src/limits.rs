@@ -44,7 +44,10 @@ pub(crate) const MAX_DOCUMENT: usize = 1024 * 1024;
 
 pub(crate) fn check_config(config: &Config) -> Result<(), RegistryError> {
     if config.len() > MAX_CONFIG_KEYS {
-        return Err(RegistryError::TooMany { what: "settings of one name", limit: MAX_CONFIG_KEYS });
+        return Err(RegistryError::TooMany {
+            what: "settings of one name",
+            limit: MAX_CONFIG_KEYS,
+        });
     }
     for (key, value) in config {
         if !is_key(key) {
@@ -127,9 +130,8 @@ pub(crate) fn check_broker(broker: &str) -> Result<(), RegistryError> {
 }
 
 fn is_key(text: &str) -> bool {
-    let allowed = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte)
-    };
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     (1..=MAX_CONFIG_KEY).contains(&text.len()) && text.bytes().all(allowed)
 }
 

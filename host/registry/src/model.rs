@@ -58,7 +58,11 @@ impl Flow {
     #[must_use]
     pub fn topic_config(&self) -> Config {
         let ours = |key: &str| HOST_KEYS.contains(&key);
-        self.config.iter().filter(|(key, _)| !ours(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+        self.config
+            .iter()
+            .filter(|(key, _)| !ours(key))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
     }
 
     /// Whether its events must not be destroyed.
@@ -115,7 +119,8 @@ impl Processor {
     /// An option in force: as set, or the default.
     #[must_use]
     pub fn option(&self, key: &str) -> Option<&str> {
-        let default = || PROCESSOR_OPTIONS.iter().find(|(name, _)| *name == key)?.1.first().copied();
+        let default =
+            || PROCESSOR_OPTIONS.iter().find(|(name, _)| *name == key)?.1.first().copied();
         self.options.get(key).map(String::as_str).or_else(default)
     }
 }

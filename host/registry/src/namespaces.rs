@@ -1,12 +1,12 @@
 //! What may be done with namespaces.
 
+use crate::Name;
 use crate::error::RegistryError;
 use crate::limits::{MAX_NAMESPACES, check_broker, check_config};
 use crate::model::{Config, Namespace, NewNamespace};
 use crate::registry::now;
 use crate::state::{Decision, Row, State};
 use crate::words::some_of;
-use crate::Name;
 
 impl State {
     pub(crate) fn create_namespace(&self, new: NewNamespace) -> Result<Decision, RegistryError> {
@@ -15,7 +15,10 @@ impl State {
         }
         self.check_free(&new.name)?;
         // A flow belongs to its longest suffix: a longer one would move flows behind their users' backs.
-        let below = self.names_below(&new.name);
+        let moves = |name: &Name| {
+            self.namespace_of(name).is_some_and(|found| !found.name.is_within(&new.name))
+        };
+        let below: Vec<Name> = self.names_below(&new.name).into_iter().filter(moves).collect();
         if !below.is_empty() {
             let words = format!("{} would change hands: {}", plural(below.len()), some_of(&below));
             return Err(RegistryError::conflict(words));
@@ -59,9 +62,8 @@ impl State {
 
     /// Flows and processors that belong to a namespace.
     fn names_of_namespace(&self, namespace: &Name) -> Vec<Name> {
-        let belongs = |name: &Name| {
-            self.namespace_of(name).is_some_and(|found| found.name == *namespace)
-        };
+        let belongs =
+            |name: &Name| self.namespace_of(name).is_some_and(|found| found.name == *namespace);
         self.names_below(namespace).into_iter().filter(belongs).collect()
     }
 }

@@ -115,7 +115,12 @@ impl Registry {
             let mut rows = database.prepare(newest)?;
             let rows = rows.query_map([], |row| {
                 let generation = row.get::<_, i64>(2)?.unsigned_abs();
-                Ok(Activation { name: row.get(0)?, digest: row.get(1)?, generation, at: row.get(3)? })
+                Ok(Activation {
+                    name: row.get(0)?,
+                    digest: row.get(1)?,
+                    generation,
+                    at: row.get(3)?,
+                })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })

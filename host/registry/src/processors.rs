@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::Intent;
 use crate::limits::{MAX_ENDS, MAX_PROCESSORS, check_kind, check_options, check_processor_config};
 use crate::model::{Desired, NewProcessor, Processor, ProcessorChange, Start};
 use crate::registry::now;
 use crate::state::{Change, Decision, Row, State};
-use crate::Name;
 
 impl State {
     pub(crate) fn create_processor(&self, new: NewProcessor) -> Result<Decision, RegistryError> {

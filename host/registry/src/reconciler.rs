@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::task::{self, JoinHandle, JoinSet};
 use tracing::{info, warn};
 
+use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Entry, Intent, JournalId, Refusal, Step};
 use crate::performer::{PerformError, Performer};
 use crate::registry::Registry;
-use crate::Name;
 
 /// Makes the world agree with the registry. Dropping it stops wherever it is; the next one goes on
 /// there.
@@ -92,10 +92,8 @@ impl Dispatcher {
     }
 
     fn driver(&self, entry: Entry) -> impl Future<Output = ()> + Send + 'static {
-        let driver = Driver {
-            registry: self.registry.clone(),
-            performer: Arc::clone(&self.performer),
-        };
+        let driver =
+            Driver { registry: self.registry.clone(), performer: Arc::clone(&self.performer) };
         async move { driver.drive(entry.id).await }
     }
 }
@@ -156,9 +154,7 @@ impl Driver {
                 _ => Err(misplaced(step)),
             },
             Intent::MoveProcessor { processor, to, keep_state } => match step {
-                Step::MoveProcessor => {
-                    performer.move_processor(processor, *to, *keep_state).await
-                }
+                Step::MoveProcessor => performer.move_processor(processor, *to, *keep_state).await,
                 _ => Err(misplaced(step)),
             },
             Intent::CreateProcessor { processor }
@@ -175,9 +171,8 @@ impl Driver {
     /// Waits, but not longer than the entry is pending.
     async fn sleep(&self, id: JournalId, pause: Duration) {
         let mut changes = self.registry.subscribe();
-        let overtaken = async {
-            while self.registry.entry(id).is_some() && changes.changed().await.is_ok() {}
-        };
+        let overtaken =
+            async { while self.registry.entry(id).is_some() && changes.changed().await.is_ok() {} };
         // Either way the entry is looked at again.
         drop(tokio::time::timeout(pause, overtaken).await);
     }

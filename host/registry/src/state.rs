@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Entry, Intent, JournalId, Outcome};
 use crate::model::{Flow, FlowStatus, Namespace, Processor};
-use crate::Name;
 
 /// Everything the registry knows.
 #[derive(Debug, Default)]
@@ -103,7 +103,8 @@ impl State {
 
     /// The namespace that is the longest suffix of a name.
     pub(crate) fn namespace_of(&self, name: &Name) -> Option<&Namespace> {
-        std::iter::successors(name.parent(), Name::parent).find_map(|name| self.namespaces.get(&name))
+        std::iter::successors(name.parent(), Name::parent)
+            .find_map(|name| self.namespaces.get(&name))
     }
 
     /// Processors that read or write a flow.

@@ -7,12 +7,12 @@ use rusqlite::{Connection, Transaction, params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Entry, Intent, JournalId, Outcome, Step};
 use crate::limits::MAX_DOCUMENT;
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{KEPT_ENTRIES, Row, State};
-use crate::Name;
 
 /// The registry's database.
 pub(crate) const SCHEMA: Schema =
@@ -120,7 +120,9 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
             Row::PutProcessor(row) => {
                 tx.execute(OBJECT, params![name, "processor", document(row)?])?
             }
-            Row::DropNamespace(_) => tx.execute("DELETE FROM namespaces WHERE name = ?1", [name])?,
+            Row::DropNamespace(_) => {
+                tx.execute("DELETE FROM namespaces WHERE name = ?1", [name])?
+            }
             Row::DropFlow(_) | Row::DropProcessor(_) => {
                 tx.execute("DELETE FROM objects WHERE name = ?1", [name])?
             }
