@@ -141,7 +141,7 @@ fn failure(error: &wasmtime::Error, host: &mut Host, limits: &Limits, deadline: 
     if words.contains("hostcalls has been exhausted") {
         return CallError::Limit { which: "emit_bytes", limit: limits.emit_bytes, words };
     }
-    let words = format!("{}{error:?}", host.wasi.last_words());
+    let words = format!("{}{error:?}", host.log().take_last_words());
     let words = cut(&words, MAX_TRAP);
     let limit = match host.limiter.take_refused() {
         Some("memory") => ("memory", limits.memory),

@@ -103,6 +103,7 @@ pub(crate) fn begin_call(store: &mut Store<Host>, deadline: u32) {
     host.deadline = deadline;
     host.meter.reset();
     host.limiter.take_refused();
+    host.log().take_last_words();
 }
 
 /// Bytes that one call may lift into the host. A list is lifted whole before it can be counted, so this

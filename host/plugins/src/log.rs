@@ -2,6 +2,7 @@
 //!
 //! A plugin cannot flood: lines above the rate are counted and left out, long ones are cut.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,12 +51,13 @@ pub(crate) struct Gate {
     tokens: f64,
     filled: Instant,
     left_out: u64,
+    last_words: String,
 }
 
 impl Gate {
     pub(crate) fn new(sink: Arc<dyn LogSink>, rate: u32) -> Self {
         let rate = f64::from(rate);
-        Self { sink, rate, tokens: rate, filled: Instant::now(), left_out: 0 }
+        Self { sink, rate, tokens: rate, filled: Instant::now(), left_out: 0, last_words: String::new() }
     }
 
     /// Passes a line on, cut to size, or counts it.
@@ -63,7 +65,16 @@ impl Gate {
         self.log_at(Instant::now(), level, message, fields);
     }
 
+    /// Takes the end of what was warned of since the last time, for the message of a trap. Lines that
+    /// were left out are in it too.
+    pub(crate) fn take_last_words(&mut self) -> String {
+        std::mem::take(&mut self.last_words)
+    }
+
     fn log_at(&mut self, now: Instant, level: Level, message: &str, fields: Vec<(String, String)>) {
+        if level >= Level::Warn {
+            self.remember(message, &fields);
+        }
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = now;
         self.tokens = (self.tokens + passed * self.rate).min(self.rate);
@@ -78,6 +89,19 @@ impl Gate {
             (cut(&name, MAX_NAME).to_owned(), cut(&value, MAX_VALUE).to_owned())
         });
         self.sink.log(LogLine { level, message, fields: fields.collect() });
+    }
+
+    fn remember(&mut self, message: &str, fields: &[(String, String)]) {
+        if self.last_words.len() > LAST_WORDS {
+            self.last_words.clear();
+        }
+        self.last_words.push_str(cut(message, MAX_VALUE));
+        for (name, value) in fields.iter().take(MAX_NAMED) {
+            let (name, value) = (cut(name, MAX_NAME), cut(value, MAX_VALUE));
+            // Writing to a string cannot fail.
+            write!(self.last_words, " {name}={value}").ok();
+        }
+        self.last_words.push('\n');
     }
 
     fn tell_what_is_left_out(&mut self) {
@@ -107,6 +131,12 @@ const MAX_NAME: usize = 64;
 /// Bytes of a fact's value.
 const MAX_VALUE: usize = 1024;
 
+/// Bytes of warnings that go with a trap: a panic's message and place.
+const LAST_WORDS: usize = 1024;
+
+/// Facts of a warning that go with a trap.
+const MAX_NAMED: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +165,20 @@ mod tests {
         let messages: Vec<_> = kept.iter().map(|line| line.message.as_str()).collect();
         assert_eq!(messages, ["1", "2", "lines left out, too many a second", "5"]);
         assert_eq!(kept[2].fields, [("lines".to_owned(), "2".to_owned())]);
+    }
+
+    #[test]
+    fn what_was_warned_of_is_kept_for_a_trap_even_where_the_log_is_full() {
+        let mut gate = Gate::new(Arc::new(NoLog), 0);
+        gate.log(Level::Info, "usual", Vec::new());
+        gate.log(Level::Error, "panicked", vec![("at".to_owned(), "lib.rs".to_owned())]);
+        gate.log(Level::Warn, "stderr", Vec::new());
+        assert_eq!(gate.take_last_words(), "panicked at=lib.rs\nstderr\n");
+        assert_eq!(gate.take_last_words(), "");
+        for _ in 0..100 {
+            gate.log(Level::Error, &"x".repeat(10_000), Vec::new());
+        }
+        assert!(gate.take_last_words().len() < 4 * LAST_WORDS);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult, subsc
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::host::Host;
-use crate::log::{Gate, Level, cut};
+use crate::log::{Gate, Level};
 
 /// Adds WASI to what components may import.
 pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
@@ -38,22 +38,20 @@ pub(crate) struct Wasi {
     /// Nanoseconds since 1970.
     now: u64,
     random: Random,
-    stderr: Printed,
 }
 
 impl Wasi {
     pub(crate) fn new(log: &Arc<Mutex<Gate>>, seed: &[&[u8]]) -> Self {
-        let stderr = Printed::new(Level::Warn, log);
         let ctx = WasiCtx::builder()
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .stdout(Printed::new(Level::Info, log))
-            .stderr(stderr.clone())
+            .stderr(Printed::new(Level::Warn, log))
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { ctx, table, now: 0, random: Random::new(seed), stderr }
+        Self { ctx, table, now: 0, random: Random::new(seed) }
     }
 
     /// Sets the clock to a batch's timestamp in milliseconds, and what random numbers follow from.
@@ -62,11 +60,6 @@ impl Wasi {
         // Guests may rely on a monotonic clock not to go back.
         self.now = self.now.max(now);
         self.random = Random::new(seed);
-    }
-
-    /// The end of what the guest printed to stderr, for the message of a trap.
-    pub(crate) fn last_words(&self) -> String {
-        self.stderr.lock().last.clone()
     }
 }
 
@@ -196,13 +189,12 @@ struct Lines {
     level: Level,
     log: Arc<Mutex<Gate>>,
     open: Vec<u8>,
-    last: String,
 }
 
 impl Printed {
     fn new(level: Level, log: &Arc<Mutex<Gate>>) -> Self {
         let log = Arc::clone(log);
-        Self(Arc::new(Mutex::new(Lines { level, log, open: Vec::new(), last: String::new() })))
+        Self(Arc::new(Mutex::new(Lines { level, log, open: Vec::new() })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -223,19 +215,10 @@ impl Lines {
 
     fn end_line(&mut self) {
         let line = String::from_utf8_lossy(&std::mem::take(&mut self.open)).trim_end().to_owned();
-        if line.is_empty() {
-            return;
+        if !line.is_empty() {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.log(self.level, &line, Vec::new());
         }
-        self.remember(&line);
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).log(self.level, &line, Vec::new());
-    }
-
-    fn remember(&mut self, line: &str) {
-        if self.last.len() + line.len() > LAST_WORDS {
-            self.last.clear();
-        }
-        self.last.push_str(cut(line, LAST_WORDS));
-        self.last.push('\n');
     }
 }
 
@@ -291,9 +274,6 @@ const MAX_LINE: usize = 8 * 1024;
 /// Bytes of one write: what WASI's own streams take.
 const MAX_WRITE: usize = 64 * 1024;
 
-/// Bytes of stderr that go with a trap: a panic's message and place.
-const LAST_WORDS: usize = 2 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,24 +288,29 @@ mod tests {
         }
     }
 
-    fn wasi(seed: &[&[u8]]) -> (Wasi, Arc<Kept>) {
+    fn wasi(seed: &[&[u8]]) -> Wasi {
+        let gate = Gate::new(Arc::new(Kept::default()), 10);
+        Wasi::new(&Arc::new(Mutex::new(gate)), seed)
+    }
+
+    fn printed() -> (Printed, Arc<Kept>) {
         let kept = Arc::new(Kept::default());
         let gate = Gate::new(Arc::clone(&kept) as Arc<dyn LogSink>, 10);
-        (Wasi::new(&Arc::new(Mutex::new(gate)), seed), kept)
+        (Printed::new(Level::Warn, &Arc::new(Mutex::new(gate))), kept)
     }
 
     #[test]
     fn random_numbers_follow_from_the_seed() {
-        let numbers = |seed: &[&[u8]]| wasi(seed).0.random.bytes(100).unwrap();
+        let numbers = |seed: &[&[u8]]| wasi(seed).random.bytes(100).unwrap();
         assert_eq!(numbers(&[b"p", b"0"]), numbers(&[b"p", b"0"]));
         assert_ne!(numbers(&[b"p", b"0"]), numbers(&[b"p0", b""]));
-        assert!(wasi(&[]).0.random.bytes(MAX_RANDOM + 1).is_err());
+        assert!(wasi(&[]).random.bytes(MAX_RANDOM + 1).is_err());
     }
 
     #[test]
     fn the_clock_stands_at_the_batch_and_only_sleeping_moves_it() {
         use clocks::monotonic_clock::Host as _;
-        let (mut wasi, _) = wasi(&[]);
+        let mut wasi = wasi(&[]);
         wasi.begin(1_500, &[]);
         assert_eq!(wasi.now().unwrap(), 1_500_000_000);
         wasi.subscribe_duration(7).unwrap();
@@ -335,29 +320,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_becomes_lines_and_the_last_are_kept() {
-        let (wasi, kept) = wasi(&[]);
-        wasi.stderr.lock().write(b"thread pani");
-        wasi.stderr.lock().write(b"cked\n\nat lib.rs\nopen");
+    fn what_is_printed_becomes_lines() {
+        let (printed, kept) = printed();
+        printed.lock().write(b"thread pani");
+        printed.lock().write(b"cked\n\nat lib.rs\nopen");
         assert_eq!(*kept.0.lock().unwrap(), ["thread panicked", "at lib.rs"]);
-        assert_eq!(wasi.last_words(), "thread panicked\nat lib.rs\n");
     }
 
     #[test]
     fn a_line_without_an_end_is_cut() {
-        let (wasi, kept) = wasi(&[]);
+        let (printed, kept) = printed();
         for _ in 0..100 {
-            wasi.stderr.lock().write(&[b'x'; 1_000]);
+            printed.lock().write(&[b'x'; 1_000]);
         }
-        wasi.stderr.lock().write(b"\n");
+        printed.lock().write(b"\n");
         assert_eq!(kept.0.lock().unwrap()[0].len(), MAX_LINE);
-        assert!(wasi.last_words().len() <= LAST_WORDS + 1);
     }
 
     #[test]
     fn handles_that_are_never_given_back_run_out() {
         use clocks::monotonic_clock::Host as _;
-        let (mut wasi, _) = wasi(&[]);
+        let mut wasi = wasi(&[]);
         let leaked = (0..=MAX_RESOURCES).find(|_| wasi.subscribe_duration(1).is_err());
         assert!(leaked.is_some());
     }
