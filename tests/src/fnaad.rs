@@ -1,5 +1,6 @@
 //! `fnaad` as a process.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,6 +8,17 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use crate::{Fnua, PATIENCE, Wire, program};
+
+/// A start that did not come to `ready`.
+#[derive(Debug)]
+pub struct Refused {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Data.
+    pub stdout: String,
+    /// Words.
+    pub stderr: String,
+}
 
 /// A running participant. Killed when dropped.
 pub struct Fnaad {
@@ -25,9 +37,20 @@ impl Fnaad {
     /// `fnaad dev DIR` with arguments.
     #[must_use]
     pub fn dev_with(dir: &Path, args: &[&str]) -> Self {
+        crate::compiled::lend(dir);
         let mut command = Command::new(program("fnaad"));
         command.arg("dev").arg(dir).args(args);
         Self::start(dir, command)
+    }
+
+    /// A start that has to fail: `fnaad` with arguments, until its end.
+    #[must_use]
+    pub fn refused(args: &[&OsStr]) -> Refused {
+        let mut command = Command::new(program("fnaad"));
+        let output = command.args(args).stdin(Stdio::null()).output().expect("fnaad starts");
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        Refused { code: output.status.code(), stdout, stderr }
     }
 
     /// `fnaad serve --config FILE`.

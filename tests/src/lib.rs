@@ -3,16 +3,23 @@
 //! Nothing here sleeps to hope: it waits for lines, for answers, or for ends, each with a limit after
 //! which the test fails and says what it waited for.
 
+mod compiled;
+mod config;
 mod fnaad;
 mod fnua;
 mod wire;
 
-pub use fnaad::Fnaad;
+pub use config::{Config, hash_password};
+pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
 pub use wire::Wire;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 /// Longest wait for anything. Reached only when a test fails; generous because CI compiles beside.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -44,22 +51,78 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) ->
     }
 }
 
-/// A CloudEvent as a JSON line.
+/// Waits until every shard of a processor runs a version of its plugin, or whatever `wanted` says of
+/// its description.
+pub fn eventually_described(
+    wire: &mut Wire,
+    processor: &str,
+    what: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> Value {
+    eventually(what, || {
+        let description = wire.describe(&format!("PROCESSOR {processor}"));
+        if wanted(&description) { Ok(description) } else { Err(description.to_string()) }
+    })
+}
+
+/// Waits until a flow holds so many events; more is a failure.
+pub fn eventually_holds(wire: &mut Wire, flow: &str, count: usize) -> Vec<Value> {
+    eventually(&format!("{count} events in {flow}"), || {
+        let events = wire.read(flow);
+        assert!(events.len() <= count, "{} events in {flow}, not {count}", events.len());
+        if events.len() == count { Ok(events) } else { Err(format!("{} events", events.len())) }
+    })
+}
+
+/// Some events, spread over the partitions by sixteen keys.
 #[must_use]
-pub fn event(id: impl std::fmt::Display, data: &serde_json::Value) -> String {
+pub fn events(numbers: Range<usize>) -> Vec<String> {
+    numbers.map(event).collect()
+}
+
+/// A CloudEvent as a JSON line: number `n`, of one of sixteen keys.
+#[must_use]
+pub fn event(n: usize) -> String {
     let event = serde_json::json!({
-        "specversion": "1.0", "id": id.to_string(), "source": "/stories", "type": "com.example.told",
-        "data": data,
+        "specversion": "1.0", "id": format!("e{n}"), "source": "/stories", "type": "told",
+        "partitionkey": format!("k{}", n % 16), "data": {"n": n},
     });
     event.to_string()
 }
 
-/// The ids of events that were read.
+/// The ids of events, in the order they were read.
 #[must_use]
-pub fn ids(lines: &str) -> Vec<String> {
-    let id = |line: &str| -> String {
-        let event: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
-        event["id"].as_str().expect("an id").to_owned()
-    };
-    lines.lines().map(id).collect()
+pub fn ids(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["id"].as_str().expect("an id")).collect()
+}
+
+/// The ids of events in each partition, in order; offsets have to rise.
+#[must_use]
+pub fn by_partition(events: &[Value]) -> BTreeMap<u64, Vec<&str>> {
+    let (mut partitions, mut last) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::new());
+    for event in events {
+        let partition = event["flowpartition"].as_u64().expect("a partition");
+        let offset: u64 = event["flowoffset"].as_str().expect("an offset").parse().unwrap();
+        let before = last.insert(partition, offset);
+        assert!(before < Some(offset), "offset {offset} after {before:?} in {partition}");
+        partitions.entry(partition).or_default().push(event["id"].as_str().expect("an id"));
+    }
+    partitions
+}
+
+/// The event without the place where it was read.
+#[must_use]
+pub fn unplaced(event: &Value) -> Value {
+    let mut event = event.clone();
+    let members = event.as_object_mut().expect("an object");
+    members.remove("flowpartition").expect("a partition");
+    members.remove("flowoffset").expect("an offset");
+    event
+}
+
+/// Puts a file into a directory as a whole, as operators are told to.
+pub fn drop_in(dir: &Path, name: &str, bytes: &[u8]) {
+    let partial = dir.join(format!("{name}.part"));
+    std::fs::write(&partial, bytes).unwrap();
+    std::fs::rename(&partial, dir.join(name)).unwrap();
 }

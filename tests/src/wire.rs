@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
 use base64::Engine;
+use serde_json::Value;
 
 use crate::PATIENCE;
 
@@ -21,6 +22,7 @@ impl Wire {
     pub fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
         let lines = BufReader::new(stream.try_clone().unwrap());
         let mut wire = Self { stream, lines, greeting: String::new() };
         wire.greeting = wire.line();
@@ -52,6 +54,7 @@ impl Wire {
         if lines[0] == "220 DATA" {
             loop {
                 let line = self.line();
+                assert!(!line.is_empty(), "the host closed within {lines:?}");
                 let digits = line.bytes().take(3).filter(u8::is_ascii_digit).count() == 3;
                 let end = digits && line.as_bytes().get(3) == Some(&b' ');
                 lines.push(line);
@@ -63,6 +66,58 @@ impl Wire {
         lines
     }
 
+    /// Asks for something that has to go well; gives what stands behind `220 OK`.
+    pub fn ok(&mut self, command: &str) -> String {
+        let answer = self.ask(command);
+        let [line] = answer.as_slice() else { panic!("{command}: {answer:?}") };
+        let rest = line.strip_prefix("220 OK");
+        rest.unwrap_or_else(|| panic!("{command}: {line}")).trim_start().to_owned()
+    }
+
+    /// Asks for something that is refused; gives the whole line.
+    pub fn refused(&mut self, command: &str) -> String {
+        let answer = self.ask(command);
+        let [line] = answer.as_slice() else { panic!("{command}: {answer:?}") };
+        assert!(!line.starts_with("220") && !line.is_empty(), "{command}: {line:?}");
+        line.clone()
+    }
+
+    /// Asks for data; gives its lines.
+    pub fn data(&mut self, command: &str) -> Vec<String> {
+        let mut answer = self.ask(command);
+        assert_eq!(answer.first().map(String::as_str), Some("220 DATA"), "{command}: {answer:?}");
+        assert_eq!(answer.pop().as_deref(), Some("220 OK"), "{command}");
+        answer.remove(0);
+        answer
+    }
+
+    /// Asks for one JSON object, or one a line.
+    pub fn json(&mut self, command: &str) -> Vec<Value> {
+        let lines = self.data(&format!("{command} FORMAT json"));
+        let object = |line: &String| serde_json::from_str(line).expect("a JSON object");
+        lines.iter().map(object).collect()
+    }
+
+    /// DESCRIBE of a flow or processor, as an object.
+    pub fn describe(&mut self, what: &str) -> Value {
+        self.json(&format!("DESCRIBE {what}")).swap_remove(0)
+    }
+
+    /// WRITE of some lines; gives the last reply. `command` is the flow, or the flow and `ID token`.
+    pub fn write<S: AsRef<str>>(&mut self, command: &str, lines: &[S]) -> String {
+        let asked = self.ask(&format!("WRITE {command}"));
+        assert_eq!(asked, ["330 Send events, end with a line of one dot"], "WRITE {command}");
+        let lines = lines.iter().flat_map(|line| [line.as_ref(), "\r\n"]);
+        self.send(format!("{}.\r\n", lines.collect::<String>()).as_bytes());
+        self.line()
+    }
+
+    /// Everything that is in a flow now.
+    pub fn read(&mut self, flow: &str) -> Vec<Value> {
+        let lines = self.data(&format!("READ {flow} FROM earliest"));
+        lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+    }
+
     /// AUTHENTICATE PLAIN as the draft shows it.
     pub fn authenticate(&mut self, user: &str, password: &str) {
         assert_eq!(self.ask("AUTHENTICATE PLAIN"), ["220 OK"]);
@@ -70,9 +125,15 @@ impl Wire {
         assert_eq!(self.ask(&token), ["220 Authenticated"]);
     }
 
-    /// Whether the host closed the connection.
+    /// Waits for the end of the connection; whether nothing more was said before it.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         self.lines.read_to_end(&mut rest).is_ok_and(|_| rest.is_empty())
+    }
+
+    /// The socket, greeted, for who wants to speak for himself.
+    #[must_use]
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
     }
 }

@@ -1,0 +1,47 @@
+//! Compiled plugins, shared by the stories: compiling five components takes longer than most of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::{Fnaad, drop_in, eventually, program};
+
+/// Gives a directory that is new to `fnaad dev` what another host has compiled before.
+pub(crate) fn lend(dir: &Path) {
+    static READY: OnceLock<PathBuf> = OnceLock::new();
+    let to = dir.join("data/compiled");
+    if !to.exists() {
+        copy(READY.get_or_init(compile), &to);
+    }
+}
+
+/// Runs a host once, with nothing; it is the story of a first start, too.
+fn compile() -> PathBuf {
+    let build = program("fnaad").parent().and_then(Path::parent).unwrap().to_owned();
+    let kept = build.join("tmp/stories-compiled");
+    std::fs::create_dir_all(&kept).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    copy(&kept, &dir.path().join("data/compiled"));
+    let host = Fnaad::dev(dir.path());
+    let next = host_builtin::bridge_next();
+    drop_in(&dir.path().join("plugins"), "bridge.wasm", next.component);
+    eventually("the next bridge", || {
+        let types = host.login().json("GET PROCESSOR TYPES");
+        let found = types.iter().any(|found| found["type"] == "bridge" && found["version"] == "0.2.0");
+        if found { Ok(()) } else { Err(format!("{types:?}")) }
+    });
+    assert!(host.end().success());
+    copy(&dir.path().join("data/compiled"), &kept);
+    kept
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).unwrap();
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Stories: what users of the two programs meet, one file for each theme.
+//!
+//! Every story has a host of its own, in a directory of its own, on a free port.
+
+mod agent;
+mod control;
+mod crash;
+mod demo;
+mod flows;
+mod isolation;
+mod lifecycle;
+mod lists;
+mod processors;
+mod reading;
+mod reload;
+mod transcripts;
+mod writing;
