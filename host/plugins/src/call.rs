@@ -77,6 +77,7 @@ impl Caller {
             (running, result)
         });
         let starts_slow = self.history.starts_slow();
+        let _beating = self.engine.running();
         let ended = self.engine.slow_lane().run(future, &meter, soft, starts_slow).await;
         if matches!(deadline, Deadline::Call) {
             // Starting up says nothing about how long a batch takes.

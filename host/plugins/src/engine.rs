@@ -27,6 +27,7 @@ use crate::lanes::{SlowLane, lower_priority};
 use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES};
 use crate::log::cut;
 use crate::plugin::{Inner, Plugin};
+use crate::ticker::{Beating, Pulse};
 use crate::v1::{self, ProcessorPre};
 use crate::version::{self, Version};
 use crate::{ticker, wasi};
@@ -64,6 +65,7 @@ struct Shared {
     one_at_a_time: Semaphore,
     loaded: Mutex<HashMap<Arc<str>, Weak<Inner>>>,
     slow: SlowLane,
+    pulse: Pulse,
     cache: Cache,
 }
 
@@ -77,7 +79,7 @@ impl Engine {
         let wasm = engine(&cache, options.pool).map_err(|error| configure(&error))?;
         let linker = linker(&wasm).map_err(|error| configure(&error))?;
         let start = |what| move |source| EngineError::Start { what, source };
-        ticker::start(&wasm).map_err(start("ticker"))?;
+        let pulse = ticker::start(&wasm).map_err(start("ticker"))?;
         let slow = SlowLane::start(options.slow_threads).map_err(start("slow lane"))?;
         let compilers = compilers().map_err(start("compilers"))?;
         Ok(Self(Arc::new(Shared {
@@ -87,6 +89,7 @@ impl Engine {
             one_at_a_time: Semaphore::new(1),
             loaded: Mutex::default(),
             slow,
+            pulse,
             cache,
         })))
     }
@@ -97,16 +100,7 @@ impl Engine {
     /// # Errors
     /// Why the component cannot run here.
     pub async fn load(&self, component: Bytes) -> Result<Plugin, LoadError> {
-        let permit = self.0.one_at_a_time.acquire().await;
-        let _permit = permit.map_err(|_| LoadError::Ending)?;
-        let (done, compiled) = oneshot::channel();
-        let shared = Arc::clone(&self.0);
-        self.0.compilers.spawn(move || {
-            let found = shared.find_or_compile(&component);
-            // Nobody waits any more: what was compiled is in the cache.
-            done.send(found).ok();
-        });
-        match compiled.await.map_err(|_| LoadError::Ending)?? {
+        match self.find_or_compile(component).await? {
             Found::Loaded(plugin) => Ok(plugin),
             Found::Compiled(compiled) => self.finish(compiled).await,
         }
@@ -122,8 +116,26 @@ impl Engine {
         &self.0.wasm
     }
 
+    /// A guest is about to run: the ticker must tick until what this gives is dropped.
+    pub(crate) fn running(&self) -> Beating<'_> {
+        self.0.pulse.running()
+    }
+
     pub(crate) fn slow_lane(&self) -> &SlowLane {
         &self.0.slow
+    }
+
+    async fn find_or_compile(&self, component: Bytes) -> Result<Found, LoadError> {
+        let permit = self.0.one_at_a_time.acquire().await;
+        let _permit = permit.map_err(|_| LoadError::Ending)?;
+        let (done, compiled) = oneshot::channel();
+        let shared = Arc::clone(&self.0);
+        self.0.compilers.spawn(move || {
+            let found = shared.find_or_compile(&component);
+            // Nobody waits any more: what was compiled is in the cache.
+            done.send(found).ok();
+        });
+        compiled.await.map_err(|_| LoadError::Ending)?
     }
 
     async fn finish(&self, compiled: Compiled) -> Result<Plugin, LoadError> {
@@ -133,6 +145,10 @@ impl Engine {
         let inner = Arc::new(Inner { engine, component, digest, info, size });
         let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, plugin| plugin.strong_count() > 0);
+        if let Some(plugin) = loaded.get(&inner.digest).and_then(Weak::upgrade) {
+            // Somebody else loaded the same meanwhile.
+            return Ok(Plugin(plugin));
+        }
         loaded.insert(Arc::clone(&inner.digest), Arc::downgrade(&inner));
         Ok(Plugin(inner))
     }

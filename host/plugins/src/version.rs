@@ -34,10 +34,7 @@ pub(crate) fn read(component: &[u8]) -> Result<Version, LoadError> {
         return Err(LoadError::TooLarge { size, limit: MAX_COMPONENT });
     }
     let names = Names::read(component)?;
-    let lifecycle = names.exports.iter().find(|name| {
-        name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == "lifecycle")
-    });
-    let version = known_version(lifecycle.ok_or(LoadError::NotAProcessor)?)?;
+    let version = names.lifecycle()?;
     for name in &names.imports {
         if name.starts_with(PACKAGE) {
             known_version(name)?;
@@ -86,6 +83,20 @@ impl Names {
             }
         }
         Ok(names)
+    }
+
+    /// The version of the exported lifecycle; of several, one that is known.
+    fn lifecycle(&self) -> Result<Version, LoadError> {
+        let mut found = Err(LoadError::NotAProcessor);
+        for name in &self.exports {
+            if name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == "lifecycle") {
+                found = known_version(name);
+            }
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
     }
 
     fn add(&mut self, payload: Payload<'_>) -> Result<(), LoadError> {
@@ -138,6 +149,13 @@ mod tests {
         let refused = read(&exporting("flow:processor/lifecycle@7.2.0")).unwrap_err().to_string();
         assert!(refused.contains("flow:processor/lifecycle@7.2.0"), "{refused}");
         assert!(refused.contains("known: 0.1.0"), "{refused}");
+    }
+
+    #[test]
+    fn of_several_versions_a_known_one_is_taken() {
+        let body = "(instance $i) (export \"flow:processor/lifecycle@7.2.0\" (instance $i))
+            (export \"flow:processor/lifecycle@0.1.0\" (instance $i))";
+        assert_eq!(read(&component(body)), Ok(Version::V0_1_0));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -158,8 +159,11 @@ impl Task {
 
 fn subscribe(dir: &Path, news: &Arc<Notify>) -> Option<RecommendedWatcher> {
     let news = Arc::clone(news);
-    // What happened does not matter, errors included: the directory itself says how it is now.
-    let watcher = notify::recommended_watcher(move |_| news.notify_one());
+    let watcher = notify::recommended_watcher(move |told: notify::Result<Event>| {
+        if is_news(&told) {
+            news.notify_one();
+        }
+    });
     let watched = watcher.and_then(|mut watcher| {
         watcher.watch(dir, RecursiveMode::NonRecursive)?;
         Ok(watcher)
@@ -171,6 +175,19 @@ fn subscribe(dir: &Path, news: &Arc<Notify>) -> Option<RecommendedWatcher> {
         .ok()
 }
 
+/// Whether to look. What happened does not matter, errors included: the directory itself says how it is
+/// now. But opening and reading are what looking does, and would make it look for ever.
+fn is_news(told: &notify::Result<Event>) -> bool {
+    match told {
+        Ok(event) => match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+            EventKind::Access(_) => false,
+            _ => true,
+        },
+        Err(_) => true,
+    }
+}
+
 /// How long a file must stay the same before it is read. A copy over a network writes more often.
 const QUIET: Duration = Duration::from_millis(250);
 
@@ -179,3 +196,19 @@ const RESCAN: Duration = Duration::from_secs(30);
 
 /// The same where the operating system tells nothing.
 const RESCAN_BLIND: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::CreateKind;
+
+    #[test]
+    fn looking_is_no_news_and_writing_is() {
+        let event = |kind| Ok(Event::new(kind));
+        assert!(!is_news(&event(EventKind::Access(AccessKind::Open(AccessMode::Any)))));
+        assert!(!is_news(&event(EventKind::Access(AccessKind::Close(AccessMode::Read)))));
+        assert!(is_news(&event(EventKind::Access(AccessKind::Close(AccessMode::Write)))));
+        assert!(is_news(&event(EventKind::Create(CreateKind::File))));
+        assert!(is_news(&Err(notify::Error::generic("queue overflow"))));
+    }
+}

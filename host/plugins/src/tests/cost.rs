@@ -22,6 +22,42 @@ async fn cost_of_an_event() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn cost_of_looping_neighbours() {
+    for loops in [0, 4, 16] {
+        let limits = Limits { call_ms: 600_000, ..Limits::default() };
+        let mut looping = Vec::new();
+        for _ in 0..loops {
+            let mut one = limited("loop", 0, limits.clone()).await;
+            looping.push(tokio::spawn(async move { process(&mut one, batch(1, 0)).await }));
+        }
+        let working = (0..4).map(|_| tokio::spawn(short_calls()));
+        let mut times = Vec::new();
+        for one in working.collect::<Vec<_>>() {
+            times.extend(one.await.unwrap());
+        }
+        times.sort();
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        println!("beside {loops:>2} loops: p50 {:?} p99 {:?} max {:?}", at(0.5), at(0.99), at(1.0));
+        looping.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+async fn short_calls() -> Vec<std::time::Duration> {
+    let mut working = acting("attribute-each").await;
+    let batch = batch(200, 16);
+    let mut times = Vec::new();
+    let mut tick = tokio::time::interval(std::time::Duration::from_millis(2));
+    for _ in 0..1_000 {
+        tick.tick().await;
+        let start = Instant::now();
+        process(&mut working, batch.clone()).await.unwrap();
+        times.push(start.elapsed());
+    }
+    times
+}
+
 #[tokio::test]
 #[ignore = "measures"]
 async fn cost_of_a_call_an_instance_and_a_load() {
