@@ -155,17 +155,19 @@ impl UserList {
     fn add(&mut self, name: String, verifier: Verifier) -> Result<(), UsersError> {
         let sound = (1..=fnap::sasl::MAX_USER).contains(&name.len())
             && !name.chars().any(|c| c.is_control() || c.is_whitespace());
-        let reason = if !sound {
-            format!("a name has 1 to {} octets and no blanks", fnap::sasl::MAX_USER)
-        } else if self.0.len() >= MAX_USERS {
-            format!("at most {MAX_USERS} users")
-        } else if self.0.contains_key(&name) {
-            "named twice".to_owned()
-        } else {
-            self.0.insert(name, verifier);
-            return Ok(());
-        };
-        Err(UsersError::User { name: shorten(&name), reason })
+        let refused = |reason: String| UsersError::User { name: shorten(&name), reason };
+        if !sound {
+            let most = fnap::sasl::MAX_USER;
+            return Err(refused(format!("a name has 1 to {most} octets and no blanks")));
+        }
+        if self.0.len() >= MAX_USERS {
+            return Err(refused(format!("at most {MAX_USERS} users")));
+        }
+        if self.0.contains_key(&name) {
+            return Err(refused("named twice".to_owned()));
+        }
+        self.0.insert(name, verifier);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`Performer`]) makes. So whatever a crash interrupts is finished or undone after the next start.
 //! Knows no broker and no plugin; holds no event.
 
+mod commands;
 mod error;
 mod flows;
 mod journal;

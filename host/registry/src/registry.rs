@@ -1,4 +1,4 @@
-//! The registry: commands that change what should be, and reads of it.
+//! The registry: reads of what should be, the journal, and how a decision becomes both.
 //!
 //! A command is decided on the rows in memory, written in one transaction, and only then seen by
 //! readers. Nothing outside the registry is touched here.
@@ -12,10 +12,7 @@ use tokio::sync::watch;
 
 use crate::error::RegistryError;
 use crate::journal::{Entry, JournalId, Outcome, Refusal, Step};
-use crate::model::{
-    Config, Desired, Flow, FlowChange, Namespace, NewFlow, NewNamespace, NewProcessor, Processor,
-    ProcessorChange, Start,
-};
+use crate::model::{Flow, Namespace, Processor};
 use crate::state::{Change, Decision, Row, State, rows_when_undone};
 use crate::{Name, store};
 
@@ -122,159 +119,6 @@ impl Registry {
         Ok(self.0.state().users_of_flow(flow))
     }
 
-    /// Creates a namespace.
-    ///
-    /// # Errors
-    /// `Conflict` when the name is taken or flows of another namespace lie below it.
-    pub async fn create_namespace(&self, new: NewNamespace) -> Result<JournalId, RegistryError> {
-        self.command(move |state| state.create_namespace(new)).await
-    }
-
-    /// Sets settings of a namespace.
-    ///
-    /// # Errors
-    /// `NotFound`, `Invalid`.
-    pub async fn update_namespace(
-        &self,
-        name: &Name,
-        config: Config,
-    ) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.update_namespace(&name, config)).await
-    }
-
-    /// Deletes a namespace that holds nothing.
-    ///
-    /// # Errors
-    /// `Conflict` that names some of what it holds.
-    pub async fn delete_namespace(&self, name: &Name) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.delete_namespace(&name)).await
-    }
-
-    /// Creates a flow; it can be used when the entry has ended.
-    ///
-    /// # Errors
-    /// `NoNamespace`, `Conflict`, `Invalid`, `TooMany`.
-    pub async fn create_flow(&self, new: NewFlow) -> Result<JournalId, RegistryError> {
-        self.command(move |state| state.create_flow(new)).await
-    }
-
-    /// Changes a flow's settings or adds partitions.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` while something else of it is under way, `Invalid`.
-    pub async fn update_flow(
-        &self,
-        name: &Name,
-        change: FlowChange,
-    ) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.update_flow(&name, change)).await
-    }
-
-    /// Holds a flow's readers and refuses WRITE.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` while something else of it is under way.
-    pub async fn pause_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.hold_flow(&name, true)).await
-    }
-
-    /// Lets a held flow go on.
-    ///
-    /// # Errors
-    /// As [`Self::pause_flow`].
-    pub async fn resume_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.hold_flow(&name, false)).await
-    }
-
-    /// Deletes every event of a flow.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` when it is protected or something else of it is under way.
-    pub async fn purge_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.purge_flow(&name)).await
-    }
-
-    /// Deletes a flow: with its topic if we made that, otherwise the topic is released. The name is
-    /// free when the entry has ended.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` when it is protected, or in use (which names the users).
-    pub async fn delete_flow(&self, name: &Name) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.delete_flow(&name)).await
-    }
-
-    /// Whether a processor could be created now; changes nothing.
-    ///
-    /// # Errors
-    /// As [`Self::create_processor`].
-    pub async fn check_new_processor(&self, new: &NewProcessor) -> Result<(), RegistryError> {
-        self.0.state().create_processor(new.clone()).map(drop)
-    }
-
-    /// Creates a processor that should run.
-    ///
-    /// # Errors
-    /// `NoNamespace`, `NotFound` for a flow, `Conflict`, `Invalid`, `TooMany`.
-    pub async fn create_processor(&self, new: NewProcessor) -> Result<JournalId, RegistryError> {
-        self.command(move |state| state.create_processor(new)).await
-    }
-
-    /// Changes a processor's configuration or options.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` while something else of it is under way, `Invalid`.
-    pub async fn update_processor(
-        &self,
-        name: &Name,
-        change: ProcessorChange,
-    ) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.update_processor(&name, change)).await
-    }
-
-    /// PAUSE, RESUME and STOP of a processor. Repeats are harmless.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` while something else of it is under way.
-    pub async fn set_desired(
-        &self,
-        name: &Name,
-        desired: Desired,
-    ) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.set_desired(&name, desired)).await
-    }
-
-    /// Moves the position of a processor that is paused or stopped.
-    ///
-    /// # Errors
-    /// `NotFound`, `Conflict` when it should be running.
-    pub async fn move_processor(
-        &self,
-        name: &Name,
-        to: Start,
-        keep_state: bool,
-    ) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.move_processor(&name, to, keep_state)).await
-    }
-
-    /// Deletes a processor. The name is free when the entry has ended.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn delete_processor(&self, name: &Name) -> Result<JournalId, RegistryError> {
-        let name = name.clone();
-        self.command(move |state| state.delete_processor(&name)).await
-    }
-
     /// Entries that have not ended, oldest first.
     #[must_use]
     pub fn pending(&self) -> Vec<Entry> {
@@ -360,7 +204,12 @@ impl Registry {
         }
     }
 
-    async fn command<F>(&self, decide: F) -> Result<JournalId, RegistryError>
+    /// Looks at the rows as they are.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.0.state())
+    }
+
+    pub(crate) async fn command<F>(&self, decide: F) -> Result<JournalId, RegistryError>
     where
         F: FnOnce(&State) -> Result<Decision, RegistryError> + Send + 'static,
     {
