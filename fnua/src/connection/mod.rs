@@ -7,7 +7,8 @@ mod reconnect;
 
 use std::time::Duration;
 
-use fnap::{ClientSession, Command, Event, PlainCredentials};
+use bytes::Bytes;
+use fnap::{ClientSession, Command, Event, FlowName, PlainCredentials, Read, Word};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -134,6 +135,62 @@ impl Connection {
         }
     }
 
+    /// Writes events, at most as many as one WRITE takes, and waits until they are safe. The same token again
+    /// writes nothing again.
+    ///
+    /// # Errors
+    /// When the host refuses, or the connection breaks.
+    pub async fn write<L: AsRef<[u8]>>(
+        &mut self,
+        flow: FlowName,
+        token: Option<Word>,
+        events: impl IntoIterator<Item = L>,
+    ) -> Result<Answer, Error> {
+        self.send(&Command::Write { flow, token }).await?;
+        match self.event_in_time().await? {
+            Event::SendEvents(_) => {}
+            Event::Failed(failure) => return Err(failure.into()),
+            other => return Err(self.protocol(format!("unexpected {other:?}"))),
+        }
+        self.session.send_events(events);
+        self.flush().await?;
+        self.answer().await
+    }
+
+    /// Begins to read a flow: [`Self::next_line`] gives its events.
+    ///
+    /// # Errors
+    /// When the connection breaks. What the host says comes with the first line.
+    pub async fn read(&mut self, read: Read) -> Result<(), Error> {
+        self.send(&Command::Read(read)).await
+    }
+
+    /// The next event of the READ under way, as the host sends it; none at its end. Waits for ever, and loses
+    /// nothing when the future is dropped before it is ready.
+    ///
+    /// # Errors
+    /// When the host refuses or ends the READ with an error, or the connection breaks.
+    pub async fn next_line(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            match self.event().await? {
+                Event::Data(line) => return Ok(Some(line)),
+                Event::DataStart => {}
+                Event::End | Event::Ok(_) => return Ok(None),
+                Event::Failed(failure) => return Err(failure.into()),
+                other => return Err(self.protocol(format!("unexpected {other:?}"))),
+            }
+        }
+    }
+
+    /// Ends a READ that follows; its last lines and its end still come.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn done(&mut self) -> Result<(), Error> {
+        self.session.done();
+        self.flush().await
+    }
+
     /// The next thing from the host, without a limit of time. Nothing is lost when the future is
     /// dropped before it is ready.
     pub(crate) async fn event(&mut self) -> Result<Event, Error> {
@@ -151,12 +208,6 @@ impl Connection {
     /// The next thing that has come already.
     pub(crate) fn event_at_hand(&mut self) -> Option<Event> {
         self.session.next_event()
-    }
-
-    /// Says `DONE`, which ends a READ that follows.
-    pub(crate) async fn done(&mut self) -> Result<(), Error> {
-        self.session.done();
-        self.flush().await
     }
 
     /// Says goodbye; a host that does not answer is left all the same.

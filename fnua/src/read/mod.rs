@@ -8,7 +8,7 @@ mod printer;
 mod standing;
 
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fnap::command::{Command, Timestamp};
 use fnap::{Event, Start};
@@ -26,6 +26,9 @@ use standing::Standing;
 
 /// Bytes gathered before they go to stdout, where more has come at once.
 const CHUNK: usize = 256 << 10;
+
+/// A connection that lasted so long was a good one, even without an event.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// How long a host may take to end a READ after `DONE`.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -87,6 +90,7 @@ impl Reading<'_> {
         let mut connection = Some(connect_within(agent, &setting.trace, &mut patience).await?);
         let mut patience = Patience::new(Duration::from_secs(self.args.retry_for));
         loop {
+            let began = Instant::now();
             let attempt = async {
                 let connection = match connection.take() {
                     Some(connection) => connection,
@@ -100,6 +104,9 @@ impl Reading<'_> {
             match attempt.await {
                 Err(error) if self.args.follow && error.may_pass() => {
                     self.again = true;
+                    if began.elapsed() >= STEADY {
+                        patience.renew();
+                    }
                     if !patience.wait(Duration::ZERO).await {
                         return Err(error);
                     }
@@ -132,15 +139,8 @@ impl Reading<'_> {
         if self.left == Some(0) {
             return Ok(());
         }
-        let start = if self.again {
-            self.resume(&mut connection).await?
-        } else {
-            self.first(&mut connection).await?
-        };
-        let limit = if self.again { None } else { self.left };
-        let flow = self.args.flow.clone();
-        let follow = self.args.follow;
-        connection.send(&Command::Read(fnap::Read { flow, from: start, limit, follow })).await?;
+        let command = self.begin(&mut connection).await?;
+        connection.send(&command).await?;
         loop {
             let event = tokio::select! {
                 event = connection.event() => event?,
@@ -160,13 +160,24 @@ impl Reading<'_> {
             match step {
                 Step::On => {}
                 Step::Failed(error) => return Err(error),
-                Step::Enough if follow => return self.farewell(connection).await,
+                Step::Enough if self.args.follow => return self.farewell(connection).await,
                 Step::Enough | Step::End => {
                     connection.quit().await;
                     return Ok(());
                 }
             }
         }
+    }
+
+    async fn begin(&mut self, connection: &mut Connection) -> Result<Command, Error> {
+        let (flow, follow) = (self.args.flow.clone(), self.args.follow);
+        if self.again {
+            // The host would count what is left out here.
+            let from = self.resume(connection).await?;
+            return Ok(Command::Read(fnap::Read { flow, from, limit: None, follow }));
+        }
+        let from = self.first(connection).await?;
+        Ok(Command::Read(fnap::Read { flow, from, limit: self.left, follow }))
     }
 
     /// Where the first connection begins; following, notes where the flow stands.

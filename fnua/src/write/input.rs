@@ -1,62 +1,18 @@
-//! Reads the inputs on a thread of its own and hands batches over.
+//! Batches of the inputs, from the thread that reads them to the task that sends them.
 //!
 //! Files end batches at the same lines in every run. A pipe may be slow, so what has come of a batch is
 //! handed over as soon as nothing else is under way, unless the caller wants repeatable batches.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use memchr::memchr;
 use tokio::sync::Notify;
 
-use super::batch::{Batch, Builder, Place};
+use super::batch::{Batch, Builder};
+use super::feeder::Feeder;
 use super::line::Form;
-use crate::connection::MAX_LINE;
+use super::source::Source;
 use crate::error::Error;
-
-/// Whole batches read ahead: one is being sent while the next is being read.
-const READ_AHEAD: usize = 2;
-
-/// Bytes read at once.
-const CHUNK: usize = 256 << 10;
-
-/// One input.
-pub(super) struct Source {
-    pub(super) name: String,
-    pub(super) reader: Box<dyn Read + Send>,
-}
-
-impl Source {
-    /// The files, or stdin where none is named. All are opened now, so that a wrong name is known before
-    /// anything is written.
-    pub(super) fn open(files: &[PathBuf], stdin: Box<dyn Read + Send>) -> Result<Vec<Self>, Error> {
-        let mut stdin = Some(stdin);
-        let dash = [PathBuf::from("-")];
-        let files = if files.is_empty() { &dash } else { files };
-        files.iter().map(|path| Self::open_one(path, &mut stdin)).collect()
-    }
-
-    fn open_one(path: &Path, stdin: &mut Option<Box<dyn Read + Send>>) -> Result<Self, Error> {
-        if path == Path::new("-") {
-            let twice = || Error::Usage("stdin (-) is named twice".to_owned());
-            return Ok(Self { name: "stdin".to_owned(), reader: stdin.take().ok_or_else(twice)? });
-        }
-        let unreadable = |reason: String| Error::Unreadable { path: path.to_owned(), reason };
-        let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-        if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(unreadable("a directory".to_owned()));
-        }
-        Ok(Self { name: path.display().to_string(), reader: Box::new(file) })
-    }
-}
-
-/// Whether every file is a plain one, so that batches end at the same lines in every run.
-pub(super) fn all_plain(files: &[PathBuf]) -> bool {
-    !files.is_empty() && files.iter().all(|path| path.is_file())
-}
 
 /// What the input has for now.
 #[derive(Debug)]
@@ -73,19 +29,25 @@ pub(super) struct Input {
     hasty: bool,
 }
 
-struct Shared {
+/// What the reading thread and the sending task share.
+pub(super) struct Shared {
     state: Mutex<State>,
     // The reader waits here until there is room, the sender until there is something.
-    room: Condvar,
-    news: Notify,
+    pub(super) room: Condvar,
+    pub(super) news: Notify,
 }
 
-struct State {
-    whole: VecDeque<Batch>,
-    open: Builder,
-    ended: bool,
-    fault: Option<Error>,
-    abandoned: bool,
+pub(super) struct State {
+    /// Batches that are full.
+    pub(super) whole: VecDeque<Batch>,
+    /// The batch that is being gathered.
+    pub(super) open: Builder,
+    /// Nothing more comes.
+    pub(super) ended: bool,
+    /// Why it ended before its time.
+    pub(super) fault: Option<Error>,
+    /// Nobody wants more.
+    pub(super) abandoned: bool,
 }
 
 impl Input {
@@ -138,145 +100,16 @@ impl Drop for Input {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Feeder {
-    shared: Arc<Shared>,
-    form: Form,
-}
-
-/// Nobody wants more.
-struct Abandoned;
-
-impl Feeder {
-    fn run(mut self, sources: Vec<Source>) {
-        let mut fault = None;
-        for (index, source) in sources.into_iter().enumerate() {
-            match self.read(index, source) {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    fault = Some(error);
-                    break;
-                }
-                Err(Abandoned) => return,
-            }
-        }
-        let mut state = self.shared.lock();
-        state.ended = true;
-        state.fault = fault;
-        drop(state);
-        self.shared.news.notify_one();
-    }
-
-    fn read(&mut self, index: usize, mut source: Source) -> Result<Result<(), Error>, Abandoned> {
-        let mut buffer = vec![0; CHUNK];
-        let (mut filled, mut line) = (0, 0);
-        loop {
-            let read = match source.reader.read(buffer.get_mut(filled..).unwrap_or_default()) {
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Ok(Err(Error::Unreadable {
-                        path: source.name.into(),
-                        reason: error.to_string(),
-                    }));
-                }
-            };
-            filled += read;
-            let bytes = buffer.get(..filled).unwrap_or_default();
-            let taken = match self.take_lines(index, &mut line, bytes, read == 0)? {
-                Ok(taken) => taken,
-                Err(reason) => {
-                    return Ok(Err(Error::Input {
-                        name: source.name,
-                        line,
-                        reason: reason.to_owned(),
-                    }));
-                }
-            };
-            self.shared.news.notify_one();
-            if read == 0 {
-                return Ok(Ok(()));
-            }
-            buffer.copy_within(taken..filled, 0);
-            filled -= taken;
-            if filled == buffer.len() {
-                if filled >= MAX_LINE {
-                    let reason = format!("a line over {MAX_LINE} bytes");
-                    return Ok(Err(Error::Input { name: source.name, line: line + 1, reason }));
-                }
-                buffer.resize(filled * 2, 0);
-            }
-        }
-    }
-
-    /// Takes the whole lines of the bytes, at the end also the one without an end; says how many bytes
-    /// those were.
-    fn take_lines(
-        &mut self,
-        source: usize,
-        line: &mut u64,
-        bytes: &[u8],
-        end: bool,
-    ) -> Result<Result<usize, &'static str>, Abandoned> {
-        let mut taken = 0;
-        let mut state = self.shared.lock();
-        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
-            let length = match memchr(b'\n', rest) {
-                Some(at) => at,
-                None if end => rest.len(),
-                None => break,
-            };
-            *line += 1;
-            let place = Place { source, line: *line };
-            let text = trimmed(rest.get(..length).unwrap_or_default(), *line);
-            match self.form.convert(text) {
-                Ok(Some(event)) => state = push(&self.shared, state, place, event)?,
-                Ok(None) => {}
-                Err(reason) => return Ok(Err(reason)),
-            }
-            taken = (taken + length + 1).min(bytes.len());
-        }
-        Ok(Ok(taken))
-    }
-}
-
-fn push<'a>(
-    shared: &'a Shared,
-    mut state: MutexGuard<'a, State>,
-    place: Place,
-    event: &[u8],
-) -> Result<MutexGuard<'a, State>, Abandoned> {
-    // The sender may take the open batch while this waits for room, so look again each time.
-    while state.open.is_full_for(event.len()) {
-        if state.whole.len() < READ_AHEAD {
-            let batch = state.open.take();
-            state.whole.push_back(batch);
-            shared.news.notify_one();
-        } else {
-            state = shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.abandoned {
-            return Err(Abandoned);
-        }
-    }
-    state.open.push(place, event);
-    Ok(state)
-}
-
-/// The line without its CR and, on the first line, without a byte-order mark.
-fn trimmed(line: &[u8], number: u64) -> &[u8] {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
+    use std::io::{Cursor, Read};
 
+    use super::super::feeder::CHUNK;
     use super::*;
 
     fn input(texts: &[&str], form: Form, hasty: bool) -> Input {

@@ -5,11 +5,14 @@
 //! already with its first answer.
 
 mod batch;
+mod feeder;
 mod input;
 mod line;
 mod pump;
 mod replies;
 mod report;
+mod sending;
+mod source;
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -25,10 +28,11 @@ use crate::config::Agent;
 use crate::connection::{Connection, Patience, connect_within};
 use crate::error::{Error, may_pass};
 use crate::run::Setting;
-use input::{Input, Next, Source};
+use input::{Input, Next};
 use line::{Form, Wrapper};
 use pump::{Ended, Job, Pump, Refused};
 use report::Tally;
+use source::Source;
 
 /// Runs the command.
 pub(crate) async fn write(
@@ -47,7 +51,7 @@ pub(crate) async fn write(
         Format::Text | Format::Json => Form::Events,
     };
     // Batches that end where they happen to end cannot be repeated by another run.
-    let hasty = args.run_id.is_none() && !input::all_plain(&args.files);
+    let hasty = args.run_id.is_none() && !source::all_plain(&args.files);
     let job = Job {
         flow: args.flow.clone(),
         run,

@@ -17,6 +17,7 @@ use super::batch::Batch;
 use super::input::{Input, Next};
 use super::replies::{Replies, ReplyLine};
 use super::report::Tally;
+use super::sending::{DOT, Part, Sending};
 use crate::connection::{Connection, REPLY_TIMEOUT, Writer};
 use crate::trace::Trace;
 
@@ -76,29 +77,12 @@ pub(super) struct Pump<'a> {
     moved: Instant,
 }
 
-#[derive(Debug)]
-struct Sending {
-    head: Vec<u8>,
-    part: Part,
-    offset: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Head,
-    Body,
-    Dot,
-}
-
 enum Turn {
     Reply(Result<ReplyLine, String>),
     Wrote(io::Result<usize>),
     Input,
     Silence,
 }
-
-/// What ends a batch.
-const DOT: &[u8] = b".\r\n";
 
 impl<'a> Pump<'a> {
     pub(super) fn new(job: &'a mut Job, connection: Connection, ahead: bool) -> Self {
@@ -196,7 +180,7 @@ impl<'a> Pump<'a> {
         };
         let head = format!("{}\r\n", self.job.command(batch)).into_bytes();
         self.trace.client(&head);
-        self.sending = Some(Sending { head, part: Part::Head, offset: 0 });
+        self.sending = Some(Sending::new(head));
         if self.begun == 0 {
             self.moved = Instant::now();
             self.proven &= self.ahead;
@@ -212,22 +196,16 @@ impl<'a> Pump<'a> {
         let Some(sending) = &mut self.sending else {
             return;
         };
-        sending.offset += count;
-        if sending.offset < sending.part_of(batch).len() {
-            return;
-        }
-        sending.offset = 0;
-        match sending.part {
-            Part::Head => sending.part = Part::Body,
-            Part::Body => {
+        match sending.advance(batch, count) {
+            Some(Part::Body) => {
                 self.trace
                     .note(|| format!("C: ({} events, {} bytes)", batch.lines, batch.body.len()));
-                sending.part = Part::Dot;
             }
-            Part::Dot => {
+            Some(Part::Dot) => {
                 self.trace.client(DOT);
                 self.sending = None;
             }
+            Some(Part::Head) | None => {}
         }
     }
 
@@ -308,25 +286,6 @@ impl<'a> Pump<'a> {
             self.replies.next().await
         };
         drop(tokio::time::timeout(std::time::Duration::from_secs(2), goodbye).await);
-    }
-}
-
-impl Sending {
-    /// The part that is being sent, whole.
-    fn part_of<'a>(&'a self, batch: &'a Batch) -> &'a [u8] {
-        match self.part {
-            Part::Head => &self.head,
-            Part::Body => &batch.body,
-            Part::Dot => DOT,
-        }
-    }
-
-    /// What may be sent now: nothing behind the head before the host has proven to take events.
-    fn bytes<'a>(&'a self, batch: &'a Batch, proven: bool) -> &'a [u8] {
-        if self.part != Part::Head && !proven {
-            return &[];
-        }
-        self.part_of(batch).get(self.offset..).unwrap_or_default()
     }
 }
 

@@ -2,11 +2,11 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::indexing_slicing,
     reason = "clippy knows tests by their attribute, and these helpers have none"
 )]
 
 mod commands;
 mod fake;
+mod library;
 mod read;
 mod write;
