@@ -4,7 +4,6 @@
 //! before everything that a command needs is there. Stop: the other way round.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -12,37 +11,15 @@ use fnap::name::Name;
 use host_brokers::Broker;
 use host_brokers::embedded::Embedded;
 use host_iam::Users;
-use host_plugins::{Catalog, Engine, EngineOptions, Limits};
+use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Brokers, Options, Processors, TrialHook};
 use host_registry::{NewNamespace, Reconciler, Registry};
 use host_server::{Listener, ListenerOptions, Services};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::config::{self, BrokerKind, Config};
 use crate::plugin_store::RegistryPlugins;
-
-/// What a participant is made of, as the configuration has it.
-#[derive(Debug)]
-pub struct Settings {
-    /// The host's name, in the greeting.
-    pub hostname: String,
-    /// Where to listen; port 0 takes a free one.
-    pub listen: Vec<SocketAddr>,
-    /// Where the registry, the embedded broker and compiled plugins lie.
-    pub data_dir: PathBuf,
-    /// The plugins' inbox.
-    pub plugins_dir: PathBuf,
-    /// Namespaces that are made if they are not there, and their brokers.
-    pub namespaces: Vec<(Name, String)>,
-    /// Names of the embedded brokers; the first is the default.
-    pub brokers: Vec<String>,
-    /// Who may come in.
-    pub users: Arc<Users>,
-    /// How connections are treated.
-    pub listener: ListenerOptions,
-    /// Limits of every plugin instance.
-    pub limits: Limits,
-}
 
 /// A running participant.
 pub struct Host {
@@ -51,7 +28,7 @@ pub struct Host {
     listeners: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     services: Arc<Services>,
-    watcher: host_plugins::watch::Watcher,
+    watcher: Watcher,
 }
 
 impl Host {
@@ -59,39 +36,42 @@ impl Host {
     ///
     /// # Errors
     /// Says which part did not start and why.
-    pub async fn start(settings: Settings) -> Result<Self> {
-        let brokers = open_brokers(&settings).await?;
-        let registry = Registry::open(&settings.data_dir.join("registry.db"))
-            .await
-            .context("registry")?;
-        let engine = Engine::new(EngineOptions::new(settings.data_dir.join("compiled")))
+    pub async fn start(config: &Config, users: Arc<Users>) -> Result<Self> {
+        let brokers = open_brokers(config).await?;
+        let registry =
+            Registry::open(&config.data_dir.join("registry.db")).await.context("registry")?;
+        let engine = Engine::new(&EngineOptions::new(config.data_dir.join("compiled")))
             .context("plugin engine")?;
         let trial = Arc::new(TrialHook::default());
         let store = Arc::new(RegistryPlugins(registry.clone()));
         let catalog = Catalog::open(engine, store, Arc::clone(&trial) as _)
             .await
             .context("plugin catalog")?;
-        let options = Options { limits: settings.limits.clone() };
+        let options = Options { limits: config.limits.clone() };
         let processors =
             Processors::new(registry.clone(), Arc::clone(&brokers), catalog.clone(), options);
         trial.connect(processors.clone());
-        let watcher = host_plugins::watch::Watcher::start(&settings.plugins_dir, catalog.clone())
+        let watcher = Watcher::start(catalog.clone(), &config.plugins_dir)
             .await
-            .with_context(|| format!("plugin directory {}", settings.plugins_dir.display()))?;
+            .with_context(|| format!("plugin directory {}", config.plugins_dir.display()))?;
         processors.start_all().await.context("processors")?;
         let following = processors.clone();
         let background = vec![tokio::spawn(async move { following.watch().await })];
         let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
-        make_namespaces(&registry, &reconciler, &settings.namespaces).await?;
+        make_namespaces(&registry, &reconciler, &config.namespaces).await?;
         let services = Arc::new(Services {
-            hostname: settings.hostname.clone(),
+            hostname: config.hostname.clone(),
             registry,
             reconciler,
             processors,
-            default_broker: settings.brokers.first().cloned().unwrap_or_default(),
+            default_broker: config
+                .brokers
+                .first()
+                .map(|broker| broker.name.clone())
+                .unwrap_or_default(),
             brokers,
             catalog,
-            users: Arc::clone(&settings.users),
+            users,
             spread: 0.into(),
         });
         let (stop, stopped) = watch::channel(false);
@@ -103,8 +83,8 @@ impl Host {
             services,
             watcher,
         };
-        for address in &settings.listen {
-            host.listen(*address, &settings.listener, stopped.clone()).await?;
+        for address in &config.listen {
+            host.listen(*address, &config.listener, stopped.clone()).await?;
         }
         Ok(host)
     }
@@ -149,10 +129,10 @@ impl Host {
     }
 }
 
-async fn open_brokers(settings: &Settings) -> Result<Brokers> {
+async fn open_brokers(config: &Config) -> Result<Brokers> {
     let mut brokers = std::collections::BTreeMap::new();
-    for name in &settings.brokers {
-        let dir = settings.data_dir.join("brokers").join(name);
+    for config::Broker { name, kind: BrokerKind::Embedded } in &config.brokers {
+        let dir = config.data_dir.join("brokers").join(name);
         let broker = Embedded::open(&dir, Default::default())
             .await
             .with_context(|| format!("embedded broker {name} in {}", dir.display()))?;

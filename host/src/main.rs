@@ -1,2 +1,111 @@
-//! Under construction.
-fn main() {}
+//! The binary `fnaad`: arguments, logging, runtime; everything else is in the library.
+
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use fnaad::cli::{self, Cli, Command};
+use fnaad::config::{Config, Log, LogFormat};
+use fnaad::demo;
+use fnaad::dev::Dev;
+use fnaad::lock::DirLock;
+use fnaad::serve::serve;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("fnaad: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Dev(dev) => block_on(run_dev(&dev)).map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => block_on(run_serve(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check(&args),
+        Command::Demo(args) => {
+            let clean = block_on(demo::run(demo::Options { keep: args.keep, dir: args.dir }))?;
+            Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::HashPassword => cli::hash_password(stdin(), stdout()).map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            cli::completions(shell, &mut stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn run_dev(args: &cli::Dev) -> Result<()> {
+    let mut dev = Dev::prepare(&args.dir, args.listen, &args.namespaces)?;
+    let config = dev.config().clone();
+    log_as(config.log)?;
+    let again = config.clone();
+    serve(config, &|| Ok(again.clone()), |host| {
+        let address = host.addresses().first().context("no address")?;
+        dev.listening(*address)?;
+        ready(&format!("ready fnap={address}"))
+    })
+    .await
+}
+
+async fn run_serve(args: &cli::Configured) -> Result<()> {
+    let config = Config::load(&args.config)?;
+    log_as(config.log)?;
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("data_dir {}", config.data_dir.display()))?;
+    let _lock = DirLock::take(&config.data_dir)?;
+    serve(config, &|| Ok(Config::load(&args.config)?), |host| {
+        let addresses = host.addresses().iter().map(|address| format!("fnap={address}"));
+        ready(&format!("ready {}", addresses.collect::<Vec<_>>().join(" ")))
+    })
+    .await
+}
+
+fn check(args: &cli::Configured) -> Result<ExitCode> {
+    let findings = fnaad::config::check(&args.config)?;
+    for finding in &findings {
+        let kind = if finding.fatal { "error" } else { "warning" };
+        say(&format!("{}: {kind}: {}", args.config.display(), finding.what));
+    }
+    let fatal = findings.iter().any(|finding| finding.fatal);
+    Ok(if fatal { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // A plugin that is still being compiled must not hold the end up.
+    runtime.shutdown_background();
+    done
+}
+
+/// Logs to stderr; `FNAAD_LOG` says more or less than the configuration, for one run.
+fn log_as(log: Log) -> Result<()> {
+    let filter = EnvFilter::try_from_env("FNAAD_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("{},wasmtime=warn,cranelift=warn", log.level)));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
+    let set = match log.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.try_init(),
+    };
+    set.map_err(|error| anyhow::anyhow!("logging: {error}"))
+}
+
+/// The one line on stdout that programs wait for.
+fn ready(line: &str) -> Result<()> {
+    let mut out = stdout();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")
+}
+
+fn say(line: &str) {
+    // A stderr that is gone is no reason to fail.
+    drop(writeln!(stderr(), "{line}"));
+}

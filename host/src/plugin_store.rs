@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use host_plugins::catalog::{StoreError, StoredActive};
-use host_plugins::PluginStore;
+use host_plugins::store::{PluginStore, StoreError, StoredActive};
 use host_registry::{Registry, RegistryError};
 
 /// Keeps plugins in a registry.

@@ -1,7 +1,5 @@
 //! Tries a plugin with configurations before anything depends on it.
 
-use std::sync::Arc;
-
 use std::sync::OnceLock;
 
 use async_trait::async_trait;

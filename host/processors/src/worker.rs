@@ -92,22 +92,31 @@ impl<'a> Worker<'a> {
         loop {
             match self.wake().await? {
                 Wake::Settled(settled) => self.settled(settled)?,
-                Wake::Mode => match *self.shard.mode.borrow_and_update() {
-                    Mode::Run => {}
-                    Mode::Pause | Mode::Stop => {
-                        self.finish().await?;
-                        return Ok(End::ModeChanged);
+                Wake::Mode => {
+                    let mode = *self.shard.mode.borrow_and_update();
+                    if let Some(end) = self.obey(mode).await? {
+                        return Ok(end);
                     }
-                    Mode::Destroy => {
-                        self.finish().await?;
-                        self.instance.destroy().await?;
-                        return Ok(End::Destroyed);
-                    }
-                },
+                }
                 Wake::Plugin => self.swap().await?,
                 Wake::Batch(next) => self.process(next).await?,
             }
             self.commit_if_idle();
+        }
+    }
+
+    async fn obey(&mut self, mode: Mode) -> Result<Option<End>, Failure> {
+        match mode {
+            Mode::Run => Ok(None),
+            Mode::Pause | Mode::Stop => {
+                self.finish().await?;
+                Ok(Some(End::ModeChanged))
+            }
+            Mode::Destroy => {
+                self.finish().await?;
+                self.instance.destroy().await?;
+                Ok(Some(End::Destroyed))
+            }
         }
     }
 

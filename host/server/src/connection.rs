@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fnap::command::Command;
 use fnap::reply::{Code, Failure};
 use fnap::sasl::PlainCredentials;
@@ -35,7 +35,7 @@ pub(crate) struct Connection<S> {
     options: ListenerOptions,
     services: Arc<Services>,
     stop: watch::Receiver<bool>,
-    out: BytesMut,
+    out: Vec<u8>,
 }
 
 /// The connection is over; why is of no interest to anybody but the log.
@@ -57,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let session = ServerSession::new(session);
-        Self { stream, peer, session, options, services, stop, out: BytesMut::new() }
+        Self { stream, peer, session, options, services, stop, out: Vec::new() }
     }
 
     /// Serves until either side ends it.

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
 use fnap::command::{Read, Start};
 use fnap::reply::{Code, Failure};
 use host_brokers::{BatchLimits, Broker, BrokerError, PartitionInfo, TopicRef};
@@ -123,7 +122,7 @@ impl Reading {
 
     /// Writes the data lines of the next batch. Waits while there is none; dropping the future loses
     /// nothing.
-    pub(crate) async fn next_chunk(&mut self, out: &mut BytesMut) -> Result<Ended, Failure> {
+    pub(crate) async fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<Ended, Failure> {
         if self.left == 0 {
             return Ok(Ended::Yes);
         }
@@ -137,7 +136,7 @@ impl Reading {
             }
             self.left -= 1;
             write_read_line(stored, batch.partition, out);
-            out.put_slice(b"\r\n");
+            out.extend_from_slice(b"\r\n");
         }
         Ok(Ended::No)
     }

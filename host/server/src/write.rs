@@ -35,8 +35,9 @@ async fn try_write(
     let now = now();
     let mut records = Vec::with_capacity(batch.lines.len());
     for (line, number) in batch.lines.iter().zip(1..) {
-        let record = from_write_line(line, now)
+        let event = from_write_line(line)
             .map_err(|error| Failure::new(Code::InvalidEvent, format!("line {number}: {error}")))?;
+        let record = event.into_record(now);
         records.push((partition_of(&record, flow.partitions, turn), record));
     }
     let token = batch.token.map(|token| Token {

@@ -51,7 +51,9 @@ impl Agent {
         let args = ["fnua", "--config", &config].into_iter().chain(words.iter().copied());
         match fnua::run(args.map(Into::into), io).await {
             Exit::Done => Ok(stdout.text()),
-            exit => bail!("fnua {} ended with {}: {}", shown(words), exit.code(), stderr.text().trim()),
+            exit => {
+                bail!("fnua {} ended with {}: {}", shown(words), exit.code(), stderr.text().trim())
+            }
         }
     }
 }

@@ -48,7 +48,9 @@ pub async fn run(options: Options) -> Result<bool> {
     let (dir, temporary) = directory(&options)?;
     let quakes = Quakes::load()?;
 
-    screen.step("A participant for flows.unix.ar starts: broker, registry and plugins under one directory");
+    screen.step(
+        "A participant for flows.unix.ar starts: broker, registry and plugins under one directory",
+    );
     let mut participant = Participant::start(&dir, NAMESPACE).await?;
     screen.note(&format!("fnaad dev {} is ready at {}", dir.display(), participant.address()));
     let agent = Agent::new(&dir, screen.clone());
@@ -68,7 +70,10 @@ pub async fn run(options: Options) -> Result<bool> {
     look_further(&dir, &screen, options.keep);
 
     if options.keep {
-        screen.note(&format!("the participant goes on (process {}); end it with: kill {0}", participant.leave()));
+        screen.note(&format!(
+            "the participant goes on (process {}); end it with: kill {0}",
+            participant.leave()
+        ));
     } else {
         participant.end().await?;
     }
@@ -82,11 +87,26 @@ async fn create(agent: &Agent) -> Result<()> {
     }
     agent.say(&["replicate", &on("quakes"), &on("mirror")]).await?;
     agent
-        .say(&["distribute", &on("quakes"), &[on("felt"), on("unfelt")].join(","), "--config-json", &tally::rules()])
+        .say(&[
+            "distribute",
+            &on("quakes"),
+            &[on("felt"), on("unfelt")].join(","),
+            "--config-json",
+            &tally::rules(),
+        ])
         .await?;
     agent.say(&["collect", &[on("felt"), on("unfelt")].join(","), &on("archive")]).await?;
     agent
-        .say(&["signal", "signal", "--from", &on("quakes"), "--to", &on("alerts"), "--config-json", tally::ALERTS])
+        .say(&[
+            "signal",
+            "signal",
+            "--from",
+            &on("quakes"),
+            "--to",
+            &on("alerts"),
+            "--config-json",
+            tally::ALERTS,
+        ])
         .await
 }
 
@@ -100,7 +120,9 @@ async fn write(
     let (progress, mut written) = tokio::sync::watch::channel(0_usize);
     let total = quakes.len();
     let feeding = quakes.feed(writer, WRITING, progress);
-    let writing = agent.pipe(&["write", &on("quakes")], reader);
+    let target = on("quakes");
+    let words = ["write", target.as_str()];
+    let writing = agent.pipe(&words, reader);
     let bar = screen.bar(total as u64, "events written");
     let happening = async {
         for (after, what) in [(total / 3, Event::Swap), (2 * total / 3, Event::Kill)] {
@@ -119,7 +141,7 @@ async fn write(
         while written.changed().await.is_ok() {
             bar.set_position(*written.borrow_and_update() as u64);
         }
-        Ok(())
+        Ok::<(), anyhow::Error>(())
     };
     let (fed, wrote, happened) = tokio::join!(feeding, writing, happening);
     bar.finish_and_clear();
@@ -140,11 +162,17 @@ fn on(flow: &str) -> String {
 fn directory(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
     if let Some(dir) = &options.dir {
         if dir.exists() && std::fs::read_dir(dir)?.next().is_some() {
-            bail!("{} is not empty: the demo counts events and needs a directory of its own", dir.display());
+            bail!(
+                "{} is not empty: the demo counts events and needs a directory of its own",
+                dir.display()
+            );
         }
         return Ok((dir.clone(), None));
     }
-    let temporary = tempfile::Builder::new().prefix("fnaa-demo-").tempdir().context("no temporary directory")?;
+    let temporary = tempfile::Builder::new()
+        .prefix("fnaa-demo-")
+        .tempdir()
+        .context("no temporary directory")?;
     if options.keep {
         return Ok((temporary.keep(), None));
     }

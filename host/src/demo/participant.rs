@@ -87,7 +87,9 @@ async fn launch(dir: &Path, namespace: &str) -> Result<(Child, String)> {
         .context("cannot start fnaad dev")?;
     let stdout = child.stdout.take().context("no stdout")?;
     let mut lines = BufReader::new(stdout).lines();
-    let line = tokio::time::timeout(START, lines.next_line()).await.context("fnaad dev is not ready")??;
+    let line = tokio::time::timeout(START, lines.next_line())
+        .await
+        .context("fnaad dev is not ready")??;
     let address = line.as_deref().and_then(|line| line.strip_prefix("ready fnap="));
     let Some(address) = address else {
         let log = dir.join("fnaad.log");

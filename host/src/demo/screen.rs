@@ -45,7 +45,9 @@ impl Screen {
     pub(super) fn bar(&self, length: u64, what: &'static str) -> ProgressBar {
         self.bar.set_length(length);
         let style = ProgressStyle::with_template("    [{bar:40}] {pos}/{len} {msg}");
-        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        self.bar.set_style(
+            style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "),
+        );
         self.bar.set_message(what);
         if stderr().is_terminal() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -56,15 +58,21 @@ impl Screen {
     pub(super) fn table(&self, rows: &[Row]) {
         let width = rows.iter().map(|row| row.flow.len()).max().unwrap_or(4).max(4);
         self.line("");
-        self.line(&self.bold(&format!("{:width$}  {:>9}  {:>10}  {:>5}  {:>8}", "flow", "events in", "events out", "lost", "repeated")));
+        self.line(&self.bold(&format!(
+            "{:width$}  {:>9}  {:>10}  {:>5}  {:>8}",
+            "flow", "events in", "events out", "lost", "repeated"
+        )));
         for row in rows {
             let Row { flow, events_in, events_out, lost, repeated } = row;
-            self.line(&format!("{flow:width$}  {events_in:>9}  {events_out:>10}  {lost:>5}  {repeated:>8}"));
+            self.line(&format!(
+                "{flow:width$}  {events_in:>9}  {events_out:>10}  {lost:>5}  {repeated:>8}"
+            ));
         }
     }
 
     pub(super) fn verdict(&self, clean: bool) {
-        let words = if clean { "nothing lost, nothing repeated" } else { "EVENTS WERE LOST OR REPEATED" };
+        let words =
+            if clean { "nothing lost, nothing repeated" } else { "EVENTS WERE LOST OR REPEATED" };
         self.line(&format!("\n{}\n", self.bold(words)));
     }
 

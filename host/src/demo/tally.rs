@@ -26,7 +26,9 @@ pub(super) const ALERTS: &str = r#"{"rules":[{"name":"strong","when":"data.prope
 /// The distributor's configuration.
 pub(super) fn rules() -> String {
     let (felt, unfelt) = (on("felt"), on("unfelt"));
-    format!(r#"{{"rules":[{{"when":"data.properties.mag >= {FELT:?}","to":["{felt}"]}}],"otherwise":["{unfelt}"]}}"#)
+    format!(
+        r#"{{"rules":[{{"when":"data.properties.mag >= {FELT:?}","to":["{felt}"]}}],"otherwise":["{unfelt}"]}}"#
+    )
 }
 
 /// How often the flows are counted while the processors finish.
@@ -84,7 +86,8 @@ impl Tally {
     }
 
     pub(super) fn is_clean(&self) -> bool {
-        let clean = |row: &Row| row.lost == 0 && row.repeated == 0 && row.events_in == row.events_out;
+        let clean =
+            |row: &Row| row.lost == 0 && row.repeated == 0 && row.events_in == row.events_out;
         self.0.iter().all(clean)
     }
 

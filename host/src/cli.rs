@@ -1,0 +1,193 @@
+//! The command line of `fnaad`. Says what may be typed; does nothing of it.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use fnap::name::Name;
+
+/// A participant of the event streaming open network: carries events between flows, through sandboxed
+/// processors.
+#[derive(Debug, Parser)]
+#[command(name = "fnaad", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a participant for trying out: everything embedded, everything in one directory
+    Dev(Dev),
+    /// Run a participant as the operator configured it
+    Serve(Configured),
+    /// Say what is wrong with a configuration, without starting anything
+    Check(Configured),
+    /// Show the main job on real data, and count what arrived
+    Demo(Demo),
+    /// Read a password from standard input and print the verifier for a users file
+    HashPassword,
+    /// Print the completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// `fnaad dev`.
+#[derive(Args, Debug)]
+#[command(after_help = DEV_EXAMPLES)]
+pub struct Dev {
+    /// Directory of the participant; made if it does not exist, gone on with if it does
+    pub dir: PathBuf,
+    /// Address and port; port 0 takes a free one and keeps it for the next start [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Namespace to make, if it does not exist; can be repeated [default: flows.test]
+    #[arg(long = "namespace", value_name = "NS")]
+    pub namespaces: Vec<Name>,
+}
+
+/// `fnaad serve` and `fnaad check`.
+#[derive(Args, Debug)]
+pub struct Configured {
+    /// The configuration, TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// `fnaad demo`.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Leave the participant running afterwards
+    #[arg(long)]
+    pub keep: bool,
+    /// Directory of the participant [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// Reads one line with a password and writes its verifier.
+///
+/// # Errors
+/// When there is no password, or it is too long.
+pub fn hash_password(input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
+    let mut text = zeroize::Zeroizing::new(String::new());
+    // One octet over the longest, and a line end: whatever is longer is refused as too long.
+    input.take(fnap::sasl::MAX_PASSWORD as u64 + 3).read_to_string(&mut text)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let password = line.strip_suffix('\r').unwrap_or(line);
+    if password.contains('\n') {
+        anyhow::bail!("more than one line");
+    }
+    writeln!(output, "{}", host_iam::hash_password(password)?)?;
+    Ok(())
+}
+
+/// Writes the completions for a shell.
+pub fn completions(shell: Shell, output: &mut impl Write) {
+    clap_complete::generate(shell, &mut Cli::command(), "fnaad", output);
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fnaad demo                                  see it work, in two minutes
+  fnaad dev ./try --namespace flows.unix.ar   a participant of your own
+  fnua --config ./try/fnua.toml get flows     ask it
+  fnaad check --config fnaad.toml             before a start
+  fnaad serve --config fnaad.toml             SIGTERM drains, SIGHUP reads the file again
+  fnaad hash-password < password.txt          a verifier for the users file";
+
+const DEV_EXAMPLES: &str = "\
+It prints `ready fnap=ADDR:PORT` on standard output when it accepts, and logs to standard error.
+
+Examples:
+  fnaad dev ./try
+  fnaad dev ./try --listen 127.0.0.1:61000 --namespace flows.unix.ar --namespace flows.example
+  fnua --config ./try/fnua.toml create flow time.flows.unix.ar
+  cp target/my-plugin.wasm ./try/plugins/     running processors take it over
+
+In the directory: fnua.toml (for the user agent, with the password), users.toml, plugins, data, listen.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn dev_takes_a_directory_an_address_and_namespaces() {
+        let args = [
+            "fnaad",
+            "dev",
+            "d",
+            "--listen",
+            "[::1]:0",
+            "--namespace",
+            "A.test",
+            "--namespace",
+            "b.test",
+        ];
+        let Command::Dev(dev) = Cli::try_parse_from(args).unwrap().command else {
+            panic!("not dev")
+        };
+        assert_eq!(dev.dir, PathBuf::from("d"));
+        assert_eq!(dev.listen.unwrap().to_string(), "[::1]:0");
+        let names: Vec<&str> = dev.namespaces.iter().map(Name::as_str).collect();
+        assert_eq!(names, ["a.test", "b.test"]);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_a_usage_error() {
+        let wrong: [&[&str]; 5] = [
+            &["fnaad", "dev"],
+            &["fnaad", "dev", "d", "--listen", "nowhere"],
+            &["fnaad", "dev", "d", "--namespace", "a..b"],
+            &["fnaad", "serve"],
+            &["fnaad", "fly"],
+        ];
+        for args in wrong {
+            assert_eq!(Cli::try_parse_from(args).unwrap_err().exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn help_shows_examples() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("fnaad dev ./try --namespace flows.unix.ar"), "{help}");
+    }
+
+    fn verifier(input: &str) -> anyhow::Result<String> {
+        let mut output = Vec::new();
+        hash_password(input.as_bytes(), &mut output)?;
+        Ok(String::from_utf8(output)?)
+    }
+
+    #[test]
+    fn a_password_is_one_line_whatever_ends_it() {
+        for input in ["secret", "secret\n", "secret\r\n"] {
+            let mut users = host_iam::UserList::default();
+            users.insert("ana", verifier(input).unwrap().trim_end()).unwrap();
+        }
+        let long = "x".repeat(fnap::sasl::MAX_PASSWORD + 1);
+        for input in ["", "\n", "a\nb\n", &long] {
+            assert!(verifier(input).is_err());
+        }
+    }
+
+    #[test]
+    fn there_are_completions_for_every_shell() {
+        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+            let mut script = Vec::new();
+            completions(shell, &mut script);
+            assert!(String::from_utf8(script).unwrap().contains("hash-password"));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `fnaad check`: what is wrong with a configuration and with what it points at.
+//!
+//! Changes nothing and starts nothing; a running host does not notice.
+
+use std::path::Path;
+
+use super::{Config, ConfigError};
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether a host with this configuration would not start; otherwise it is a warning.
+    pub fatal: bool,
+    /// What it is.
+    pub what: String,
+}
+
+/// Looks at a configuration file and at the files and directories that it names.
+///
+/// # Errors
+/// When the file itself cannot be used.
+pub fn check(path: &Path) -> Result<Vec<Finding>, ConfigError> {
+    let config = Config::load(path)?;
+    let fatal = |what: String| Finding { fatal: true, what };
+    let mut findings = Vec::new();
+    if let Err(error) = config.all_users() {
+        findings.push(fatal(error.to_string()));
+    }
+    for (key, dir) in [("data_dir", &config.data_dir), ("plugins_dir", &config.plugins_dir)] {
+        if let Err(reason) = usable(dir) {
+            findings.push(fatal(format!("{key} {}: {reason}", dir.display())));
+        }
+    }
+    let warning = |what| Finding { fatal: false, what };
+    findings.extend(config.warnings().into_iter().map(warning));
+    Ok(findings)
+}
+
+/// Whether a directory can be written, or made.
+fn usable(dir: &Path) -> Result<(), String> {
+    let nearest = dir.ancestors().find(|ancestor| ancestor.exists());
+    let nearest = nearest.unwrap_or(Path::new("."));
+    if !nearest.is_dir() {
+        return Err(format!("{} is no directory", nearest.display()));
+    }
+    rustix::fs::access(nearest, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|error| format!("{} cannot be written: {error}", nearest.display()))
+}

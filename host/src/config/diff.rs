@@ -1,0 +1,48 @@
+//! What changed between two configurations, for SIGHUP.
+//!
+//! Names keys, never values: some of them are verifiers.
+
+use super::Config;
+
+/// A key that has another value now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The key, as it is written in the file.
+    pub key: &'static str,
+    /// Whether a running host can take it over; otherwise it counts from the next start on.
+    pub live: bool,
+}
+
+/// What changed. What stands in the users file is not looked at here.
+#[must_use]
+pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
+    let listener = |config: &Config| {
+        let options = &config.listener;
+        (options.connections, options.idle, options.stalled, options.max_data_line)
+    };
+    let checks = [
+        ("hostname", before.hostname != after.hostname, false),
+        ("listen", before.listen != after.listen, false),
+        ("data_dir", before.data_dir != after.data_dir, false),
+        ("plugins_dir", before.plugins_dir != after.plugins_dir, false),
+        ("brokers", before.brokers != after.brokers, false),
+        ("namespaces", before.namespaces != after.namespaces, false),
+        ("users_file", before.users_file != after.users_file, true),
+        ("users", before.users != after.users, true),
+        (
+            "allow_plain_without_tls",
+            before.listener.plain_anywhere != after.listener.plain_anywhere,
+            false,
+        ),
+        ("limits", listener(before) != listener(after), false),
+        ("limits.plugin", plugin(before) != plugin(after), false),
+        ("log", before.log != after.log, false),
+    ];
+    let changed = checks.into_iter().filter(|(_, differs, _)| *differs);
+    changed.map(|(key, _, live)| Difference { key, live }).collect()
+}
+
+// The type has no equality of its own; its Debug text holds every field.
+fn plugin(config: &Config) -> String {
+    format!("{:?}", config.limits)
+}

@@ -1,0 +1,237 @@
+//! From what stands in a file to what it means; gathers every fault, not only the first.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fnap::name::Name;
+use host_iam::UserList;
+use host_plugins::Limits;
+use host_server::ListenerOptions;
+use toml::Spanned;
+
+use super::error::Fault;
+use super::raw::{At, Raw, RawBroker, RawLimits, RawLog, RawNamespace, RawPluginLimits, line_of};
+use super::{Broker, BrokerKind, Config, EMBEDDED, Log, LogFormat, listener_defaults};
+
+/// The meaning of a file whose relative paths are relative to `base`.
+pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<Fault>> {
+    let mut reader = Reader { text, faults: Vec::new() };
+    let brokers = reader.brokers(raw.brokers.unwrap_or_default());
+    let namespaces = reader.namespaces(raw.namespaces.unwrap_or_default(), &brokers);
+    let mut users = UserList::default();
+    for user in raw.users.unwrap_or_default() {
+        if let Err(error) = users.insert(user.name.get_ref(), user.verifier.get_ref()) {
+            reader.fault(&user.name, error);
+        }
+    }
+    let (mut listener, limits) = reader.limits(raw.limits.unwrap_or_default());
+    listener.plain_anywhere = raw.allow_plain_without_tls.unwrap_or(false);
+    let log = reader.log(raw.log.unwrap_or_default());
+    let hostname = reader.required("hostname", raw.hostname).and_then(|name| reader.name(&name));
+    let data_dir =
+        reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
+    let plugins_dir = match raw.plugins_dir {
+        Some(dir) => reader.path(&dir, base),
+        None => data_dir.as_ref().map(|dir| dir.join("plugins")),
+    };
+    let users_file = raw.users_file.and_then(|file| reader.path(&file, base));
+    let listen = reader.listen(raw.listen);
+    match (hostname, data_dir, plugins_dir) {
+        (Some(hostname), Some(data_dir), Some(plugins_dir)) if reader.faults.is_empty() => {
+            Ok(Config {
+                hostname: hostname.to_string(),
+                listen,
+                data_dir,
+                plugins_dir,
+                brokers,
+                namespaces,
+                users_file,
+                users,
+                listener,
+                limits,
+                log,
+            })
+        }
+        _ => Err(reader.into_faults()),
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn fault<T>(&mut self, at: &Spanned<T>, what: impl ToString) {
+        let line = line_of(self.text, at.span().start);
+        self.faults.push(Fault { line, what: what.to_string() });
+    }
+
+    fn into_faults(mut self) -> Vec<Fault> {
+        self.faults.sort_by_key(|fault| fault.line);
+        self.faults
+    }
+
+    fn required(&mut self, key: &str, value: At<String>) -> Option<Spanned<String>> {
+        if value.is_none() {
+            self.faults.push(Fault { line: 1, what: format!("{key} is missing") });
+        }
+        value
+    }
+
+    fn name(&mut self, text: &Spanned<String>) -> Option<Name> {
+        let name = text.get_ref().parse().map_err(|error: fnap::name::NameError| {
+            self.fault(text, format!("not a name: {error}"));
+        });
+        name.ok()
+    }
+
+    fn path(&mut self, text: &Spanned<String>, base: &Path) -> Option<PathBuf> {
+        if text.get_ref().is_empty() {
+            self.fault(text, "empty path");
+            return None;
+        }
+        Some(base.join(text.get_ref()))
+    }
+
+    fn listen(&mut self, addresses: Option<Vec<Spanned<String>>>) -> Vec<SocketAddr> {
+        let Some(addresses) = addresses.filter(|addresses| !addresses.is_empty()) else {
+            self.faults.push(Fault { line: 1, what: "listen is missing or empty".to_owned() });
+            return Vec::new();
+        };
+        let mut parsed: Vec<SocketAddr> = Vec::new();
+        for address in &addresses {
+            match address.get_ref().parse() {
+                Ok(socket) if parsed.contains(&socket) => {
+                    self.fault(address, format!("{socket} is listed twice"));
+                }
+                Ok(socket) => parsed.push(socket),
+                Err(_) => self.fault(address, "not an address and port, as in 127.0.0.1:61000"),
+            }
+        }
+        parsed
+    }
+
+    fn brokers(&mut self, written: Vec<RawBroker>) -> Vec<Broker> {
+        let mut brokers: Vec<Broker> = Vec::new();
+        for RawBroker { name, kind } in written {
+            match kind.get_ref().as_str() {
+                EMBEDDED => {}
+                known @ "kafka" => {
+                    self.fault(&kind, format!("broker type {known} is not implemented yet"));
+                }
+                other => {
+                    let shown = other.escape_debug();
+                    self.fault(&kind, format!("no broker type {shown}: there is {EMBEDDED}"));
+                }
+            }
+            // The name is a directory below data_dir.
+            if name.get_ref().contains('.') || self.name(&name).is_none() {
+                self.fault(&name, "a broker's name is one label of a-z, 0-9 and inner '-'");
+            }
+            if brokers.iter().any(|other| other.name == *name.get_ref()) {
+                self.fault(&name, format!("a second broker {}", name.get_ref()));
+            }
+            brokers.push(Broker { name: name.into_inner(), kind: BrokerKind::Embedded });
+        }
+        if brokers.is_empty() {
+            brokers.push(Broker { name: EMBEDDED.to_owned(), kind: BrokerKind::Embedded });
+        }
+        brokers
+    }
+
+    fn namespaces(
+        &mut self,
+        written: Vec<RawNamespace>,
+        brokers: &[Broker],
+    ) -> Vec<(Name, String)> {
+        let mut namespaces: Vec<(Name, String)> = Vec::new();
+        for RawNamespace { name: text, broker } in written {
+            let Some(name) = self.name(&text) else { continue };
+            if namespaces.iter().any(|(other, _)| *other == name) {
+                self.fault(&text, format!("a second namespace {name}"));
+            }
+            let known = |name: &str| brokers.iter().any(|broker| broker.name == name);
+            if let Some(broker) = broker.as_ref().filter(|broker| !known(broker.get_ref())) {
+                self.fault(broker, format!("no broker {}", broker.get_ref().escape_debug()));
+            }
+            let first = || brokers.first().map(|broker| broker.name.clone()).unwrap_or_default();
+            namespaces.push((name, broker.map_or_else(first, Spanned::into_inner)));
+        }
+        namespaces
+    }
+
+    fn log(&mut self, raw: RawLog) -> Log {
+        let mut log = Log::default();
+        if let Some(format) = raw.format {
+            match format.get_ref().as_str() {
+                "text" => log.format = LogFormat::Text,
+                "json" => log.format = LogFormat::Json,
+                _ => self.fault(&format, "a log format is text or json"),
+            }
+        }
+        if let Some(level) = raw.level {
+            match level.get_ref().as_str() {
+                "error" => log.level = tracing::Level::ERROR,
+                "warn" => log.level = tracing::Level::WARN,
+                "info" => log.level = tracing::Level::INFO,
+                "debug" => log.level = tracing::Level::DEBUG,
+                "trace" => log.level = tracing::Level::TRACE,
+                _ => self.fault(&level, "a log level is error, warn, info, debug or trace"),
+            }
+        }
+        log
+    }
+
+    fn limits(&mut self, raw: RawLimits) -> (ListenerOptions, Limits) {
+        let mut listener = listener_defaults();
+        if let Some(value) = self.number(raw.connections, 1..=100_000) {
+            listener.connections = value as usize;
+        }
+        if let Some(value) = self.number(raw.idle_seconds, 1..=86_400) {
+            listener.idle = Duration::from_secs(value);
+        }
+        if let Some(value) = self.number(raw.stalled_seconds, 1..=3_600) {
+            listener.stalled = Duration::from_secs(value);
+        }
+        if let Some(value) = self.number(raw.event_bytes, KIB..=16 * MIB) {
+            listener.max_data_line = value as usize;
+        }
+        (listener, self.plugin_limits(raw.plugin.unwrap_or_default()))
+    }
+
+    fn plugin_limits(&mut self, raw: RawPluginLimits) -> Limits {
+        let usual = Limits::default();
+        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let mut number = |value, range, usual| self.number(value, range).unwrap_or(usual);
+        Limits {
+            memory: number(raw.memory_bytes, MIB..=4_096 * MIB, usual.memory),
+            table_elements: number(raw.table_elements, 100..=10_000_000, usual.table_elements),
+            call_ms: number(raw.call_ms, 1..=600_000, usual.call_ms),
+            soft_ms: number(raw.soft_ms, 1..=1_000, usual.soft_ms),
+            init_ms: number(raw.init_ms, 1..=600_000, usual.init_ms),
+            batch_events: small(number(raw.batch_events, 1..=65_536, usual.batch_events.into())),
+            batch_bytes: number(raw.batch_bytes, KIB..=256 * MIB, usual.batch_bytes),
+            emit_events: small(number(raw.emit_events, 1..=1_048_576, usual.emit_events.into())),
+            emit_bytes: number(raw.emit_bytes, KIB..=256 * MIB, usual.emit_bytes),
+            state_bytes: number(raw.state_bytes, 0..=4_096 * MIB, usual.state_bytes),
+            state_value_bytes: number(raw.state_value_bytes, 1..=16 * MIB, usual.state_value_bytes),
+            log_lines: small(number(raw.log_lines, 0..=10_000, usual.log_lines.into())),
+        }
+    }
+
+    fn number(&mut self, value: At<u64>, range: RangeInclusive<u64>) -> Option<u64> {
+        let value = value?;
+        if !range.contains(value.get_ref()) {
+            let (least, most) = (range.start(), range.end());
+            self.fault(&value, format!("{} is not between {least} and {most}", value.get_ref()));
+            return None;
+        }
+        Some(value.into_inner())
+    }
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;

@@ -1,0 +1,230 @@
+//! What the operator wrote, and what it means.
+//!
+//! A file is read into `raw` (what may stand there), then into [`Config`] (what it means). Unknown keys
+//! and wrong values are refused with file and line, all of them at once. Starts nothing.
+
+mod check;
+mod diff;
+mod error;
+mod meaning;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fnap::name::Name;
+use host_iam::{UserList, UsersError};
+use host_plugins::Limits;
+use host_server::ListenerOptions;
+
+pub use check::{Finding, check};
+pub use diff::{Difference, differences};
+pub use error::{ConfigError, Fault};
+
+/// A participant's configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The host's name, in the greeting.
+    pub hostname: String,
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// Registry, embedded brokers, compiled plugins.
+    pub data_dir: PathBuf,
+    /// The plugins' inbox.
+    pub plugins_dir: PathBuf,
+    /// Brokers; the first is that of namespaces that name none.
+    pub brokers: Vec<Broker>,
+    /// Namespaces that are made where they do not exist, and the names of their brokers.
+    pub namespaces: Vec<(Name, String)>,
+    /// File with users.
+    pub users_file: Option<PathBuf>,
+    /// Users written in the configuration itself.
+    pub users: UserList,
+    /// How connections are treated.
+    pub listener: ListenerOptions,
+    /// Limits of every plugin instance.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// A broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// What namespaces call it.
+    pub name: String,
+    /// What it is.
+    pub kind: BrokerKind,
+}
+
+/// What a broker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// The log inside of this host, under the data directory.
+    Embedded,
+}
+
+/// What is logged, and how; always to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Text for people, or JSON for programs.
+    pub format: LogFormat,
+    /// The least important level that is shown.
+    pub level: tracing::Level,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: tracing::Level::INFO }
+    }
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it are relative to its directory.
+    ///
+    /// # Errors
+    /// All that is wrong in it, each with its line.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        let config = Self::parse(&text, path)?;
+        if !config.users.is_empty() {
+            refuse_if_exposed(path)?;
+        }
+        Ok(config)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// All that is wrong in it, each with its line.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let base = path.parent().unwrap_or(Path::new(""));
+        let faults = |faults| ConfigError::Wrong { path: path.display().to_string(), faults };
+        let raw = raw::parse(text).map_err(|fault| faults(vec![fault]))?;
+        meaning::meaning(raw, text, base).map_err(faults)
+    }
+
+    /// What `fnaad dev DIR` runs: everything embedded, everything under one directory.
+    #[must_use]
+    pub fn dev(dir: &Path, listen: SocketAddr, namespaces: Vec<Name>) -> Self {
+        let broker = Broker { name: EMBEDDED.to_owned(), kind: BrokerKind::Embedded };
+        Self {
+            hostname: hostname_of(namespaces.first()),
+            listen: vec![listen],
+            data_dir: dir.join("data"),
+            plugins_dir: dir.join("plugins"),
+            namespaces: namespaces.into_iter().map(|name| (name, broker.name.clone())).collect(),
+            brokers: vec![broker],
+            users_file: Some(dir.join("users.toml")),
+            users: UserList::default(),
+            listener: listener_defaults(),
+            limits: Limits::default(),
+            log: Log::default(),
+        }
+    }
+
+    /// All users: those of the file and those of the configuration itself.
+    ///
+    /// # Errors
+    /// When the file cannot be read, others can read it, or somebody is named twice.
+    pub fn all_users(&self) -> Result<UserList, UsersError> {
+        let mut users = match &self.users_file {
+            Some(path) => UserList::load(path)?,
+            None => UserList::default(),
+        };
+        users.merge(self.users.clone())?;
+        Ok(users)
+    }
+
+    /// What an operator should know though nothing is wrong; for the log and for `fnaad check`.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let open = || self.listen.iter().filter(|address| !address.ip().is_loopback());
+        let mut warnings = Vec::new();
+        for address in open() {
+            warnings.push(if self.listener.plain_anywhere {
+                format!("ALLOW_PLAIN_WITHOUT_TLS: passwords travel in the clear to {address}")
+            } else {
+                format!("nobody can authenticate at {address}: passwords are not taken without tls")
+            });
+        }
+        if self.users_file.is_none() && self.users.is_empty() {
+            warnings.push("there are no users: nobody can authenticate".to_owned());
+        }
+        warnings
+    }
+}
+
+/// `fnaa.unix.ar` for the namespace `flows.unix.ar`, as in the draft's transcripts.
+fn hostname_of(namespace: Option<&Name>) -> String {
+    let domain = namespace.map_or("localhost", Name::as_str);
+    format!("fnaa.{}", domain.strip_prefix("flows.").unwrap_or(domain))
+}
+
+pub(crate) fn listener_defaults() -> ListenerOptions {
+    ListenerOptions {
+        connections: CONNECTIONS,
+        idle: IDLE,
+        stalled: STALLED,
+        plain_anywhere: false,
+        max_data_line: MAX_EVENT,
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    use std::io::Read as _;
+    let shown = path.display().to_string();
+    let unreadable = |reason: String| ConfigError::Unreadable { path: shown.clone(), reason };
+    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut text = String::new();
+    let length = file.take(MAX_FILE + 1).read_to_string(&mut text);
+    match length.map_err(|error| unreadable(error.to_string()))? {
+        length if length as u64 > MAX_FILE => {
+            Err(unreadable(format!("larger than {MAX_FILE} octets")))
+        }
+        _ => Ok(text),
+    }
+}
+
+fn refuse_if_exposed(path: &Path) -> Result<(), ConfigError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shown = path.display().to_string();
+    let metadata = std::fs::metadata(path).map_err(|error| ConfigError::Unreadable {
+        path: shown.clone(),
+        reason: error.to_string(),
+    })?;
+    match metadata.permissions().mode() & 0o7777 {
+        mode if mode & 0o077 != 0 => Err(ConfigError::Exposed { path: shown, mode }),
+        _ => Ok(()),
+    }
+}
+
+/// The broker of `fnaad dev`.
+pub const EMBEDDED: &str = "embedded";
+
+/// Connections at once: about 30 KiB each when idle, so 30 MiB.
+const CONNECTIONS: usize = 1_024;
+
+/// Silence after which a connection is closed: longer than a person thinks over a command.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// How long a peer may leave what we send unread: longer than a broken radio link.
+const STALLED: Duration = Duration::from_secs(60);
+
+/// Largest event of a WRITE: the default of Kafka's `max.message.bytes`.
+const MAX_EVENT: usize = 1024 * 1024;
+
+/// Octets of a configuration file: 1,000 namespaces and some hundred users are a tenth of it.
+const MAX_FILE: u64 = 4 * 1024 * 1024;

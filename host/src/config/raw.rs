@@ -1,0 +1,120 @@
+//! What may stand in a configuration file: every key, nothing of its meaning.
+//!
+//! Every key is explained in docs/fnaad.example.toml; a test compares the two.
+
+use serde::Deserialize;
+#[cfg(test)]
+use serde::Serialize;
+use toml::Spanned;
+
+use super::error::Fault;
+
+/// A value and where it stands.
+pub(super) type At<T> = Option<Spanned<T>>;
+
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) hostname: At<String>,
+    pub(super) listen: Option<Vec<Spanned<String>>>,
+    pub(super) data_dir: At<String>,
+    pub(super) plugins_dir: At<String>,
+    pub(super) users_file: At<String>,
+    pub(super) allow_plain_without_tls: Option<bool>,
+    pub(super) log: Option<RawLog>,
+    pub(super) limits: Option<RawLimits>,
+    pub(super) brokers: Option<Vec<RawBroker>>,
+    pub(super) namespaces: Option<Vec<RawNamespace>>,
+    pub(super) users: Option<Vec<RawUser>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) format: At<String>,
+    pub(super) level: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) connections: At<u64>,
+    pub(super) idle_seconds: At<u64>,
+    pub(super) stalled_seconds: At<u64>,
+    pub(super) event_bytes: At<u64>,
+    pub(super) plugin: Option<RawPluginLimits>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPluginLimits {
+    pub(super) memory_bytes: At<u64>,
+    pub(super) table_elements: At<u64>,
+    pub(super) call_ms: At<u64>,
+    pub(super) soft_ms: At<u64>,
+    pub(super) init_ms: At<u64>,
+    pub(super) batch_events: At<u64>,
+    pub(super) batch_bytes: At<u64>,
+    pub(super) emit_events: At<u64>,
+    pub(super) emit_bytes: At<u64>,
+    pub(super) state_bytes: At<u64>,
+    pub(super) state_value_bytes: At<u64>,
+    pub(super) log_lines: At<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBroker {
+    pub(super) name: Spanned<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNamespace {
+    pub(super) name: Spanned<String>,
+    pub(super) broker: At<String>,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUser {
+    pub(super) name: Spanned<String>,
+    pub(super) verifier: Spanned<String>,
+}
+
+impl std::fmt::Debug for RawUser {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RawUser").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Raw, Fault> {
+    // The message only: the error's Display repeats the line, which may hold a verifier.
+    toml::from_str(text).map_err(|error| Fault {
+        line: line_of(text, error.span().map_or(0, |span| span.start)),
+        what: unvalued(error.message()),
+    })
+}
+
+/// The line of a byte, counted from 1.
+pub(super) fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+/// `invalid type: string "…", expected …` without the string: somebody may have put a secret there.
+fn unvalued(message: &str) -> String {
+    let cut = message.split_once(": string \"").zip(message.rsplit_once(", expected"));
+    match cut {
+        Some(((front, _), (_, expected))) => format!("{front}: string, expected{expected}"),
+        None => message.lines().collect::<Vec<_>>().join(" "),
+    }
+}

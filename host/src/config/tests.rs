@@ -1,0 +1,199 @@
+use std::collections::BTreeSet;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../docs/fnaad.example.toml");
+const SMALL: &str = "hostname = \"fnaa.test\"\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\n";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/fnaad/fnaad.toml"))
+}
+
+fn refusal(text: &str) -> String {
+    parse(text).unwrap_err().to_string().replace("/etc/fnaad/", "")
+}
+
+/// Every key of a document with its path; the keys of a list's tables are those of the list.
+fn keys(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, value) in map {
+                let path = format!("{path}.{key}");
+                assert!(!value.is_null(), "{path} is not in the example");
+                keys(value, &path, found);
+                found.insert(path);
+            }
+        }
+        serde_json::Value::Array(values) => {
+            values.iter().for_each(|value| keys(value, path, found))
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_example_parses_and_says_what_the_defaults_are() {
+    let config = parse(EXAMPLE).unwrap();
+    assert_eq!(config.hostname, "fnaa.example.com");
+    assert_eq!(config.users.names().collect::<Vec<_>>(), ["ana"]);
+    let defaults = parse(SMALL).unwrap();
+    assert_eq!(format!("{:?}", config.listener), format!("{:?}", defaults.listener));
+    assert_eq!(format!("{:?}", config.limits), format!("{:?}", defaults.limits));
+    assert_eq!(config.brokers, defaults.brokers);
+    assert_eq!(config.log, defaults.log);
+}
+
+#[test]
+fn every_key_is_in_the_example_and_explained_there() {
+    let raw = raw::parse(EXAMPLE).unwrap();
+    let mut found = BTreeSet::new();
+    keys(&serde_json::to_value(&raw).unwrap(), "", &mut found);
+    assert!(found.contains(".limits.plugin.call_ms") && found.contains(".brokers.type"));
+    let lines: Vec<&str> = EXAMPLE.lines().collect();
+    for (index, line) in lines.iter().enumerate() {
+        let is_key = line.split(" = ").next().is_some_and(|key| {
+            !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        });
+        assert!(!is_key || lines[index - 1].starts_with('#'), "not explained: {line}");
+    }
+}
+
+#[test]
+fn the_verifier_of_the_example_is_that_of_the_password_it_names() {
+    let users = parse(EXAMPLE).unwrap().users;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let credentials = fnap::sasl::PlainCredentials::new("ana", "example").unwrap();
+    let users = host_iam::Users::new(users).unwrap();
+    let here = std::net::Ipv4Addr::LOCALHOST.into();
+    assert!(runtime.block_on(users.verify(&credentials, here)).is_ok());
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_name_and_line_wherever_it_stands() {
+    let top = refusal(&format!("{SMALL}colour = \"red\"\n"));
+    assert!(top.starts_with("fnaad.toml:4: unknown field `colour`"), "{top}");
+    for (table, line) in [("[log]", 5), ("[limits]", 5), ("[limits.plugin]", 5)] {
+        let found = refusal(&format!("{SMALL}{table}\ncolour = 1\n"));
+        assert!(
+            found.starts_with(&format!("fnaad.toml:{line}: unknown field `colour`")),
+            "{found}"
+        );
+    }
+    let list =
+        refusal(&format!("{SMALL}[[brokers]]\nname = \"a\"\ntype = \"embedded\"\ncolour = 1\n"));
+    assert!(list.starts_with("fnaad.toml:7: unknown field `colour`"), "{list}");
+}
+
+#[test]
+fn every_fault_is_told_at_once_each_with_its_line() {
+    let text = "hostname = \"a..b\"\nlisten = [\"nowhere\", \"127.0.0.1:1\", \"127.0.0.1:1\"]\n\
+        [log]\nlevel = \"loud\"\n[limits]\nconnections = 0\n\
+        [[brokers]]\nname = \"k\"\ntype = \"kafka\"\n[[namespaces]]\nname = \"n.test\"\nbroker = \"x\"\n";
+    assert_eq!(
+        refusal(text).lines().collect::<Vec<_>>(),
+        [
+            "fnaad.toml:1: data_dir is missing",
+            "fnaad.toml:1: not a name: empty label 2",
+            "fnaad.toml:2: not an address and port, as in 127.0.0.1:61000",
+            "fnaad.toml:2: 127.0.0.1:1 is listed twice",
+            "fnaad.toml:4: a log level is error, warn, info, debug or trace",
+            "fnaad.toml:6: 0 is not between 1 and 100000",
+            "fnaad.toml:9: broker type kafka is not implemented yet",
+            "fnaad.toml:12: no broker x",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_at_the_wrong_place_is_not_repeated() {
+    for text in [
+        "users = \"$argon2id$hunter2\"\n",
+        "[[users]]\nname = \"a\"\nverifier = \"hunter2\"\n",
+        "log = hunter2\n",
+    ] {
+        let found = refusal(&format!("{SMALL}{text}"));
+        assert!(!found.contains("hunter2"), "{found}");
+    }
+    let config = parse(EXAMPLE).unwrap();
+    assert!(!format!("{config:?}").contains("argon2id"));
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file_and_plugins_lie_in_the_data() {
+    let config = parse(SMALL).unwrap();
+    assert_eq!(config.data_dir, Path::new("/etc/fnaad/data"));
+    assert_eq!(config.plugins_dir, Path::new("/etc/fnaad/data/plugins"));
+    let config = parse(&format!("{SMALL}users_file = \"u.toml\"\n")).unwrap();
+    assert_eq!(config.users_file.as_deref(), Some(Path::new("/etc/fnaad/u.toml")));
+}
+
+#[test]
+fn a_namespace_without_a_broker_gets_the_first_one() {
+    let text = format!(
+        "{SMALL}[[brokers]]\nname = \"one\"\ntype = \"embedded\"\n[[brokers]]\nname = \"two\"\n\
+        type = \"embedded\"\n[[namespaces]]\nname = \"A.test\"\n[[namespaces]]\nname = \"b.test\"\nbroker = \"two\"\n"
+    );
+    let config = parse(&text).unwrap();
+    let found: Vec<(&str, &str)> =
+        config.namespaces.iter().map(|(name, broker)| (name.as_str(), broker.as_str())).collect();
+    assert_eq!(found, [("a.test", "one"), ("b.test", "two")]);
+}
+
+#[test]
+fn an_open_address_is_warned_about_and_louder_when_passwords_may_travel() {
+    let open = SMALL.replace("127.0.0.1:0", "0.0.0.0:61000");
+    let warnings = parse(&open).unwrap().warnings();
+    assert!(warnings[0].contains("passwords are not taken without tls"), "{warnings:?}");
+    assert!(warnings[1].contains("no users"), "{warnings:?}");
+    let warnings = parse(&format!("{open}allow_plain_without_tls = true\n")).unwrap().warnings();
+    assert!(warnings[0].starts_with("ALLOW_PLAIN_WITHOUT_TLS"), "{warnings:?}");
+}
+
+#[test]
+fn a_file_with_verifiers_that_others_can_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fnaad.toml");
+    std::fs::write(&path, EXAMPLE).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(Config::load(&path), Err(ConfigError::Exposed { mode: 0o644, .. })));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(Config::load(&path).is_ok());
+    assert!(matches!(Config::load(dir.path()), Err(ConfigError::Unreadable { .. })));
+    std::fs::write(&path, vec![b'#'; MAX_FILE as usize + 1]).unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().contains("larger than"));
+}
+
+#[test]
+fn check_looks_at_what_the_file_points_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fnaad.toml");
+    std::fs::write(
+        &path,
+        format!("{SMALL}users_file = \"none.toml\"\nplugins_dir = \"fnaad.toml/x\"\n"),
+    )
+    .unwrap();
+    let findings = check(&path).unwrap();
+    let fatal: Vec<&str> = findings
+        .iter()
+        .filter(|finding| finding.fatal)
+        .map(|finding| finding.what.as_str())
+        .collect();
+    assert_eq!(fatal.len(), 2, "{findings:?}");
+    assert!(fatal[0].contains("none.toml") && fatal[1].contains("is no directory"), "{fatal:?}");
+    std::fs::write(&path, SMALL).unwrap();
+    assert!(check(&path).unwrap().iter().all(|finding| !finding.fatal));
+    assert!(!dir.path().join("data").exists(), "nothing is made");
+}
+
+#[test]
+fn differences_name_keys_and_whether_a_running_host_takes_them_over() {
+    let before = parse(SMALL).unwrap();
+    assert_eq!(differences(&before, &before), []);
+    let after = parse(&format!(
+        "{SMALL}users_file = \"u\"\n[limits]\nconnections = 5\n[limits.plugin]\ncall_ms = 7\n"
+    ));
+    let found = differences(&before, &after.unwrap());
+    let found: Vec<(&str, bool)> = found.iter().map(|one| (one.key, one.live)).collect();
+    assert_eq!(found, [("users_file", true), ("limits", false), ("limits.plugin", false)]);
+}

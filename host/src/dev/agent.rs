@@ -1,0 +1,153 @@
+//! `fnua.toml` and `users.toml`: the two ends of one generated password.
+//!
+//! Other agents and users that somebody added stay (their comments do not), and nothing is written
+//! where nothing changes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use fnap::name::Name;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use toml::Table;
+use zeroize::Zeroizing;
+
+use super::{DEFAULT_NAMESPACE, files};
+
+/// `fnua.toml`, as it is and as it shall be.
+pub(super) struct AgentFile {
+    path: PathBuf,
+    document: Agents,
+    saved: Option<Agents>,
+}
+
+#[derive(Clone, Default, PartialEq, Deserialize, Serialize)]
+struct Agents {
+    #[serde(default)]
+    agents: Vec<Agent>,
+    #[serde(flatten)]
+    rest: Table,
+}
+
+#[derive(Clone, Default, PartialEq, Deserialize, Serialize)]
+struct Agent {
+    name: String,
+    #[serde(default)]
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+    #[serde(default)]
+    namespaces: Vec<Name>,
+    #[serde(flatten)]
+    rest: Table,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+struct Users {
+    #[serde(default)]
+    users: Vec<User>,
+    #[serde(flatten)]
+    rest: Table,
+}
+
+#[derive(Deserialize, Serialize)]
+struct User {
+    name: String,
+    verifier: String,
+}
+
+impl AgentFile {
+    /// Reads the file. Where there is none, or no verifier for its password, both are made.
+    pub(super) fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join("fnua.toml");
+        let saved: Option<Agents> = read(&path)?;
+        let mut agents = Self { document: saved.clone().unwrap_or_default(), saved, path };
+        let users = dir.join("users.toml");
+        let own = agents.own()?;
+        if own.password.is_none() || !users.exists() {
+            let password = generate()?;
+            save_verifier(&users, host_iam::hash_password(&password)?)?;
+            own.username = Some(USER.to_owned());
+            own.password = Some(password.to_string());
+        }
+        Ok(agents)
+    }
+
+    /// Adds to the namespaces of the last start; where there were none and none is added, the default.
+    /// Gives them all.
+    pub(super) fn add_namespaces(&mut self, namespaces: &[Name]) -> Result<Vec<Name>> {
+        let own = self.own()?;
+        for name in namespaces {
+            if !own.namespaces.contains(name) {
+                own.namespaces.push(name.clone());
+            }
+        }
+        if own.namespaces.is_empty() {
+            own.namespaces.push(DEFAULT_NAMESPACE.parse()?);
+        }
+        Ok(own.namespaces.clone())
+    }
+
+    pub(super) fn set_address(&mut self, address: SocketAddr) -> Result<()> {
+        self.own()?.address = address.to_string();
+        Ok(())
+    }
+
+    pub(super) fn save(&mut self) -> Result<()> {
+        if self.saved.as_ref() != Some(&self.document) {
+            let text = Zeroizing::new(toml::to_string(&self.document)?);
+            files::replace(&self.path, text.as_bytes())?;
+            self.saved = Some(self.document.clone());
+        }
+        Ok(())
+    }
+
+    /// Our entry of the list, made where it is missing.
+    fn own(&mut self) -> Result<&mut Agent> {
+        let agents = &mut self.document.agents;
+        if !agents.iter().any(|agent| agent.name == USER) {
+            agents.insert(0, Agent { name: USER.to_owned(), ..Agent::default() });
+        }
+        agents.iter_mut().find(|agent| agent.name == USER).context("no own agent")
+    }
+}
+
+// The document holds the password.
+impl std::fmt::Debug for AgentFile {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("AgentFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn save_verifier(path: &Path, verifier: String) -> Result<()> {
+    let mut document: Users = read(path)?.unwrap_or_default();
+    document.users.retain(|user| user.name != USER);
+    document.users.push(User { name: USER.to_owned(), verifier });
+    files::replace(path, toml::to_string(&document)?.as_bytes())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(text) = files::read(path)?.map(Zeroizing::new) else { return Ok(None) };
+    // Neither the line (the error's Display) nor a value (its message): it may be the password.
+    toml::from_str(&text).map(Some).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+        anyhow::anyhow!("{}:{line}: not as it was written here", path.display())
+    })
+}
+
+fn generate() -> Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new([0_u8; PASSWORD_OCTETS]);
+    getrandom::fill(bytes.as_mut()).context("random numbers")?;
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    Ok(Zeroizing::new(base64::Engine::encode(&engine, bytes.as_ref())))
+}
+
+/// The user that is generated, and what its agent is called.
+pub(super) const USER: &str = "dev";
+
+/// Random octets of a generated password: 144 bits, nobody guesses that.
+const PASSWORD_OCTETS: usize = 18;

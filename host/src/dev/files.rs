@@ -1,0 +1,54 @@
+//! Files and directories that only their owner can read, replaced as a whole.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+/// Makes a directory, mode 0700, and those above it; one that is there stays as it is.
+pub(super) fn make_dir(dir: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.with_context(|| dir.display().to_string())
+}
+
+/// Replaces a file, mode 0600: after a crash it is the old one or the new one.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes).with_context(|| path.display().to_string())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let partial = path.with_added_extension("new");
+    // A leftover may have been made with another mode.
+    match std::fs::remove_file(&partial) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&partial, path)?;
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// A small text file; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<String>> {
+    let shown = || path.display().to_string();
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.with_context(shown)?,
+    };
+    let mut text = String::new();
+    let length = file.take(MAX_FILE + 1).read_to_string(&mut text).with_context(shown)?;
+    if length as u64 > MAX_FILE {
+        bail!("{}: larger than {MAX_FILE} octets", shown());
+    }
+    Ok(Some(text))
+}
+
+/// Octets of a file that we wrote ourselves and people may have added to.
+const MAX_FILE: u64 = 1024 * 1024;

@@ -1,0 +1,152 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+fn names(texts: &[&str]) -> Vec<Name> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn started(dir: &Path, listen: Option<&str>, namespaces: &[&str], port: u16) -> Dev {
+    let mut dev = Dev::prepare(dir, listen.map(address), &names(namespaces)).unwrap();
+    let mut bound = dev.config().listen[0];
+    bound.set_port(port);
+    dev.listening(bound).unwrap();
+    dev
+}
+
+fn agent(dir: &Path) -> toml::Table {
+    let text = std::fs::read_to_string(dir.join("fnua.toml")).unwrap();
+    let table: toml::Table = toml::from_str(&text).unwrap();
+    table["agents"][0].as_table().unwrap().clone()
+}
+
+#[test]
+fn a_first_start_makes_everything_and_shows_nothing_to_others() {
+    let outer = tempfile::tempdir().unwrap();
+    let dir = outer.path().join("a/b");
+    let dev = started(&dir, None, &[], 4321);
+    assert_eq!(dev.config().listen, [address("127.0.0.1:0")]);
+    assert_eq!(dev.config().hostname, "fnaa.test");
+    assert_eq!(dev.config().namespaces[0].0.as_str(), DEFAULT_NAMESPACE);
+    assert_eq!(mode(&dir), 0o700);
+    for inner in ["data", "plugins"] {
+        assert_eq!(mode(&dir.join(inner)), 0o700, "{inner}");
+    }
+    for file in ["lock", "layout", "listen", "fnua.toml", "users.toml", "plugins/bridge.wasm"] {
+        assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
+    }
+    assert_eq!(std::fs::read_dir(dir.join("plugins")).unwrap().count(), 4);
+    let agent = agent(&dir);
+    assert_eq!(agent["address"].as_str(), Some("127.0.0.1:4321"));
+    assert_eq!(agent["username"].as_str(), Some("dev"));
+    assert_eq!(agent["namespaces"][0].as_str(), Some(DEFAULT_NAMESPACE));
+}
+
+#[tokio::test]
+async fn the_generated_password_opens() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = started(dir.path(), None, &["flows.unix.ar"], 4321);
+    assert_eq!(dev.config().hostname, "fnaa.unix.ar");
+    let users = host_iam::Users::new(dev.config().all_users().unwrap()).unwrap();
+    let password = agent(dir.path())["password"].as_str().unwrap().to_owned();
+    let credentials = fnap::sasl::PlainCredentials::new("dev", &password).unwrap();
+    let principal = users.verify(&credentials, Ipv4Addr::LOCALHOST.into()).await.unwrap();
+    assert_eq!(principal.name(), "dev");
+    assert!(!format!("{dev:?}").contains(&password));
+}
+
+#[test]
+fn the_next_start_goes_on_with_port_password_and_namespaces() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(started(dir.path(), None, &["flows.unix.ar"], 4321));
+    let before = agent(dir.path());
+    std::fs::remove_file(dir.path().join("plugins/signal.wasm")).unwrap();
+    let dev = started(dir.path(), None, &["flows.example"], 4321);
+    assert_eq!(dev.config().listen, [address("127.0.0.1:4321")]);
+    let after = agent(dir.path());
+    assert_eq!(after["password"], before["password"]);
+    assert_eq!(after["namespaces"].as_array().unwrap().len(), 2);
+    assert!(!dir.path().join("plugins/signal.wasm").exists(), "what was removed stays so");
+}
+
+#[test]
+fn an_asked_port_counts_and_port_0_keeps_the_one_of_that_address() {
+    let kept = Some(address("127.0.0.1:4321"));
+    let choose = |asked: &str| choose_address(Some(address(asked)), kept).to_string();
+    assert_eq!(choose("127.0.0.1:0"), "127.0.0.1:4321");
+    assert_eq!(choose("127.0.0.1:7"), "127.0.0.1:7");
+    assert_eq!(choose("[::1]:0"), "[::1]:0");
+    assert_eq!(reachable(address("0.0.0.0:7")), address("127.0.0.1:7"));
+    assert_eq!(reachable(address("[::]:7")), address("[::1]:7"));
+}
+
+#[test]
+fn a_second_host_on_the_same_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = started(dir.path(), None, &[], 4321);
+    let error = Dev::prepare(dir.path(), None, &[]).unwrap_err().to_string();
+    assert!(error.contains("in use by another host"), "{error}");
+}
+
+#[test]
+fn a_lost_fnua_toml_gets_a_new_password_and_other_users_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(started(dir.path(), None, &[], 4321));
+    let before = agent(dir.path());
+    let users = dir.path().join("users.toml");
+    let mut text = std::fs::read_to_string(&users).unwrap();
+    let verifier = host_iam::hash_password("x").unwrap();
+    text += &format!("[[users]]\nname = \"ana\"\nverifier = \"{verifier}\"\n");
+    std::fs::write(&users, text).unwrap();
+    std::fs::remove_file(dir.path().join("fnua.toml")).unwrap();
+    let dev = started(dir.path(), None, &[], 4321);
+    assert_ne!(agent(dir.path())["password"], before["password"]);
+    let list = dev.config().all_users().unwrap();
+    assert_eq!(list.names().collect::<Vec<_>>(), ["ana", "dev"]);
+}
+
+#[test]
+fn other_agents_stay_and_nothing_is_written_where_nothing_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(started(dir.path(), None, &[], 4321));
+    let path = dir.path().join("fnua.toml");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    text += "# mine\n[[agents]]\nname = \"there\"\naddress = \"192.0.2.1:61000\"\nallow_plaintext = true\n";
+    std::fs::write(&path, &text).unwrap();
+    drop(started(dir.path(), None, &[], 4321));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    drop(started(dir.path(), Some("127.0.0.1:5"), &[], 5));
+    let changed = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        changed.contains("192.0.2.1:61000") && changed.contains("allow_plaintext = true"),
+        "{changed}"
+    );
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[test]
+fn a_newer_layout_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("layout"), "fnaad dev 2\n").unwrap();
+    let error = Dev::prepare(dir.path(), None, &[]).unwrap_err().to_string();
+    assert!(error.contains("\"fnaad dev 2\"") && error.contains("\"fnaad dev 1\""), "{error}");
+}
+
+#[test]
+fn a_broken_file_is_named_with_its_line_and_without_its_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("fnua.toml"),
+        "[[agents]]\nname = \"dev\"\npassword = hunter2\n",
+    )
+    .unwrap();
+    let error = format!("{:#}", Dev::prepare(dir.path(), None, &[]).unwrap_err());
+    assert!(error.contains("fnua.toml:3") && !error.contains("hunter2"), "{error}");
+}
