@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use host_store::StoreError;
@@ -24,9 +25,19 @@ const RESTART_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Ends its thread when dropped.
 #[derive(Debug)]
-pub(crate) struct Checkpointer(
-    #[expect(dead_code, reason = "its drop is the signal")] SyncSender<()>,
-);
+pub(crate) struct Checkpointer {
+    alive: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the broker's checkpointer panicked");
+        }
+    }
+}
 
 impl Checkpointer {
     pub(crate) fn start(database: &Path) -> Result<Self, StoreError> {
@@ -43,7 +54,8 @@ impl Checkpointer {
                     last = checkpoint(&connection, &wal, last);
                 }
             });
-        spawned.map(|_| Self(alive)).map_err(|error| StoreError::CannotOpen {
+        let started = |thread| Self { alive: Some(alive), thread: Some(thread) };
+        spawned.map(started).map_err(|error| StoreError::CannotOpen {
             path: database.display().to_string(),
             reason: error.to_string(),
         })

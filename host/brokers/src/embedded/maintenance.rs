@@ -47,10 +47,14 @@ pub(crate) fn make(writer: &mut Writer, change: Change) {
             let moved = transact(&writer.connection, |connection| {
                 shards::reposition(connection, shard, &position, reset)
             });
+            // Whoever had it open would go on from the old place.
+            if moved.is_ok() {
+                writer.holders.remove(&shard);
+            }
             drop(answer.send(moved));
         }
         Change::Forget(processor, answer) => {
-            writer.epochs.retain(|shard, _| shard.processor != processor);
+            writer.holders.retain(|shard, _| shard.processor != processor);
             let forgot =
                 transact(&writer.connection, |connection| shards::forget(connection, processor));
             drop(answer.send(forgot));
@@ -141,8 +145,9 @@ fn purge(writer: &Writer, topic: &TopicRef) -> Result<(), BrokerError> {
 
 fn open(writer: &mut Writer, shard: ShardId) -> Result<Truth, BrokerError> {
     let truth = transact(&writer.connection, |connection| shards::open(connection, shard))?;
-    writer.epochs.insert(shard, truth.epoch);
-    Ok(truth)
+    writer.openings += 1;
+    writer.holders.insert(shard, writer.openings);
+    Ok(Truth { opening: writer.openings, ..truth })
 }
 
 fn retain(writer: &Writer) -> Result<(), BrokerError> {
@@ -171,7 +176,8 @@ fn retain_log(connection: &Connection, config: &Config, log: &Log) -> Result<(),
         let mut rows = rows.query((log.id, MOST_EXPIRED))?;
         while let Some(row) = rows.next()? {
             let (next, newest, size): (u64, i64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            if surplus == 0 && oldest.is_none_or(|oldest| newest >= oldest) {
+            // As Kafka: what is left is never less than the limit.
+            if surplus < size && oldest.is_none_or(|oldest| newest >= oldest) {
                 break;
             }
             surplus = surplus.saturating_sub(size);

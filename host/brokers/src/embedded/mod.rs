@@ -18,6 +18,8 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -73,12 +75,16 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// The embedded broker of one directory.
+/// The embedded broker of one directory. Dropping it waits until what was asked for is written; sources
+/// and shards that still exist reach nothing any more.
 pub struct Embedded {
     topics: Arc<Topics>,
     readers: Arc<Readers>,
     requests: mpsc::Sender<Request>,
     server: String,
+    /// Tells the writer to end even where its queue is full.
+    closing: Arc<AtomicBool>,
+    writer: Option<JoinHandle<()>>,
     _checkpointer: Checkpointer,
     /// Released by the system when the process ends, however it ends.
     _lock: File,
@@ -105,18 +111,33 @@ impl Embedded {
         .await?;
         let checkpointer = Checkpointer::start(&path)?;
         let (requests, waiting) = mpsc::channel(MOST_WAITING);
-        let writer = Writer { connection, topics: Arc::clone(&topics), epochs: Default::default() };
-        std::thread::Builder::new()
+        let writer = Writer {
+            connection,
+            topics: Arc::clone(&topics),
+            openings: 0,
+            holders: Default::default(),
+        };
+        let closing = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&closing);
+        let writer = std::thread::Builder::new()
             .name("broker-writer".into())
-            .spawn(move || writer.run(waiting))
+            .spawn(move || writer.run(waiting, &told))
             .map_err(|cause| OpenError::Directory { path: dir.display().to_string(), cause })?;
         let readers = Arc::new(Readers::new(&path));
         let server = format!("embedded:{}", dir.display());
         let _checkpointer = checkpointer;
-        let broker = Self { topics, readers, requests, server, _checkpointer, _lock: lock };
-        let broker = Arc::new(broker);
-        tokio::spawn(look_after_retention(Arc::downgrade(&broker), options.retention_period));
-        Ok(broker)
+        tokio::spawn(look_after_retention(requests.clone(), options.retention_period));
+        let writer = Some(writer);
+        Ok(Arc::new(Self {
+            topics,
+            readers,
+            requests,
+            server,
+            closing,
+            writer,
+            _checkpointer,
+            _lock: lock,
+        }))
     }
 
     async fn change<T>(
@@ -136,6 +157,19 @@ impl Embedded {
         let found = self.topics.find(topic)?;
         let log = found.logs.get(partition as usize).cloned();
         log.ok_or_else(|| BrokerError::NotFound(format!("{} partition {partition}", topic.topic)))
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // The lock must not be released while something still writes. Shards hold senders, so the
+        // queue does not end by itself; where it is full the writer sees the flag.
+        self.closing.store(true, Ordering::Release);
+        drop(self.requests.try_send(Request::Close));
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the broker's writer panicked");
+        }
+        self.topics.close();
     }
 }
 
@@ -190,7 +224,7 @@ impl Broker for Embedded {
         from: u64,
     ) -> Result<Box<dyn Source>, BrokerError> {
         let log = self.log(topic, partition)?;
-        Ok(Box::new(LogSource {
+        let source = LogSource {
             readers: Arc::clone(&self.readers),
             span: log.span.subscribe(),
             log,
@@ -198,7 +232,10 @@ impl Broker for Embedded {
             flow: topic.incarnation,
             partition,
             next: from,
-        }))
+        };
+        let span = *source.span.borrow();
+        source.check(span)?;
+        Ok(Box::new(source))
     }
 
     async fn offset_at(
@@ -216,7 +253,7 @@ impl Broker for Embedded {
         let truth = self.change(|answer| Change::Open(shard, answer)).await?;
         let requests = self.requests.clone();
         Ok(Opened {
-            fence: Box::new(Held { requests, shard, epoch: truth.epoch }),
+            fence: Box::new(Held { requests, shard, opening: truth.opening }),
             positions: truth.positions,
             state: truth.state,
             digest: truth.digest,
@@ -240,7 +277,7 @@ impl Broker for Embedded {
 struct Held {
     requests: mpsc::Sender<Request>,
     shard: ShardId,
-    epoch: u64,
+    opening: u64,
 }
 
 impl Fence for Held {
@@ -263,20 +300,25 @@ impl Transaction for Pending<'_> {
 
     async fn commit(self: Box<Self>, commit: Commit) -> CommitOutcome {
         let (answer, answered) = oneshot::channel();
-        let Held { requests, shard, epoch } = self.held;
-        let (shard, epoch, outputs) = (*shard, *epoch, self.outputs);
-        if requests.send(Request::Commit { shard, epoch, outputs, commit, answer }).await.is_err() {
+        let Held { requests, shard, opening } = self.held;
+        let (shard, opening, outputs) = (*shard, *opening, self.outputs);
+        let request = Request::Commit { shard, opening, outputs, commit, answer };
+        if requests.send(request).await.is_err() {
             return CommitOutcome::Aborted(gone());
         }
         answered.await.unwrap_or_else(|_| CommitOutcome::Unknown(gone()))
     }
 }
 
-async fn look_after_retention(broker: std::sync::Weak<Embedded>, period: Duration) {
+/// Holds no broker: one that is dropped is gone at once, not after a look at retention.
+async fn look_after_retention(requests: mpsc::Sender<Request>, period: Duration) {
     loop {
         tokio::time::sleep(period).await;
-        let Some(broker) = broker.upgrade() else { return };
-        if let Err(error) = broker.change(Change::Retain).await {
+        let (answer, answered) = oneshot::channel();
+        if requests.send(Request::Change(Box::new(Change::Retain(answer)))).await.is_err() {
+            return;
+        }
+        if let Ok(Err(error)) = answered.await {
             tracing::warn!(cause = %error, "retention could not be carried out");
         }
     }

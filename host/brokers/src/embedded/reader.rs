@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::broker::{BatchLimits, BrokerError, Source};
 
 use super::blob;
+use super::gone;
 use super::schema::SCHEMA;
 use super::topics::{Log, Span};
 use super::writer::broker_error;
@@ -166,10 +167,12 @@ impl Source for LogSource {
                 Some((next, records)) => Some(cut(&records, self.next, next, limits)),
                 None => self.readers.read(self.log.id, self.next, limits).await?,
             };
-            // Rows that went while they were read are noticed at the next look at the span.
             let Some(read) = read.filter(|read| read.next > self.next) else {
-                tokio::task::yield_now().await;
-                continue;
+                // Rows may go between the look at the span and the read; otherwise they are lost.
+                self.check(*self.span.borrow())?;
+                let (name, partition, next) = (&self.name, self.partition, self.next);
+                let words = format!("{name} partition {partition} has no batch at offset {next}");
+                return Err(BrokerError::Damaged(words));
             };
             self.next = read.next;
             let (flow, partition) = (self.flow, self.partition);
@@ -179,9 +182,13 @@ impl Source for LogSource {
 }
 
 impl LogSource {
-    fn check(&self, span: Span) -> Result<(), BrokerError> {
+    /// Whether the source stands within the log.
+    pub(crate) fn check(&self, span: Span) -> Result<(), BrokerError> {
         if span.gone {
             return Err(BrokerError::NotFound(self.name.to_string()));
+        }
+        if span.closed {
+            return Err(gone());
         }
         let (earliest, latest) = (span.earliest, span.next);
         if (earliest..=latest).contains(&self.next) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use host_events::{Incarnation, Position};
 use host_store::StoreError;
-use rusqlite::{Connection, Params};
+use rusqlite::{Connection, OptionalExtension, Params};
 use uuid::Uuid;
 
 use crate::broker::{Commit, ShardId};
@@ -13,7 +13,8 @@ use crate::broker::{Commit, ShardId};
 /// What is true of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
-    pub(crate) epoch: u64,
+    /// Who holds it from now on; the writer fills it in.
+    pub(crate) opening: u64,
     pub(crate) positions: Position,
     pub(crate) state: BTreeMap<Bytes, Bytes>,
     pub(crate) digest: Option<String>,
@@ -22,13 +23,13 @@ pub(crate) struct Truth {
 /// Takes a shard over: the epoch grows, so that whoever held it can commit no more.
 pub(crate) fn open(connection: &Connection, shard: ShardId) -> Result<Truth, StoreError> {
     let id = (shard.processor.as_bytes(), shard.shard);
-    let (epoch, digest) = connection.query_row(
+    let digest = connection.query_row(
         "INSERT INTO shards (processor, shard, epoch) VALUES (?1, ?2, 1)
-         ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch, digest",
+         ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING digest",
         id,
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| row.get(0),
     )?;
-    let mut truth = Truth { epoch, digest, ..Truth::default() };
+    let mut truth = Truth { digest, ..Truth::default() };
     let mut rows = connection.prepare_cached(
         "SELECT flow, partition, next FROM positions WHERE processor = ?1 AND shard = ?2",
     )?;
@@ -45,6 +46,27 @@ pub(crate) fn open(connection: &Connection, shard: ShardId) -> Result<Truth, Sto
         truth.state.insert(key.into(), value.into());
     }
     Ok(truth)
+}
+
+/// Says which position a commit would move back, where it does.
+pub(crate) fn moves_back(
+    connection: &Connection,
+    shard: ShardId,
+    positions: &Position,
+) -> Result<Option<String>, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT next FROM positions WHERE processor = ?1 AND shard = ?2 AND flow = ?3 AND partition = ?4",
+    )?;
+    for ((flow, partition), next) in &positions.0 {
+        let id = (shard.processor.as_bytes(), shard.shard, flow.0.as_bytes(), partition);
+        let now: Option<u64> = select.query_row(id, |row| row.get(0)).optional()?;
+        if let Some(now) = now.filter(|now| now > next) {
+            return Ok(Some(format!(
+                "position of partition {partition} moves back: {now} to {next}"
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Writes what a commit changes.

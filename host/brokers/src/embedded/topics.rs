@@ -91,6 +91,8 @@ pub(crate) struct Span {
     pub(crate) bytes: u64,
     /// Its topic was deleted.
     pub(crate) gone: bool,
+    /// The broker was dropped.
+    pub(crate) closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +103,7 @@ struct Fresh {
 
 impl Log {
     pub(crate) fn new(id: i64, earliest: u64, next: u64, bytes: u64) -> Self {
-        let span = watch::Sender::new(Span { earliest, next, bytes, gone: false });
+        let span = watch::Sender::new(Span { earliest, next, bytes, gone: false, closed: false });
         Self { id, span, fresh: Mutex::default() }
     }
 
@@ -169,6 +171,13 @@ impl Topics {
         let removed = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         for log in removed.iter().flat_map(|topic| &topic.logs) {
             log.span.send_modify(|span| span.gone = true);
+        }
+    }
+
+    /// Wakes every reader: nothing comes any more.
+    pub(crate) fn close(&self) {
+        for log in self.all().iter().flat_map(|topic| &topic.logs) {
+            log.span.send_modify(|span| span.closed = true);
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_events::Stored;
 use host_store::StoreError;
@@ -37,13 +38,15 @@ pub(crate) enum Request {
     },
     Commit {
         shard: ShardId,
-        epoch: u64,
+        opening: u64,
         outputs: Vec<Output>,
         commit: Commit,
         answer: oneshot::Sender<CommitOutcome>,
     },
     /// Anything rarer: in a transaction of its own.
     Change(Box<Change>),
+    /// The broker was dropped.
+    Close,
 }
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, BrokerError>>;
@@ -52,8 +55,10 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, BrokerError>>;
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) topics: Arc<Topics>,
-    /// Who holds each shard that was opened since the start.
-    pub(crate) epochs: HashMap<ShardId, u64>,
+    /// Openings of shards so far: no two get the same number, not even around a `forget`.
+    pub(crate) openings: u64,
+    /// Which opening holds each shard.
+    pub(crate) holders: HashMap<ShardId, u64>,
 }
 
 /// One transaction under way.
@@ -71,17 +76,28 @@ enum Done {
 }
 
 impl Writer {
-    /// Works until every sender is gone.
-    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    /// Works until the broker is dropped, and does what was asked for until then.
+    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>, closing: &AtomicBool) {
         while let Some(first) = requests.blocking_recv() {
+            // Nobody can ask any more, but what waits is still given.
+            if closing.load(Ordering::Acquire) {
+                requests.close();
+            }
             let mut change = None;
             let mut together = Vec::new();
             let mut bytes = 0;
             let mut next = Some(first);
             while let Some(request) = next {
-                if let Request::Change(asked) = request {
-                    change = Some(asked);
-                    break;
+                match request {
+                    Request::Change(asked) => {
+                        change = Some(asked);
+                        break;
+                    }
+                    Request::Close => {
+                        requests.close();
+                        break;
+                    }
+                    Request::Append { .. } | Request::Commit { .. } => {}
                 }
                 bytes += size(&request);
                 together.push(request);
@@ -107,7 +123,12 @@ impl Writer {
         if let Err(error) = self.connection.execute_batch("COMMIT").map_err(StoreError::from) {
             drop(self.connection.execute_batch("ROLLBACK"));
             tracing::warn!(cause = %error, "commit failed");
-            return turn.fail(&error, |cause| CommitOutcome::Unknown(cause));
+            // What did not fit was not written, and a transaction without its last frame is none.
+            // After a failed sync nobody knows what reached the disk.
+            return match error {
+                StoreError::Full(_) => turn.fail(&error, |cause| CommitOutcome::Aborted(cause)),
+                _ => turn.fail(&error, |cause| CommitOutcome::Unknown(cause)),
+            };
         }
         turn.publish();
     }
@@ -136,13 +157,18 @@ impl Writer {
     fn one(&mut self, request: Request, turn: &mut Turn) -> Result<(), StoreError> {
         match request {
             Request::Append { topic, append, answer } => self.append(&topic, append, answer, turn),
-            Request::Commit { shard, epoch, outputs, commit, answer } => {
-                if self.epochs.get(&shard) != Some(&epoch) {
+            Request::Commit { shard, opening, outputs, commit, answer } => {
+                if self.holders.get(&shard) != Some(&opening) {
                     drop(answer.send(CommitOutcome::Fenced));
                     return Ok(());
                 }
                 if let Err(error) = self.check_outputs(&outputs) {
                     drop(answer.send(CommitOutcome::Aborted(error)));
+                    return Ok(());
+                }
+                if let Some(back) = shards::moves_back(&self.connection, shard, &commit.positions)?
+                {
+                    drop(answer.send(CommitOutcome::Aborted(BrokerError::Invalid(back))));
                     return Ok(());
                 }
                 turn.done.push(Done::Commit(answer));
@@ -151,7 +177,7 @@ impl Writer {
                 }
                 shards::commit(&self.connection, shard, &commit)
             }
-            Request::Change(_) => Ok(()),
+            Request::Change(_) | Request::Close => Ok(()),
         }
     }
 
@@ -260,7 +286,7 @@ impl Turn {
                 self.done.push(Done::Append(answer, Appended { count: 0, repeated: false }));
             }
             Request::Commit { answer, .. } => self.done.push(Done::Commit(answer)),
-            Request::Change(_) => {}
+            Request::Change(_) | Request::Close => {}
         }
         Ok(())
     }
@@ -318,6 +344,6 @@ fn size(request: &Request) -> usize {
         Request::Commit { outputs, .. } => {
             outputs.iter().flat_map(|output| &output.records).map(host_events::Record::size).sum()
         }
-        Request::Change(_) => 0,
+        Request::Change(_) | Request::Close => 0,
     }
 }

@@ -1,0 +1,206 @@
+//! What every broker must do, written against the trait alone.
+//!
+//! `battery!(name, constructor)` runs all of it over a [`Place`]: where one broker keeps what it keeps,
+//! and which can be opened again. Nothing here may know which broker it is.
+
+pub mod commits;
+pub mod logs;
+pub mod topics;
+pub mod writes;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use host_brokers::{
+    Append, BatchLimits, Broker, BrokerError, Commit, PartitionInfo, ShardId, Source, Token,
+    TopicRef, TopicSpec,
+};
+use host_events::{Incarnation, Position, Record, Stored};
+use uuid::Uuid;
+
+/// Where a broker lives between openings.
+pub trait Place: Send + Sync {
+    /// Opens the broker; whoever had it open has dropped it.
+    fn open(&self) -> impl Future<Output = Arc<dyn Broker>> + Send;
+}
+
+/// Runs the battery over a place.
+#[macro_export]
+macro_rules! battery {
+    ($name:ident, $place:expr) => {
+        mod $name {
+            #[allow(unused_imports, reason = "the constructor is the caller's expression")]
+            use super::*;
+            $crate::battery!(@tests $place, topics: [
+                creating_again_is_harmless_and_another_life_is_refused,
+                what_was_given_is_described,
+                a_topic_that_is_not_there_is_not_found,
+                deleting_is_harmless_twice_and_leaves_another_life_alone,
+                another_life_of_a_topic_is_another_topic,
+                partitions_grow_and_keep_their_records,
+                purging_takes_the_records_and_keeps_the_offsets,
+                retention_by_size_takes_the_oldest,
+                retention_by_age_takes_the_oldest,
+                topics_are_there_after_reopening,
+            ]);
+            $crate::battery!(@tests $place, logs: [
+                records_come_back_as_they_were_in_their_order,
+                a_reader_begins_where_it_is_told,
+                a_reader_waits_and_is_woken,
+                a_reader_that_was_dropped_while_waiting_lost_nothing,
+                a_batch_keeps_its_limits,
+                a_position_outside_the_log_is_refused,
+                a_reader_whose_position_was_purged_is_told,
+                a_reader_of_a_deleted_topic_is_told,
+                a_reader_does_not_wait_for_a_broker_that_was_dropped,
+                an_offset_is_found_by_its_time,
+                many_write_and_read_at_once_and_nothing_is_lost_or_repeated,
+            ]);
+            $crate::battery!(@tests $place, writes: [
+                an_append_without_records_is_one,
+                a_record_that_is_too_large_refuses_its_append,
+                a_partition_that_is_not_there_refuses_its_append,
+                a_refused_append_refuses_nobody_else,
+                a_repeated_token_writes_nothing_and_gets_the_first_answer,
+                a_token_is_its_principals_and_its_topics,
+                a_refused_append_does_not_use_its_token_up,
+                one_token_at_once_writes_once,
+                acknowledged_records_and_tokens_are_there_after_reopening,
+            ]);
+            $crate::battery!(@tests $place, commits: [
+                a_new_shard_is_empty,
+                a_commit_holds_outputs_positions_and_state,
+                outputs_are_seen_only_after_their_commit,
+                a_commit_that_cannot_write_one_output_writes_nothing,
+                an_output_that_is_too_large_leaves_nothing_behind,
+                whoever_opens_a_shard_fences_the_one_before,
+                a_fence_does_not_outlive_its_broker,
+                a_forgotten_processor_is_fenced_and_empty,
+                positions_only_move_on,
+                a_reposition_moves_back_and_fences,
+                a_reposition_resets_the_state_only_when_told,
+                shards_do_not_see_each_other,
+                commits_of_many_shards_at_once_are_all_there,
+            ]);
+        }
+    };
+    (@tests $place:expr, $module:ident: [$($test:ident),* $(,)?]) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                $crate::battery::bounded($crate::battery::$module::$test($place)).await;
+            }
+        )*
+    };
+}
+
+/// A test that hangs fails.
+pub async fn bounded(test: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs");
+}
+
+/// A new life of a topic, created.
+pub async fn topic(broker: &Arc<dyn Broker>, name: &str, partitions: u32) -> TopicRef {
+    topic_with(broker, name, partitions, &[]).await
+}
+
+pub async fn topic_with(
+    broker: &Arc<dyn Broker>,
+    name: &str,
+    partitions: u32,
+    config: &[(&str, &str)],
+) -> TopicRef {
+    let spec = spec(name, partitions, config);
+    broker.create(&spec).await.unwrap();
+    spec.topic
+}
+
+pub fn spec(name: &str, partitions: u32, config: &[(&str, &str)]) -> TopicSpec {
+    let topic = TopicRef { topic: name.into(), incarnation: Incarnation(Uuid::new_v4()) };
+    TopicSpec { topic, partitions, config: settings(config) }
+}
+
+pub fn settings(config: &[(&str, &str)]) -> BTreeMap<String, String> {
+    config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A record with this value, of the year 2026.
+pub fn record(value: impl Into<Bytes>) -> Record {
+    Record { value: Some(value.into()), timestamp: 1_780_000_000_000, ..Record::default() }
+}
+
+pub async fn append(broker: &Arc<dyn Broker>, topic: &TopicRef, partition: u32, values: &[&str]) {
+    let records = values.iter().map(|value| (partition, record(value.to_string()))).collect();
+    let appended = broker.append(topic, Append { records, token: None }).await.unwrap();
+    assert_eq!((appended.count, appended.repeated), (values.len() as u64, false));
+}
+
+pub fn token(principal: &str, token: &str) -> Option<Token> {
+    Some(Token { principal: principal.into(), token: token.into() })
+}
+
+pub const LIMITS: BatchLimits = BatchLimits { records: 500, bytes: 1 << 20 };
+
+/// Everything from an offset to the end of the log at this moment.
+pub async fn read_all(broker: &Arc<dyn Broker>, topic: &TopicRef, partition: u32) -> Vec<Stored> {
+    let PartitionInfo { earliest, latest } = ends(broker, topic, partition).await;
+    let mut source = broker.source(topic, partition, earliest).await.unwrap();
+    read_until(source.as_mut(), latest).await
+}
+
+/// Everything up to an offset.
+pub async fn read_until(source: &mut dyn Source, end: u64) -> Vec<Stored> {
+    let (mut all, mut next) = (Vec::new(), 0);
+    // An empty log has no batch to wait for.
+    while next < end {
+        let batch = source.next(LIMITS).await.unwrap();
+        assert!(
+            batch.records.iter().all(|stored| next <= stored.offset && stored.offset < batch.next)
+        );
+        next = batch.next;
+        all.extend(batch.records.iter().cloned());
+    }
+    all
+}
+
+/// The values of a partition, from its beginning to its end.
+pub async fn values(broker: &Arc<dyn Broker>, topic: &TopicRef, partition: u32) -> Vec<String> {
+    let PartitionInfo { earliest, latest } = ends(broker, topic, partition).await;
+    if earliest == latest {
+        return Vec::new();
+    }
+    let text =
+        |stored: &Stored| String::from_utf8(stored.record.value.clone().unwrap().into()).unwrap();
+    read_all(broker, topic, partition).await.iter().map(text).collect()
+}
+
+pub async fn ends(broker: &Arc<dyn Broker>, topic: &TopicRef, partition: u32) -> PartitionInfo {
+    broker.describe(topic).await.unwrap().partitions[partition as usize]
+}
+
+pub fn shard(number: u32) -> ShardId {
+    ShardId { processor: Uuid::new_v4(), shard: number }
+}
+
+pub fn position(flow: Incarnation, partition: u32, next: u64) -> Position {
+    Position([((flow, partition), next)].into())
+}
+
+/// A commit of a position alone.
+pub fn commit_of(positions: Position) -> Commit {
+    Commit { positions, digest: "00".into(), ..Commit::default() }
+}
+
+pub fn is_not_found(error: &BrokerError) -> bool {
+    matches!(error, BrokerError::NotFound(_))
+}
+
+/// Asks until something is so. What brokers do by themselves (retention) they do in their own time.
+pub async fn eventually<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
+    while !is_so().await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
