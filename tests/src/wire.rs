@@ -125,15 +125,21 @@ impl Wire {
         assert_eq!(self.ask(&token), ["220 Authenticated"]);
     }
 
+    /// What is said until the host ends the connection.
+    pub fn rest(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line() {
+                line if line.is_empty() => return lines,
+                line => lines.push(line),
+            }
+        }
+    }
+
     /// Waits for the end of the connection; whether nothing more was said before it.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         self.lines.read_to_end(&mut rest).is_ok_and(|_| rest.is_empty())
     }
 
-    /// The socket, greeted, for who wants to speak for himself.
-    #[must_use]
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
-    }
 }

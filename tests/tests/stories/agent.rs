@@ -89,6 +89,8 @@ fn a_wrong_password_is_a_refusal() {
     let (_, password) = fnua.credentials();
     let text = std::fs::read_to_string(host.dir().join("fnua.toml")).unwrap();
     let wrong = dir.path().join("wrong.toml");
+    // The copy is for its owner only, as the original is: anything else is refused.
+    std::fs::copy(host.dir().join("fnua.toml"), &wrong).unwrap();
     std::fs::write(&wrong, text.replace(&password, "wrong")).unwrap();
     let said = Fnua::new(wrong).run(&["get", "flows"]);
     assert_eq!(said.code, 1, "{said:?}");

@@ -201,7 +201,6 @@ fn what_is_not_there_yet_says_so() {
         "GET REQUESTS".to_owned(),
         "APPROVE r".to_owned(),
         "DENY r".to_owned(),
-        "STARTTLS".to_owned(),
         "STREAM".to_owned(),
         "GET AGENTS".to_owned(),
         "DESCRIBE AGENT flows.unix.ar".to_owned(),

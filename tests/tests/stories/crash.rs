@@ -102,24 +102,26 @@ fn check(wire: &mut Wire) {
 
 /// A host that is killed right after each answer.
 struct Mortal {
-    host: Fnaad,
+    host: Option<Fnaad>,
     dir: TempDir,
 }
 
 impl Mortal {
     fn born() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { host: Fnaad::dev(dir.path()), dir }
+        Self { host: Some(Fnaad::dev(dir.path())), dir }
+    }
+
+    fn login(&self) -> Wire {
+        self.host.as_ref().unwrap().login()
     }
 
     /// Performs something, kills the host at once, and gives a connection to the next one.
     fn after<T>(&mut self, act: impl FnOnce(&mut Wire) -> T) -> Wire {
-        let mut wire = self.host.login();
-        act(&mut wire);
-        // SIGKILL before anything else: the answer has come, nothing more is given to the host.
-        self.host.signal(rustix::process::Signal::KILL);
-        self.host = Fnaad::dev(self.dir.path());
-        self.host.login()
+        act(&mut self.login());
+        self.host.take().unwrap().kill();
+        self.host = Some(Fnaad::dev(self.dir.path()));
+        self.login()
     }
 }
 
@@ -152,7 +154,7 @@ fn what_was_answered_about_flows_is_there_after_a_kill() {
 fn what_was_answered_about_processors_is_there_after_a_kill() {
     let mut mortal = Mortal::born();
     let (a, b, p) = (on("a"), on("b"), on("p"));
-    let mut wire = mortal.host.login();
+    let mut wire = mortal.login();
     wire.ok(&format!("CREATE FLOW {a}"));
     wire.ok(&format!("CREATE FLOW {b}"));
     wire.write(&a, &events(0..10));

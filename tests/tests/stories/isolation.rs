@@ -53,17 +53,15 @@ fn a_processor_that_runs_for_ever_is_stopped_and_its_neighbour_goes_on() {
     for depth in 0..7 {
         filter = format!("{list}.all(x{depth}, {filter})");
     }
-    beside(&filter, "call");
+    beside(&filter, "call_ms");
 }
 
 #[test]
 fn a_processor_that_eats_memory_is_stopped_and_its_neighbour_goes_on() {
-    let list = list();
-    let mut filter = "subject".to_owned();
-    filter.clear();
-    filter.push('0');
-    for depth in 0..5 {
-        filter = format!("{list}.map(x{depth}, {filter})");
+    // 64 characters, 14 times four times as long: gigabytes.
+    let mut filter = format!("['{}']", "x".repeat(64));
+    for _ in 0..14 {
+        filter += ".map(x, x + x + x + x)";
     }
-    beside(&format!("{filter}.size() > 0"), "");
+    beside(&format!("{filter}.size() > 0"), "memory");
 }
