@@ -26,7 +26,8 @@ fn compile() -> PathBuf {
     drop_in(&dir.path().join("plugins"), "bridge.wasm", next.component);
     eventually("the next bridge", || {
         let types = host.login().json("GET PROCESSOR TYPES");
-        let found = types.iter().any(|found| found["type"] == "bridge" && found["version"] == "0.2.0");
+        let found =
+            types.iter().any(|found| found["type"] == "bridge" && found["version"] == "0.2.0");
         if found { Ok(()) } else { Err(format!("{types:?}")) }
     });
     assert!(host.end().success());

@@ -136,10 +136,15 @@ impl Wire {
         }
     }
 
+    /// The socket again, for who speaks while another listens.
+    #[must_use]
+    pub fn speaker(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     /// Waits for the end of the connection; whether nothing more was said before it.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         self.lines.read_to_end(&mut rest).is_ok_and(|_| rest.is_empty())
     }
-
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use stories::{Fnaad, Fnua, by_partition, event, eventually, events, ids};
+use stories::{Fnaad, Fnua, by_partition, event, events, eventually, ids};
 use tempfile::TempDir;
 
 const A: &str = "a.flows.unix.ar";
@@ -70,7 +70,12 @@ fn it_ends_with_0_1_2_or_3() {
     let refused = fnua.run(&["describe", "flow", "no.flows.unix.ar"]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""));
     assert!(refused.stderr.contains("404 NOT_FOUND flow no.flows.unix.ar"), "{refused:?}");
-    for args in [&["fly"][..], &["create", "flow"], &["read", A, "--from", "nowhere"], &["write", A, "/no/file"]] {
+    for args in [
+        &["fly"][..],
+        &["create", "flow"],
+        &["read", A, "--from", "nowhere"],
+        &["write", A, "/no/file"],
+    ] {
         let said = fnua.run(args);
         assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{args:?} {said:?}");
         assert!(!said.stderr.is_empty());
@@ -102,14 +107,18 @@ fn the_dialogue_is_shown_without_credentials() {
     let (fnua, _host, _dir) = host();
     let said = fnua.run(&["-d", "get", "flows"]);
     assert_eq!((said.code, said.stdout), (0, format!("{A}\n")));
-    for line in ["S: 220 fnaa.unix.ar FNAA", "C: AUTHENTICATE PLAIN", "S: 220 Authenticated", "C: GET FLOWS", "S: 220 DATA"] {
+    for line in [
+        "S: 220 fnaa.unix.ar FNAA",
+        "C: AUTHENTICATE PLAIN",
+        "S: 220 Authenticated",
+        "C: GET FLOWS",
+        "S: 220 DATA",
+    ] {
         assert!(said.stderr.lines().any(|found| found == line), "{line} is not in {}", said.stderr);
     }
     let (user, password) = fnua.credentials();
-    let token = base64::Engine::encode(
-        &base64::prelude::BASE64_STANDARD,
-        format!("\0{user}\0{password}"),
-    );
+    let token =
+        base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("\0{user}\0{password}"));
     assert!(!said.stderr.contains(&password) && !said.stderr.contains(&token));
 }
 
@@ -144,7 +153,8 @@ fn a_bad_line_is_named_by_file_and_line_and_its_batch_is_not_written() {
         let mut all = events(0..600);
         all[550] = bad.to_owned();
         std::fs::write(&path, lines(&all)).unwrap();
-        let said = fnua.run(&["write", A, path.to_str().unwrap(), "--run-id", "import", "--window", "1"]);
+        let said =
+            fnua.run(&["write", A, path.to_str().unwrap(), "--run-id", "import", "--window", "1"]);
         assert_eq!(said.code, code, "{said:?}");
         assert!(said.stderr.contains(&format!("{}:551", path.display())), "{said:?}");
         let written = fnua.ok(&["read", A]).lines().count();

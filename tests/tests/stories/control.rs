@@ -1,7 +1,9 @@
 //! Processors: started, held, moved, changed and taken away by command.
 
 use serde_json::Value;
-use stories::{Fnaad, Wire, by_partition, event, eventually_described, eventually_holds, events, ids};
+use stories::{
+    Fnaad, Wire, by_partition, event, events, eventually_described, eventually_holds, ids,
+};
 use tempfile::TempDir;
 
 const A: &str = "a.flows.unix.ar";
@@ -70,7 +72,10 @@ fn a_processor_moved_to_the_beginning_reads_everything_again() {
     wire.write(A, &events(0..20));
     eventually_holds(&mut wire, B, 20);
     let refused = wire.refused(&format!("UPDATE PROCESSOR {P} POSITION earliest"));
-    assert!(refused.starts_with("409 CONFLICT ") && refused.contains("pause it first"), "{refused}");
+    assert!(
+        refused.starts_with("409 CONFLICT ") && refused.contains("pause it first"),
+        "{refused}"
+    );
     wire.ok(&format!("PAUSE {P}"));
     wire.ok(&format!("UPDATE PROCESSOR {P} POSITION earliest"));
     wire.ok(&format!("RESUME {P}"));
@@ -117,7 +122,10 @@ fn a_wrong_configuration_is_400_with_the_path_and_changes_nothing() {
         (format!(r#"REPLICATE {A} {B} CONFIG {{"filter":1}}"#), "filter: "),
         (format!(r#"REPLICATE {A} {B} CONFIG {{"filter":"typo("}}"#), "filter: "),
         (format!(r#"REPLICATE {A} {B} CONFIG {{"fliter":"true"}}"#), "fliter: "),
-        (format!(r#"DISTRIBUTE {A} {B} CONFIG {{"rules":[{{"when":"true","to":"x"}}]}}"#), "rules[0].to: "),
+        (
+            format!(r#"DISTRIBUTE {A} {B} CONFIG {{"rules":[{{"when":"true","to":"x"}}]}}"#),
+            "rules[0].to: ",
+        ),
         (format!("SIGNAL signal FROM {A} TO {B}"), "rules"),
         (format!("SIGNAL bridge FROM {A},{B} TO c.flows.unix.ar"), "flow c.flows.unix.ar"),
     ] {

@@ -5,7 +5,9 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use stories::{Fnaad, Wire, by_partition, event, eventually, eventually_holds, events, ids};
+use stories::{
+    Fnaad, Wire, by_partition, drop_in, event, events, eventually, eventually_holds, ids,
+};
 use tempfile::TempDir;
 
 /// Events that are written under fire.
@@ -24,7 +26,8 @@ fn network(wire: &mut Wire) {
         wire.ok(&format!("CREATE FLOW {} partitions=4", on(flow)));
     }
     let (even, odd) = (on("even"), on("odd"));
-    let rules = format!(r#"{{"rules":[{{"when":"data.n % 2 == 0","to":"{even}"}}],"otherwise":"{odd}"}}"#);
+    let rules =
+        format!(r#"{{"rules":[{{"when":"data.n % 2 == 0","to":"{even}"}}],"otherwise":"{odd}"}}"#);
     let signal = r#"{"rules":[{"name":"tenth","when":"data.n % 10 == 0","emit":{"type":"tenth"}},
         {"name":"fifty","when":"true","count":{"at-least":50,"within":50},"emit":{"type":"fifty"}}]}"#;
     let signal = signal.replace('\n', " ");
@@ -68,6 +71,10 @@ fn killed_again_and_again_under_load_nothing_is_lost_repeated_or_out_of_order() 
             let length = length(&mut wire, &on("source"));
             if length >= kill * EVENTS / (KILLS + 2) { Ok(()) } else { Err(length.to_string()) }
         });
+        // Another version of the bridge is on its way in, too.
+        let bridge =
+            if kill % 2 == 1 { host_builtin::bridge_next() } else { host_builtin::all()[0] };
+        drop_in(&dir.path().join("plugins"), "bridge.wasm", bridge.component);
         std::thread::sleep(some_moment());
         host = Fnaad::dev(&host.kill());
     }

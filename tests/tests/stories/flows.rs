@@ -1,6 +1,6 @@
 //! Flows: made, looked at, changed, emptied, taken away, and what is refused meanwhile.
 
-use stories::{Fnaad, Wire, eventually_holds, events};
+use stories::{Fnaad, Wire, events, eventually_holds};
 use tempfile::TempDir;
 
 fn host() -> (Wire, Fnaad, TempDir) {
@@ -147,7 +147,9 @@ fn the_events_of_a_protected_flow_are_not_destroyed() {
     let (mut wire, _host, _dir) = host();
     wire.ok("CREATE FLOW a.flows.unix.ar protected=true");
     wire.write("a.flows.unix.ar", &events(0..1));
-    for command in ["PURGE FLOW a.flows.unix.ar CONFIRM a.flows.unix.ar", "DELETE FLOW a.flows.unix.ar"] {
+    for command in
+        ["PURGE FLOW a.flows.unix.ar CONFIRM a.flows.unix.ar", "DELETE FLOW a.flows.unix.ar"]
+    {
         let refused = wire.refused(command);
         assert!(refused.starts_with("409 CONFLICT ") && refused.contains("protected"), "{refused}");
     }

@@ -3,7 +3,7 @@
 //! No hostile plugin is needed: an expression of a few nested loops makes an honest one run for ever,
 //! eat its memory, or end with a limit.
 
-use stories::{Fnaad, Wire, eventually_described, eventually_holds, events};
+use stories::{Fnaad, Wire, events, eventually_described, eventually_holds};
 use tempfile::TempDir;
 
 const A: &str = "a.flows.unix.ar";
@@ -32,7 +32,8 @@ fn beside(filter: &str, limit: &str) {
     let config = serde_json::json!({"filter": filter});
     wire.ok(&format!("REPLICATE {A} out.flows.unix.ar AS {BAD} CONFIG {config}"));
     wire.write(A, &events(0..20));
-    let seen = eventually_described(&mut wire, BAD, "its failure", |seen| seen["state"] == "failed");
+    let seen =
+        eventually_described(&mut wire, BAD, "its failure", |seen| seen["state"] == "failed");
     let reason = seen["reason"].as_str().unwrap();
     assert!(reason.contains(limit), "{reason}");
     for from in (20..200).step_by(20) {

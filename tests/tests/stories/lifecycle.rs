@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::process::Signal;
-use stories::{Config, Fnaad, Refused, eventually, events};
+use stories::{Config, Fnaad, Refused, events, eventually};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777

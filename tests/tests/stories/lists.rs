@@ -61,7 +61,10 @@ fn every_list_and_description_has_a_form_for_programs() {
     wire.ok("REPLICATE a.flows.unix.ar b.flows.unix.ar AS copy.flows.unix.ar");
     let flows = wire.json("GET FLOWS");
     assert_eq!(flows.len(), 2);
-    assert_eq!((&flows[0]["flow"], &flows[0]["partitions"]), (&"a.flows.unix.ar".into(), &2.into()));
+    assert_eq!(
+        (&flows[0]["flow"], &flows[0]["partitions"]),
+        (&"a.flows.unix.ar".into(), &2.into())
+    );
     assert_eq!(wire.json("GET NAMESPACES")[0]["namespace"], "flows.unix.ar");
     assert_eq!(wire.json("GET PROCESSORS")[0]["processor"], "copy.flows.unix.ar");
     let types = wire.json("GET PROCESSOR TYPES");

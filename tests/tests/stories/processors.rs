@@ -1,7 +1,7 @@
 //! The four processors: what they carry, in which order, and under which names.
 
 use serde_json::{Value, json};
-use stories::{Fnaad, Wire, by_partition, event, eventually_holds, events, ids, unplaced};
+use stories::{Fnaad, Wire, by_partition, event, events, eventually_holds, ids, unplaced};
 use tempfile::TempDir;
 
 /// Flows `a b c d`, four partitions each.
@@ -41,7 +41,8 @@ fn replicate_copies_everything_byte_for_byte_and_partition_by_partition() {
     let (from, to) = (wire.read(&on("a")), eventually_holds(&mut wire, &on("b"), 300));
     assert_eq!(by_partition(&from), by_partition(&to));
     let sorted = |events: &[Value]| {
-        let mut lines: Vec<String> = events.iter().map(|event| unplaced(event).to_string()).collect();
+        let mut lines: Vec<String> =
+            events.iter().map(|event| unplaced(event).to_string()).collect();
         lines.sort();
         lines
     };
@@ -100,11 +101,9 @@ fn distribute_copies_to_all_or_follows_its_rules() {
     let config = json!({"rules": [{"when": "data.mag >= 7.0", "to": [e]}, {"when": "data.mag >= 4.0", "to": f}],
         "otherwise": [g]});
     wire.ok(&format!("DISTRIBUTE {} {e},{f},{g} CONFIG {config}", on("a")));
-    for (flow, wanted) in [
-        (&e, &["q7", "q8", "q9"][..]),
-        (&f, &["q4", "q5", "q6"]),
-        (&g, &["q0", "q1", "q2", "q3"]),
-    ] {
+    for (flow, wanted) in
+        [(&e, &["q7", "q8", "q9"][..]), (&f, &["q4", "q5", "q6"]), (&g, &["q0", "q1", "q2", "q3"])]
+    {
         assert_eq!(ids(&eventually_holds(&mut wire, flow, wanted.len())), wanted);
     }
 }
@@ -120,7 +119,10 @@ fn signal_makes_new_events_where_its_rules_fire() {
     ]});
     let name = wire.ok(&format!(
         "SIGNAL signal FROM {},{} TO {},{} CONFIG {config}",
-        on("a"), on("b"), on("c"), on("d")
+        on("a"),
+        on("b"),
+        on("c"),
+        on("d")
     ));
     assert!(name.starts_with("signal-"), "{name}");
     let quakes: Vec<String> = (0..10).map(|n| quake(n, n as f64)).collect();
@@ -176,7 +178,11 @@ fn the_same_command_twice_is_409_and_a_given_name_is_taken() {
 fn a_chain_of_processors_carries_events_to_its_end() {
     let (mut wire, _host, _dir) = host();
     wire.ok(&format!("REPLICATE {} {}", on("a"), on("b")));
-    wire.ok(&format!("CREATE PROCESSOR p.flows.unix.ar TYPE bridge FROM {} TO {}", on("b"), on("c")));
+    wire.ok(&format!(
+        "CREATE PROCESSOR p.flows.unix.ar TYPE bridge FROM {} TO {}",
+        on("b"),
+        on("c")
+    ));
     wire.ok(&format!("COLLECT {},{} {}", on("b"), on("c"), on("d")));
     wire.write(&on("a"), &events(0..50));
     assert_eq!(eventually_holds(&mut wire, &on("c"), 50).len(), 50);

@@ -1,6 +1,6 @@
 //! READ in all its forms.
 
-use stories::{Fnaad, Wire, event, eventually, events, ids};
+use stories::{Fnaad, Wire, event, events, eventually, ids};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -96,7 +96,9 @@ fn who_follows_without_a_place_gets_what_comes() {
     let (mut wire, host, _dir) = host();
     wire.write(FLOW, &events(0..3));
     let mut follower = host.login();
-    for (command, n) in [("FOLLOW", 3), ("FROM latest FOLLOW", 4), ("FROM latest LIMIT 1 FOLLOW", 5)] {
+    for (command, n) in
+        [("FOLLOW", 3), ("FROM latest FOLLOW", 4), ("FROM latest LIMIT 1 FOLLOW", 5)]
+    {
         follower.send(format!("READ {FLOW} {command}\r\n").as_bytes());
         assert_eq!(follower.line(), "220 DATA");
         wire.write(FLOW, &[event(n)]);

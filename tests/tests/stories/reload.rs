@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 use stories::{
-    Fnaad, Wire, by_partition, drop_in, eventually, eventually_described, eventually_holds, events,
+    Fnaad, Wire, by_partition, drop_in, events, eventually, eventually_described, eventually_holds,
 };
 use tempfile::TempDir;
 
@@ -71,7 +71,9 @@ fn a_new_version_takes_over_while_events_flow_and_none_is_lost_or_repeated() {
         assert_eq!(seen["state"], "running");
         assert_eq!(wire.describe("PROCESSOR bridge")["version"], version);
         let moved = seen["events-in"].as_u64();
-        eventually_described(&mut wire, P, "more events", |seen| seen["events-in"].as_u64() > moved);
+        eventually_described(&mut wire, P, "more events", |seen| {
+            seen["events-in"].as_u64() > moved
+        });
     }
     enough.store(true, Ordering::Relaxed);
     let written = writing.join().unwrap();
@@ -95,7 +97,11 @@ fn a_broken_file_changes_nothing_and_is_shown_with_its_reason() {
         let seen = eventually("the refusal", || {
             let seen = listed(&mut wire, "file", "bridge.wasm");
             let told = seen.as_ref().and_then(|seen| seen["reason"].as_str()).unwrap_or_default();
-            if told.contains(reason) && !told.is_empty() { Ok(told.to_owned()) } else { Err(format!("{seen:?}")) }
+            if told.contains(reason) && !told.is_empty() {
+                Ok(told.to_owned())
+            } else {
+                Err(format!("{seen:?}"))
+            }
         });
         let text = wire.data("GET PROCESSOR TYPES");
         assert!(text.contains(&format!("bridge.wasm rejected: {seen}")), "{text:?}");

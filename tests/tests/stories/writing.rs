@@ -28,7 +28,8 @@ fn events_with_the_same_key_stay_in_order_in_one_partition() {
         let wanted: Vec<String> = (key..120).step_by(16).map(|n| format!("e{n}")).collect();
         let holds = |ids: &&Vec<&str>| ids.contains(&wanted[0].as_str());
         let partition = partitions.values().find(holds).expect("its partition");
-        let found: Vec<_> = partition.iter().filter(|id| wanted.contains(&id.to_string())).collect();
+        let found: Vec<_> =
+            partition.iter().filter(|id| wanted.contains(&id.to_string())).collect();
         assert_eq!(found, wanted.iter().collect::<Vec<_>>());
     }
 }
