@@ -52,7 +52,10 @@ impl Caller {
     }
 
     /// Instantiates a component.
-    pub(crate) async fn instantiate(&mut self, component: ProcessorPre<Host>) -> Result<(), CallError> {
+    pub(crate) async fn instantiate(
+        &mut self,
+        component: ProcessorPre<Host>,
+    ) -> Result<(), CallError> {
         self.call(Deadline::Init, move |running| {
             Box::pin(async move {
                 running.guest = Some(component.instantiate_async(&mut running.store).await?);
@@ -114,7 +117,8 @@ impl Running {
     /// The guest's exports and the store to call them in.
     pub(crate) fn lifecycle(&mut self) -> wasmtime::Result<(&Lifecycle, &mut Store<Host>)> {
         let guest = self.guest.as_ref();
-        let guest = guest.ok_or_else(|| wasmtime::format_err!("called before it was instantiated"))?;
+        let guest =
+            guest.ok_or_else(|| wasmtime::format_err!("called before it was instantiated"))?;
         Ok((guest.flow_processor_lifecycle(), &mut self.store))
     }
 }
@@ -129,7 +133,12 @@ impl Deadline {
 }
 
 /// What the end of a call in an error means.
-fn failure(error: &wasmtime::Error, host: &mut Host, limits: &Limits, deadline: Deadline) -> CallError {
+fn failure(
+    error: &wasmtime::Error,
+    host: &mut Host,
+    limits: &Limits,
+    deadline: Deadline,
+) -> CallError {
     if error.downcast_ref::<TimeUp>().is_some() {
         let (which, limit) = deadline.of(limits);
         return CallError::Limit { which, limit, words: "the call ran too long".to_owned() };
@@ -142,7 +151,7 @@ fn failure(error: &wasmtime::Error, host: &mut Host, limits: &Limits, deadline: 
     if words.contains("hostcalls has been exhausted") {
         return CallError::Limit { which: "emit_bytes", limit: limits.emit_bytes, words };
     }
-    let words = format!("{}{error:?}", host.log().take_last_words());
+    let words = format!("{}{error:?}", host.gate().take_last_words());
     let words = cut(&words, MAX_TRAP);
     let limit = match host.limiter.take_refused() {
         Some("memory") => ("memory", limits.memory),

@@ -190,7 +190,9 @@ impl Catalog {
     async fn restore(&self, row: StoredActive) -> Result<(), StoreError> {
         let StoredActive { name, digest, generation } = row;
         let loaded = match self.0.store.get(&digest).await? {
-            Some(component) => self.0.engine.load(component).await.map_err(|error| error.to_string()),
+            Some(component) => {
+                self.0.engine.load(component).await.map_err(|error| error.to_string())
+            }
             None => Err("its bytes are not in the store".to_owned()),
         };
         match loaded {
@@ -204,7 +206,8 @@ impl Catalog {
 
     async fn check(&self, name: &str, component: Bytes) -> Result<Plugin, String> {
         check_name(name).map_err(|reason| format!("the file's stem {reason}"))?;
-        let plugin = self.0.engine.load(component).await.map_err(|error: LoadError| error.to_string())?;
+        let plugin =
+            self.0.engine.load(component).await.map_err(|error: LoadError| error.to_string())?;
         let said = &plugin.info().name;
         if said != name {
             return Err(format!("describes itself as {said}, so its file must be {said}.wasm"));
@@ -235,7 +238,12 @@ impl Catalog {
     }
 
     fn rejected(&self, file: &str, digest: Option<Arc<str>>, reason: String) {
-        tracing::warn!(file, digest = digest.as_deref(), reason, "plugin rejected, nothing changes");
+        tracing::warn!(
+            file,
+            digest = digest.as_deref(),
+            reason,
+            "plugin rejected, nothing changes"
+        );
         let rejected = Rejected { reason, digest, at: SystemTime::now() };
         self.change(|snapshot| {
             snapshot.rejected.insert(file.to_owned(), rejected);

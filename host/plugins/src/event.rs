@@ -126,7 +126,8 @@ mod tests {
     use super::*;
     use host_events::attribute_of;
 
-    const STRUCTURED_JSON: &str = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","n":7,"data":{"a":1}}"#;
+    const STRUCTURED_JSON: &str =
+        r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","n":7,"data":{"a":1}}"#;
 
     fn binary() -> Record {
         let mut event = CloudEvent::new("1", "/s", "t").unwrap();

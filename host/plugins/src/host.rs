@@ -58,7 +58,7 @@ impl Host {
     }
 
     /// The way to the processor's log.
-    pub(crate) fn log(&self) -> MutexGuard<'_, Gate> {
+    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,7 +103,7 @@ pub(crate) fn begin_call(store: &mut Store<Host>, deadline: u32) {
     host.deadline = deadline;
     host.meter.reset();
     host.limiter.take_refused();
-    host.log().take_last_words();
+    host.gate().take_last_words();
 }
 
 /// Bytes that one call may lift into the host. A list is lifted whole before it can be counted, so this

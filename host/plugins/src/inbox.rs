@@ -155,7 +155,8 @@ pub(crate) fn read(path: &Path, stamp: Stamp) -> Result<Bytes, ReadError> {
     }
     // A pipe that takes the file's place meanwhile must not make the open wait.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(&error.into()))?;
+    let file =
+        rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(&error.into()))?;
     let mut file = File::from(file);
     let mut bytes = Vec::with_capacity(usize::try_from(stamp.size).unwrap_or(0));
     let limit = stamp.size.saturating_add(1);

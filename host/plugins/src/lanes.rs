@@ -86,7 +86,8 @@ impl SlowLane {
         soft: u32,
         starts_slow: bool,
     ) -> Option<T> {
-        let handed_over = if starts_slow { Err(call) } else { poll_until_slow(call, meter, soft).await };
+        let handed_over =
+            if starts_slow { Err(call) } else { poll_until_slow(call, meter, soft).await };
         match handed_over {
             Ok(result) => Some(result),
             Err(call) => Ended(self.0.as_ref()?.spawn(call)).wait().await,

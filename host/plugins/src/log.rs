@@ -57,7 +57,14 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(sink: Arc<dyn LogSink>, rate: u32) -> Self {
         let rate = f64::from(rate);
-        Self { sink, rate, tokens: rate, filled: Instant::now(), left_out: 0, last_words: String::new() }
+        Self {
+            sink,
+            rate,
+            tokens: rate,
+            filled: Instant::now(),
+            left_out: 0,
+            last_words: String::new(),
+        }
     }
 
     /// Passes a line on, cut to size, or counts it.

@@ -172,7 +172,9 @@ impl ShardState {
             _ => Bound::Included(Bytes::copy_from_slice(prefix)),
         };
         while found.len() < limit as usize && bytes < SCAN_BYTES {
-            let Some(key) = self.first_key(&from).filter(|key| key.starts_with(prefix)) else { break };
+            let Some(key) = self.first_key(&from).filter(|key| key.starts_with(prefix)) else {
+                break;
+            };
             from = Bound::Excluded(key.clone());
             let Some(value) = self.get(&key) else { continue };
             bytes += key.len() + value.len();
@@ -183,14 +185,18 @@ impl ShardState {
 
     fn first_key(&self, from: &Bound<Bytes>) -> Option<Bytes> {
         let range = (from.as_ref(), Bound::Unbounded);
-        let overlaid = self.overlays.iter().filter_map(|overlay| overlay.changes.range::<Bytes, _>(range).next());
+        let overlaid = self
+            .overlays
+            .iter()
+            .filter_map(|overlay| overlay.changes.range::<Bytes, _>(range).next());
         let base = self.base.range::<Bytes, _>(range).next().map(|(key, _)| key);
         overlaid.map(|(key, _)| key).chain(base).min().cloned()
     }
 
     /// The value as the first `layers` overlays and the base show it.
     fn visible(&self, key: &[u8], layers: usize) -> Option<&Bytes> {
-        let overlaid = self.overlays.iter().take(layers).rev().find_map(|overlay| overlay.changes.get(key));
+        let overlaid =
+            self.overlays.iter().take(layers).rev().find_map(|overlay| overlay.changes.get(key));
         overlaid.map_or_else(|| self.base.get(key), Option::as_ref)
     }
 

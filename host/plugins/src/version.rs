@@ -103,12 +103,14 @@ impl Names {
         match payload {
             Payload::ComponentImportSection(section) => {
                 for import in section {
-                    self.imports.push(import.map_err(|error| not_wasm(&error))?.name.name.to_owned());
+                    self.imports
+                        .push(import.map_err(|error| not_wasm(&error))?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
-                    self.exports.push(export.map_err(|error| not_wasm(&error))?.name.name.to_owned());
+                    self.exports
+                        .push(export.map_err(|error| not_wasm(&error))?.name.name.to_owned());
                 }
             }
             _ => {}
@@ -166,7 +168,8 @@ mod tests {
 
     #[test]
     fn names_inside_nested_components_do_not_count() {
-        let nested = "(component (instance $i) (export \"flow:processor/lifecycle@0.1.0\" (instance $i)))";
+        let nested =
+            "(component (instance $i) (export \"flow:processor/lifecycle@0.1.0\" (instance $i)))";
         assert_eq!(read(&component(nested)), Err(LoadError::NotAProcessor));
     }
 

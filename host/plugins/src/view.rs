@@ -119,7 +119,10 @@ pub(crate) struct Batches {
 impl Batches {
     /// Shows a batch; the handle is the guest's.
     pub(crate) fn begin(&mut self, view: View) -> wasmtime::Result<Resource<BatchHandle>> {
-        wasmtime::ensure!(self.held < MAX_HELD, "the plugin keeps the handles of {MAX_HELD} batches");
+        wasmtime::ensure!(
+            self.held < MAX_HELD,
+            "the plugin keeps the handles of {MAX_HELD} batches"
+        );
         self.handle = self.handle.wrapping_add(1);
         self.held += 1;
         let checked = view.records().map(|_| None).collect();
@@ -139,7 +142,10 @@ impl Batches {
     }
 
     /// The batch behind a handle, to look at its events.
-    pub(crate) fn decoded(&mut self, handle: &Resource<BatchHandle>) -> wasmtime::Result<&mut Decoded> {
+    pub(crate) fn decoded(
+        &mut self,
+        handle: &Resource<BatchHandle>,
+    ) -> wasmtime::Result<&mut Decoded> {
         let current = self.current.as_mut().filter(|_| handle.rep() == self.handle);
         current.ok_or_else(used_late)
     }

@@ -138,7 +138,9 @@ impl Task {
     /// What the catalog remembers of files that were taken away while nobody watched.
     fn gone_while_away(&self) {
         let Some(inbox) = &self.inbox else { return };
-        for file in self.catalog.snapshot().rejected.keys().filter(|file| !inbox.path(file).exists()) {
+        for file in
+            self.catalog.snapshot().rejected.keys().filter(|file| !inbox.path(file).exists())
+        {
             self.catalog.gone(file);
         }
     }

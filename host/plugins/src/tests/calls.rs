@@ -67,7 +67,10 @@ async fn an_exit_ends_the_instance_and_not_the_host() {
 #[tokio::test]
 async fn emitting_more_events_or_bytes_than_granted_is_stopped() {
     let limits = Limits { emit_events: 10, ..Limits::default() };
-    assert_eq!(which(process(&mut limited("emit", 11, limits).await, batch(1, 0)).await), "emit_events");
+    assert_eq!(
+        which(process(&mut limited("emit", 11, limits).await, batch(1, 0)).await),
+        "emit_events"
+    );
     let limits = Limits { emit_bytes: 5_000, ..Limits::default() };
     let mut instance = limited("emit", 11, limits.clone()).await;
     assert_eq!(which(process(&mut instance, batch(1, 0)).await), "emit_bytes");

@@ -43,7 +43,9 @@ async fn what_is_emitted_must_be_a_valid_event() {
 async fn an_emitted_event_takes_its_partitionkey_and_the_batches_time() {
     let mut instance = limited("emit", 1, Limits::default()).await;
     let actions = process(&mut instance, batch(0, 0)).await.unwrap();
-    let [Action::Emit { output: 0, key, record }] = actions.as_slice() else { panic!("{actions:?}") };
+    let [Action::Emit { output: 0, key, record }] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
     assert_eq!(key.as_deref(), Some(b"k".as_slice()));
     assert_eq!(record.key, *key);
     let event = CloudEvent::from_record(record).unwrap().unwrap();

@@ -18,7 +18,10 @@ async fn cost_of_an_event() {
         }
         let each = start.elapsed() / ROUNDS;
         let event = each.as_nanos() / EVENTS as u128;
-        println!("{:>16}: {event} ns an event, {each:?} a batch", if act.is_empty() { "forward-all" } else { act });
+        println!(
+            "{:>16}: {event} ns an event, {each:?} a batch",
+            if act.is_empty() { "forward-all" } else { act }
+        );
     }
 }
 

@@ -53,7 +53,8 @@ async fn an_engine_without_a_pool_runs_plugins_too() {
 
 #[tokio::test]
 async fn a_component_with_the_right_names_and_wrong_types_is_refused() {
-    let wrong = "(component (instance $i) (export \"flow:processor/lifecycle@0.1.0\" (instance $i)))";
+    let wrong =
+        "(component (instance $i) (export \"flow:processor/lifecycle@0.1.0\" (instance $i)))";
     let refused = engine().load(wat::parse_str(wrong).unwrap().into()).await.unwrap_err();
     assert!(matches!(refused, LoadError::Compile(_)), "{refused}");
 }

@@ -25,7 +25,10 @@ pub(crate) fn refused(error: Error, view: Option<&View>) -> CallError {
             if index < len {
                 CallError::Reject { index, reason: reason_of(&reason) }
             } else {
-                CallError::Contract(format!("rejects event {index} of {len}: {}", reason_of(&reason)))
+                CallError::Contract(format!(
+                    "rejects event {index} of {len}: {}",
+                    reason_of(&reason)
+                ))
             }
         }
     }
@@ -60,7 +63,8 @@ pub(crate) fn check(
 ) -> Result<Vec<Action>, CallError> {
     let named = vec![unnamed_dropped; view.len() as usize];
     let mut check = Check { view, outputs, limits, named, events: 0, bytes: 0 };
-    let checked = actions.into_iter().map(|action| check.action(action)).collect::<Result<_, _>>()?;
+    let checked =
+        actions.into_iter().map(|action| check.action(action)).collect::<Result<_, _>>()?;
     match check.named.iter().position(|named| !named) {
         None => Ok(checked),
         Some(index) => Err(broken(format!("no action names event {index} of {}", view.len()))),
@@ -144,11 +148,9 @@ impl Check<'_> {
     fn count(&mut self, record: &Record) -> Result<(), CallError> {
         self.events += 1;
         self.bytes += record.size() as u64;
-        let passed = |which, limit| Err(CallError::Limit {
-            which,
-            limit,
-            words: "emitted more for one batch".to_owned(),
-        });
+        let passed = |which, limit| {
+            Err(CallError::Limit { which, limit, words: "emitted more for one batch".to_owned() })
+        };
         if self.events > self.limits.emit_events {
             return passed("emit_events", u64::from(self.limits.emit_events));
         }
@@ -165,7 +167,8 @@ fn built(event: events::Event) -> Result<CloudEvent, String> {
         Ok((attribute.name, value))
     });
     let attributes: Vec<_> = attributes.collect::<Result<_, String>>()?;
-    CloudEvent::from_parts(attributes, event.data.map(Bytes::from)).map_err(|error| error.to_string())
+    CloudEvent::from_parts(attributes, event.data.map(Bytes::from))
+        .map_err(|error| error.to_string())
 }
 
 fn changed(mut event: CloudEvent, rewrite: Rewrite) -> Result<CloudEvent, String> {

@@ -26,9 +26,12 @@ fn add_payloads(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     let mut events = linker.instance("flow:processor/events@0.1.0")?;
     type Store<'a> = StoreContextMut<'a, Host>;
-    events.func_wrap("[method]batch.data", |mut host: Store<'_>, (batch, index): (Handle, u32)| {
-        Ok((host.data_mut().batches.decoded(&batch)?.data(index)?,))
-    })?;
+    events.func_wrap(
+        "[method]batch.data",
+        |mut host: Store<'_>, (batch, index): (Handle, u32)| {
+            Ok((host.data_mut().batches.decoded(&batch)?.data(index)?,))
+        },
+    )?;
     events.func_wrap("[method]batch.data-all", |mut host: Store<'_>, (batch,): (Handle,)| {
         Ok((host.data_mut().batches.decoded(&batch)?.all_data(),))
     })?;
@@ -59,7 +62,12 @@ impl events::HostBatch for Host {
         Ok(self.batches.decoded(&batch)?.seen(index)?.is_event())
     }
 
-    fn attribute(&mut self, batch: Handle, index: u32, name: String) -> wasmtime::Result<Option<Value>> {
+    fn attribute(
+        &mut self,
+        batch: Handle,
+        index: u32,
+        name: String,
+    ) -> wasmtime::Result<Option<Value>> {
         Ok(self.batches.decoded(&batch)?.seen(index)?.attribute(&name).map(Value::from))
     }
 
@@ -116,7 +124,11 @@ impl state::Host for Host {
         Ok(self.state.lock().get(&key).map(Vec::from))
     }
 
-    fn set(&mut self, key: Vec<u8>, value: Vec<u8>) -> wasmtime::Result<Result<(), state::StateError>> {
+    fn set(
+        &mut self,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), state::StateError>> {
         if !self.may_write {
             return Ok(Err(not_now()));
         }
@@ -170,7 +182,7 @@ impl log::Host for Host {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        Host::log(self).log(level, &message, fields);
+        self.gate().log(level, &message, fields);
         Ok(())
     }
 }
@@ -191,10 +203,9 @@ impl From<host_events::Value> for Value {
 
 impl From<CloudEvent> for Event {
     fn from(event: CloudEvent) -> Self {
-        let attributes = event.attributes().map(|(name, value)| Attribute {
-            name: name.to_owned(),
-            value: value.clone().into(),
-        });
+        let attributes = event
+            .attributes()
+            .map(|(name, value)| Attribute { name: name.to_owned(), value: value.clone().into() });
         Self { attributes: attributes.collect(), data: event.data().map(|data| data.to_vec()) }
     }
 }

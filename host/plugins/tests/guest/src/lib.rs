@@ -95,16 +95,13 @@ impl Guest {
             "emit" => emit(batch, times),
             "emit-invalid" => vec![Action::forward_all(0), Action::emit(0, Event::new("", "", ""))],
             "rewrite-each" => (0..batch.len())
-                .map(|index| Action::from(Action::rewrite(index, 0).set("seen", "yes").data(*b"new")))
+                .map(|index| {
+                    Action::from(Action::rewrite(index, 0).set("seen", "yes").data(*b"new"))
+                })
                 .collect(),
             "count" => return count(batch),
             "fill" => return fill(batch, times),
-            "print" => {
-                println!("printed {}", batch.len());
-                eprintln!("complained");
-                log::info("logged", &[("events", "some")]);
-                vec![Action::forward_all(0)]
-            }
+            "print" => print(batch),
             "world" => vec![Action::forward_all(0), Action::emit(0, world())],
             _ => vec![Action::forward_all(0)],
         })
@@ -151,9 +148,19 @@ fn count(batch: &Batch) -> Result<Vec<Action>, Error> {
 /// Fills the state until it refuses.
 fn fill(batch: &Batch, times: u32) -> Result<Vec<Action>, Error> {
     for number in 0..times {
-        state::set(&number.to_le_bytes(), &[0; 1000]).map_err(|error| Error::fatal(error.to_string()))?;
+        state::set(&number.to_le_bytes(), &[0; 1000])
+            .map_err(|error| Error::fatal(error.to_string()))?;
     }
     Ok((0..batch.len()).map(|index| Action::forward(index, 0)).collect())
+}
+
+/// Writes to all three places that end up in the log.
+#[expect(clippy::print_stdout, reason = "it is what is tested")]
+fn print(batch: &Batch) -> Vec<Action> {
+    println!("printed {}", batch.len());
+    eprintln!("complained");
+    log::info("logged", &[("events", "some")]);
+    vec![Action::forward_all(0)]
 }
 
 /// Says what it sees of the world: clock, sleep, random numbers, environment, files.
