@@ -92,6 +92,13 @@ impl LineDecoder {
         Some(check(&line, limit).map(|()| line))
     }
 
+    /// Whether the next line is complete and `wanted` holds for it. Takes nothing.
+    pub fn next_is(&self, wanted: impl Fn(&[u8]) -> bool) -> bool {
+        let end = memchr::memchr(b'\n', &self.buffer);
+        let line = end.and_then(|end| self.buffer.get(..end));
+        !self.discarding && line.is_some_and(|line| wanted(without_cr(line)))
+    }
+
     /// Takes the first complete line from `*from` on for which `wanted` holds out of the middle of what
     /// waits. `from` remembers how far was looked; it has to be 0 after any other call has taken lines.
     pub fn take_waiting(&mut self, from: &mut usize, wanted: impl Fn(&[u8]) -> bool) -> bool {

@@ -26,7 +26,8 @@ pub enum Action<P> {
         /// What for. Never one that the session answers itself, and never WRITE.
         command: Command,
     },
-    /// Write events and answer with [`reply`](super::ServerSession::reply).
+    /// Write events and answer with [`reply`](super::ServerSession::reply). There may be several at
+    /// once: they are begun and answered in the order of these actions.
     ExecuteWrite {
         /// Who asks.
         principal: P,
@@ -72,6 +73,9 @@ pub struct ServerOptions {
     pub tls: Tls,
     /// Longest line of a WRITE in bytes: the largest event, and what JSON adds to it.
     pub max_data_line: usize,
+    /// How many WRITEs may be performed at once, each of at most [`super::MAX_WRITE_BYTES`]. With 1 a
+    /// pipelined WRITE waits for the answer to the one before.
+    pub writes_at_once: usize,
     /// How many bytes may wait behind the command that is being performed.
     pub max_waiting: usize,
 }
@@ -97,6 +101,7 @@ impl ServerOptions {
             plain_in_clear: false,
             tls: Tls::Unavailable,
             max_data_line: MAX_DATA_LINE,
+            writes_at_once: 1,
             max_waiting: 256 * 1024,
         }
     }

@@ -11,12 +11,14 @@
 //! }
 //! ```
 //!
-//! At most one command is being performed at any time. Whatever the peer sends meanwhile waits in the
+//! At most one command is being performed at any time, but for WRITEs: a pipelined one may begin beside
+//! those before it ([`ServerOptions::writes_at_once`]), and they are answered in their order. Whatever the peer sends meanwhile waits in the
 //! input, and when that is full `wants_input` is false: then the peer has to wait.
 
 mod accepting;
 mod action;
 mod help;
+mod posted;
 mod ready;
 mod receiving;
 mod session;

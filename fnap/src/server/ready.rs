@@ -83,7 +83,8 @@ impl<P: Clone> ServerSession<P> {
         }
         match incoming.finish() {
             Ok(batch) => {
-                self.state = State::Executing(principal.clone(), Running::Command);
+                self.state = State::Ready(principal.clone());
+                self.posted();
                 self.push(Action::ExecuteWrite { principal, batch });
             }
             Err(failure) => {
@@ -97,6 +98,12 @@ impl<P: Clone> ServerSession<P> {
 pub(super) fn parse(line: &Bytes) -> Result<Command, Failure> {
     let line = std::str::from_utf8(line).map_err(|_| Failure::from(LineError::NotUtf8))?;
     line.parse().map_err(Failure::from)
+}
+
+/// Whether a line asks for a WRITE, which need not wait for the WRITEs before it.
+pub(super) fn is_write(line: &[u8]) -> bool {
+    let verb = line.trim_ascii_start().split(|byte| *byte == b' ').next();
+    verb.is_some_and(|verb| verb.eq_ignore_ascii_case(b"WRITE"))
 }
 
 /// Whether a line is what ends a READ that follows.

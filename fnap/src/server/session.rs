@@ -10,7 +10,8 @@ use bytes::{Bytes, BytesMut};
 use super::MAX_AUTH_FAILURES;
 use super::accepting::Exchange;
 use super::action::{Action, Phase, ServerOptions, Tls};
-use super::ready::is_done;
+use super::posted::Posted;
+use super::ready::{is_done, is_write};
 use super::receiving::Incoming;
 use crate::line::{LineDecoder, MAX_COMMAND};
 use crate::reply::{Code, DATA_START, Failure, Reply};
@@ -21,6 +22,7 @@ pub struct ServerSession<P> {
     pub(super) options: ServerOptions,
     pub(super) state: State<P>,
     actions: VecDeque<Action<P>>,
+    posted: Posted,
     lines: LineDecoder,
     /// Why the session is to end, until it does.
     ending: Option<Failure>,
@@ -66,7 +68,16 @@ impl<P: Clone> ServerSession<P> {
     #[must_use]
     pub fn new(options: ServerOptions) -> Self {
         let (actions, lines) = (VecDeque::new(), LineDecoder::new());
-        Self { options, state: State::New, actions, lines, ending: None, peer_finished: false }
+        let posted = Posted::default();
+        Self {
+            options,
+            state: State::New,
+            actions,
+            posted,
+            lines,
+            ending: None,
+            peer_finished: false,
+        }
     }
 
     /// Where to read the socket into, with some room; only for appending. Call
@@ -90,6 +101,7 @@ impl<P: Clone> ServerSession<P> {
             State::Executing(..) | State::Verifying { .. } => {
                 self.lines.held() < self.options.max_waiting
             }
+            State::Ready(_) if self.posted.any() => self.lines.held() < self.options.max_waiting,
             // These take every complete line at once: what is held is within a line's limit.
             _ => true,
         }
@@ -108,6 +120,7 @@ impl<P: Clone> ServerSession<P> {
             State::New | State::Ended { streaming: false } => Phase::Waiting,
             State::Accepting { .. } => Phase::Accepting,
             State::Responding { .. } | State::Receiving(..) => Phase::Receiving,
+            State::Ready(_) if self.posted.any() => Phase::CmdRecvd,
             State::Ready(_) => Phase::Ready,
             State::Executing(_, Running::Read { follow: true, started: true, .. }) => {
                 Phase::Following
@@ -140,8 +153,16 @@ impl<P: Clone> ServerSession<P> {
         }
     }
 
-    /// The answer to the command being performed. An answer that nothing waits for is dropped.
+    /// The answer to the command being performed, or to the oldest WRITE that is. An answer that
+    /// nothing waits for is dropped.
     pub fn reply(&mut self, reply: Reply) {
+        if self.posted.any() {
+            self.push(Action::Send(reply.to_bytes()));
+            for behind in self.posted.answered() {
+                self.push(Action::Send(behind));
+            }
+            return;
+        }
         if let State::Executing(principal, _) = &self.state {
             self.state = State::Ready(principal.clone());
             self.send(&reply);
@@ -209,16 +230,28 @@ impl<P: Clone> ServerSession<P> {
             State::Ended { .. } | State::Verifying { .. } => return false,
             State::Executing(..) => return self.look_for_done(),
             State::Handshake { .. } => return self.end_now(false),
+            _ if self.ending.is_some() && self.posted.any() => return false,
             _ if self.ending.is_some() => return self.end_now(true),
+            State::Ready(_) if self.posted.any() && !self.may_post() => return false,
             State::Receiving(..) => self.options.max_data_line,
             _ => MAX_COMMAND,
         };
         match self.lines.next_line(limit) {
             Some(line) => self.take(line),
-            None if self.peer_finished => self.close(),
+            None if self.peer_finished && !self.posted.any() => self.close(),
             None => return false,
         }
         true
+    }
+
+    /// Whether the next line is a WRITE that may begin beside those that are being performed.
+    fn may_post(&self) -> bool {
+        self.posted.count() < self.options.writes_at_once && self.lines.next_is(is_write)
+    }
+
+    /// A WRITE is about to be performed; what is said from now on waits for its answer.
+    pub(super) fn posted(&mut self) {
+        self.posted.post();
     }
 
     fn look_for_done(&mut self) -> bool {
@@ -278,7 +311,9 @@ impl<P: Clone> ServerSession<P> {
     }
 
     pub(super) fn send(&mut self, reply: &Reply) {
-        self.push(Action::Send(reply.to_bytes()));
+        if let Some(bytes) = self.posted.hold(reply.to_bytes()) {
+            self.push(Action::Send(bytes));
+        }
     }
 
     pub(super) fn push(&mut self, action: Action<P>) {

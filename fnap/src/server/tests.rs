@@ -51,7 +51,11 @@ fn greeted(options: ServerOptions) -> ServerSession<u8> {
 }
 
 fn ready() -> ServerSession<u8> {
-    let mut session = greeted(options());
+    ready_with(options())
+}
+
+fn ready_with(options: ServerOptions) -> ServerSession<u8> {
+    let mut session = greeted(options);
     session.receive(LOGIN);
     assert!(matches!(settle(&mut session).1, Some(Action::Verify(_))));
     assert_eq!(session.phase(), Phase::CmdRecvd);
@@ -482,4 +486,27 @@ proptest! {
         let cut = play(bytes.chunks(chunk).map(<[u8]>::to_vec));
         prop_assert_eq!(whole, cut);
     }
+}
+
+#[test]
+fn pipelined_writes_begin_together_and_are_answered_in_order() {
+    let mut session = ready_with(ServerOptions { writes_at_once: 2, ..options() });
+    let write = |flow: &str| format!("WRITE {flow}\r\n{{}}\r\n.\r\n");
+    session.receive((write("a.test") + &write("b.test") + &write("c.test")).as_bytes());
+    session.receive(b"QUIT\r\n");
+    let asks = "330 Send events, end with a line of one dot\r\n";
+    let (sent, action) = settle(&mut session);
+    assert_eq!((sent.as_str(), batch(action).flow.as_str()), (asks, "a.test"));
+    let (sent, action) = settle(&mut session);
+    assert_eq!((sent.as_str(), batch(action).flow.as_str()), ("", "b.test"));
+    assert_eq!(settle(&mut session), (String::new(), None));
+    assert_eq!(session.phase(), Phase::CmdRecvd);
+    session.reply(Reply::Ok("one".into()));
+    let (sent, action) = settle(&mut session);
+    assert_eq!(sent, format!("220 one\r\n{asks}"));
+    assert_eq!(batch(action).flow.as_str(), "c.test");
+    session.reply(Reply::Ok("two".into()));
+    assert_eq!(settle(&mut session), (format!("220 two\r\n{asks}"), None));
+    session.reply(Reply::Ok("three".into()));
+    assert_eq!(settle(&mut session), ("220 three\r\n220 Bye\r\n".into(), Some(Action::Close)));
 }

@@ -4,13 +4,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use fnap::command::Command;
-use fnap::reply::{Code, Failure};
+use fnap::reply::{Code, Failure, Reply};
 use fnap::sasl::PlainCredentials;
-use fnap::server::{Action, ServerOptions, ServerSession};
+use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use futures::{FutureExt, StreamExt};
 use host_iam::{Principal, VerifyError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
@@ -36,12 +40,15 @@ pub(crate) struct Connection<S> {
     services: Arc<Services>,
     stop: watch::Receiver<bool>,
     out: Vec<u8>,
+    /// WRITEs under way, answered in their order.
+    writes: FuturesOrdered<BoxFuture<'static, Reply>>,
 }
 
 /// The connection is over; why is of no interest to anybody but the log.
 pub(crate) struct Gone;
 
 enum Input {
+    Written(Reply),
     Read(std::io::Result<usize>),
     Idle,
     Stop,
@@ -57,7 +64,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let session = ServerSession::new(session);
-        Self { stream, peer, session, options, services, stop, out: Vec::new() }
+        Self {
+            stream,
+            peer,
+            session,
+            options,
+            services,
+            stop,
+            out: Vec::new(),
+            writes: FuturesOrdered::new(),
+        }
     }
 
     /// Serves until either side ends it.
@@ -81,8 +97,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             self.flush().await?;
             match self.input().await {
+                Input::Written(reply) => self.session.reply(reply),
                 Input::Read(Ok(1..)) => {}
-                Input::Read(_) => return Err(Gone),
+                // What was sent before is still performed.
+                Input::Read(Ok(0)) => self.session.input_ended(),
+                Input::Read(Err(_)) => return Err(Gone),
                 Input::Idle => {
                     self.session.end(Failure::new(Code::Timeout, "nothing was said for too long"));
                 }
@@ -94,15 +113,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn input(&mut self) -> Input {
-        if *self.stop.borrow() {
+        let waits = !self.writes.is_empty();
+        if *self.stop.borrow() && !waits {
             return Input::Stop;
         }
+        let wanted = self.session.wants_input();
         let input = self.session.input();
         input.reserve(READ_SIZE);
         tokio::select! {
-            read = self.stream.read_buf(input) => Input::Read(read),
-            () = tokio::time::sleep(self.options.idle) => Input::Idle,
-            _ = self.stop.wait_for(|stop| *stop) => Input::Stop,
+            Some(reply) = self.writes.next(), if waits => Input::Written(reply),
+            read = self.stream.read_buf(input), if wanted => Input::Read(read),
+            () = tokio::time::sleep(self.options.idle), if !waits => Input::Idle,
+            _ = self.stop.wait_for(|stop| *stop), if !waits => Input::Stop,
         }
     }
 
@@ -118,8 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             Action::ExecuteWrite { principal, batch } => {
                 self.flush().await?;
-                let reply = write::write(&self.services, &principal, batch).await;
-                self.session.reply(reply);
+                self.post(principal, batch).await;
             }
             // Outside of a READ there is nothing to stop; it ended while DONE was on its way.
             Action::StopFollowing | Action::Close => {}
@@ -127,6 +148,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             Action::StartTls | Action::StartStream { .. } => return Err(Gone),
         }
         Ok(())
+    }
+
+    /// Begins a WRITE. It is polled once at once, so that it stands in the broker's queue before the
+    /// next one begins.
+    async fn post(&mut self, principal: Principal, batch: WriteBatch) {
+        let services = Arc::clone(&self.services);
+        let mut write = async move { write::write(&services, &principal, batch).await }.boxed();
+        match futures::poll!(&mut write) {
+            Poll::Ready(reply) => self.writes.push_back(std::future::ready(reply).boxed()),
+            Poll::Pending => self.writes.push_back(write),
+        }
     }
 
     async fn verify(&mut self, credentials: PlainCredentials) {
@@ -173,7 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 },
                 read = self.stream.read_buf(input), if following => match read {
                     Ok(1..) => {}
-                    _ => return Err(Gone),
+                    Ok(0) => self.session.input_ended(),
+                    Err(_) => return Err(Gone),
                 },
             }
         };

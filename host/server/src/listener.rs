@@ -15,6 +15,10 @@ use crate::services::Services;
 /// Wait after a failed accept, usually for want of file descriptors: a busy loop would not free any.
 const ACCEPT_WAIT: Duration = Duration::from_millis(50);
 
+/// WRITEs of one connection that may wait for the disk together. With four of them parsing and syncing
+/// overlap; a connection holds at most so many MiB.
+const WRITES_AT_ONCE: usize = 4;
+
 /// How a listener treats its connections.
 #[derive(Clone, Debug)]
 pub struct ListenerOptions {
@@ -103,6 +107,7 @@ impl Listener {
         let mut options = ServerOptions::new(services.hostname.clone());
         options.plain_in_clear = self.options.plain_anywhere || local.unwrap_or(false);
         options.max_data_line = self.options.max_data_line;
+        options.writes_at_once = WRITES_AT_ONCE;
         options.capabilities = capabilities(services);
         Connection::new(
             stream,

@@ -6,14 +6,15 @@
 use std::sync::Arc;
 
 use fnap::command::{Read, Start};
+use fnap::name::Name;
 use fnap::reply::{Code, Failure};
 use host_brokers::{BatchLimits, Broker, BrokerError, PartitionInfo, TopicRef};
-use host_events::{Batch, write_read_line};
-use host_registry::FlowStatus;
-use tokio::sync::mpsc;
+use host_events::{Batch, Incarnation, write_read_line};
+use host_registry::{FlowStatus, Registry};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::perform::{broker_failure, find_flow};
+use crate::perform::{broker_failure, find_flow, registry_failure};
 use crate::services::Services;
 
 /// How much a reader fetches at once. Two batches of each partition are in memory at most, beside
@@ -34,7 +35,19 @@ pub(crate) struct Reading {
     batches: mpsc::Receiver<Result<Batch, BrokerError>>,
     /// Ends the readers when it is dropped.
     _readers: JoinSet<()>,
+    /// For a READ that follows: it is held while the flow is paused.
+    gate: Option<Gate>,
+    /// A batch that waits for the gate.
+    held: Option<Batch>,
     left: u64,
+}
+
+/// Lets batches through while the flow is not paused.
+struct Gate {
+    registry: Registry,
+    changes: watch::Receiver<u64>,
+    flow: Name,
+    incarnation: Incarnation,
 }
 
 /// Where one partition is read from, and up to where unless it follows.
@@ -47,7 +60,7 @@ struct Span {
 /// Finds the flow and the place; the outcome is known before anything is sent.
 pub(crate) async fn start(services: &Services, command: &Read) -> Result<Reading, Failure> {
     let flow = find_flow(services, &command.flow).await?;
-    if flow.status == FlowStatus::Paused {
+    if flow.status == FlowStatus::Paused && !command.follow {
         return Err(Failure::new(Code::Unavailable, format!("flow {} is paused", flow.name)));
     }
     let (broker, topic) = services.topic_of(&flow)?;
@@ -63,7 +76,13 @@ pub(crate) async fn start(services: &Services, command: &Read) -> Result<Reading
         let words = format!("partition {partition} of flow {} does not exist", flow.name);
         return Err(Failure::new(Code::OutOfRange, words));
     }
-    Ok(Reading::new(&broker, &topic, spans, command.limit))
+    let gate = command.follow.then(|| Gate {
+        registry: services.registry.clone(),
+        changes: services.registry.subscribe(),
+        flow: flow.name,
+        incarnation: flow.incarnation,
+    });
+    Ok(Reading::new(&broker, &topic, spans, gate, command.limit))
 }
 
 /// The first offset of a partition; none where this partition is not asked for.
@@ -104,6 +123,7 @@ impl Reading {
         broker: &Arc<dyn Broker>,
         topic: &TopicRef,
         spans: Vec<Span>,
+        gate: Option<Gate>,
         limit: Option<u64>,
     ) -> Self {
         let (sender, batches) = mpsc::channel(READ_AHEAD);
@@ -117,7 +137,8 @@ impl Reading {
                 }
             });
         }
-        Self { batches, _readers: readers, left: limit.unwrap_or(u64::MAX) }
+        let left = limit.unwrap_or(u64::MAX);
+        Self { batches, _readers: readers, gate, held: None, left }
     }
 
     /// Writes the data lines of the next batch. Waits while there is none; dropping the future loses
@@ -126,10 +147,16 @@ impl Reading {
         if self.left == 0 {
             return Ok(Ended::Yes);
         }
-        let batch = match self.batches.recv().await {
-            None => return Ok(Ended::Yes),
-            Some(batch) => batch.map_err(|error| broker_failure(&error))?,
-        };
+        if self.held.is_none() {
+            match self.batches.recv().await {
+                None => return Ok(Ended::Yes),
+                Some(batch) => self.held = Some(batch.map_err(|error| broker_failure(&error))?),
+            }
+        }
+        if let Some(gate) = &mut self.gate {
+            gate.pass().await?;
+        }
+        let Some(batch) = self.held.take() else { return Ok(Ended::No) };
         for stored in batch.records.iter() {
             if self.left == 0 {
                 break;
@@ -139,6 +166,26 @@ impl Reading {
             out.extend_from_slice(b"\r\n");
         }
         Ok(Ended::No)
+    }
+}
+
+impl Gate {
+    /// Waits until the flow is not paused; an error when it is gone.
+    async fn pass(&mut self) -> Result<(), Failure> {
+        loop {
+            self.changes.mark_unchanged();
+            let flow = self.registry.flow(&self.flow).await.map_err(registry_failure)?;
+            match flow.filter(|flow| flow.incarnation == self.incarnation).map(|flow| flow.status) {
+                Some(FlowStatus::Paused) => {}
+                Some(FlowStatus::Active | FlowStatus::Creating) => return Ok(()),
+                Some(FlowStatus::Deleting) | None => {
+                    return Err(Failure::new(Code::NotFound, format!("flow {}", self.flow)));
+                }
+            }
+            if self.changes.changed().await.is_err() {
+                return Err(Failure::new(Code::Unavailable, "the host is shutting down"));
+            }
+        }
     }
 }
 

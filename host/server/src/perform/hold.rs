@@ -14,7 +14,10 @@ enum Thing {
 
 pub(super) async fn pause(services: &Services, name: Name) -> Answer {
     let decision = match thing(services, &name).await? {
-        Thing::Flow => services.registry.pause_flow(&name).await,
+        Thing::Flow => {
+            carried_out(services, services.registry.pause_flow(&name).await).await?;
+            return flow_held(services, name).await;
+        }
         Thing::Processor => services.registry.set_desired(&name, Desired::Paused).await,
     };
     done(services, decision, name).await
@@ -22,7 +25,10 @@ pub(super) async fn pause(services: &Services, name: Name) -> Answer {
 
 pub(super) async fn resume(services: &Services, name: Name) -> Answer {
     let decision = match thing(services, &name).await? {
-        Thing::Flow => services.registry.resume_flow(&name).await,
+        Thing::Flow => {
+            carried_out(services, services.registry.resume_flow(&name).await).await?;
+            return flow_held(services, name).await;
+        }
         Thing::Processor => services.registry.set_desired(&name, Desired::Running).await,
     };
     done(services, decision, name).await
@@ -37,6 +43,12 @@ pub(super) async fn stop(services: &Services, name: Name) -> Answer {
         Thing::Processor => services.registry.set_desired(&name, Desired::Stopped).await,
     };
     done(services, decision, name).await
+}
+
+/// Processors that read the flow are held, or go on.
+async fn flow_held(services: &Services, name: Name) -> Answer {
+    services.processors.flow_changed(&name).await.map_err(registry_failure)?;
+    Ok(Reply::ok_with(name))
 }
 
 async fn done(
