@@ -92,8 +92,8 @@ fn every_fault_is_told_at_once_each_with_its_line() {
     assert_eq!(
         refusal(text).lines().collect::<Vec<_>>(),
         [
-            "fnaad.toml:1: data_dir is missing",
             "fnaad.toml:1: not a name: empty label 2",
+            "fnaad.toml:1: data_dir is missing",
             "fnaad.toml:2: not an address and port, as in 127.0.0.1:61000",
             "fnaad.toml:2: 127.0.0.1:1 is listed twice",
             "fnaad.toml:4: a log level is error, warn, info, debug or trace",
