@@ -76,10 +76,12 @@ impl Tally {
         let rate = self.rate();
         let again = match self.reconnects {
             0 => String::new(),
-            times => format!(", {times} times connected again"),
+            1 => ", connected again once".to_owned(),
+            times => format!(", connected again {times} times"),
         };
+        let events = if self.events == 1 { "event" } else { "events" };
         format!(
-            "wrote {} events to {flow} in {seconds:.2} s ({rate:.0} a second){again}",
+            "wrote {} {events} to {flow} in {seconds:.2} s ({rate:.0} a second){again}",
             self.events
         )
     }
