@@ -56,6 +56,7 @@ impl Fnaad {
     /// `fnaad serve --config FILE`.
     #[must_use]
     pub fn serve(dir: &Path, config: &Path) -> Self {
+        crate::compiled::lend(dir);
         let mut command = Command::new(program("fnaad"));
         command.arg("serve").arg("--config").arg(config);
         Self::start(dir, command)

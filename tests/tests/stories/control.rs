@@ -102,6 +102,21 @@ fn a_processor_from_latest_leaves_out_what_was_there() {
 }
 
 #[test]
+fn a_processor_begins_at_an_offset_or_a_time() {
+    let (mut wire, _host, _dir) = host();
+    for flow in ["c.flows.unix.ar", "d.flows.unix.ar"] {
+        wire.ok(&format!("CREATE FLOW {flow}"));
+    }
+    wire.write("c.flows.unix.ar", &events(0..10));
+    wire.ok(&format!(
+        "CREATE PROCESSOR {P} TYPE bridge FROM c.flows.unix.ar TO {B} START OFFSET 0:7"
+    ));
+    assert_eq!(ids(&eventually_holds(&mut wire, B, 3)), ["e7", "e8", "e9"]);
+    wire.ok("REPLICATE c.flows.unix.ar d.flows.unix.ar FROM TIME 2001-01-01T00:00:00Z");
+    eventually_holds(&mut wire, "d.flows.unix.ar", 10);
+}
+
+#[test]
 fn a_new_configuration_takes_effect_at_the_place_that_was_reached() {
     let (mut wire, _host, _dir) = host();
     wire.ok(&format!(r#"REPLICATE {A} {B} AS {P} CONFIG {{"filter":"data.n < 5"}}"#));

@@ -188,3 +188,31 @@ fn a_chain_of_processors_carries_events_to_its_end() {
     assert_eq!(eventually_holds(&mut wire, &on("c"), 50).len(), 50);
     assert_eq!(eventually_holds(&mut wire, &on("d"), 100).len(), 100);
 }
+
+#[test]
+fn between_flows_of_different_sizes_each_key_keeps_its_order() {
+    let (mut wire, _host, _dir) = host();
+    for (flow, partitions) in [("two", 2), ("seven", 7)] {
+        wire.ok(&format!("CREATE FLOW {} partitions={partitions}", on(flow)));
+        wire.ok(&format!("REPLICATE {} {}", on("a"), on(flow)));
+    }
+    wire.ok(&format!("COLLECT {},{} {}", on("two"), on("seven"), on("b")));
+    for from in (0..400).step_by(40) {
+        wire.write(&on("a"), &events(from..from + 40));
+    }
+    for (flow, times) in [("two", 1), ("seven", 1), ("b", 2)] {
+        let read = eventually_holds(&mut wire, &on(flow), 400 * times);
+        for key in 0..16 {
+            let of = |event: &&Value, from: &str| {
+                event["partitionkey"] == format!("k{key}")
+                    && (times == 1 || event["sourceflow"] == on(from))
+            };
+            for from in ["two", "seven"] {
+                let own = read.iter().filter(|event| of(event, from));
+                let numbers: Vec<_> =
+                    own.map(|event| event["data"]["n"].as_u64().unwrap()).collect();
+                assert_eq!(numbers, (key..400).step_by(16).collect::<Vec<u64>>(), "{flow}");
+            }
+        }
+    }
+}
