@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use battery::Place;
-use host_brokers::Broker;
-use host_brokers::embedded::{Embedded, EmbeddedOptions};
+use battery::{LIMITS, Place, append, commit_of, position, read_all, record, shard, topic, values};
+use host_brokers::embedded::{Embedded, EmbeddedOptions, OpenError};
+use host_brokers::{Append, Broker, BrokerError, CommitOutcome, Output};
 use tempfile::TempDir;
 
 struct Dir(TempDir);
@@ -39,7 +39,117 @@ impl Place for Dir {
 }
 
 fn options() -> EmbeddedOptions {
-    EmbeddedOptions { retention_period: Duration::from_millis(20) }
+    EmbeddedOptions { retention_period: Duration::from_millis(20), ..EmbeddedOptions::default() }
 }
 
 battery!(embedded, Dir::new());
+
+/// Changes the database behind a closed broker's back.
+fn tamper(dir: &Dir, sql: &str) {
+    let database = rusqlite::Connection::open(dir.path().join("log.db")).unwrap();
+    database.execute_batch(sql).unwrap();
+}
+
+#[tokio::test]
+async fn a_second_host_on_the_same_directory_is_refused() {
+    let dir = Dir::new();
+    let broker = dir.open().await;
+    let second = Embedded::open(&dir.path(), options()).await.err().unwrap();
+    assert!(matches!(second, OpenError::InUse(_)), "{second}");
+    drop(broker);
+    dir.open().await;
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_by_name() {
+    let dir = Dir::new();
+    drop(dir.open().await);
+    tamper(&dir, "PRAGMA user_version = 7");
+    let error = Embedded::open(&dir.path(), options()).await.err().unwrap();
+    assert_eq!(error.to_string(), "database broker has format 7, this host knows up to 1");
+}
+
+#[tokio::test]
+async fn other_people_cannot_look_into_the_directory() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = Dir::new();
+    let broker = dir.open().await;
+    topic(&broker, "a", 1).await;
+    for file in ["", "log.db", "log.db-wal"] {
+        let mode = std::fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_broker_says_so_and_goes_on_when_there_is_room() {
+    let dir = Dir::new();
+    let options = EmbeddedOptions { max_bytes: Some(1 << 20), ..options() };
+    let broker: Arc<dyn Broker> = Embedded::open(&dir.path(), options).await.unwrap();
+    let topic = topic(&broker, "a", 1).await;
+    let id = shard(0);
+    let mut opened = broker.open(id).await.unwrap();
+    let large = || vec![record(vec![7; 100_000])];
+    let mut written = 0;
+    let error = loop {
+        let records = large().into_iter().map(|record| (0, record)).collect();
+        match broker.append(&topic, Append { records, token: None }).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, BrokerError::Full(_)), "{error}");
+    let mut transaction = opened.fence.begin();
+    let output = Output { topic: topic.clone(), partition: 0, records: large() };
+    transaction.send(vec![output]).await.unwrap();
+    let outcome = transaction.commit(commit_of(position(topic.incarnation, 0, 1))).await;
+    assert!(matches!(outcome, CommitOutcome::Aborted(BrokerError::Full(_))), "{outcome:?}");
+    assert_eq!(read_all(&broker, &topic, 0).await.len(), written);
+    assert!(broker.open(id).await.unwrap().positions.0.is_empty());
+    broker.purge(&topic).await.unwrap();
+    append(&broker, &topic, 0, &["x"]).await;
+    assert_eq!(values(&broker, &topic, 0).await, ["x"]);
+}
+
+#[tokio::test]
+async fn damaged_rows_are_told_and_nothing_else_suffers() {
+    for damage in [
+        "UPDATE batches SET records = substr(records, 1, 10)",
+        "UPDATE batches SET records = zeroblob(100000)",
+        "UPDATE batches SET records = x''",
+        "UPDATE batches SET records = zeroblob(18)",
+        "UPDATE batches SET base = -5, next = -4",
+        "DELETE FROM batches",
+    ] {
+        let dir = Dir::new();
+        let broker = dir.open().await;
+        let (sick, sound) = (topic(&broker, "sick", 1).await, topic(&broker, "sound", 1).await);
+        append(&broker, &sick, 0, &["x"]).await;
+        drop(broker);
+        tamper(&dir, damage);
+        let broker = dir.open().await;
+        append(&broker, &sound, 0, &["x"]).await;
+        let error = broker.source(&sick, 0, 0).await.unwrap().next(LIMITS).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Damaged(_)), "{damage}: {error}");
+        assert_eq!(values(&broker, &sound, 0).await, ["x"]);
+        // A time is looked for in the same rows: whatever it finds, it ends.
+        drop(broker.offset_at(&sick, 0, 0).await);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_catalogue_is_refused_at_the_start() {
+    for damage in [
+        "UPDATE topics SET config = 'no json'",
+        "UPDATE topics SET incarnation = x'00'",
+        "UPDATE logs SET next = -1",
+    ] {
+        let dir = Dir::new();
+        let broker = dir.open().await;
+        topic(&broker, "a", 1).await;
+        drop(broker);
+        tamper(&dir, damage);
+        let error = Embedded::open(&dir.path(), options()).await.err().unwrap();
+        assert!(error.to_string().contains("damaged"), "{damage}: {error}");
+    }
+}

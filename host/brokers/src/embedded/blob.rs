@@ -1,6 +1,7 @@
 //! Records as one blob: how a row of `batches` holds them.
 //!
-//! Layout: a version byte, the number of records, then for each its offset after the base, its
+//! Layout: a version byte, a CRC-32 of what follows (little-endian), the number of records, the first
+//! timestamp, then for each its offset after the base, its
 //! timestamp after the first, key, value and headers, each preceded by its length + 1 (0: absent).
 //! Numbers are unsigned LEB128, timestamps zigzag. Decoding shares the blob's bytes and copies none.
 
@@ -10,6 +11,9 @@ use host_events::{Headers, Record, Stored};
 
 /// The layout described above.
 const VERSION: u8 = 1;
+
+/// Version and checksum.
+const HEAD: usize = 5;
 
 /// Smallest encoding of a record: five numbers of one byte. Bounds what a damaged count can allocate.
 const SMALLEST_RECORD: usize = 5;
@@ -24,6 +28,7 @@ pub(crate) fn encode(records: &[Record]) -> Bytes {
     let size: usize = records.iter().map(|record| record.size() + 24).sum();
     let mut out = BytesMut::with_capacity(size + 8);
     out.put_u8(VERSION);
+    out.put_u32_le(0);
     put_varint(&mut out, records.len() as u64);
     let first = records.first().map_or(0, |record| record.timestamp);
     put_varint(&mut out, zigzag(first));
@@ -34,14 +39,23 @@ pub(crate) fn encode(records: &[Record]) -> Bytes {
         put_bytes(&mut out, record.value.as_deref());
         put_bytes(&mut out, Some(record.headers.encoded()));
     }
+    let sum = crc32fast::hash(out.get(HEAD..).unwrap_or_default());
+    if let Some(slot) = out.get_mut(1..HEAD) {
+        slot.copy_from_slice(&sum.to_le_bytes());
+    }
     out.freeze()
 }
 
 /// The records of a blob, from an offset on.
 pub(crate) fn decode(blob: &Bytes, base: u64, from: u64) -> Result<Vec<Stored>, Damaged> {
-    let (version, rest) = blob.split_first().ok_or(Damaged("empty"))?;
-    if *version != VERSION {
+    let (head, rest) = blob.split_first_chunk::<HEAD>().ok_or(Damaged("too short"))?;
+    let [version, sum @ ..] = *head;
+    if version != VERSION {
         return Err(Damaged("unknown version"));
+    }
+    // SQLite has no checksums: without one a flipped bit of a payload would be passed on as an event.
+    if u32::from_le_bytes(sum) != crc32fast::hash(rest) {
+        return Err(Damaged("checksum does not match"));
     }
     let mut reader = Reader { blob, rest };
     let count = reader.number()?;
@@ -131,9 +145,28 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(blob in proptest::collection::vec(any::<u8>(), 0..200)) {
-            drop(decode(&Bytes::from(blob), 0, 0));
+        fn no_bytes_make_it_panic(content in proptest::collection::vec(any::<u8>(), 0..200), base: u64) {
+            drop(decode(&Bytes::from(content.clone()), base, 0));
+            drop(decode(&summed(&content), base, 0));
         }
+
+        #[test]
+        fn any_change_is_noticed(
+            records in proptest::collection::vec(record(), 1..5),
+            at: prop::sample::Index,
+            change in 1..=255_u8,
+        ) {
+            let mut blob = encode(&records).to_vec();
+            let at = at.index(blob.len());
+            blob[at] ^= change;
+            prop_assert!(decode(&Bytes::from(blob), 0, 0).is_err());
+        }
+    }
+
+    /// Content with the version and sum that make it look sound.
+    fn summed(content: &[u8]) -> Bytes {
+        let sum = crc32fast::hash(content).to_le_bytes();
+        [&[VERSION], &sum[..], content].concat().into()
     }
 
     #[test]
@@ -145,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_count_that_the_bytes_cannot_hold_allocates_nothing() {
-        let blob = Bytes::from_static(&[1, 0xff, 0xff, 0xff, 0xff, 0x7f, 0]);
+        let blob = summed(&[0xff, 0xff, 0xff, 0xff, 0x7f, 0]);
         assert_eq!(decode(&blob, 0, 0), Err(Damaged("more records than bytes")));
     }
 }

@@ -65,9 +65,12 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct Turn {
     ends: HashMap<i64, (Arc<Log>, u64, u64)>,
-    fresh: Vec<(Arc<Log>, u64, u64, usize, Arc<[Stored]>)>,
+    fresh: Vec<Fresh>,
     done: Vec<Done>,
 }
+
+/// A batch for readers at the tail: its log, first and next offset, size, records.
+type Fresh = (Arc<Log>, u64, u64, usize, Arc<[Stored]>);
 
 /// Who gets which answer when the transaction is on disk.
 enum Done {
@@ -118,7 +121,7 @@ impl Writer {
         if let Err(error) = self.fill(requests, &mut turn) {
             drop(self.connection.execute_batch("ROLLBACK"));
             tracing::warn!(cause = %error, "write failed");
-            return turn.fail(&error, |cause| CommitOutcome::Aborted(cause));
+            return turn.fail(&error, CommitOutcome::Aborted);
         }
         if let Err(error) = self.connection.execute_batch("COMMIT").map_err(StoreError::from) {
             drop(self.connection.execute_batch("ROLLBACK"));
@@ -126,8 +129,8 @@ impl Writer {
             // What did not fit was not written, and a transaction without its last frame is none.
             // After a failed sync nobody knows what reached the disk.
             return match error {
-                StoreError::Full(_) => turn.fail(&error, |cause| CommitOutcome::Aborted(cause)),
-                _ => turn.fail(&error, |cause| CommitOutcome::Unknown(cause)),
+                StoreError::Full(_) => turn.fail(&error, CommitOutcome::Aborted),
+                _ => turn.fail(&error, CommitOutcome::Unknown),
             };
         }
         turn.publish();
