@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{self, BrokerKind, Config};
+use crate::included;
 use crate::plugin_store::RegistryPlugins;
 
 /// A running participant.
@@ -51,6 +52,7 @@ impl Host {
         let processors =
             Processors::new(registry.clone(), Arc::clone(&brokers), catalog.clone(), options);
         trial.connect(processors.clone());
+        included::put(&config.plugins_dir)?;
         let watcher = Watcher::start(catalog.clone(), &config.plugins_dir)
             .await
             .with_context(|| format!("plugin directory {}", config.plugins_dir.display()))?;

@@ -56,9 +56,7 @@ async fn run_dev(args: &cli::Dev) -> Result<()> {
 async fn run_serve(args: &cli::Configured) -> Result<()> {
     let config = Config::load(&args.config)?;
     log_as(config.log)?;
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("data_dir {}", config.data_dir.display()))?;
-    let _lock = DirLock::take(&config.data_dir)?;
+    let _lock = DirLock::take(&config.data_dir).context("data_dir")?;
     serve(config, &|| Ok(Config::load(&args.config)?), |host| {
         let addresses = host.addresses().iter().map(|address| format!("fnap={address}"));
         ready(&format!("ready {}", addresses.collect::<Vec<_>>().join(" ")))

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 use zeroize::Zeroizing;
 
-use super::{DEFAULT_NAMESPACE, files};
+use super::DEFAULT_NAMESPACE;
+use crate::files;
 
 /// `fnua.toml`, as it is and as it shall be.
 pub(super) struct AgentFile {

@@ -6,7 +6,6 @@
 //! the directory is left alone.
 
 mod agent;
-mod files;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use fnap::name::Name;
 
 use crate::config::Config;
 use crate::lock::DirLock;
+use crate::{files, included};
 use agent::AgentFile;
 
 /// A directory that is prepared and held.
@@ -42,7 +42,7 @@ impl Dev {
         let listen = choose_address(listen, kept_address(&dir)?);
         let config = Config::dev(&dir, listen, namespaces);
         files::make_dir(&config.data_dir)?;
-        fill_plugins(&dir, &config.plugins_dir)?;
+        included::put(&config.plugins_dir)?;
         Ok(Self { dir, config, agent, _lock: lock })
     }
 
@@ -113,23 +113,6 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
-}
-
-/// The plugins that travel with the host, once: what the operator changes or removes stays so.
-fn fill_plugins(dir: &Path, plugins: &Path) -> Result<()> {
-    if plugins.exists() {
-        return Ok(());
-    }
-    // All or none: a crash in the middle must not look like a directory that somebody emptied.
-    let partial = dir.join(".plugins.new");
-    if partial.exists() {
-        std::fs::remove_dir_all(&partial).with_context(|| partial.display().to_string())?;
-    }
-    files::make_dir(&partial)?;
-    for plugin in host_builtin::all() {
-        files::replace(&partial.join(format!("{}.wasm", plugin.name)), plugin.component)?;
-    }
-    std::fs::rename(&partial, plugins).with_context(|| plugins.display().to_string())
 }
 
 #[cfg(test)]
