@@ -17,6 +17,9 @@ use crate::run::Setting;
 /// How many things of a kind are described one by one; a host of ten thousand flows is not a glance.
 const DESCRIBED: usize = 200;
 
+/// Lines of a reason that are shown: a plugin's last words take two or three.
+const REASON_LINES: usize = 4;
+
 /// DESCRIBEs sent ahead of their answers: few enough to fit into a socket's buffer.
 const AHEAD: usize = 50;
 
@@ -125,7 +128,7 @@ fn glance(flows: &[Thing], processors: &[Thing]) -> String {
     table(&mut text, head, rows.collect());
     for processor in processors {
         if let Some(reason) = word(processor, "reason") {
-            text += &format!("\n{}: {}", cell(processor, "processor"), printable(reason));
+            text += &format!("\n{}: {}", cell(processor, "processor"), glimpse(reason));
         }
     }
     if !text.ends_with('\n') {
@@ -155,6 +158,12 @@ fn cell(thing: &Thing, key: &str) -> String {
         Some(other) => other.to_string(),
     };
     printable(&text)
+}
+
+/// The front of a reason: a trap's words come before its backtrace, which DESCRIBE has.
+fn glimpse(reason: &str) -> String {
+    let lines = reason.lines().take_while(|line| !line.contains("wasm backtrace"));
+    printable(&lines.take(REASON_LINES).collect::<Vec<_>>().join("; "))
 }
 
 fn table<const N: usize>(text: &mut String, head: [&str; N], rows: Vec<[String; N]>) {
@@ -189,7 +198,8 @@ mod tests {
             "log": [{"partition": 0, "earliest": 5, "latest": 9}, {"partition": 1, "earliest": 0, "latest": 3}]}));
         let processor = object(
             json!({"processor": "bridge-1.b", "type": "bridge", "state": "failed",
-            "events-in": 7, "events-out": 6, "from": ["a.b"], "to": ["c.b", "d.b"], "reason": "trap\u{1b}"}),
+            "events-in": 7, "events-out": 6, "from": ["a.b"], "to": ["c.b", "d.b"],
+            "reason": "trap\u{1b}\npanicked\nerror while executing at wasm backtrace:\n  0: x"}),
         );
         let wanted = "\
 FLOW  STATUS  PARTITIONS  OFFSETS  BYTES
@@ -198,7 +208,7 @@ a.b   active  2           7        10
 PROCESSOR   TYPE    STATE   IN  OUT  FLOWS
 bridge-1.b  bridge  failed  7   6    a.b -> c.b,d.b
 
-bridge-1.b: trap\u{fffd}
+bridge-1.b: trap\u{fffd}; panicked
 ";
         assert_eq!(glance(&[flow], &[processor]), wanted);
     }
