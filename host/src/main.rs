@@ -29,7 +29,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Serve(args) => block_on(run_serve(&args)).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check(&args),
         Command::Demo(args) => {
-            let clean = block_on(demo::run(demo::Options { keep: args.keep, dir: args.dir }))?;
+            let clean = block_on(run_demo(args))?;
             Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::HashPassword => cli::hash_password(stdin(), stdout()).map(|()| ExitCode::SUCCESS),
@@ -37,6 +37,14 @@ fn run(command: Command) -> Result<ExitCode> {
             cli::completions(shell, &mut stdout());
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Ctrl-C ends the demo, and the participant with it.
+async fn run_demo(args: cli::Demo) -> Result<bool> {
+    tokio::select! {
+        done = demo::run(demo::Options { keep: args.keep, dir: args.dir }) => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     }
 }
 

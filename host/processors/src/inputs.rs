@@ -44,7 +44,7 @@ impl Inputs {
         limits: BatchLimits,
     ) -> Result<Self, BrokerError> {
         let mut readers = BTreeMap::new();
-        for (input, endpoint) in spec.inputs.iter().enumerate() {
+        for (input, endpoint) in spec.inputs.iter().enumerate().filter(|(_, end)| !end.paused) {
             let Some(from) = positions.get(endpoint.topic.incarnation, shard) else {
                 continue;
             };

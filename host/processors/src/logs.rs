@@ -42,8 +42,8 @@ impl Logs {
 
 impl LogSink for Log {
     fn log(&self, line: LogLine) {
-        let LogLine { level, message, .. } = &line;
-        tracing::debug!(processor = %self.processor, ?level, message, "plugin log");
+        let LogLine { level, message, fields } = &line;
+        tracing::debug!(processor = %self.processor, ?level, message, ?fields, "plugin log");
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT_LINES {
             lines.pop_front();

@@ -18,6 +18,8 @@ pub(crate) struct Endpoint {
     pub(crate) topic: TopicRef,
     pub(crate) partitions: u32,
     pub(crate) broker: Arc<dyn Broker>,
+    /// The flow is paused: it is not read.
+    pub(crate) paused: bool,
 }
 
 /// What a shard needs to know.
@@ -121,11 +123,13 @@ impl Spec {
         let key = |ends: &[Endpoint]| -> Vec<(TopicRef, u32)> {
             ends.iter().map(|end| (end.topic.clone(), end.partitions)).collect()
         };
+        let paused = |ends: &[Endpoint]| ends.iter().map(|end| end.paused).collect::<Vec<_>>();
         self.id == other.id
             && self.kind == other.kind
             && self.config == other.config
             && key(&self.inputs) == key(&other.inputs)
             && key(&self.outputs) == key(&other.outputs)
+            && paused(&self.inputs) == paused(&other.inputs)
     }
 }
 
@@ -148,6 +152,7 @@ async fn endpoint(
         topic: TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation },
         partitions: flow.partitions,
         broker: Arc::clone(broker),
+        paused: flow.status == FlowStatus::Paused,
     };
     Ok((flow.broker, endpoint))
 }

@@ -18,18 +18,10 @@ impl Agent {
         Self { config: dir.join("fnua.toml"), screen }
     }
 
-    /// Runs a command that has to succeed, and shows it.
-    pub(super) async fn say(&self, words: &[&str]) -> Result<()> {
+    /// Runs a command that has to succeed, shows it, and gives what it wrote.
+    pub(super) async fn say(&self, words: &[&str]) -> Result<String> {
         self.screen.command(&format!("fnua {}", shown(words)));
-        self.run(words, Io::captured(Vec::new())).await.map(drop)
-    }
-
-    /// The same, and shows what it answers.
-    pub(super) async fn show(&self, words: &[&str]) -> Result<()> {
-        self.screen.command(&format!("fnua {}", shown(words)));
-        let answer = self.run(words, Io::captured(Vec::new())).await?;
-        answer.lines().for_each(|line| self.screen.note(line));
-        Ok(())
+        self.run(words, Io::captured(Vec::new())).await
     }
 
     /// Runs a command quietly and gives what it wrote.

@@ -56,14 +56,14 @@ pub async fn run(options: Options) -> Result<bool> {
     let agent = Agent::new(&dir, screen.clone());
 
     screen.step("The user agent creates flows and asks for four processors");
-    create(&agent).await?;
+    let bridge = create(&agent).await?;
 
     screen.step("A week of real earthquakes is written, and things happen meanwhile");
     write(&agent, &quakes, &mut participant, &screen).await?;
 
     screen.step("The processors finish, and everything is read back and counted");
     let tally = Tally::wait_and_count(&agent, &quakes, &screen, PATIENCE).await?;
-    agent.show(&["get", "types"]).await?;
+    check_version(&agent, &bridge, &screen).await?;
     screen.table(&tally.rows());
     let clean = tally.is_clean();
     screen.verdict(clean);
@@ -81,11 +81,12 @@ pub async fn run(options: Options) -> Result<bool> {
     Ok(clean)
 }
 
-async fn create(agent: &Agent) -> Result<()> {
+/// Creates flows and processors; gives the bridge's name.
+async fn create(agent: &Agent) -> Result<String> {
     for (flow, partitions) in tally::FLOWS {
         agent.say(&["create", "flow", &on(flow), &format!("partitions={partitions}")]).await?;
     }
-    agent.say(&["replicate", &on("quakes"), &on("mirror")]).await?;
+    let bridge = agent.say(&["replicate", &on("quakes"), &on("mirror")]).await?;
     agent
         .say(&[
             "distribute",
@@ -107,7 +108,22 @@ async fn create(agent: &Agent) -> Result<()> {
             "--config-json",
             tally::ALERTS,
         ])
-        .await
+        .await?;
+    Ok(bridge.trim().to_owned())
+}
+
+/// The version that was dropped in has to be the one that runs, on every shard.
+async fn check_version(agent: &Agent, bridge: &str, screen: &Screen) -> Result<()> {
+    let described = agent.ask(&["describe", "processor", bridge]).await?;
+    let shards = described.lines().filter(|line| line.starts_with("shard."));
+    let new = format!("version={}", participant::NEXT_BRIDGE);
+    for shard in shards {
+        if !shard.contains(&new) {
+            bail!("a shard of {bridge} does not run the new version: {shard}");
+        }
+    }
+    screen.note(&format!("{bridge} runs {new} on every shard"));
+    Ok(())
 }
 
 async fn write(

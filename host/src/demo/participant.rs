@@ -15,6 +15,9 @@ const START: Duration = Duration::from_secs(60);
 /// Longest time for a clean end.
 const END: Duration = Duration::from_secs(30);
 
+/// Version of the bridge that is dropped in.
+pub(super) const NEXT_BRIDGE: &str = "0.2.0";
+
 pub(super) struct Participant {
     dir: PathBuf,
     namespace: String,
@@ -54,7 +57,10 @@ impl Participant {
 
     /// Leaves it running; gives its process id.
     pub(super) fn leave(self) -> u32 {
-        self.child.id().unwrap_or_default()
+        let id = self.child.id().unwrap_or_default();
+        // Its drop would kill the process.
+        std::mem::forget(self.child);
+        id
     }
 
     /// SIGTERM; it has to drain and end with 0.
@@ -83,6 +89,7 @@ async fn launch(dir: &Path, namespace: &str) -> Result<(Child, String)> {
         .stderr(log.context("the host's log")?)
         // In a process group of its own: Ctrl-C ends the demo, and the demo ends the host.
         .process_group(0)
+        .kill_on_drop(true)
         .spawn()
         .context("cannot start fnaad dev")?;
     let stdout = child.stdout.take().context("no stdout")?;

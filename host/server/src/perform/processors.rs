@@ -5,6 +5,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::value::{Json, Settings, Word};
 use host_events::Incarnation;
+use host_plugins::LogLine;
 use host_plugins::catalog::Active;
 use host_processors::{Candidate, Report, ShardReport};
 use host_registry::{Config, Desired, Processor, ProcessorChange, RegistryError, derived_name};
@@ -176,7 +177,7 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
     let limits = serde_json::to_value(services.processors.limits()).unwrap_or(Value::Null);
     let logs = services.processors.logs().of(processor.name.as_str());
     let logs = logs.iter().rev().take(LAST_LOG_LINES).rev();
-    let logs: Vec<String> = logs.map(|line| format!("{:?} {}", line.level, line.message)).collect();
+    let logs: Vec<String> = logs.map(log_line).collect();
     let mut description = summary(processor, report.as_ref())
         .with("from", names(&processor.inputs))
         .with("to", names(&processor.outputs))
@@ -193,6 +194,15 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
         }
     }
     description.with("log", logs)
+}
+
+/// `Warn expression failed expression=filter`
+fn log_line(line: &LogLine) -> String {
+    let mut text = format!("{:?} {}", line.level, line.message);
+    for (name, value) in &line.fields {
+        text += &format!(" {name}={value}");
+    }
+    text
 }
 
 /// Lines of the plugin's log that a description ends with.
