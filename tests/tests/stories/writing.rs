@@ -168,3 +168,35 @@ fn a_record_that_is_no_event_is_read_and_written_byte_for_byte() {
     let copied: Vec<Value> = wire.read("copy.flows.unix.ar").iter().map(unplaced).collect();
     assert_eq!(copied, found);
 }
+
+#[test]
+fn writes_sent_ahead_of_their_answers_are_done_in_order_each_on_its_own() {
+    let (mut wire, _host, _dir) = host();
+    wire.ok("CREATE FLOW one.flows.unix.ar");
+    assert!(wire.data("CAPABILITIES").contains(&"PIPELINING".to_owned()));
+    let mut said = String::new();
+    for n in 0..30 {
+        let line = if n % 10 == 5 { "no event".to_owned() } else { event(n) };
+        said += &format!("WRITE one.flows.unix.ar ID t{n}\r\n{line}\r\n.\r\n");
+    }
+    // The same again: what was refused is refused again, the rest is written already.
+    let twice = format!("{said}{said}READ one.flows.unix.ar\r\nPAUSE one.flows.unix.ar\r\n{said}");
+    wire.send(twice.as_bytes());
+    let answers = |wire: &mut Wire, wanted: &dyn Fn(usize) -> &'static str| {
+        for n in 0..30 {
+            assert!(wire.line().starts_with("330 "));
+            let answer = wire.line();
+            assert!(answer.starts_with(wanted(n)), "{n}: {answer}");
+        }
+    };
+    let usual = |n| if n % 10 == 5 { "422 INVALID_EVENT line 1: " } else { "220 OK 1 events" };
+    answers(&mut wire, &usual);
+    answers(&mut wire, &usual);
+    let read = wire.answer();
+    let read: Vec<Value> =
+        read[1..read.len() - 1].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let wanted: Vec<String> = (0..30).filter(|n| n % 10 != 5).map(|n| format!("e{n}")).collect();
+    assert_eq!(ids(&read), wanted);
+    assert_eq!(wire.answer(), ["220 OK one.flows.unix.ar"]);
+    answers(&mut wire, &|_| "503 UNAVAILABLE ");
+}
