@@ -39,6 +39,7 @@ async fn main() {
     read(&broker, &topic, "batches of 100", 100, 1 << 20).await;
     read(&broker, &small, "written one by one", 512, 1 << 20).await;
     tail(&broker, &create(&broker, "tail").await).await;
+    purge(&broker, &topic, &small).await;
     drop(broker);
     drop(std::fs::remove_dir_all(&dir));
 }
@@ -172,6 +173,22 @@ async fn tail(broker: &Arc<dyn Broker>, topic: &TopicRef) {
         times.push(begun.elapsed());
     }
     report("append one, read it", times.len(), start.elapsed(), times);
+}
+
+/// How long others wait while everything of a large topic is deleted.
+async fn purge(broker: &Arc<dyn Broker>, topic: &TopicRef, other: &TopicRef) {
+    let bytes = broker.describe(topic).await.unwrap().bytes.unwrap_or(0);
+    let begun = Instant::now();
+    let deleting = tokio::spawn({
+        let (broker, topic) = (broker.clone(), topic.clone());
+        async move {
+            broker.purge(&topic).await.unwrap();
+            begun.elapsed()
+        }
+    });
+    append(broker, other, 1, 1, Duration::from_secs(2)).await;
+    let took = deleting.await.unwrap().as_secs_f64();
+    println!("purge of {} MiB beside that: {took:.2} s", bytes >> 20);
 }
 
 fn report(what: &str, events: usize, took: Duration, mut times: Vec<Duration>) {

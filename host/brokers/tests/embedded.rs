@@ -15,7 +15,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use battery::{LIMITS, Place, append, commit_of, position, read_all, record, shard, topic, values};
+use battery::{
+    LIMITS, Place, append, commit_of, position, read_all, record, shard, token, topic, topic_with,
+    values,
+};
 use host_brokers::embedded::{Embedded, EmbeddedOptions, OpenError};
 use host_brokers::{Append, Broker, BrokerError, CommitOutcome, Output};
 use tempfile::TempDir;
@@ -109,6 +112,35 @@ async fn a_full_broker_says_so_and_goes_on_when_there_is_room() {
     broker.purge(&topic).await.unwrap();
     append(&broker, &topic, 0, &["x"]).await;
     assert_eq!(values(&broker, &topic, 0).await, ["x"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_takes_nobody_with_it() {
+    let dir = Dir::new();
+    let options = EmbeddedOptions { max_bytes: Some(1 << 20), ..options() };
+    let broker: Arc<dyn Broker> = Embedded::open(&dir.path(), options).await.unwrap();
+    let topic = topic_with(&broker, "a", 1, &[("max.message.bytes", "4000000")]).await;
+    let appends = (0..60).map(|index| {
+        let (broker, topic) = (broker.clone(), topic.clone());
+        // Every third is larger than the whole log may become.
+        let size = if index % 3 == 0 { 2 << 20 } else { 100 };
+        let append = Append {
+            records: vec![(0, record(vec![7; size]))],
+            token: token("ana", &index.to_string()),
+        };
+        tokio::spawn(async move { broker.append(&topic, append).await })
+    });
+    for (index, ended) in
+        futures::future::join_all(appends.collect::<Vec<_>>()).await.into_iter().enumerate()
+    {
+        match ended.unwrap() {
+            Ok(_) => assert_ne!(index % 3, 0),
+            Err(error) => {
+                assert!(matches!(error, BrokerError::Full(_)) && index % 3 == 0, "{index}: {error}")
+            }
+        }
+    }
+    assert_eq!(read_all(&broker, &topic, 0).await.len(), 40);
 }
 
 #[tokio::test]

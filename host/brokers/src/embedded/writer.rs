@@ -1,7 +1,8 @@
 //! The one writer: gathers what waits into one transaction, and answers when it is on disk.
 //!
-//! A request is checked before anything of it is written, so that what is wrong with one fails nobody
-//! else. When the disk fails, the whole transaction is rolled back and everybody in it is told.
+//! A request is checked before anything of it is written, and undoes itself alone where it does not fit,
+//! so that what is wrong with one fails nobody else. When the disk fails, the whole transaction is rolled
+//! back and everybody in it is told.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +29,9 @@ pub(crate) const MOST_WAITING: usize = 1024;
 const MOST_TOGETHER: usize = 256;
 /// Payload bytes of one transaction; it bounds how long the first in it waits, and the WAL's growth.
 const MOST_BYTES_TOGETHER: usize = 16 * 1024 * 1024;
+
+/// Stands in an answer that will be an error.
+const NOTHING: Appended = Appended { count: 0, repeated: false };
 
 /// What the writer is asked.
 pub(crate) enum Request {
@@ -157,9 +161,19 @@ impl Writer {
         failed.map_or(Ok(()), Err)
     }
 
-    fn one(&mut self, request: Request, turn: &mut Turn) -> Result<(), StoreError> {
+    fn one(&self, request: Request, turn: &mut Turn) -> Result<(), StoreError> {
         match request {
-            Request::Append { topic, append, answer } => self.append(&topic, append, answer, turn),
+            Request::Append { topic, append, answer } => {
+                if let Err(error) = self.check_append(&topic, &append) {
+                    drop(answer.send(Err(error)));
+                    return Ok(());
+                }
+                match self.guarded(turn, |turn| self.append(&topic, append, turn)) {
+                    Ok(Ok(appended)) => turn.done.push(Done::Append(answer, appended)),
+                    Ok(Err(error)) => drop(answer.send(Err(broker_error(&error)))),
+                    Err(error) => return turn.lost(Done::Append(answer, NOTHING), error),
+                }
+            }
             Request::Commit { shard, opening, outputs, commit, answer } => {
                 if self.holders.get(&shard) != Some(&opening) {
                     drop(answer.send(CommitOutcome::Fenced));
@@ -169,41 +183,82 @@ impl Writer {
                     drop(answer.send(CommitOutcome::Aborted(error)));
                     return Ok(());
                 }
-                if let Some(back) = shards::moves_back(&self.connection, shard, &commit.positions)?
-                {
-                    drop(answer.send(CommitOutcome::Aborted(BrokerError::Invalid(back))));
-                    return Ok(());
+                let work = |turn: &mut Turn| self.commit(shard, outputs, &commit, turn);
+                match self.guarded(turn, work) {
+                    Ok(Ok(None)) => turn.done.push(Done::Commit(answer)),
+                    Ok(Ok(Some(back))) => {
+                        drop(answer.send(CommitOutcome::Aborted(BrokerError::Invalid(back))));
+                    }
+                    Ok(Err(error)) => {
+                        drop(answer.send(CommitOutcome::Aborted(broker_error(&error))));
+                    }
+                    Err(error) => return turn.lost(Done::Commit(answer), error),
                 }
-                turn.done.push(Done::Commit(answer));
-                for output in outputs {
-                    self.append_records(&output.topic, output.partition, output.records, turn)?;
-                }
-                shards::commit(&self.connection, shard, &commit)
             }
-            Request::Change(_) | Request::Close => Ok(()),
+            Request::Change(_) | Request::Close => {}
         }
+        Ok(())
+    }
+
+    /// Work that undoes itself alone where it fails, so that one that does not fit takes nobody with
+    /// it. The outer error says that the whole transaction is gone.
+    fn guarded<T>(
+        &self,
+        turn: &mut Turn,
+        work: impl FnOnce(&mut Turn) -> Result<T, StoreError>,
+    ) -> Result<Result<T, StoreError>, StoreError> {
+        let (ends, fresh) = (turn.ends.clone(), turn.fresh.len());
+        self.savepoint("SAVEPOINT request")?;
+        let worked = work(turn);
+        if worked.is_err() {
+            turn.ends = ends;
+            turn.fresh.truncate(fresh);
+            if self.connection.is_autocommit() {
+                return worked.map(Ok);
+            }
+            self.savepoint("ROLLBACK TO request")?;
+        }
+        self.savepoint("RELEASE request")?;
+        Ok(worked)
+    }
+
+    fn savepoint(&self, sql: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// `Some` says which position would move back: nothing was written then.
+    fn commit(
+        &self,
+        shard: ShardId,
+        outputs: Vec<Output>,
+        commit: &Commit,
+        turn: &mut Turn,
+    ) -> Result<Option<String>, StoreError> {
+        let back = shards::moves_back(&self.connection, shard, &commit.positions)?;
+        if back.is_some() {
+            return Ok(back);
+        }
+        for output in outputs {
+            self.append_records(&output.topic, output.partition, output.records, turn)?;
+        }
+        shards::commit(&self.connection, shard, commit)?;
+        Ok(None)
     }
 
     fn append(
         &self,
         topic: &TopicRef,
         append: Append,
-        answer: Answer<Appended>,
         turn: &mut Turn,
-    ) -> Result<(), StoreError> {
-        if let Err(error) = self.check_append(topic, &append) {
-            drop(answer.send(Err(error)));
-            return Ok(());
-        }
+    ) -> Result<Appended, StoreError> {
         let count = append.records.len() as u64;
         if let Some(token) = &append.token {
             if let Some(count) = tokens::find(&self.connection, token, topic.incarnation)? {
-                turn.done.push(Done::Append(answer, Appended { count, repeated: true }));
-                return Ok(());
+                return Ok(Appended { count, repeated: true });
             }
             tokens::remember(&self.connection, token, topic.incarnation, count)?;
         }
-        turn.done.push(Done::Append(answer, Appended { count, repeated: false }));
         let mut pieces: Vec<(u32, Vec<_>)> = Vec::new();
         for (partition, record) in append.records {
             match pieces.iter_mut().find(|(number, _)| *number == partition) {
@@ -214,7 +269,7 @@ impl Writer {
         for (partition, records) in pieces {
             self.append_records(topic, partition, records, turn)?;
         }
-        Ok(())
+        Ok(Appended { count, repeated: false })
     }
 
     fn append_records(
@@ -239,8 +294,10 @@ impl Writer {
         let newest = records.iter().map(|record| record.timestamp).max().unwrap_or_default();
         let encoded = blob::encode(&records);
         let size = encoded.len();
+        // SELECT and not VALUES: SQLite then keeps a statement journal, and a batch that does not fit
+        // undoes its statement instead of the whole transaction.
         let mut insert = self.connection.prepare_cached(
-            "INSERT INTO batches (log, base, next, newest, size, records) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO batches (log, base, next, newest, size, records) SELECT ?1, ?2, ?3, ?4, ?5, ?6",
         )?;
         insert.execute((log.id, base, next, newest, size, &encoded[..]))?;
         turn.ends.insert(log.id, (Arc::clone(log), next, bytes + size as u64));
@@ -283,10 +340,16 @@ fn check_record(
 }
 
 impl Turn {
+    /// One more to be told of the transaction's end.
+    fn lost(&mut self, done: Done, error: StoreError) -> Result<(), StoreError> {
+        self.done.push(done);
+        Err(error)
+    }
+
     fn note(&mut self, request: Request) -> Result<(), StoreError> {
         match request {
             Request::Append { answer, .. } => {
-                self.done.push(Done::Append(answer, Appended { count: 0, repeated: false }));
+                self.done.push(Done::Append(answer, NOTHING));
             }
             Request::Commit { answer, .. } => self.done.push(Done::Commit(answer)),
             Request::Change(_) | Request::Close => {}
