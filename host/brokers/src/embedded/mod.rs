@@ -242,6 +242,7 @@ impl Broker for Embedded {
             flow: topic.incarnation,
             partition,
             next: from,
+            held: None,
         };
         let span = *source.span.borrow();
         source.check(span)?;

@@ -32,11 +32,8 @@ pub(crate) struct Readers {
     permits: Semaphore,
 }
 
-/// Records read, and the offset after what they account for.
-struct Read {
-    records: Vec<Stored>,
-    next: u64,
-}
+/// Records, and the offset after what they account for.
+type Read = (u64, Arc<[Stored]>);
 
 impl Readers {
     pub(crate) fn new(path: &Path) -> Self {
@@ -117,28 +114,18 @@ fn read_rows(
         )
         .map_err(failed)?;
     let mut rows = select.query((log, from, MOST_ROWS)).map_err(failed)?;
-    let mut read: Option<Read> = None;
-    let mut bytes = 0;
-    while let Some(row) = rows.next().map_err(failed)? {
+    let (mut records, mut end, mut bytes) = (Vec::new(), None, 0);
+    while records.len() < limits.records.max(1)
+        && bytes < limits.bytes.max(1)
+        && let Some(row) = rows.next().map_err(failed)?
+    {
         let (base, next): (u64, u64) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        let records: Vec<u8> = row.get(2).map_err(failed)?;
-        let read = read.get_or_insert(Read { records: Vec::new(), next: from });
-        for stored in blob::decode(&Bytes::from(records), base, from).map_err(damaged)? {
-            let size = stored.record.size();
-            let full = read.records.len() >= limits.records || bytes + size > limits.bytes;
-            if full && !read.records.is_empty() {
-                read.next = stored.offset;
-                return Ok(Some(Read {
-                    records: std::mem::take(&mut read.records),
-                    next: read.next,
-                }));
-            }
-            bytes += size;
-            read.records.push(stored);
-        }
-        read.next = read.next.max(next);
+        let blob: Vec<u8> = row.get(2).map_err(failed)?;
+        bytes += blob.len();
+        records.extend(blob::decode(&Bytes::from(blob), base, from).map_err(damaged)?);
+        end = end.max(Some(next));
     }
-    Ok(read)
+    Ok(end.map(|end| (end, records.into())))
 }
 
 /// One partition, read in order.
@@ -150,6 +137,8 @@ pub(crate) struct LogSource {
     pub(crate) flow: Incarnation,
     pub(crate) partition: u32,
     pub(crate) next: u64,
+    /// What was decoded last: a batch smaller than a row must not decode the row again and again.
+    pub(crate) held: Option<Read>,
 }
 
 #[async_trait]
@@ -163,20 +152,23 @@ impl Source for LogSource {
                 drop(self.span.changed().await);
                 continue;
             }
-            let read = match self.log.fresh_at(self.next) {
-                Some((next, records)) => Some(cut(&records, self.next, next, limits)),
+            let held = self.held.take().filter(|(end, _)| *end > self.next);
+            let read = match held.or_else(|| self.log.fresh_at(self.next)) {
+                Some(read) => Some(read),
                 None => self.readers.read(self.log.id, self.next, limits).await?,
             };
-            let Some(read) = read.filter(|read| read.next > self.next) else {
+            let Some((end, records)) = read.filter(|(end, _)| *end > self.next) else {
                 // Rows may go between the look at the span and the read; otherwise they are lost.
                 self.check(*self.span.borrow())?;
                 let (name, partition, next) = (&self.name, self.partition, self.next);
                 let words = format!("{name} partition {partition} has no batch at offset {next}");
                 return Err(BrokerError::Damaged(words));
             };
-            self.next = read.next;
+            let (next, part) = cut(&records, self.next, end, limits);
+            self.next = next;
+            self.held = (next < end).then_some((end, records));
             let (flow, partition) = (self.flow, self.partition);
-            return Ok(Batch { flow, partition, records: read.records.into(), next: read.next });
+            return Ok(Batch { flow, partition, records: part, next });
         }
     }
 }
@@ -199,21 +191,20 @@ impl LogSource {
     }
 }
 
-/// As much of a fresh batch as fits, from an offset on.
-fn cut(records: &[Stored], from: u64, end: u64, limits: BatchLimits) -> Read {
-    let mut read = Read { records: Vec::new(), next: end };
+/// As much of what was read as fits, from an offset on, and the offset after it.
+fn cut(records: &Arc<[Stored]>, from: u64, end: u64, limits: BatchLimits) -> Read {
+    let rest = records.split_at(records.partition_point(|stored| stored.offset < from)).1;
     let mut bytes = 0;
-    for stored in records.iter().filter(|stored| stored.offset >= from) {
-        let size = stored.record.size();
-        let full = read.records.len() >= limits.records || bytes + size > limits.bytes;
-        if full && !read.records.is_empty() {
-            read.next = stored.offset;
-            break;
-        }
-        bytes += size;
-        read.records.push(stored.clone());
+    let fits = |(index, stored): &(usize, &Stored)| {
+        bytes += stored.record.size();
+        *index == 0 || (*index < limits.records && bytes <= limits.bytes)
+    };
+    let count = rest.iter().enumerate().take_while(fits).count();
+    if count == records.len() {
+        return (end, Arc::clone(records));
     }
-    read
+    let (part, after) = rest.split_at(count);
+    (after.first().map_or(end, |stored| stored.offset), part.into())
 }
 
 fn failed(error: rusqlite::Error) -> BrokerError {
