@@ -116,6 +116,15 @@ impl Host {
         self.watcher.rescan().await;
     }
 
+    /// Makes the namespaces of a configuration that was read again.
+    ///
+    /// # Errors
+    /// When one cannot be made; those before it are.
+    pub async fn take_over_namespaces(&self, config: &Config) -> Result<()> {
+        let Services { registry, reconciler, .. } = &*self.services;
+        make_namespaces(registry, reconciler, &config.namespaces).await
+    }
+
     /// Tells clients, drains processors, ends everything.
     pub async fn stop(self) {
         self.stop.send_replace(true);

@@ -62,6 +62,9 @@ async fn reload(old: Config, reread: Reread<'_>, users: &Users, host: &Host) -> 
         }
     };
     users.replace(list);
+    if let Err(error) = host.take_over_namespaces(&new).await {
+        tracing::error!(cause = %format!("{error:#}"), "namespaces not taken over");
+    }
     let changes = differences(&old, &new);
     for change in &changes {
         let counts = if change.live { "now" } else { "from the next start" };

@@ -26,7 +26,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("data_dir", before.data_dir != after.data_dir, false),
         ("plugins_dir", before.plugins_dir != after.plugins_dir, false),
         ("brokers", before.brokers != after.brokers, false),
-        ("namespaces", before.namespaces != after.namespaces, false),
+        ("namespaces", before.namespaces != after.namespaces, true),
         ("users_file", before.users_file != after.users_file, true),
         ("users", before.users != after.users, true),
         (
