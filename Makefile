@@ -41,7 +41,7 @@ unit: ## Unit and doc tests
 .PHONY: stories
 stories: ## The programs as users meet them
 	cargo build --locked -p fnaad -p fnua
-	cargo test -p stories --locked
+	cargo test -p stories --locked -- --test-threads 4
 
 .PHONY: deny
 deny: ## Licences, sources and bans of the dependencies
