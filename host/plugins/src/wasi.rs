@@ -35,8 +35,10 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 pub(crate) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
-    /// Nanoseconds since 1970.
-    now: u64,
+    /// Nanoseconds since 1970: the batch's timestamp and what was slept since.
+    wall: u64,
+    /// The same, but it never goes back, as guests may rely on.
+    monotonic: u64,
     random: Random,
 }
 
@@ -51,14 +53,13 @@ impl Wasi {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        Self { ctx, table, now: 0, random: Random::new(seed) }
+        Self { ctx, table, wall: 0, monotonic: 0, random: Random::new(seed) }
     }
 
     /// Sets the clock to a batch's timestamp in milliseconds, and what random numbers follow from.
     pub(crate) fn begin(&mut self, timestamp: i64, seed: &[&[u8]]) {
-        let now = u64::try_from(timestamp).unwrap_or(0).saturating_mul(1_000_000);
-        // Guests may rely on a monotonic clock not to go back.
-        self.now = self.now.max(now);
+        self.wall = u64::try_from(timestamp).unwrap_or(0).saturating_mul(1_000_000);
+        self.monotonic = self.monotonic.max(self.wall);
         self.random = Random::new(seed);
     }
 }
@@ -77,8 +78,8 @@ impl HasData for HasWasi {
 
 impl clocks::wall_clock::Host for Wasi {
     fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
-        let nanoseconds = u32::try_from(self.now % SECOND).unwrap_or(0);
-        Ok(clocks::wall_clock::Datetime { seconds: self.now / SECOND, nanoseconds })
+        let nanoseconds = u32::try_from(self.wall % SECOND).unwrap_or(0);
+        Ok(clocks::wall_clock::Datetime { seconds: self.wall / SECOND, nanoseconds })
     }
 
     fn resolution(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
@@ -88,7 +89,7 @@ impl clocks::wall_clock::Host for Wasi {
 
 impl clocks::monotonic_clock::Host for Wasi {
     fn now(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.now)
+        Ok(self.monotonic)
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
@@ -97,13 +98,15 @@ impl clocks::monotonic_clock::Host for Wasi {
 
     fn subscribe_instant(&mut self, when: u64) -> wasmtime::Result<Resource<DynPollable>> {
         // A guest that sleeps in a loop until a moment would otherwise never see it come.
-        self.now = self.now.max(when);
+        let slept = when.saturating_sub(self.monotonic);
+        self.monotonic = self.monotonic.saturating_add(slept);
+        self.wall = self.wall.saturating_add(slept);
         let ready = self.table.push(Ready)?;
         subscribe(&mut self.table, ready)
     }
 
     fn subscribe_duration(&mut self, time: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        let when = self.now.saturating_add(time);
+        let when = self.monotonic.saturating_add(time);
         clocks::monotonic_clock::Host::subscribe_instant(self, when)
     }
 }
@@ -309,14 +312,17 @@ mod tests {
 
     #[test]
     fn the_clock_stands_at_the_batch_and_only_sleeping_moves_it() {
-        use clocks::monotonic_clock::Host as _;
+        use clocks::monotonic_clock::Host as Monotonic;
+        use clocks::wall_clock::Host as Wall;
         let mut wasi = wasi(&[]);
         wasi.begin(1_500, &[]);
-        assert_eq!(wasi.now().unwrap(), 1_500_000_000);
+        assert_eq!(Monotonic::now(&mut wasi).unwrap(), 1_500_000_000);
         wasi.subscribe_duration(7).unwrap();
-        assert_eq!(wasi.now().unwrap(), 1_500_000_007);
+        assert_eq!(Monotonic::now(&mut wasi).unwrap(), 1_500_000_007);
+        assert_eq!(Wall::now(&mut wasi).unwrap().nanoseconds, 500_000_007);
         wasi.begin(-5, &[]);
-        assert_eq!(wasi.now().unwrap(), 1_500_000_007);
+        assert_eq!(Monotonic::now(&mut wasi).unwrap(), 1_500_000_007);
+        assert_eq!(Wall::now(&mut wasi).unwrap().seconds, 0);
     }
 
     #[test]
