@@ -47,6 +47,18 @@ impl Failure {
     fn is_quiet(&self) -> bool {
         matches!(self, Self::Plugin(CallError::Retry(_)))
     }
+
+    /// The plugin asked to be stopped: only another version or an operator's word begins again.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Plugin(CallError::Fatal(_)))
+    }
+}
+
+/// Whether somebody still tells the shard what to do.
+#[derive(PartialEq, Eq)]
+enum Supervisor {
+    There,
+    Gone,
 }
 
 /// All that a shard's task holds on to between beginnings.
@@ -93,7 +105,9 @@ impl Shard {
                     if self.status.report(self.shard).commits > commits {
                         wait = FIRST_WAIT;
                     }
-                    self.failed(&failure, wait).await;
+                    if self.failed(&failure, wait).await == Supervisor::Gone {
+                        return;
+                    }
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
             }
@@ -152,7 +166,7 @@ impl Shard {
         BatchLimits { records: self.limits.batch_events as usize, bytes }
     }
 
-    async fn failed(&mut self, failure: &Failure, wait: Duration) {
+    async fn failed(&mut self, failure: &Failure, wait: Duration) -> Supervisor {
         if failure.is_quiet() {
             tracing::debug!(processor = %self.spec.name, shard = self.shard, cause = %failure, "batch is tried again");
         } else {
@@ -161,11 +175,12 @@ impl Shard {
         }
         self.status.phase(Phase::Failed(failure.to_string()));
         // A new plugin version or an operator's word ends the wait early.
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            changed = self.mode.changed() => { changed.unwrap_or_default(); }
-            changed = self.plugin.changed() => { changed.unwrap_or_default(); }
-        }
+        let changed = tokio::select! {
+            () = tokio::time::sleep(wait), if !failure.is_final() => Ok(()),
+            changed = self.mode.changed() => changed,
+            changed = self.plugin.changed() => changed,
+        };
+        changed.map_or(Supervisor::Gone, |()| Supervisor::There)
     }
 
     /// `destroy` of a processor that was not running when it was deleted. What goes wrong is logged:

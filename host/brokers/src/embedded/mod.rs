@@ -87,7 +87,6 @@ pub struct Embedded {
     topics: Arc<Topics>,
     readers: Arc<Readers>,
     requests: mpsc::Sender<Request>,
-    server: String,
     /// Tells the writer to end even where its queue is full.
     closing: Arc<AtomicBool>,
     writer: Option<JoinHandle<()>>,
@@ -134,7 +133,6 @@ impl Embedded {
             .spawn(move || writer.run(waiting, &told))
             .map_err(|cause| OpenError::Directory { path: dir.display().to_string(), cause })?;
         let readers = Arc::new(Readers::new(&path));
-        let server = format!("embedded:{}", dir.display());
         let _checkpointer = checkpointer;
         tokio::spawn(look_after_retention(requests.clone(), options.retention_period));
         let writer = Some(writer);
@@ -142,7 +140,6 @@ impl Embedded {
             topics,
             readers,
             requests,
-            server,
             closing,
             writer,
             _checkpointer,
@@ -189,8 +186,10 @@ impl Broker for Embedded {
         "embedded"
     }
 
+    /// There is no server to connect to: its flows are reached through this host. Where its files lie
+    /// is nobody's business.
     fn server(&self) -> String {
-        self.server.clone()
+        "embedded".to_owned()
     }
 
     async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError> {
