@@ -196,11 +196,10 @@ mod tests {
     fn a_glance_shows_flows_processors_and_what_is_wrong() {
         let flow = object(json!({"flow": "a.b", "status": "active", "partitions": 2, "bytes": 10,
             "log": [{"partition": 0, "earliest": 5, "latest": 9}, {"partition": 1, "earliest": 0, "latest": 3}]}));
-        let processor = object(
-            json!({"processor": "bridge-1.b", "type": "bridge", "state": "failed",
+        let processor =
+            object(json!({"processor": "bridge-1.b", "type": "bridge", "state": "failed",
             "events-in": 7, "events-out": 6, "from": ["a.b"], "to": ["c.b", "d.b"],
-            "reason": "trap\u{1b}\npanicked\nerror while executing at wasm backtrace:\n  0: x"}),
-        );
+            "reason": "trap\u{1b}\npanicked\nerror while executing at wasm backtrace:\n  0: x"}));
         let wanted = "\
 FLOW  STATUS  PARTITIONS  OFFSETS  BYTES
 a.b   active  2           7        10
