@@ -56,6 +56,8 @@ impl Performer for Processors {
         let retry = |error: &dyn std::fmt::Display| PerformError::Retry(error.to_string());
         let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await;
         let spec = spec.map_err(|error| PerformError::conflict(error.to_string()))?;
+        // All places are known before the first shard is moved: a refusal must have moved none.
+        let mut moves = Vec::new();
         for shard in 0..spec.shards() {
             let mut position = Position::default();
             for input in spec.inputs.iter().filter(|input| shard < input.partitions) {
@@ -66,7 +68,9 @@ impl Performer for Processors {
                     })?;
                 position.set(input.topic.incarnation, shard, next);
             }
-            let id = ShardId { processor: processor.id, shard };
+            moves.push((ShardId { processor: processor.id, shard }, position));
+        }
+        for (id, position) in moves {
             let moved = spec.target.reposition(id, position, !keep_state).await;
             moved.map_err(|error| retry(&error))?;
         }
