@@ -133,8 +133,18 @@ impl Processors {
     pub async fn flow_changed(&self, flow: &Name) -> Result<(), host_registry::RegistryError> {
         for processor in self.0.registry.processors().await? {
             let uses = processor.inputs.contains(flow) || processor.outputs.contains(flow);
-            if uses && processor.desired != Desired::Deleted {
-                self.entry(processor.id).await.lock().await.agree(self, &processor).await;
+            if !uses || processor.desired == Desired::Deleted {
+                continue;
+            }
+            let entry = self.entry(processor.id).await;
+            let mut entry = entry.lock().await;
+            // Read again under the lock: while this waited it may have been paused or deleted, and
+            // what was so before must not be brought back.
+            match self.0.registry.processor(&processor.name).await? {
+                Some(now) if now.id == processor.id && now.desired != Desired::Deleted => {
+                    entry.agree(self, &now).await;
+                }
+                _ => {}
             }
         }
         Ok(())
