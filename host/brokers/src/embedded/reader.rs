@@ -90,6 +90,17 @@ impl Readers {
         .await
     }
 
+    /// The first offset of a log as it is stored; none where the log is gone.
+    async fn earliest(self: &Arc<Self>, log: i64) -> Result<Option<u64>, BrokerError> {
+        self.query(move |connection| {
+            connection
+                .prepare_cached("SELECT earliest FROM logs WHERE id = ?1")
+                .and_then(|mut select| select.query_row([log], |row| row.get(0)).optional())
+                .map_err(failed)
+        })
+        .await
+    }
+
     async fn read(
         self: &Arc<Self>,
         log: i64,
@@ -120,6 +131,10 @@ fn read_rows(
         && let Some(row) = rows.next().map_err(failed)?
     {
         let (base, next): (u64, u64) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
+        // Retention took the row since the caller looked: to go on behind it would be a silent jump.
+        if end.is_none() && base > from {
+            return Ok(None);
+        }
         let blob: Vec<u8> = row.get(2).map_err(failed)?;
         bytes += blob.len();
         records.extend(blob::decode(&Bytes::from(blob), base, from).map_err(damaged)?);
@@ -158,8 +173,12 @@ impl Source for LogSource {
                 None => self.readers.read(self.log.id, self.next, limits).await?,
             };
             let Some((end, records)) = read.filter(|(end, _)| *end > self.next) else {
-                // Rows may go between the look at the span and the read; otherwise they are lost.
-                self.check(*self.span.borrow())?;
+                // Rows may go between the look at the span and the read; otherwise they are lost. What is
+                // stored knows it before the writer has told.
+                let stored = self.readers.earliest(self.log.id).await?;
+                let span = *self.span.borrow();
+                let earliest = stored.unwrap_or_default().max(span.earliest);
+                self.check(Span { earliest, gone: span.gone || stored.is_none(), ..span })?;
                 let (name, partition, next) = (&self.name, self.partition, self.next);
                 let words = format!("{name} partition {partition} has no batch at offset {next}");
                 return Err(BrokerError::Damaged(words));
