@@ -114,10 +114,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn input(&mut self) -> Input {
         let waits = !self.writes.is_empty();
-        if *self.stop.borrow() && !waits {
+        let stopping = *self.stop.borrow();
+        if stopping && !waits {
             return Input::Stop;
         }
-        let wanted = self.session.wants_input();
+        // A peer that sends WRITE after WRITE must not hold up the end.
+        let wanted = self.session.wants_input() && !stopping;
         let input = self.session.input();
         input.reserve(READ_SIZE);
         tokio::select! {
@@ -198,15 +200,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 _ = self.stop.wait_for(|stop| *stop) => {
                     break Err(Failure::new(Code::Unavailable, "the host is shutting down"));
                 }
-                chunk = reading.next_chunk(&mut self.out) => match chunk {
-                    Ok(Ended::No) => {}
-                    Ok(Ended::Yes) => break Ok(()),
-                    Err(failure) => break Err(failure),
-                },
+                // Before the events: DONE is heard also while there are always more of them.
                 read = self.stream.read_buf(input), if following => match read {
                     Ok(1..) => {}
                     Ok(0) => self.session.input_ended(),
                     Err(_) => return Err(Gone),
+                },
+                chunk = reading.next_chunk(&mut self.out) => match chunk {
+                    Ok(Ended::No) => {}
+                    Ok(Ended::Yes) => break Ok(()),
+                    Err(failure) => break Err(failure),
                 },
             }
         };
