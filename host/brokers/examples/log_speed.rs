@@ -1,4 +1,4 @@
-//! Events a second through the embedded broker: `cargo run --release -p host-brokers --example speed [DIR]`.
+//! Events a second through the embedded broker: `cargo run --release -p host-brokers --example log_speed [DIR]`.
 //!
 //! Appends of 512 records of 1 KiB that do not compress, then small ones, then commits, then reads.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "a tool")]

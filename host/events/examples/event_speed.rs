@@ -1,4 +1,4 @@
-//! How long one event of 1 KiB takes in each direction: `cargo run --release --example speed`.
+//! How long one event of 1 KiB takes in each direction: `cargo run --release --example event_speed`.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a tool for the terminal")]
 
 use std::hint::black_box;

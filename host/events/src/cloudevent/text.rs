@@ -65,7 +65,7 @@ pub(crate) fn is_json(bytes: &[u8], depth: usize) -> bool {
 /// Appends valid JSON on one line: as it is, or without its blanks where it holds line ends.
 pub(crate) fn push_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
     // Valid JSON has raw line ends between tokens only.
-    if !json.iter().fold(false, |found, byte| found | matches!(byte, b'\n' | b'\r')) {
+    if memchr::memchr2(b'\n', b'\r', json).is_none() {
         out.extend_from_slice(json.trim_ascii());
         return;
     }
@@ -75,9 +75,8 @@ pub(crate) fn push_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
 
 /// Whether valid JSON nests deeper than `depth`.
 pub(crate) fn nests_deeper(json: &[u8], depth: usize) -> bool {
-    // Brackets in strings count too here, which only means to look closer; this pass is the fast one.
-    let openings = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
-    if openings <= depth {
+    // Brackets in strings count too here, which only means to look closer.
+    if memchr::memchr2_iter(b'[', b'{', json).nth(depth).is_none() {
         return false;
     }
     let (mut strings, mut level) = (Strings::default(), 0_usize);
