@@ -174,6 +174,10 @@ impl Shard {
             tracing::warn!(%processor, shard, cause = %failure, retry_ms = wait.as_millis() as u64, "shard begins again");
         }
         self.status.phase(Phase::Failed(failure.to_string()));
+        // What failed was holding or ending: nobody says that a second time.
+        if *self.mode.borrow() != Mode::Run {
+            return Supervisor::There;
+        }
         // A new plugin version or an operator's word ends the wait early.
         let changed = tokio::select! {
             () = tokio::time::sleep(wait), if !failure.is_final() => Ok(()),
