@@ -34,6 +34,14 @@ async fn outputs_and_events_that_do_not_exist_are_named() {
 }
 
 #[tokio::test]
+async fn an_event_goes_to_an_output_once() {
+    assert_eq!(
+        broken("forward-twice").await,
+        "forwards more than each of 3 events to each of 1 outputs"
+    );
+}
+
+#[tokio::test]
 async fn what_is_emitted_must_be_a_valid_event() {
     let words = broken("emit-invalid").await;
     assert!(words.starts_with("emits no valid CloudEvent: "), "{words}");

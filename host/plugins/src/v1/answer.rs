@@ -62,7 +62,7 @@ pub(crate) fn check(
     limits: &Limits,
 ) -> Result<Vec<Action>, CallError> {
     let named = vec![unnamed_dropped; view.len() as usize];
-    let mut check = Check { view, outputs, limits, named, events: 0, bytes: 0 };
+    let mut check = Check { view, outputs, limits, named, forwards: 0, events: 0, bytes: 0 };
     let checked =
         actions.into_iter().map(|action| check.action(action)).collect::<Result<_, _>>()?;
     match check.named.iter().position(|named| !named) {
@@ -76,6 +76,8 @@ struct Check<'a> {
     outputs: u32,
     limits: &'a Limits,
     named: Vec<bool>,
+    /// Events forwarded, once for each output.
+    forwards: u64,
     events: u32,
     bytes: u64,
 }
@@ -86,10 +88,12 @@ impl Check<'_> {
             events::Action::Forward(events::Forward { index, output }) => {
                 self.output(output)?;
                 self.name(index)?;
+                self.forwarded(1)?;
                 Ok(Action::Forward { index, output })
             }
             events::Action::ForwardAll(output) => {
                 self.output(output)?;
+                self.forwarded(self.view.len())?;
                 self.named.fill(true);
                 Ok(Action::ForwardAll { output })
             }
@@ -136,6 +140,17 @@ impl Check<'_> {
             return Ok(());
         }
         Err(broken(format!("names output {output} of {}", self.outputs)))
+    }
+
+    /// Each event to each output is all that a plugin can mean. A quarter of a million times "forward
+    /// all" fits into an answer and would fill the host's memory.
+    fn forwarded(&mut self, events: u32) -> Result<(), CallError> {
+        self.forwards += u64::from(events);
+        if self.forwards <= u64::from(self.view.len()) * u64::from(self.outputs) {
+            return Ok(());
+        }
+        let (len, outputs) = (self.view.len(), self.outputs);
+        Err(broken(format!("forwards more than each of {len} events to each of {outputs} outputs")))
     }
 
     fn name(&mut self, index: u32) -> Result<&Record, CallError> {

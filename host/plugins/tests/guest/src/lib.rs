@@ -92,6 +92,7 @@ impl Guest {
                 vec![Action::forward_all(0)]
             }
             "forward-each" => (0..batch.len()).map(|index| Action::forward(index, 0)).collect(),
+            "forward-twice" => vec![Action::forward_all(0), Action::forward_all(0)],
             "emit" => emit(batch, times),
             "emit-invalid" => vec![Action::forward_all(0), Action::emit(0, Event::new("", "", ""))],
             "rewrite-each" => (0..batch.len())
