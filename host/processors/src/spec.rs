@@ -33,6 +33,8 @@ pub(crate) struct Spec {
     pub(crate) start: Start,
     /// The life of each input that was meant when the processor was created.
     pub(crate) expected: BTreeMap<Arc<str>, Incarnation>,
+    /// How many partitions each input had then.
+    pub(crate) partitions: BTreeMap<Arc<str>, u32>,
     /// Where outputs, positions and state are committed.
     pub(crate) target: Arc<dyn Broker>,
 }
@@ -98,6 +100,11 @@ impl Spec {
                 .input_incarnations
                 .iter()
                 .map(|(name, life)| (name.to_string().into(), *life))
+                .collect(),
+            partitions: processor
+                .input_partitions
+                .iter()
+                .map(|(name, count)| (name.to_string().into(), *count))
                 .collect(),
             target,
         })

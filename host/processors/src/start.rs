@@ -49,7 +49,10 @@ pub(crate) async fn positions(
         let next = match committed.get(flow, shard) {
             Some(position) => check(input, shard, position, log)?,
             None => {
-                let first = first(input, shard, &spec.start, log).await?;
+                // What lies in a partition that came later was written after the creation.
+                let came_later = spec.partitions.get(&input.name).is_some_and(|had| shard >= *had);
+                let start = if came_later { &Start::Earliest } else { &spec.start };
+                let first = first(input, shard, start, log).await?;
                 starting.fresh.set(flow, shard, first);
                 first
             }

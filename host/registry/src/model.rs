@@ -111,6 +111,10 @@ pub struct Processor {
     pub revision: u64,
     /// The life of each input that was meant at creation.
     pub input_incarnations: BTreeMap<Name, Incarnation>,
+    /// Partitions of each input at creation. Those that came later are read from their beginning,
+    /// whatever `start` says: everything in them was written since.
+    #[serde(default)]
+    pub input_partitions: BTreeMap<Name, u32>,
     /// When it was created.
     pub created_at: i64,
 }

@@ -23,8 +23,11 @@ impl State {
         }
         check_new(&new)?;
         let mut input_incarnations = std::collections::BTreeMap::new();
+        let mut input_partitions = std::collections::BTreeMap::new();
         for name in &new.inputs {
-            input_incarnations.insert(name.clone(), self.usable_flow(name)?.incarnation);
+            let flow = self.usable_flow(name)?;
+            input_incarnations.insert(name.clone(), flow.incarnation);
+            input_partitions.insert(name.clone(), flow.partitions);
         }
         for name in &new.outputs {
             self.usable_flow(name)?;
@@ -41,6 +44,7 @@ impl State {
             options: new.options,
             revision: 1,
             input_incarnations,
+            input_partitions,
             created_at: now(),
         };
         Ok(Decision::change(

@@ -195,6 +195,16 @@ fn more_partitions_of_an_input_are_carried_too() {
 }
 
 #[test]
+fn a_partition_that_came_later_is_read_from_its_beginning_also_from_latest() {
+    let (mut wire, _host, _dir) = host();
+    wire.write(A, &events(0..10));
+    wire.ok(&format!("REPLICATE {A} {B} AS {P} FROM latest"));
+    wire.ok(&format!("UPDATE FLOW {A} partitions=5"));
+    wire.write(A, &events(10..110));
+    eventually_holds(&mut wire, B, 100);
+}
+
+#[test]
 fn a_processor_tells_what_it_does() {
     let (mut wire, _host, _dir) = host();
     wire.ok(&format!("REPLICATE {A} {B} AS {P}"));

@@ -265,6 +265,7 @@ fn preview(new: &host_registry::NewProcessor) -> Processor {
         options: new.options.clone(),
         revision: 0,
         input_incarnations: Default::default(),
+        input_partitions: Default::default(),
         created_at: 0,
     }
 }
