@@ -247,6 +247,11 @@ impl Catalog {
         let rejected = Rejected { reason, digest, at: SystemTime::now() };
         self.change(|snapshot| {
             snapshot.rejected.insert(file.to_owned(), rejected);
+            // The last good version stays in use, after a restart too: only a file that is gone
+            // takes its type away.
+            if let Some(active) = snapshot.types.get_mut(stem(file)) {
+                active.available = true;
+            }
         });
     }
 

@@ -142,3 +142,68 @@ fn record_at(batch: &Batch, index: u32) -> Result<&Record, OutputError> {
 fn endpoint_at(endpoints: &[Endpoint], output: u32) -> Result<&Endpoint, OutputError> {
     endpoints.get(output as usize).ok_or(OutputError::Unknown { what: "output", number: output })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use host_brokers::TopicRef;
+    use host_brokers::embedded::{Embedded, EmbeddedOptions};
+    use host_events::{Incarnation, Stored};
+
+    use super::*;
+
+    /// An output with so many partitions. The broker behind it is never asked.
+    async fn endpoint(dir: &tempfile::TempDir, partitions: u32) -> Endpoint {
+        let broker = Embedded::open(dir.path(), EmbeddedOptions::default()).await.unwrap();
+        let topic = TopicRef { topic: "out".into(), incarnation: Incarnation(uuid::Uuid::nil()) };
+        Endpoint { name: "out".into(), topic, partitions, broker, paused: false }
+    }
+
+    fn batch(partition: u32, keys: &[Option<&'static str>]) -> Batch {
+        let record = |key: &Option<&'static str>| Record {
+            key: key.map(|key| Bytes::from_static(key.as_bytes())),
+            ..Record::default()
+        };
+        let records =
+            keys.iter().zip(0..).map(|(key, offset)| Stored { offset, record: record(key) });
+        let records: Arc<[Stored]> = records.collect();
+        Batch { flow: Incarnation(uuid::Uuid::nil()), partition, records, next: keys.len() as u64 }
+    }
+
+    fn partitions(outputs: Outputs) -> Vec<(u32, usize)> {
+        outputs.into_ready().iter().map(|piece| (piece.partition, piece.records.len())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_forwarded_record_keeps_its_partition_where_the_output_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let ends = [endpoint(&dir, 4).await];
+        let mut outputs = Outputs::default();
+        let all = vec![Action::ForwardAll { output: 0 }];
+        outputs.apply(&ends, 3, &batch(3, &[Some("a"), None]), all).unwrap();
+        assert_eq!((outputs.records(), partitions(outputs)), (2, vec![(3, 2)]));
+    }
+
+    #[tokio::test]
+    async fn else_its_key_is_hashed_and_without_a_key_the_shard_decides() {
+        let dir = tempfile::tempdir().unwrap();
+        let ends = [endpoint(&dir, 2).await];
+        let mut outputs = Outputs::default();
+        let all = vec![Action::ForwardAll { output: 0 }];
+        outputs.apply(&ends, 5, &batch(5, &[Some("foobar"), None]), all).unwrap();
+        let hashed = partition_for_key(b"foobar", 2);
+        let expected = if hashed == 1 { vec![(1, 2)] } else { vec![(hashed, 1), (1, 1)] };
+        assert_eq!(partitions(outputs), expected);
+    }
+
+    #[tokio::test]
+    async fn an_event_for_the_dead_letters_keeps_the_batch_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let ends = [endpoint(&dir, 1).await];
+        let dead = vec![Action::DeadLetter { index: 0, reason: "no".into() }];
+        let refused = Outputs::default().apply(&ends, 0, &batch(0, &[None]), dead);
+        assert!(matches!(refused, Err(OutputError::DeadLetter { index: 0, .. })));
+    }
+}

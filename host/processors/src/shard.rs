@@ -25,6 +25,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Longest wait between tries: short enough that an operator who mended the cause sees it go on.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Halvings after which any batch is one event: more than a batch has bits.
+const MOST_HALVED: u32 = 32;
+
 /// Why a shard had to begin again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -70,6 +73,8 @@ pub(crate) struct Shard {
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) log: Arc<dyn LogSink>,
     pub(crate) limits: Limits,
+    /// How often the batch size was halved, because a whole batch passed a limit of the plugin.
+    pub(crate) halved: u32,
 }
 
 /// A shard that was taken over.
@@ -102,9 +107,11 @@ impl Shard {
                 Ok(End::Destroyed) => return,
                 Ok(End::ModeChanged) => wait = FIRST_WAIT,
                 Err(failure) => {
-                    if self.status.report(self.shard).commits > commits {
+                    let moved = self.status.report(self.shard).commits > commits;
+                    if moved {
                         wait = FIRST_WAIT;
                     }
+                    self.adapt(&failure, moved);
                     if self.failed(&failure, wait).await == Supervisor::Gone {
                         return;
                     }
@@ -163,7 +170,19 @@ impl Shard {
 
     pub(crate) fn batch_limits(&self) -> BatchLimits {
         let bytes = usize::try_from(self.limits.batch_bytes).unwrap_or(usize::MAX);
-        BatchLimits { records: self.limits.batch_events as usize, bytes }
+        let halved = |number: usize| number.checked_shr(self.halved).unwrap_or(0).max(1);
+        BatchLimits { records: halved(self.limits.batch_events as usize), bytes: halved(bytes) }
+    }
+
+    /// A batch that is too much for the plugin as a whole comes back in smaller pieces, down to one
+    /// event; once something was committed, batches have their full size again.
+    fn adapt(&mut self, failure: &Failure, moved: bool) {
+        if moved {
+            self.halved = 0;
+        }
+        if matches!(failure, Failure::Plugin(CallError::Limit { .. } | CallError::Trap(_))) {
+            self.halved = (self.halved + 1).min(MOST_HALVED);
+        }
     }
 
     async fn failed(&mut self, failure: &Failure, wait: Duration) -> Supervisor {

@@ -185,6 +185,7 @@ impl Processors {
                 status: Arc::clone(&status),
                 log: self.0.logs.sink(&running.spec.name),
                 limits: self.0.options.limits.clone(),
+                halved: 0,
             };
             running.tasks.push(tokio::spawn(task.run()));
             running.statuses.push(status);

@@ -1,9 +1,10 @@
 //! Tries a plugin with configurations before anything depends on it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use host_plugins::{CallError, Plugin, SharedState, Trial};
+use host_plugins::log::NoLog;
+use host_plugins::{CallError, LogSink, Plugin, SharedState, Trial};
 use host_registry::{Desired, Processor};
 
 use crate::shard::setup;
@@ -54,7 +55,8 @@ impl Processors {
 
     async fn init_once(&self, plugin: &Plugin, spec: &Spec) -> Result<(), CallError> {
         let state = SharedState::default();
-        let log = self.0.logs.sink(&spec.name);
+        // What a trial logs is nobody's: a processor that is refused must leave nothing behind.
+        let log: Arc<dyn LogSink> = Arc::new(NoLog);
         plugin.instantiate(setup(spec, 0, &state, &self.0.options.limits, &log)).await?;
         Ok(())
     }
@@ -93,11 +95,9 @@ impl Trial for Processors {
         };
         for processor in processors.iter().filter(concerned) {
             let named = |words: String| format!("processor {}: {words}", processor.name);
-            let spec = match Spec::resolve(processor, &self.0.registry, &self.0.brokers).await {
-                Ok(spec) => spec,
-                // It does not run now either; that is not the new version's fault.
-                Err(_) => continue,
-            };
+            let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await;
+            // It does not run now either; that is not the new version's fault.
+            let Ok(spec) = spec else { continue };
             check_shape(plugin, &spec).map_err(|error| named(error.to_string()))?;
             self.init_once(plugin, &spec).await.map_err(|error| named(error.to_string()))?;
         }

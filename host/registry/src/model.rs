@@ -238,5 +238,6 @@ pub const HOST_KEYS: &[&str] = &[PROTECTED];
 pub const PROCESSOR_OPTIONS: &[(&str, &[&str])] = &[
     ("upgrade", &["auto", "pinned"]),
     ("on-gap", &["stop", "record"]),
+    ("ring", &["refuse", "allow"]),
     ("delivery", &["auto", "exactly-once", "at-least-once"]),
 ];

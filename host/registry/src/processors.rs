@@ -32,6 +32,9 @@ impl State {
         for name in &new.outputs {
             self.usable_flow(name)?;
         }
+        if new.options.get("ring").is_none_or(|ring| ring != "allow") {
+            self.check_ring(&new)?;
+        }
         let processor = Processor {
             id: Uuid::new_v4(),
             name: new.name,
@@ -159,6 +162,29 @@ pub fn derived_name(
 /// Octets of the hash in a derived name: 40 bits, so that 10,000 processors collide with a chance of
 /// one in 20,000; a collision is a 409 and `AS name` helps.
 const HASH_OCTETS: usize = 5;
+
+impl State {
+    /// Whether events would come back to where they were read: one event then goes round for ever.
+    fn check_ring(&self, new: &NewProcessor) -> Result<(), RegistryError> {
+        let mut reached: BTreeSet<&Name> = new.outputs.iter().collect();
+        loop {
+            let before = reached.len();
+            for processor in self.processors.values() {
+                if processor.inputs.iter().any(|input| reached.contains(input)) {
+                    reached.extend(&processor.outputs);
+                }
+            }
+            if let Some(input) = new.inputs.iter().find(|input| reached.contains(input)) {
+                let words =
+                    format!("events would come back to {input} for ever: a ring needs ring=allow");
+                return Err(RegistryError::conflict(words));
+            }
+            if reached.len() == before {
+                return Ok(());
+            }
+        }
+    }
+}
 
 fn update(before: Processor, mut after: Processor) -> Decision {
     after.revision += 1;

@@ -18,6 +18,7 @@ use futures::{FutureExt, StreamExt};
 use host_iam::{Principal, VerifyError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::listener::ListenerOptions;
 use crate::perform::perform;
@@ -31,6 +32,10 @@ const READ_SIZE: usize = 64 * 1024;
 /// Replies gathered before they are sent; pipelined commands answer together.
 const FLUSH_SIZE: usize = 64 * 1024;
 
+/// Time from the greeting to a right password. Strangers must not hold connections; a person at a
+/// terminal needs some seconds to paste a token.
+const AUTHENTICATION: Duration = Duration::from_secs(60);
+
 /// A connection and where it stands.
 pub(crate) struct Connection<S> {
     stream: S,
@@ -40,6 +45,8 @@ pub(crate) struct Connection<S> {
     services: Arc<Services>,
     stop: watch::Receiver<bool>,
     out: Vec<u8>,
+    /// By when the peer has to be authenticated; none once it is.
+    must_authenticate: Option<Instant>,
     /// WRITEs under way, answered in their order.
     writes: FuturesOrdered<BoxFuture<'static, Reply>>,
 }
@@ -72,6 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             services,
             stop,
             out: Vec::new(),
+            must_authenticate: Some(Instant::now() + AUTHENTICATION),
             writes: FuturesOrdered::new(),
         }
     }
@@ -120,12 +128,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         // A peer that sends WRITE after WRITE must not hold up the end.
         let wanted = self.session.wants_input() && !stopping;
+        let idle = Instant::now() + self.options.idle;
+        let silent_until = self.must_authenticate.map_or(idle, |deadline| deadline.min(idle));
         let input = self.session.input();
         input.reserve(READ_SIZE);
         tokio::select! {
             Some(reply) = self.writes.next(), if waits => Input::Written(reply),
             read = self.stream.read_buf(input), if wanted => Input::Read(read),
-            () = tokio::time::sleep(self.options.idle), if !waits => Input::Idle,
+            () = tokio::time::sleep_until(silent_until), if !waits => Input::Idle,
             _ = self.stop.wait_for(|stop| *stop), if !waits => Input::Stop,
         }
     }
@@ -165,7 +175,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     async fn verify(&mut self, credentials: PlainCredentials) {
         match self.services.users.verify(&credentials, self.peer.ip()).await {
-            Ok(principal) => self.session.authenticated(principal),
+            Ok(principal) => {
+                self.must_authenticate = None;
+                self.session.authenticated(principal);
+            }
             Err(VerifyError::Refused) => {
                 tracing::info!(peer = %self.peer, "authentication failed");
                 self.session.refused();

@@ -70,9 +70,9 @@ impl Quakes {
 
 fn quake(line: &str) -> Result<Quake> {
     let feature: Value = serde_json::from_str(line)?;
-    let id = feature["id"].as_str().context("no id")?.to_owned();
-    let properties = &feature["properties"];
-    let millis = properties["time"].as_i64().context("no time")?;
+    let id = member(&feature, "id").as_str().context("no id")?.to_owned();
+    let properties = member(&feature, "properties");
+    let millis = member(properties, "time").as_i64().context("no time")?;
     let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)?;
     let event = json!({
         "specversion": "1.0",
@@ -80,10 +80,15 @@ fn quake(line: &str) -> Result<Quake> {
         "source": "https://earthquake.usgs.gov/",
         "type": "gov.usgs.earthquake",
         "time": time.format(&time::format_description::well_known::Rfc3339)?,
-        "partitionkey": properties["net"].as_str().unwrap_or("unknown"),
+        "partitionkey": member(properties, "net").as_str().unwrap_or("unknown"),
         "datacontenttype": "application/geo+json",
         "data": feature,
     });
-    let magnitude = properties["mag"].as_f64().unwrap_or(f64::MIN);
+    let magnitude = member(properties, "mag").as_f64().unwrap_or(f64::MIN);
     Ok(Quake { id, magnitude, line: format!("{event}\n") })
+}
+
+/// A member of a JSON object; null where there is none.
+pub(super) fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
 }

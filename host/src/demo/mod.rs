@@ -64,7 +64,7 @@ pub async fn run(options: Options) -> Result<bool> {
     screen.step("The processors finish, and everything is read back and counted");
     let tally = Tally::wait_and_count(&agent, &quakes, &screen, PATIENCE).await?;
     check_version(&agent, &bridge, &screen).await?;
-    screen.table(&tally.rows());
+    screen.table(tally.rows());
     let clean = tally.is_clean();
     screen.verdict(clean);
     look_further(&dir, &screen, options.keep);
@@ -196,10 +196,13 @@ fn directory(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>)> 
 }
 
 fn look_further(dir: &std::path::Path, screen: &Screen, kept: bool) {
-    let config = dir.join("fnua.toml");
-    let fnua = format!("fnua --config {}", config.display());
+    let fnua = if kept {
+        format!("fnua --config {}", dir.join("fnua.toml").display())
+    } else {
+        "fnua --config DIR/fnua.toml".to_owned()
+    };
     if !kept {
-        screen.note("to look around yourself, run it again with --keep (make demo KEEP=1), then:");
+        screen.note("to look around yourself, run it again with --keep (make demo KEEP=1), which names DIR:");
     }
     for command in [
         "status".to_owned(),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::agent::Agent;
-use super::events::Quakes;
+use super::events::{Quakes, member};
 use super::on;
 use super::screen::{Row, Screen};
 
@@ -52,7 +52,13 @@ impl Tally {
             let tally = Self::count(agent, quakes.len(), &expected).await?;
             let missing: usize = tally.0.iter().map(|row| row.lost).sum();
             bar.set_position((total - missing) as u64);
-            if missing == 0 || began.elapsed() > patience {
+            // A repeat could still be on its way: the last count is made when everybody has come to
+            // the end of his inputs.
+            if missing == 0 && caught_up(agent).await? {
+                bar.finish_and_clear();
+                return Self::count(agent, quakes.len(), &expected).await;
+            }
+            if began.elapsed() > patience {
                 bar.finish_and_clear();
                 return Ok(tally);
             }
@@ -94,6 +100,34 @@ impl Tally {
     pub(super) fn rows(&self) -> &[Row] {
         &self.0
     }
+}
+
+/// Whether every processor has committed everything that its inputs hold.
+async fn caught_up(agent: &Agent) -> Result<bool> {
+    let mut ends = BTreeSet::new();
+    for (flow, _) in FLOWS {
+        let flow = &describe(agent, "flow", &on(flow)).await?;
+        let life = member(flow, "incarnation").as_str().unwrap_or_default().to_owned();
+        for log in member(flow, "log").as_array().into_iter().flatten() {
+            ends.insert(format!("{life}:{}:{}", member(log, "partition"), member(log, "latest")));
+        }
+    }
+    for processor in agent.ask(&["get", "processors"]).await?.lines() {
+        let processor = describe(agent, "processor", processor).await?;
+        let fields = processor.as_object().into_iter().flatten();
+        for (_, shard) in fields.filter(|(key, _)| key.starts_with("shard.")) {
+            let positions = member(shard, "positions").as_str().unwrap_or_default();
+            if !positions.split(',').all(|position| ends.contains(position)) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+async fn describe(agent: &Agent, what: &str, name: &str) -> Result<Value> {
+    let text = agent.ask(&["--format", "json", "describe", what, name]).await?;
+    serde_json::from_str(text.trim()).with_context(|| format!("description of {what} {name}"))
 }
 
 /// Which quakes each flow should hold.

@@ -249,3 +249,14 @@ fn what_is_not_there_yet_says_so() {
     assert!(unknown.starts_with("404 NOT_FOUND ") && unknown.contains("dreamer"), "{unknown}");
     wire.ok("NOOP");
 }
+
+#[test]
+fn a_ring_is_refused_unless_it_is_asked_for() {
+    let (mut wire, _host, _dir) = host();
+    wire.ok("CREATE FLOW c.flows.unix.ar");
+    wire.ok(&format!("REPLICATE {A} {B}"));
+    wire.ok(&format!("REPLICATE {B} c.flows.unix.ar"));
+    let refused = wire.refused(&format!("REPLICATE c.flows.unix.ar {A}"));
+    assert!(refused.starts_with("409 CONFLICT events would come back to "), "{refused}");
+    wire.ok(&format!("REPLICATE c.flows.unix.ar {A} ring=allow"));
+}

@@ -193,3 +193,18 @@ fn a_version_that_refuses_a_running_configuration_does_not_take_over() {
     assert_eq!(seen["reason"], "describes itself as collector, so its file must be collector.wasm");
     assert_eq!(wire.describe("PROCESSOR bridge")["digest"], before);
 }
+
+#[test]
+fn a_broken_file_takes_its_type_away_after_a_restart_neither() {
+    let (_wire, host, dir) = host();
+    drop_plugin(&dir, "bridge.wasm", b"half a copy");
+    host.kill();
+    let host = Fnaad::dev(dir.path());
+    let mut wire = host.login();
+    eventually("the refusal", || {
+        listed(&mut wire, "file", "bridge.wasm").ok_or_else(|| "not listed".to_owned())
+    });
+    assert_eq!(wire.describe("PROCESSOR bridge")["health"], "ok");
+    wire.ok("CREATE FLOW late.flows.unix.ar");
+    wire.ok(&format!("REPLICATE {A} late.flows.unix.ar"));
+}

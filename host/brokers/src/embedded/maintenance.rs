@@ -154,6 +154,9 @@ fn retain(writer: &Writer) -> Result<(), BrokerError> {
     transact(&writer.connection, tokens::expire)?;
     for topic in writer.topics.all() {
         for log in &topic.logs {
+            if !log.is_read() {
+                log.forget();
+            }
             retain_log(&writer.connection, &topic.config, log)?;
         }
     }

@@ -333,7 +333,9 @@ fn check_record(
     size: usize,
 ) -> Result<(), BrokerError> {
     if topic.logs.get(partition as usize).is_none() {
-        return Err(BrokerError::Invalid(format!("{} has no partition {partition}", topic.name)));
+        // The flow may be about to gain it: trying again helps then.
+        let words = format!("{} has no partition {partition}", topic.name);
+        return Err(BrokerError::Unavailable(words));
     }
     let limit = topic.max_message();
     if size > limit { Err(BrokerError::TooLarge { size, limit }) } else { Ok(()) }

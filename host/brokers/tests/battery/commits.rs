@@ -101,7 +101,7 @@ pub async fn a_commit_that_cannot_write_one_output_writes_nothing(place: impl Pl
     assert!(is_not_found(&aborted(commit(&mut opened, outputs, change.clone()).await)));
     let outputs = vec![output(&a, 0, "x"), output(&a, 1, "y")];
     let error = aborted(commit(&mut opened, outputs, change.clone()).await);
-    assert!(matches!(error, BrokerError::Invalid(_)), "{error}");
+    assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
     assert_eq!(ends(&broker, &a, 0).await.latest, 0);
     // After an abort the shard is opened again, and goes on from what is true.
     let mut opened = broker.open(id).await.unwrap();

@@ -34,7 +34,7 @@ pub async fn a_partition_that_is_not_there_refuses_its_append(place: impl Place)
     let topic = topic(&broker, "a", 1).await;
     let records = vec![(0, record("x")), (1, record("y"))];
     let error = broker.append(&topic, Append { records, token: None }).await.unwrap_err();
-    assert!(matches!(error, BrokerError::Invalid(_)), "{error}");
+    assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
     assert_eq!(ends(&broker, &topic, 0).await.latest, 0);
 }
 

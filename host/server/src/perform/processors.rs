@@ -101,13 +101,14 @@ pub(super) async fn list(services: &Services, format: Format) -> Answer {
 
 /// A processor by its name, or an installed type by its.
 pub(super) async fn describe(services: &Services, word: &Word, format: Format) -> Answer {
-    if let Ok(name) = word.as_str().parse::<Name>() {
-        if let Some(processor) =
-            services.registry.processor(&name).await.map_err(registry_failure)?
-        {
-            let report = services.processors.report(processor.id).await;
-            return Ok(detail(services, &processor, report).reply(format));
-        }
+    let name = word.as_str().parse::<Name>().ok();
+    let processor = match &name {
+        Some(name) => services.registry.processor(name).await.map_err(registry_failure)?,
+        None => None,
+    };
+    if let Some(processor) = processor {
+        let report = services.processors.report(processor.id).await;
+        return Ok(detail(services, &processor, report).reply(format));
     }
     let snapshot = services.catalog.snapshot();
     let not_found = || Failure::new(Code::NotFound, format!("processor or processor type {word}"));
