@@ -128,5 +128,6 @@ fn refuse(stream: &TcpStream) {
 
 fn capabilities(services: &Services) -> Vec<String> {
     let snapshot = services.catalog.snapshot();
-    snapshot.types.keys().map(|name| format!("PROCESSOR={name}")).collect()
+    let available = snapshot.types.iter().filter(|(_, active)| active.available);
+    available.map(|(name, _)| format!("PROCESSOR={name}")).collect()
 }
