@@ -85,3 +85,25 @@ async fn cost_of_a_call_an_instance_and_a_load() {
         println!("load of {} KB, {name}: {:?}", GUEST.len() / 1024, start.elapsed());
     }
 }
+
+#[test]
+#[ignore = "measures"]
+fn cost_of_looking_at_an_event_on_the_host() {
+    use crate::event::{Checked, Seen};
+    let batch = batch(EVENTS, 1024);
+    let records: Vec<_> = batch.records.iter().map(|stored| &stored.record).collect();
+    let all = (ROUNDS as usize * EVENTS) as u128;
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        records.iter().for_each(|record| drop(std::hint::black_box(Checked::of(record))));
+    }
+    println!("is it an event: {} ns", start.elapsed().as_nanos() / all);
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        for record in &records {
+            let seen = Seen::new(record, &Checked::Binary);
+            std::hint::black_box(seen.attribute("type"));
+        }
+    }
+    println!("one attribute: {} ns", start.elapsed().as_nanos() / all);
+}
