@@ -164,7 +164,7 @@ mod tests {
         let error = check_options(&one("upgrade", "never")).unwrap_err().to_string();
         assert_eq!(error, "upgrade is one of auto, pinned");
         let error = check_options(&one("colour", "red")).unwrap_err().to_string();
-        assert_eq!(error, "no option colour: there are upgrade, on-gap, delivery");
+        assert_eq!(error, "no option colour: there are upgrade, on-gap, ring, delivery");
     }
 
     #[test]
