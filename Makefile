@@ -34,14 +34,15 @@ lint: ## Formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- $(STRICT)
 
+# Both build with the features of the whole workspace: asking for single packages would build the
+# engine a second time.
 .PHONY: unit
 unit: ## Unit and doc tests
 	cargo test --workspace --exclude stories --locked
 
 .PHONY: stories
-stories: ## The programs as users meet them
-	cargo build --locked -p fnaad -p fnua
-	cargo test -p stories --locked -- --test-threads 4
+stories: ## The programs as users meet them; four at a time, they mostly wait for the disk
+	cargo test --workspace --locked --test command_line --test integration --test stories -- --test-threads 4
 
 .PHONY: deny
 deny: ## Licences, sources and bans of the dependencies
