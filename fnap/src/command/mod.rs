@@ -9,6 +9,7 @@ use crate::name::{FlowName, Name, NamespaceName, ProcessorName, SubscriptionName
 use crate::value::{Json, Settings, ValueError, Word};
 
 mod error;
+mod letters;
 mod parse;
 mod print;
 mod processors;
@@ -24,6 +25,10 @@ pub use start::{NoOffset, NoTimestamp, Start, Timestamp, parse_offset};
 
 /// Most names in one list of flows. A collector of more would be a tree of collectors.
 pub const MAX_LIST: usize = 64;
+
+/// Most dead letters in one command: what somebody looked through, name by name. The longest line of
+/// a command ends most lists earlier.
+pub const MAX_LETTERS: usize = 1000;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +113,13 @@ pub enum Command {
     DeleteProcessor { processor: ProcessorName },
     /// `DESCRIBE PROCESSOR p|t`: the name of a running one, or an installed type.
     DescribeProcessor { processor: Word, format: Format },
+    /// `REPLAY p [OFFSET p:n[,p:n…]]`: each letter by partition and offset in the flow of the dead
+    /// letters, at most [`MAX_LETTERS`]; none named means all that are open.
+    Replay { processor: ProcessorName, letters: Vec<(u32, u64)> },
+    /// `DISCARD p [OFFSET p:n[,p:n…]]`: as [`Self::Replay`].
+    Discard { processor: ProcessorName, letters: Vec<(u32, u64)> },
+    /// `GET LOG p [SINCE n]`: lines whose number is `n` or more.
+    GetLog { processor: ProcessorName, since: Option<u64>, format: Format },
     /// `GET PROCESSORS`
     GetProcessors { format: Format },
     /// `GET PROCESSOR TYPES`

@@ -1,8 +1,8 @@
 //! From a line to a command.
 
-use super::processors;
 use super::words::{Words, once};
 use super::{Command, InitialResponse, NewKind, ParseError, Read};
+use super::{letters, processors};
 
 type Parsed = Result<Command, ParseError>;
 
@@ -30,6 +30,8 @@ pub(super) fn command(line: &str) -> Parsed {
         "COLLECT" => processors::make(words, NewKind::Collect),
         "DISTRIBUTE" => processors::make(words, NewKind::Distribute),
         "SIGNAL" => processors::signal(words),
+        "REPLAY" => letters::replay(words),
+        "DISCARD" => letters::discard(words),
         _ => about_subscriptions(verb, words),
     }
 }
@@ -138,7 +140,7 @@ fn describe(words: &mut Words<'_>) -> Parsed {
 }
 
 fn get(words: &mut Words<'_>) -> Parsed {
-    const KINDS: &str = "NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, BROKERS or AGENTS";
+    const KINDS: &str = "NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, BROKERS, AGENTS or LOG";
     let kind = words.peek().unwrap_or_default().to_ascii_uppercase();
     let unknown = words.missing(KINDS);
     words.next();
@@ -162,6 +164,7 @@ fn get(words: &mut Words<'_>) -> Parsed {
         }
         "BROKERS" => Ok(Command::GetBrokers { format: words.format()? }),
         "AGENTS" => Ok(Command::GetAgents { format: words.format()? }),
+        "LOG" => letters::log(words),
         _ => Err(unknown),
     }
 }

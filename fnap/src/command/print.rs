@@ -28,6 +28,12 @@ impl Display for Command {
             Self::Resume { name } => write!(out, "RESUME {name}"),
             Self::Stop { name } => write!(out, "STOP {name}"),
             Self::CreateProcessor(new) => new.fmt(out),
+            Self::Replay { processor, letters } => {
+                write!(out, "REPLAY {processor}{}", Letters(letters))
+            }
+            Self::Discard { processor, letters } => {
+                write!(out, "DISCARD {processor}{}", Letters(letters))
+            }
             other => changes(other, out),
         }
     }
@@ -94,6 +100,10 @@ fn subscriptions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
 /// GET and DESCRIBE.
 fn questions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
     let (what, about, format): (_, Option<&dyn Display>, _) = match command {
+        Command::GetLog { processor, since, format } => {
+            write!(out, "GET LOG {processor}{}", Then("SINCE ", *since))?;
+            ("", None, format)
+        }
         Command::DescribeNamespace { namespace, format } => {
             ("DESCRIBE NAMESPACE", Some(namespace), format)
         }
@@ -183,6 +193,19 @@ impl Display for List<'_> {
         for (index, name) in self.0.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(out, "{comma}{name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Names of dead letters; nothing where all are meant.
+struct Letters<'a>(&'a [(u32, u64)]);
+
+impl Display for Letters<'_> {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        for (index, (partition, offset)) in self.0.iter().enumerate() {
+            let before = if index == 0 { " OFFSET " } else { "," };
+            write!(out, "{before}{partition}:{offset}")?;
         }
         Ok(())
     }

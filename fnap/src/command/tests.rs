@@ -83,6 +83,12 @@ const FORMS: &[&str] = &[
     "DELETE PROCESSOR p.example",
     "DESCRIBE PROCESSOR p.example",
     "DESCRIBE PROCESSOR bridge FORMAT json",
+    "REPLAY p.example",
+    "REPLAY p.example OFFSET 0:7,0:9,3:1",
+    "DISCARD p.example",
+    "DISCARD p.example OFFSET 0:7",
+    "GET LOG p.example",
+    "GET LOG p.example SINCE 42 FORMAT json",
     "GET PROCESSORS",
     "GET PROCESSOR TYPES FORMAT json",
     "GET BROKERS",
@@ -180,7 +186,7 @@ fn a_wrong_command_says_at_which_word() {
         ("UPDATE PROCESSOR p POSITION earliest STATE lost", "expected keep or reset at word 7"),
         (
             "GET",
-            "expected NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, BROKERS or AGENTS at word 2",
+            "expected NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, BROKERS, AGENTS or LOG at word 2",
         ),
         ("GET PROCESSOR", "expected TYPES at word 3"),
         ("GET FLOWS FORMAT xml", "expected json or text at word 4"),
@@ -203,6 +209,14 @@ fn a_wrong_command_says_at_which_word() {
         ("CREATE PROCESSOR p TYPE t FROM a TO b AS q", "given twice at word 10"),
         ("DESCRIBE BROKER b\u{e9}", "character 'é': only visible ascii is allowed at word 3"),
         ("SUBSCRIBE f LOCAL", "expected a local flow at word 4"),
+        ("REPLAY", "expected a processor at word 2"),
+        ("REPLAY p 0:7", "nothing more expected at word 3"),
+        ("REPLAY p OFFSET", "expected partition:offset at word 4"),
+        ("REPLAY p OFFSET 0:7,8", "no partition:offset, such as 0:100 at word 4"),
+        ("DISCARD p OFFSET 0:7,1:7,0:7", "0:7 given twice at word 4"),
+        ("GET LOG", "expected a processor at word 3"),
+        ("GET LOG p SINCE now", "no number for SINCE at word 5"),
+        ("GET LOG p FORMAT json SINCE 1", "nothing more expected at word 6"),
         ("AUTHENTICATE PLAIN a b", "nothing more expected at word 4"),
     ];
     for (line, words) in wrong {
@@ -225,6 +239,18 @@ fn a_list_has_at_most_64_names_and_a_command_at_most_64_settings() {
     };
     assert!(settings(64).is_ok());
     assert!(settings(65).unwrap_err().to_string().starts_with("more than 64 settings"));
+}
+
+#[test]
+fn a_command_names_at_most_1000_dead_letters() {
+    let named = |count: u64| {
+        let letters: Vec<_> = (0..count).map(|offset| format!("0:{offset}")).collect();
+        parse(&format!("DISCARD p OFFSET {}", letters.join(",")))
+    };
+    let letters = (0..1000).map(|offset| (0, offset)).collect();
+    let processor = "p".parse().unwrap();
+    assert_eq!(named(1000), Ok(Command::Discard { processor, letters }));
+    assert_eq!(named(1001).unwrap_err().to_string(), "more than 1000 letters at word 4");
 }
 
 #[test]
@@ -320,6 +346,11 @@ fn new_processor() -> impl Strategy<Value = Command> {
     )
 }
 
+fn letters() -> impl Strategy<Value = Vec<(u32, u64)>> {
+    let letter = (0..=i32::MAX.unsigned_abs(), 0..=i64::MAX.unsigned_abs());
+    proptest::collection::btree_set(letter, 0..9).prop_map(|letters| letters.into_iter().collect())
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let format = || any::<bool>().prop_map(|json| if json { Format::Json } else { Format::Text });
     let word = || "[!-~]{1,12}".prop_map(|text| text.parse::<Word>().unwrap());
@@ -337,6 +368,10 @@ fn command() -> impl Strategy<Value = Command> {
         (name(), settings(1)).prop_map(|(flow, settings)| Command::UpdateFlow { flow, settings }),
         (name(), settings(1))
             .prop_map(|(processor, settings)| Command::UpdateProcessor { processor, settings }),
+        (name(), letters()).prop_map(|(processor, letters)| Command::Replay { processor, letters }),
+        (name(), of(any::<u64>()), format()).prop_map(|(processor, since, format)| {
+            Command::GetLog { processor, since, format }
+        }),
         (name(), start()).prop_map(|(processor, position)| Command::MoveProcessor {
             processor,
             position,
