@@ -18,6 +18,7 @@ mod trial;
 mod worker;
 
 pub use logs::Logs;
+pub use shard::Backoff;
 pub use spec::{Brokers, SpecError};
 pub use status::{Phase, ShardReport};
 pub use supervisor::{Options, Processors, Report};

@@ -20,10 +20,21 @@ use crate::start::{self, StartError};
 use crate::status::{Phase, ShardStatus};
 use crate::worker::{End, Worker};
 
-/// First wait after a failure; it doubles up to [`LONGEST_WAIT`].
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Longest wait between tries: short enough that an operator who mended the cause sees it go on.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a shard waits before it begins again after a failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// First wait; it doubles with each failure in a row.
+    pub first: Duration,
+    /// Longest wait.
+    pub longest: Duration,
+}
+
+impl Default for Backoff {
+    /// 30 s at most is short enough that an operator who mended the cause sees it go on.
+    fn default() -> Self {
+        Self { first: Duration::from_millis(100), longest: Duration::from_secs(30) }
+    }
+}
 
 /// Halvings after which any batch is one event: more than a batch has bits.
 const MOST_HALVED: u32 = 32;
@@ -73,6 +84,7 @@ pub(crate) struct Shard {
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) log: Arc<dyn LogSink>,
     pub(crate) limits: Limits,
+    pub(crate) retry: Backoff,
     /// How often the batch size was halved, because a whole batch passed a limit of the plugin.
     pub(crate) halved: u32,
 }
@@ -87,7 +99,7 @@ pub(crate) struct Held {
 impl Shard {
     /// Runs until told to stop.
     pub(crate) async fn run(mut self) {
-        let mut wait = FIRST_WAIT;
+        let mut wait = self.retry.first;
         loop {
             let mode = *self.mode.borrow_and_update();
             match mode {
@@ -105,17 +117,17 @@ impl Shard {
             let commits = self.status.report(self.shard).commits;
             match self.session().await {
                 Ok(End::Destroyed) => return,
-                Ok(End::ModeChanged) => wait = FIRST_WAIT,
+                Ok(End::ModeChanged) => wait = self.retry.first,
                 Err(failure) => {
                     let moved = self.status.report(self.shard).commits > commits;
                     if moved {
-                        wait = FIRST_WAIT;
+                        wait = self.retry.first;
                     }
                     self.adapt(&failure, moved);
                     if self.failed(&failure, wait).await == Supervisor::Gone {
                         return;
                     }
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    wait = (wait * 2).min(self.retry.longest);
                 }
             }
         }

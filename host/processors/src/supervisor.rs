@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::control::Mode;
 use crate::logs::Logs;
-use crate::shard::Shard;
+use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
 
@@ -24,6 +24,8 @@ use crate::status::{Phase, ShardReport, ShardStatus};
 pub struct Options {
     /// Limits of every plugin instance.
     pub limits: Limits,
+    /// Waits of a shard after failures.
+    pub retry: Backoff,
 }
 
 /// The processors of this host. Cloning shares them.
@@ -185,6 +187,7 @@ impl Processors {
                 status: Arc::clone(&status),
                 log: self.0.logs.sink(&running.spec.name),
                 limits: self.0.options.limits.clone(),
+                retry: self.0.options.retry,
                 halved: 0,
             };
             running.tasks.push(tokio::spawn(task.run()));
