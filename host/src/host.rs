@@ -48,7 +48,11 @@ impl Host {
         let catalog = Catalog::open(engine, store, Arc::clone(&trial) as _)
             .await
             .context("plugin catalog")?;
-        let options = Options { limits: config.limits.clone(), ..Options::default() };
+        let options = Options {
+            limits: config.limits.clone(),
+            most: config.most.clone(),
+            ..Options::default()
+        };
         let processors =
             Processors::new(registry.clone(), Arc::clone(&brokers), catalog.clone(), options);
         trial.connect(processors.clone());

@@ -22,7 +22,7 @@ use crate::error::{EngineError, LoadError};
 use crate::host::Host;
 use crate::instance::describe;
 use crate::lanes::{SlowLane, lower_priority};
-use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES};
+use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK, MAX_TABLES};
 use crate::log::cut;
 use crate::plugin::{Inner, Plugin};
 use crate::ticker::{Beating, Pulse};
@@ -221,8 +221,8 @@ fn config(cache: &Cache) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        .max_wasm_stack(WASM_STACK)
-        .async_stack_size(WASM_STACK + HOST_STACK)
+        .max_wasm_stack(MAX_STACK)
+        .async_stack_size(MAX_STACK + HOST_STACK)
         // A retry on another machine shall decide the same.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
@@ -241,7 +241,7 @@ fn pooling(instances: u32) -> PoolingAllocationConfig {
         .total_tables(core_instances)
         .max_core_instances_per_component(MAX_CORE_INSTANCES as u32)
         .max_memories_per_component(MAX_MEMORIES as u32)
-        .max_tables_per_component(MAX_CORE_INSTANCES as u32)
+        .max_tables_per_component(MAX_TABLES as u32)
         .max_core_instance_size(MAX_INSTANCE_STRUCT)
         .max_component_instance_size(MAX_INSTANCE_STRUCT)
         .table_elements(POOL_TABLE)
@@ -289,9 +289,6 @@ const POOL: u32 = 1_000;
 /// Threads of the slow lane: one loop cannot keep another waiting, and more would only share the rest
 /// of two cores.
 const SLOW_THREADS: usize = 2;
-
-/// Bytes of a guest's stack. Interpreters recurse on it.
-const WASM_STACK: usize = 1024 * 1024;
 
 /// Bytes that host functions have on the same stack.
 const HOST_STACK: usize = 1024 * 1024;

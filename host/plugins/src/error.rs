@@ -97,7 +97,7 @@ pub enum CallError {
     #[error("trap: {0}")]
     Trap(Arc<str>),
     /// The plugin used up what it was given. The instance is dead.
-    #[error("limit passed: {which}: {words}")]
+    #[error("limit passed: {which}={limit}: {words}")]
     Limit {
         /// Name of the limit, a field of [`crate::Limits`].
         which: &'static str,

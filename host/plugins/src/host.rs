@@ -7,7 +7,8 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::instance::Setup;
 use crate::lanes::Meter;
-use crate::limits::{Limiter, Limits};
+use crate::limiter::Limiter;
+use crate::limits::Limits;
 use crate::log::Gate;
 use crate::state::{SharedState, StateLimits};
 use crate::view::{BatchHandle, Batches, View};

@@ -25,6 +25,7 @@ mod host;
 mod inbox;
 pub mod instance;
 mod lanes;
+mod limiter;
 pub mod limits;
 pub mod log;
 pub mod plugin;

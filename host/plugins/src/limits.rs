@@ -1,6 +1,9 @@
 //! What a plugin may use up. Passing a limit stops the plugin's call, never the host.
 //!
-//! Every limit has a default and its reason; an operator may set each for one processor.
+//! Every limit has a default and its reason; each may be set for one processor, up to what the operator
+//! grants. Those that cannot are in [`FIXED`].
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,90 +68,49 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// These limits, and some of them otherwise: by name, none above `most`. What is no limit's name
+    /// changes nothing.
+    #[must_use]
+    pub fn with<'a>(&self, own: impl Iterator<Item = (&'a str, u64)>, most: &Self) -> Self {
+        let (mut values, most) = (self.values(), most.values());
+        for (name, value) in own {
+            if let (Some(set), Some(most)) = (values.get_mut(name), most.get(name)) {
+                *set = value.min(*most);
+            }
+        }
+        let values = values.into_iter().map(|(name, value)| (name, value.into())).collect();
+        // Each value lies within one that the type has held before.
+        serde_json::from_value(serde_json::Value::Object(values)).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Every limit by its name.
+    #[must_use]
+    pub fn values(&self) -> BTreeMap<String, u64> {
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else {
+            return BTreeMap::new();
+        };
+        fields.into_iter().map(|(name, value)| (name, value.as_u64().unwrap_or(0))).collect()
+    }
+}
+
 /// Bytes of a component's file. A Python guest is 18 MB; compiling takes 25 times as much memory.
 pub const MAX_COMPONENT: u64 = 64 * MIB;
 
-/// Counts the memory and tables of one instance, over all of its core modules, and refuses growth.
-///
-/// The limits of wasmtime's own limiter are for each memory alone; some guests have three.
-#[derive(Debug)]
-pub(crate) struct Limiter {
-    memory: usize,
-    max_memory: usize,
-    elements: usize,
-    max_elements: usize,
-    refused: Option<&'static str>,
-}
+/// What is the same for every plugin of every host, by the names under which it is shown and passed.
+pub const FIXED: &[(&str, u64)] = &[
+    ("component_bytes", MAX_COMPONENT),
+    ("stack_bytes", MAX_STACK as u64),
+    ("instances", MAX_CORE_INSTANCES as u64),
+    ("memories", MAX_MEMORIES as u64),
+    ("tables", MAX_TABLES as u64),
+];
 
-impl Limiter {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let most = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-        Self {
-            memory: 0,
-            max_memory: most(limits.memory),
-            elements: 0,
-            max_elements: most(limits.table_elements),
-            refused: None,
-        }
-    }
+/// Bytes of a guest's stack. Interpreters recurse on it.
+pub(crate) const MAX_STACK: usize = 1024 * 1024;
 
-    /// Bytes of all memories.
-    pub(crate) fn memory(&self) -> usize {
-        self.memory
-    }
-
-    /// Takes the name of the limit that growth was refused for since it was asked last. A guest may
-    /// live with a refusal; a trap after one is the limit's doing.
-    pub(crate) fn take_refused(&mut self) -> Option<&'static str> {
-        self.refused.take()
-    }
-}
-
-impl wasmtime::ResourceLimiter for Limiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let total = self.memory.saturating_add(desired.saturating_sub(current));
-        let within_own = maximum.is_none_or(|maximum| desired <= maximum);
-        if total > self.max_memory {
-            self.refused = Some("memory");
-        } else if within_own {
-            self.memory = total;
-        }
-        Ok(total <= self.max_memory && within_own)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let total = self.elements.saturating_add(desired.saturating_sub(current));
-        let within_own = maximum.is_none_or(|maximum| desired <= maximum);
-        if total > self.max_elements {
-            self.refused = Some("table_elements");
-        } else if within_own {
-            self.elements = total;
-        }
-        Ok(total <= self.max_elements && within_own)
-    }
-
-    fn instances(&self) -> usize {
-        MAX_CORE_INSTANCES
-    }
-
-    fn tables(&self) -> usize {
-        MAX_CORE_INSTANCES
-    }
-
-    fn memories(&self) -> usize {
-        MAX_MEMORIES
-    }
-}
+/// Tables of one component: one for each core instance.
+pub(crate) const MAX_TABLES: usize = MAX_CORE_INSTANCES;
 
 /// Core instances of one component: an interpreter has its own, adapters and shims, about ten.
 pub(crate) const MAX_CORE_INSTANCES: usize = 32;
@@ -159,46 +121,21 @@ pub(crate) const MAX_MEMORIES: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasmtime::ResourceLimiter;
-
-    const PAGE: usize = 64 * 1024;
-
-    fn limiter() -> Limiter {
-        let memory = 4 * PAGE as u64;
-        Limiter::new(&Limits { memory, table_elements: 10, ..Limits::default() })
-    }
-
-    #[test]
-    fn memories_count_together_and_a_refusal_is_remembered_once() {
-        let mut limiter = limiter();
-        assert!(limiter.memory_growing(0, 3 * PAGE, None).unwrap());
-        assert!(limiter.memory_growing(0, PAGE, None).unwrap());
-        assert_eq!(limiter.take_refused(), None);
-        assert!(!limiter.memory_growing(PAGE, 2 * PAGE, None).unwrap());
-        assert_eq!(limiter.memory(), 4 * PAGE);
-        assert_eq!(limiter.take_refused(), Some("memory"));
-        assert_eq!(limiter.take_refused(), None);
-    }
-
-    #[test]
-    fn growth_that_a_memory_forbids_itself_is_not_counted() {
-        let mut limiter = limiter();
-        assert!(!limiter.memory_growing(0, 2 * PAGE, Some(PAGE)).unwrap());
-        assert_eq!((limiter.memory(), limiter.take_refused()), (0, None));
-    }
-
-    #[test]
-    fn tables_count_together() {
-        let mut limiter = limiter();
-        assert!(limiter.table_growing(0, 10, None).unwrap());
-        assert!(!limiter.table_growing(0, 1, None).unwrap());
-        assert_eq!(limiter.take_refused(), Some("table_elements"));
-    }
 
     #[test]
     fn an_unknown_limit_is_refused_and_a_missing_one_is_the_default() {
         let set: Limits = serde_json::from_str(r#"{"call_ms": 10}"#).unwrap();
         assert_eq!(set, Limits { call_ms: 10, ..Limits::default() });
         assert!(serde_json::from_str::<Limits>(r#"{"cal_ms": 10}"#).is_err());
+    }
+
+    #[test]
+    fn a_limit_is_set_by_its_name_and_never_above_the_highest() {
+        let usual = Limits::default();
+        let most = Limits { memory: 256 * MIB, ..Limits::default() };
+        let own = [("memory", u64::MAX), ("log_lines", u64::MAX), ("call_ms", 7), ("colour", 1)];
+        let set = usual.with(own.into_iter(), &most);
+        assert_eq!(set, Limits { memory: 256 * MIB, call_ms: 7, ..Limits::default() });
+        assert_eq!(usual.with([].into_iter(), &most), usual);
     }
 }

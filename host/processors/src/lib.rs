@@ -7,6 +7,7 @@
 mod control;
 mod hands;
 mod inputs;
+mod limits;
 mod logs;
 mod outputs;
 mod shard;

@@ -8,6 +8,8 @@ use host_events::Incarnation;
 use host_registry::{Flow, FlowStatus, Processor, Registry, Start};
 use uuid::Uuid;
 
+use crate::limits::OwnLimits;
+
 /// The brokers of this host by the names the operator gave them.
 pub type Brokers = Arc<BTreeMap<String, Arc<dyn Broker>>>;
 
@@ -30,6 +32,7 @@ pub(crate) struct Spec {
     pub(crate) inputs: Vec<Endpoint>,
     pub(crate) outputs: Vec<Endpoint>,
     pub(crate) config: String,
+    pub(crate) limits: OwnLimits,
     pub(crate) start: Start,
     /// The life of each input that was meant when the processor was created.
     pub(crate) expected: BTreeMap<Arc<str>, Incarnation>,
@@ -95,6 +98,7 @@ impl Spec {
             inputs,
             outputs,
             config: processor.config.clone(),
+            limits: OwnLimits::of_processor(processor),
             start: processor.start,
             expected: processor
                 .input_incarnations
@@ -134,6 +138,7 @@ impl Spec {
         self.id == other.id
             && self.kind == other.kind
             && self.config == other.config
+            && self.limits == other.limits
             && key(&self.inputs) == key(&other.inputs)
             && key(&self.outputs) == key(&other.outputs)
             && paused(&self.inputs) == paused(&other.inputs)

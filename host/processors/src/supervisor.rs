@@ -22,10 +22,12 @@ use crate::status::{Phase, ShardReport, ShardStatus};
 /// What every processor of this host gets.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Limits of every plugin instance.
+    /// Limits of every plugin instance that has none of its own.
     pub limits: Limits,
     /// Waits of a shard after failures.
     pub retry: Backoff,
+    /// The highest that one processor may have.
+    pub most: Limits,
 }
 
 /// The processors of this host. Cloning shares them.
@@ -186,7 +188,7 @@ impl Processors {
                 plugin: plugin_seen.clone(),
                 status: Arc::clone(&status),
                 log: self.0.logs.sink(&running.spec.name),
-                limits: self.0.options.limits.clone(),
+                limits: running.spec.limits.of(&self.0.options),
                 retry: self.0.options.retry,
                 halved: 0,
             };
@@ -204,12 +206,6 @@ impl Processors {
         let statuses = entry.running.iter().flat_map(|running| running.statuses.iter());
         let shards = statuses.zip(0..).map(|(status, shard)| status.report(shard)).collect();
         Some(Report { shards, problem: entry.problem.clone() })
-    }
-
-    /// Limits of every plugin instance.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.0.options.limits
     }
 
     /// What the plugins logged.

@@ -57,7 +57,7 @@ impl Processors {
         let state = SharedState::default();
         // What a trial logs is nobody's: a processor that is refused must leave nothing behind.
         let log: Arc<dyn LogSink> = Arc::new(NoLog);
-        plugin.instantiate(setup(spec, 0, &state, &self.0.options.limits, &log)).await?;
+        plugin.instantiate(setup(spec, 0, &state, &spec.limits.of(&self.0.options), &log)).await?;
         Ok(())
     }
 }

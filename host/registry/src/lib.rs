@@ -27,8 +27,9 @@ pub use error::RegistryError;
 pub use fnap::name::Name;
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 pub use model::{
-    Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, Namespace, NewFlow, NewNamespace,
-    NewProcessor, PROCESSOR_OPTIONS, PROTECTED, Processor, ProcessorChange, Start,
+    Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
+    NewNamespace, NewProcessor, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,
+    ProcessorChange, Start,
 };
 pub use performer::{PerformError, Performer};
 pub use plugins::{Activation, MAX_COMPONENT};

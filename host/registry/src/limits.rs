@@ -1,7 +1,7 @@
 //! How much the registry is willing to hold, and the shapes of what it is handed.
 
 use crate::error::RegistryError;
-use crate::model::{Config, PROCESSOR_OPTIONS, PROTECTED};
+use crate::model::{Config, LIMIT_PREFIX, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED};
 
 /// Namespaces of a host. Each is an SRV record and somebody's agreement; hundreds are many.
 pub const MAX_NAMESPACES: usize = 1_000;
@@ -68,18 +68,40 @@ pub(crate) fn check_config(config: &Config) -> Result<(), RegistryError> {
 
 pub(crate) fn check_options(options: &Config) -> Result<(), RegistryError> {
     for (key, value) in options {
+        if let Some(limit) = key.strip_prefix(LIMIT_PREFIX) {
+            check_limit(limit, value)?;
+            continue;
+        }
         let Some((_, values)) = PROCESSOR_OPTIONS.iter().find(|(name, _)| name == key) else {
             let known: Vec<&str> = PROCESSOR_OPTIONS.iter().map(|(name, _)| *name).collect();
-            let known = known.join(", ");
-            let shown: String = key.chars().take(MAX_CONFIG_KEY).collect();
-            let words = format!("no option {}: there are {known}", shown.escape_debug());
-            return Err(RegistryError::invalid(words));
+            let known = format!("{}, {LIMIT_PREFIX}NAME", known.join(", "));
+            return Err(unknown("option", key, &known));
         };
         if !values.contains(&value.as_str()) {
             return Err(RegistryError::invalid(format!("{key} is one of {}", values.join(", "))));
         }
     }
     Ok(())
+}
+
+/// A limit's name and lowest value; the highest is for who knows what the operator grants.
+fn check_limit(limit: &str, value: &str) -> Result<(), RegistryError> {
+    let Some((_, least)) = PROCESSOR_LIMITS.iter().find(|(name, _)| *name == limit) else {
+        let known: Vec<&str> = PROCESSOR_LIMITS.iter().map(|(name, _)| *name).collect();
+        return Err(unknown("limit", limit, &known.join(", ")));
+    };
+    match value.parse::<u64>() {
+        Ok(value) if value >= *least => Ok(()),
+        _ => {
+            let words = format!("{LIMIT_PREFIX}{limit} is a whole number of at least {least}");
+            Err(RegistryError::invalid(words))
+        }
+    }
+}
+
+fn unknown(what: &str, key: &str, known: &str) -> RegistryError {
+    let shown: String = key.chars().take(MAX_CONFIG_KEY).collect();
+    RegistryError::invalid(format!("no {what} {}: there are {known}", shown.escape_debug()))
 }
 
 /// A plugin configuration is one JSON value; what is in it the plugin says.
@@ -164,7 +186,28 @@ mod tests {
         let error = check_options(&one("upgrade", "never")).unwrap_err().to_string();
         assert_eq!(error, "upgrade is one of auto, pinned");
         let error = check_options(&one("colour", "red")).unwrap_err().to_string();
-        assert_eq!(error, "no option colour: there are upgrade, on-gap, ring, delivery");
+        assert_eq!(
+            error,
+            "no option colour: there are upgrade, on-gap, ring, delivery, limit.NAME"
+        );
+    }
+
+    #[test]
+    fn a_limit_is_known_and_a_number_that_leaves_something_to_work_with() {
+        for (name, least) in PROCESSOR_LIMITS {
+            let key = format!("limit.{name}");
+            assert!(check_options(&one(&key, &least.to_string())).is_ok(), "{key}");
+            for wrong in ["", "-1", "1.5", "1m", "99999999999999999999"] {
+                assert!(check_options(&one(&key, wrong)).is_err(), "{key}={wrong}");
+            }
+        }
+        let error = check_options(&one("limit.call_ms", "0")).unwrap_err().to_string();
+        assert_eq!(error, "limit.call_ms is a whole number of at least 1");
+        let error = check_options(&one("limit.colour", "1")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("no limit colour: there are memory, table_elements, "),
+            "{error}"
+        );
     }
 
     #[test]

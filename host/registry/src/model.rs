@@ -120,6 +120,13 @@ pub struct Processor {
 }
 
 impl Processor {
+    /// The limits that are its own, by name.
+    pub fn own_limits(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.options
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(LIMIT_PREFIX)?, value.parse().ok()?)))
+    }
+
     /// An option in force: as set, or the default.
     #[must_use]
     pub fn option(&self, key: &str) -> Option<&str> {
@@ -233,6 +240,26 @@ pub const PROTECTED: &str = "protected";
 
 /// Flow settings that are the host's and not the topic's.
 pub const HOST_KEYS: &[&str] = &[PROTECTED];
+
+/// Begins the options that set a limit of one processor: `limit.memory=1048576`.
+pub const LIMIT_PREFIX: &str = "limit.";
+
+/// Limits of a processor's plugin, and the lowest value that leaves it something to work with. The
+/// highest is what the operator grants.
+pub const PROCESSOR_LIMITS: &[(&str, u64)] = &[
+    ("memory", 64 * 1024),
+    ("table_elements", 100),
+    ("call_ms", 1),
+    ("soft_ms", 1),
+    ("init_ms", 1),
+    ("batch_events", 1),
+    ("batch_bytes", 1024),
+    ("emit_events", 0),
+    ("emit_bytes", 0),
+    ("state_bytes", 0),
+    ("state_value_bytes", 0),
+    ("log_lines", 0),
+];
 
 /// Options of a processor and the values they take, the default first.
 pub const PROCESSOR_OPTIONS: &[(&str, &[&str])] = &[

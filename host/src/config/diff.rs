@@ -36,6 +36,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ),
         ("limits", listener(before) != listener(after), false),
         ("limits.plugin", plugin(before) != plugin(after), false),
+        ("limits.plugin_most", most(before) != most(after), false),
         ("log", before.log != after.log, false),
     ];
     let changed = checks.into_iter().filter(|(_, differs, _)| *differs);
@@ -45,4 +46,8 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
 // The type has no equality of its own; its Debug text holds every field.
 fn plugin(config: &Config) -> String {
     format!("{:?}", config.limits)
+}
+
+fn most(config: &Config) -> String {
+    format!("{:?}", config.most)
 }

@@ -26,7 +26,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
             reader.fault(&user.name, error);
         }
     }
-    let (mut listener, limits) = reader.limits(raw.limits.unwrap_or_default());
+    let (mut listener, limits, most) = reader.limits(raw.limits.unwrap_or_default());
     listener.plain_anywhere = raw.allow_plain_without_tls.unwrap_or(false);
     let log = reader.log(raw.log.unwrap_or_default());
     let hostname = reader.required("hostname", raw.hostname).and_then(|name| reader.name(&name));
@@ -51,6 +51,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
                 users,
                 listener,
                 limits,
+                most,
                 log,
             })
         }
@@ -185,7 +186,7 @@ impl Reader<'_> {
         log
     }
 
-    fn limits(&mut self, raw: RawLimits) -> (ListenerOptions, Limits) {
+    fn limits(&mut self, raw: RawLimits) -> (ListenerOptions, Limits, Limits) {
         let mut listener = listener_defaults();
         if let Some(value) = self.number(raw.connections, 1..=100_000) {
             listener.connections = value as usize;
@@ -199,13 +200,19 @@ impl Reader<'_> {
         if let Some(value) = self.number(raw.event_bytes, KIB..=16 * MIB) {
             listener.max_data_line = value as usize;
         }
-        (listener, self.plugin_limits(raw.plugin.unwrap_or_default()))
+        let usual = self.plugin_limits(raw.plugin.unwrap_or_default(), None);
+        let most = self.plugin_limits(raw.plugin_most.unwrap_or_default(), Some(&usual));
+        (listener, usual, most)
     }
 
-    fn plugin_limits(&mut self, raw: RawPluginLimits) -> Limits {
-        let usual = Limits::default();
+    /// What every plugin gets; or the most that one may get, which is never less than `every`.
+    fn plugin_limits(&mut self, raw: RawPluginLimits, every: Option<&Limits>) -> Limits {
+        let usual = every.cloned().unwrap_or_default();
         let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        let mut number = |value, range, usual| self.number(value, range).unwrap_or(usual);
+        let mut number = |value, range: RangeInclusive<u64>, usual: u64| {
+            let least = if every.is_some() { usual } else { *range.start() };
+            self.number(value, least..=*range.end()).unwrap_or(usual)
+        };
         Limits {
             memory: number(raw.memory_bytes, MIB..=4_096 * MIB, usual.memory),
             table_elements: number(raw.table_elements, 100..=10_000_000, usual.table_elements),

@@ -47,6 +47,8 @@ pub struct Config {
     pub listener: ListenerOptions,
     /// Limits of every plugin instance.
     pub limits: Limits,
+    /// The highest limits that one processor may be given.
+    pub most: Limits,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -131,6 +133,7 @@ impl Config {
             users: UserList::default(),
             listener: listener_defaults(),
             limits: Limits::default(),
+            most: Limits::default(),
             log: Log::default(),
         }
     }

@@ -46,6 +46,7 @@ pub(super) struct RawLimits {
     pub(super) stalled_seconds: At<u64>,
     pub(super) event_bytes: At<u64>,
     pub(super) plugin: Option<RawPluginLimits>,
+    pub(super) plugin_most: Option<RawPluginLimits>,
 }
 
 #[derive(Debug, Default, Deserialize)]

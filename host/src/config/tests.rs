@@ -38,7 +38,8 @@ fn the_example_parses_and_says_what_the_defaults_are() {
     assert_eq!(config.users.names().collect::<Vec<_>>(), ["ana"]);
     let defaults = parse(SMALL).unwrap();
     assert_eq!(format!("{:?}", config.listener), format!("{:?}", defaults.listener));
-    assert_eq!(format!("{:?}", config.limits), format!("{:?}", defaults.limits));
+    assert_eq!(config.limits, defaults.limits);
+    assert_eq!(config.most, defaults.most);
     assert_eq!(config.brokers, defaults.brokers);
     assert_eq!(config.log, defaults.log);
 }
@@ -56,6 +57,20 @@ fn every_key_is_in_the_example_and_explained_there() {
         });
         assert!(!is_key || lines[index - 1].starts_with('#'), "not explained: {line}");
     }
+}
+
+#[test]
+fn what_one_processor_may_have_is_what_all_have_or_more() {
+    let memory = |text: &str| {
+        let config = parse(&format!("{SMALL}{text}"))?;
+        Ok::<_, ConfigError>((config.limits.memory, config.most.memory))
+    };
+    let plugin = "[limits.plugin]\nmemory_bytes = 2097152\n";
+    assert_eq!(memory(plugin).unwrap(), (2_097_152, 2_097_152));
+    let more = format!("{plugin}[limits.plugin_most]\nmemory_bytes = 4194304\n");
+    assert_eq!(memory(&more).unwrap(), (2_097_152, 4_194_304));
+    let less = memory(&more.replace("4194304", "2097151")).unwrap_err().to_string();
+    assert!(less.contains(":7: 2097151 is not between 2097152 and "), "{less}");
 }
 
 #[test]
@@ -195,5 +210,13 @@ fn differences_name_keys_and_whether_a_running_host_takes_them_over() {
     ));
     let found = differences(&before, &after.unwrap());
     let found: Vec<(&str, bool)> = found.iter().map(|one| (one.key, one.live)).collect();
-    assert_eq!(found, [("users_file", true), ("limits", false), ("limits.plugin", false)]);
+    assert_eq!(
+        found,
+        [
+            ("users_file", true),
+            ("limits", false),
+            ("limits.plugin", false),
+            ("limits.plugin_most", false)
+        ]
+    );
 }

@@ -8,7 +8,9 @@ use host_events::Incarnation;
 use host_plugins::LogLine;
 use host_plugins::catalog::Active;
 use host_processors::{Candidate, Report, ShardReport};
-use host_registry::{Config, Desired, Processor, ProcessorChange, RegistryError, derived_name};
+use host_registry::{
+    Config, Desired, LIMIT_PREFIX, Processor, ProcessorChange, RegistryError, derived_name,
+};
 use serde_json::{Value, json};
 
 use super::describe::{Description, list as list_of, time};
@@ -22,7 +24,7 @@ const NOT_YET: &[(&str, &[&str])] =
 pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
     let kind = new.processor_type().to_owned();
     let config = new.config.as_ref().map_or("{}", Json::as_str).to_owned();
-    let options = options(&new.settings)?;
+    let options = options(services, &new.settings)?;
     let name = match new.name {
         Some(name) => name,
         None => named(services, &kind, &new.inputs, &new.outputs, &config).await?,
@@ -67,7 +69,10 @@ pub(super) async fn configure(services: &Services, name: Name, config: Json) -> 
 }
 
 pub(super) async fn set_options(services: &Services, name: Name, settings: &Settings) -> Answer {
-    let change = ProcessorChange { options: options(settings)?, ..Default::default() };
+    let change = ProcessorChange { options: options(services, settings)?, ..Default::default() };
+    if change.options.keys().any(|key| key.starts_with(LIMIT_PREFIX)) {
+        try_limits(services, &name, &change.options).await?;
+    }
     carried_out(services, services.registry.update_processor(&name, change).await).await?;
     Ok(Reply::ok_with(name))
 }
@@ -175,7 +180,6 @@ fn summary(processor: &Processor, report: Option<&Report>) -> Description {
 
 fn detail(services: &Services, processor: &Processor, report: Option<Report>) -> Description {
     let names = |names: &[Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let limits = serde_json::to_value(services.processors.limits()).unwrap_or(Value::Null);
     let logs = services.processors.logs().of(processor.name.as_str());
     let logs = logs.iter().rev().take(LAST_LOG_LINES).rev();
     let logs: Vec<String> = logs.map(log_line).collect();
@@ -189,10 +193,11 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
     }
-    if let Value::Object(limits) = limits {
-        for (name, value) in limits {
-            description = description.with(&format!("limit.{name}"), value);
-        }
+    for (name, value) in services.processors.limits_of(processor).values() {
+        description = description.with(&format!("limit.{name}"), value);
+    }
+    for (name, value) in host_plugins::limits::FIXED {
+        description = description.with(&format!("limit.{name}"), *value);
     }
     description.with("log", logs)
 }
@@ -242,14 +247,24 @@ fn start(start: Start) -> host_registry::Start {
     }
 }
 
-fn options(settings: &Settings) -> Result<Config, Failure> {
+/// Limits with which the plugin would not even start are refused.
+async fn try_limits(services: &Services, name: &Name, options: &Config) -> Result<(), Failure> {
+    let mut processor = find(services, name).await?;
+    processor.options.extend(options.clone());
+    services.processors.check(&processor).await.map_err(candidate_failure)
+}
+
+fn options(services: &Services, settings: &Settings) -> Result<Config, Failure> {
     for (key, value) in settings.iter() {
         let later = NOT_YET.iter().any(|(name, values)| *name == key && values.contains(&value));
         if later {
             return Err(Failure::new(Code::NotImplemented, format!("{key}={value}")));
         }
     }
-    Ok(settings.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    let options = settings.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let granted = services.processors.check_limits(&options);
+    granted.map_err(|words| Failure::new(Code::BadFormat, words))?;
+    Ok(options)
 }
 
 /// The processor as it would be, for a trial.
