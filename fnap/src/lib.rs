@@ -7,6 +7,7 @@
 pub mod client;
 pub mod command;
 pub mod line;
+pub mod log;
 pub mod name;
 pub mod reply;
 pub mod sasl;

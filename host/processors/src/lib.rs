@@ -18,7 +18,7 @@ mod supervisor;
 mod trial;
 mod worker;
 
-pub use logs::Logs;
+pub use logs::{KEPT_BYTES, KEPT_LINES, Logged, Logs, Tail};
 pub use shard::Backoff;
 pub use spec::{Brokers, SpecError};
 pub use status::{Phase, ShardReport};

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, ShardId};
 use host_events::Position;
-use host_plugins::{CallError, Instance, Limits, LogSink, Plugin, Setup, ShardState, SharedState};
+use host_plugins::{
+    CallError, Instance, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
+};
 use tokio::sync::watch;
 
 use crate::control::Mode;
 use crate::inputs::Inputs;
+use crate::logs::ShardLog;
 use crate::outputs::OutputError;
 use crate::spec::Spec;
 use crate::start::{self, StartError};
@@ -82,7 +85,7 @@ pub(crate) struct Shard {
     pub(crate) mode: watch::Receiver<Mode>,
     pub(crate) plugin: watch::Receiver<Option<Plugin>>,
     pub(crate) status: Arc<ShardStatus>,
-    pub(crate) log: Arc<dyn LogSink>,
+    pub(crate) log: ShardLog,
     pub(crate) limits: Limits,
     pub(crate) retry: Backoff,
     /// How often the batch size was halved, because a whole batch passed a limit of the plugin.
@@ -143,6 +146,8 @@ impl Shard {
         let inputs = Inputs::open(&self.spec, self.shard, &held.positions, limits).await?;
         self.status.plugin(plugin.digest(), &plugin.info().version);
         self.status.phase(Phase::Running);
+        let version = &plugin.info().version;
+        self.log.host_line(Level::Info, "started", &[("version", version)]);
         Worker::new(self, plugin, instance, held, inputs).run().await
     }
 
@@ -172,7 +177,9 @@ impl Shard {
         plugin: &Plugin,
         state: &SharedState,
     ) -> Result<Instance, CallError> {
-        plugin.instantiate(setup(&self.spec, self.shard, state, &self.limits, &self.log)).await
+        plugin
+            .instantiate(setup(&self.spec, self.shard, state, &self.limits, &self.log.sink()))
+            .await
     }
 
     pub(crate) fn current_plugin(&mut self) -> Result<Plugin, Failure> {
@@ -203,6 +210,7 @@ impl Shard {
         } else {
             let (processor, shard) = (&self.spec.name, self.shard);
             tracing::warn!(%processor, shard, cause = %failure, retry_ms = wait.as_millis() as u64, "shard begins again");
+            self.log.host_line(Level::Warn, "begins again", &[("cause", failure)]);
         }
         self.status.phase(Phase::Failed(failure.to_string()));
         // What failed was holding or ending: nobody says that a second time.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnap::name::Name;
-use host_plugins::{Catalog, Limits, Plugin};
+use host_plugins::{Catalog, Level, Limits, Plugin};
 use host_registry::{Desired, Processor, Registry};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -187,7 +187,7 @@ impl Processors {
                 mode: mode_seen.clone(),
                 plugin: plugin_seen.clone(),
                 status: Arc::clone(&status),
-                log: self.0.logs.sink(&running.spec.name),
+                log: self.0.logs.shard(&running.spec.name, shard),
                 limits: running.spec.limits.of(&self.0.options),
                 retry: self.0.options.retry,
                 halved: 0,
@@ -240,7 +240,13 @@ impl Entry {
             Err(error) => {
                 self.stop(Mode::Stop).await;
                 self.running = None;
-                self.problem = Some(error.to_string());
+                let problem = error.to_string();
+                if self.problem.as_ref() != Some(&problem) {
+                    let fields: [(&str, &dyn std::fmt::Display); 1] = [("cause", &problem)];
+                    let name = processor.name.as_str();
+                    processors.0.logs.host_line(name, None, Level::Error, "cannot run", &fields);
+                }
+                self.problem = Some(problem);
                 return;
             }
         };

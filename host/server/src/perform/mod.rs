@@ -5,6 +5,7 @@
 mod describe;
 mod flows;
 mod hold;
+mod log;
 mod namespaces;
 mod participant;
 mod processors;
@@ -60,6 +61,9 @@ async fn dispatch(services: &Services, command: Command) -> Answer {
         Command::DeleteProcessor { processor } => processors::delete(services, processor).await,
         Command::DescribeProcessor { processor, format } => {
             processors::describe(services, &processor, format).await
+        }
+        Command::GetLog { processor, since, format } => {
+            log::get(services, &processor, since, format).await
         }
         Command::GetProcessors { format } => processors::list(services, format).await,
         Command::GetProcessorTypes { format } => processors::types(services, format),

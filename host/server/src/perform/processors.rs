@@ -5,7 +5,6 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::value::{Json, Settings, Word};
 use host_events::Incarnation;
-use host_plugins::LogLine;
 use host_plugins::catalog::Active;
 use host_processors::{Candidate, Report, ShardReport};
 use host_registry::{
@@ -14,7 +13,7 @@ use host_registry::{
 use serde_json::{Value, json};
 
 use super::describe::{Description, list as list_of, time};
-use super::{Answer, carried_out, registry_failure};
+use super::{Answer, carried_out, log, registry_failure};
 use crate::services::Services;
 
 /// Options of a processor that the registry knows and this host does not carry out yet.
@@ -180,9 +179,6 @@ fn summary(processor: &Processor, report: Option<&Report>) -> Description {
 
 fn detail(services: &Services, processor: &Processor, report: Option<Report>) -> Description {
     let names = |names: &[Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let logs = services.processors.logs().of(processor.name.as_str());
-    let logs = logs.iter().rev().take(LAST_LOG_LINES).rev();
-    let logs: Vec<String> = logs.map(log_line).collect();
     let mut description = summary(processor, report.as_ref())
         .with("from", names(&processor.inputs))
         .with("to", names(&processor.outputs))
@@ -199,19 +195,10 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
     for (name, value) in host_plugins::limits::FIXED {
         description = description.with(&format!("limit.{name}"), *value);
     }
-    description.with("log", logs)
+    description.with("log", log::last(services, &processor.name, LAST_LOG_LINES))
 }
 
-/// `Warn expression failed expression=filter`
-fn log_line(line: &LogLine) -> String {
-    let mut text = format!("{:?} {}", line.level, line.message);
-    for (name, value) in &line.fields {
-        text += &format!(" {name}={value}");
-    }
-    text
-}
-
-/// Lines of the plugin's log that a description ends with.
+/// Lines of the log that a description ends with.
 const LAST_LOG_LINES: usize = 5;
 
 fn shard_value(shard: &ShardReport) -> Value {
@@ -233,7 +220,7 @@ fn shard_value(shard: &ShardReport) -> Value {
     })
 }
 
-async fn find(services: &Services, name: &Name) -> Result<Processor, Failure> {
+pub(super) async fn find(services: &Services, name: &Name) -> Result<Processor, Failure> {
     let processor = services.registry.processor(name).await.map_err(registry_failure)?;
     processor.ok_or_else(|| Failure::new(Code::NotFound, format!("processor {name}")))
 }
