@@ -4,5 +4,7 @@
 
 pub mod broker;
 pub mod embedded;
+#[cfg(feature = "faults")]
+pub mod faulty;
 
 pub use broker::*;

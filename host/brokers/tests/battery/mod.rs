@@ -5,6 +5,8 @@
 
 pub mod commits;
 pub mod logs;
+pub mod outcomes;
+pub mod patient;
 pub mod topics;
 pub mod writes;
 
@@ -34,6 +36,25 @@ macro_rules! battery {
         mod $name {
             #[allow(unused_imports, reason = "the constructor is the caller's expression")]
             use super::*;
+            $crate::battery!(@all $place);
+            $crate::battery!(@tests $place, commits: [
+                a_new_shard_is_empty,
+                a_commit_holds_outputs_positions_and_state,
+                outputs_are_seen_only_after_their_commit,
+                a_commit_that_cannot_write_one_output_writes_nothing,
+                an_output_that_is_too_large_leaves_nothing_behind,
+                whoever_opens_a_shard_fences_the_one_before,
+                a_fence_does_not_outlive_its_broker,
+                a_forgotten_processor_is_fenced_and_empty,
+                positions_only_move_on,
+                a_reposition_moves_back_and_fences,
+                a_reposition_resets_the_state_only_when_told,
+                shards_do_not_see_each_other,
+                commits_of_many_shards_at_once_are_all_there,
+            ]);
+        }
+    };
+    (@all $place:expr) => {
             $crate::battery!(@tests $place, topics: [
                 creating_again_is_harmless_and_another_life_is_refused,
                 what_was_given_is_described,
@@ -70,22 +91,6 @@ macro_rules! battery {
                 one_token_at_once_writes_once,
                 acknowledged_records_and_tokens_are_there_after_reopening,
             ]);
-            $crate::battery!(@tests $place, commits: [
-                a_new_shard_is_empty,
-                a_commit_holds_outputs_positions_and_state,
-                outputs_are_seen_only_after_their_commit,
-                a_commit_that_cannot_write_one_output_writes_nothing,
-                an_output_that_is_too_large_leaves_nothing_behind,
-                whoever_opens_a_shard_fences_the_one_before,
-                a_fence_does_not_outlive_its_broker,
-                a_forgotten_processor_is_fenced_and_empty,
-                positions_only_move_on,
-                a_reposition_moves_back_and_fences,
-                a_reposition_resets_the_state_only_when_told,
-                shards_do_not_see_each_other,
-                commits_of_many_shards_at_once_are_all_there,
-            ]);
-        }
     };
     (@tests $place:expr, $module:ident: [$($test:ident),* $(,)?]) => {
         $(
@@ -94,6 +99,48 @@ macro_rules! battery {
                 $crate::battery::bounded($crate::battery::$module::$test($place)).await;
             }
         )*
+    };
+}
+
+/// Runs the battery over a place where things fail, and where somebody patient asks again. Left out is
+/// what asks who holds a shard: opening again takes it.
+#[macro_export]
+macro_rules! battery_under_fire {
+    ($name:ident, $place:expr) => {
+        mod $name {
+            #[allow(unused_imports, reason = "the constructor is the caller's expression")]
+            use super::*;
+            $crate::battery!(@all $place);
+            $crate::battery!(@tests $place, commits: [
+                a_new_shard_is_empty,
+                a_commit_holds_outputs_positions_and_state,
+                outputs_are_seen_only_after_their_commit,
+                a_commit_that_cannot_write_one_output_writes_nothing,
+                an_output_that_is_too_large_leaves_nothing_behind,
+                a_reposition_resets_the_state_only_when_told,
+                shards_do_not_see_each_other,
+                commits_of_many_shards_at_once_are_all_there,
+            ]);
+        }
+    };
+}
+
+/// Runs what the battery asks of commits, reads and writes that fail.
+#[macro_export]
+macro_rules! battery_of_outcomes {
+    ($name:ident, $place:expr) => {
+        mod $name {
+            #[allow(unused_imports, reason = "the constructor is the caller's expression")]
+            use super::*;
+            $crate::battery!(@tests $place, outcomes: [
+                after_each_outcome_opening_again_shows_all_of_a_commit_or_nothing,
+                a_commit_that_was_overtaken_while_it_was_slow_is_all_there_or_fenced,
+                outputs_that_were_sent_and_not_committed_are_nowhere,
+                whoever_opens_again_after_each_failure_commits_everything_once,
+                a_reader_that_begins_again_where_it_was_gets_everything_once,
+                a_writer_that_repeats_its_token_writes_everything_once,
+            ]);
+        }
     };
 }
 
