@@ -5,8 +5,11 @@
 //! plugins and brokers meet; this crate knows neither Wasm nor any particular broker, nor FNAP's wire.
 
 mod control;
+#[allow(dead_code, reason = "the shard and the worker call it")]
+mod episodes;
 mod hands;
 mod inputs;
+mod lag;
 mod limits;
 mod logs;
 mod outputs;
@@ -18,6 +21,7 @@ mod supervisor;
 mod trial;
 mod worker;
 
+pub use lag::Lag;
 pub use logs::{KEPT_BYTES, KEPT_LINES, Logged, Logs, Tail};
 pub use shard::Backoff;
 pub use spec::{Brokers, SpecError};

@@ -56,6 +56,10 @@ pub struct ShardReport {
     pub commits: u64,
     /// How often it began again after a failure.
     pub failures: u64,
+    /// Bytes of its instance's linear memories after the latest batch; 0 before the first.
+    pub memory: u64,
+    /// Share of its instance's calls that ended in the slow lane, 0 to 1.
+    pub slow_share: f64,
 }
 
 /// Written by the shard's task, read by anybody.
@@ -67,6 +71,9 @@ pub(crate) struct ShardStatus {
     events_out: AtomicU64,
     commits: AtomicU64,
     failures: AtomicU64,
+    memory: AtomicU64,
+    /// The bits of an `f64`.
+    slow_share: AtomicU64,
 }
 
 struct Told {
@@ -132,6 +139,13 @@ impl ShardStatus {
         self.with(|told| told.positions.0.extend(&positions.0));
     }
 
+    /// What the instance uses up; once a batch.
+    #[allow(dead_code, reason = "the worker tells it once a batch")]
+    pub(crate) fn instance(&self, memory: usize, slow_share: f64) {
+        self.memory.store(memory as u64, Ordering::Relaxed);
+        self.slow_share.store(slow_share.to_bits(), Ordering::Relaxed);
+    }
+
     pub(crate) fn report(&self, shard: u32) -> ShardReport {
         self.with(|told| ShardReport {
             shard,
@@ -143,6 +157,8 @@ impl ShardStatus {
             events_out: self.events_out.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            memory: self.memory.load(Ordering::Relaxed),
+            slow_share: f64::from_bits(self.slow_share.load(Ordering::Relaxed)),
         })
     }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::control::Mode;
+use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) catalog: Catalog,
     pub(crate) options: Options,
     pub(crate) logs: Logs,
+    pub(crate) lags: Lags,
     running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
 
@@ -86,7 +88,8 @@ impl Processors {
     pub fn new(registry: Registry, brokers: Brokers, catalog: Catalog, options: Options) -> Self {
         let running = Mutex::new(BTreeMap::new());
         let logs = Logs::default();
-        Self(Arc::new(Inner { registry, brokers, catalog, options, logs, running }))
+        let lags = Lags::default();
+        Self(Arc::new(Inner { registry, brokers, catalog, options, logs, lags, running }))
     }
 
     /// Follows the plugin catalog until the future is dropped.
@@ -168,6 +171,18 @@ impl Processors {
 
     async fn entries(&self) -> Vec<Arc<Mutex<Entry>>> {
         self.0.running.lock().await.values().cloned().collect()
+    }
+
+    /// Every processor for a look at its lag.
+    pub(crate) async fn followed(&self) -> Vec<(Uuid, Followed)> {
+        let entries: Vec<_> = self.0.running.lock().await.clone().into_iter().collect();
+        let look = |entry: &Mutex<Entry>| match entry.try_lock() {
+            Err(_) => Followed::Busy,
+            Ok(entry) => entry.running.as_ref().map_or(Followed::Not, |running| {
+                Followed::Is(Arc::clone(&running.spec), running.statuses.clone())
+            }),
+        };
+        entries.into_iter().map(|(id, entry)| (id, look(&entry))).collect()
     }
 
     fn current(&self, kind: &str) -> Option<Plugin> {

@@ -1,0 +1,89 @@
+//! What goes through the host's door: connections, commands, events in and out.
+
+use crate::commands::Commands;
+use crate::counts::{Counter, Gauge};
+use crate::text::{Exposition, Kind};
+
+/// Counts of all connections together. Names of peers and users are never kept.
+#[derive(Debug)]
+pub struct Traffic {
+    /// Connections that are open.
+    pub connections_open: Gauge,
+    /// Connections that were accepted.
+    pub connections: Counter,
+    /// Connections over the limit, refused.
+    pub connections_refused: Counter,
+    /// Right passwords.
+    pub authentications: Counter,
+    /// Wrong ones.
+    pub authentication_failures: Counter,
+    /// Commands by verb.
+    pub commands: Commands,
+    /// Events that WRITE took.
+    pub events_written: Counter,
+    /// Octets of their JSON lines.
+    pub bytes_written: Counter,
+    /// Events that READ gave.
+    pub events_read: Counter,
+    /// Octets of their JSON lines.
+    pub bytes_read: Counter,
+}
+
+impl Traffic {
+    /// Counts by these verbs, see [`Commands::new`].
+    #[must_use]
+    pub fn new(syntax: &[&str]) -> Self {
+        Self {
+            connections_open: Gauge::default(),
+            connections: Counter::default(),
+            connections_refused: Counter::default(),
+            authentications: Counter::default(),
+            authentication_failures: Counter::default(),
+            commands: Commands::new(syntax),
+            events_written: Counter::default(),
+            bytes_written: Counter::default(),
+            events_read: Counter::default(),
+            bytes_read: Counter::default(),
+        }
+    }
+
+    /// Writes all of it.
+    pub fn write(&self, page: &mut Exposition) {
+        let open = "Connections of clients that are open.";
+        page.single("fnaa_connections_open", Kind::Gauge, open, &self.connections_open);
+        let counters = [
+            ("fnaa_connections_total", "Connections of clients accepted.", &self.connections),
+            (
+                "fnaa_connections_refused_total",
+                "Connections refused because there were too many.",
+                &self.connections_refused,
+            ),
+            (
+                "fnaa_authentications_total",
+                "Authentications that went well.",
+                &self.authentications,
+            ),
+            (
+                "fnaa_authentication_failures_total",
+                "Authentications with a wrong user or password.",
+                &self.authentication_failures,
+            ),
+            (
+                "fnaa_write_events_total",
+                "Events that WRITE took and made safe.",
+                &self.events_written,
+            ),
+            (
+                "fnaa_write_bytes_total",
+                "Octets of the events that WRITE took.",
+                &self.bytes_written,
+            ),
+            ("fnaa_read_events_total", "Events that READ gave.", &self.events_read),
+            ("fnaa_read_bytes_total", "Octets of the events that READ gave.", &self.bytes_read),
+        ];
+        for (name, help, counter) in counters {
+            page.single(name, Kind::Counter, help, counter);
+        }
+        self.commands.write(page);
+    }
+}
