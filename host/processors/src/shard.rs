@@ -88,6 +88,8 @@ pub(crate) struct Shard {
     pub(crate) log: ShardLog,
     pub(crate) limits: Limits,
     pub(crate) retry: Backoff,
+    /// First positions that were found, until they are known to be committed.
+    pub(crate) found: Position,
     /// How often the batch size was halved, because a whole batch passed a limit of the plugin.
     pub(crate) halved: u32,
 }
@@ -152,11 +154,13 @@ impl Shard {
     }
 
     /// Fences whoever had the shard, reads what is true, and fixes first positions.
-    async fn take_over(&self, plugin: &Plugin) -> Result<Held, Failure> {
+    async fn take_over(&mut self, plugin: &Plugin) -> Result<Held, Failure> {
         let id = ShardId { processor: self.spec.id, shard: self.shard };
         let mut opened = self.spec.target.open(id).await?;
-        let starting = start::positions(&self.spec, self.shard, &opened.positions).await?;
+        let starting = start::positions(&self.spec, self.shard, &opened.positions, &self.found);
+        let starting = starting.await?;
         if !starting.fresh.0.is_empty() {
+            self.found = starting.fresh.clone();
             let commit = Commit {
                 positions: starting.fresh,
                 state: Vec::new(),

@@ -32,11 +32,13 @@ pub(crate) struct Starting {
     pub(crate) fresh: Position,
 }
 
-/// Finds where each input begins.
+/// Finds where each input begins: where it was committed, else where it was found to begin when its
+/// commit did not succeed (`latest` has moved on since), else where the start lies now.
 pub(crate) async fn positions(
     spec: &Spec,
     shard: u32,
     committed: &Position,
+    found: &Position,
 ) -> Result<Starting, StartError> {
     let mut starting = Starting { positions: Position::default(), fresh: Position::default() };
     for input in &spec.inputs {
@@ -52,7 +54,10 @@ pub(crate) async fn positions(
                 // What lies in a partition that came later was written after the creation.
                 let came_later = spec.partitions.get(&input.name).is_some_and(|had| shard >= *had);
                 let start = if came_later { &Start::Earliest } else { &spec.start };
-                let first = first(input, shard, start, log).await?;
+                let first = match found.get(flow, shard) {
+                    Some(position) => check(input, shard, position, log)?,
+                    None => first(input, shard, start, log).await?,
+                };
                 starting.fresh.set(flow, shard, first);
                 first
             }

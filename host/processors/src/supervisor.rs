@@ -205,6 +205,7 @@ impl Processors {
                 log: self.0.logs.shard(&running.spec.name, shard),
                 limits: running.spec.limits.of(&self.0.options),
                 retry: self.0.options.retry,
+                found: Default::default(),
                 halved: 0,
             };
             running.tasks.push(tokio::spawn(task.run()));
