@@ -8,11 +8,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use host_brokers::{Broker, BrokerError, ShardId, TopicChange, TopicRef, TopicSpec};
 use host_events::Position;
-use host_registry::{Flow, PerformError, Performer, Processor, Start};
+use host_registry::{Desired, Flow, PerformError, Performer, Processor, Start};
 use uuid::Uuid;
 
 use crate::spec::Spec;
 use crate::start;
+use crate::status::Phase;
 use crate::supervisor::Processors;
 
 #[async_trait]
@@ -44,7 +45,10 @@ impl Performer for Processors {
 
     async fn apply_processor(&self, processor: &Processor) -> Result<(), PerformError> {
         self.apply(processor).await;
-        Ok(())
+        match self.unplaced(processor).await {
+            Some(words) => Err(PerformError::Retry(words)),
+            None => Ok(()),
+        }
     }
 
     async fn move_processor(
@@ -86,6 +90,22 @@ impl Performer for Processors {
 }
 
 impl Processors {
+    /// Why a new processor that begins at `latest` has not begun. Until its first positions are fixed its
+    /// creation has not ended, or it would never read what is written from now on.
+    async fn unplaced(&self, processor: &Processor) -> Option<String> {
+        let runs = processor.desired == Desired::Running;
+        if processor.revision > 1 || !runs || processor.start != Start::Latest {
+            return None;
+        }
+        let shards = self.report(processor.id).await?.shards;
+        shards.into_iter().filter(|shard| shard.positions.0.is_empty()).find_map(
+            |shard| match shard.phase {
+                Phase::Failed(words) => Some(words),
+                _ => None,
+            },
+        )
+    }
+
     fn broker_of(&self, flow: &Flow) -> Result<&Arc<dyn Broker>, PerformError> {
         self.0
             .brokers

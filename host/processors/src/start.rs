@@ -32,8 +32,8 @@ pub(crate) struct Starting {
     pub(crate) fresh: Position,
 }
 
-/// Finds where each input begins: where it was committed, else where it was found to begin when its
-/// commit did not succeed (`latest` has moved on since), else where the start lies now.
+/// Finds where each input begins: where it was committed, else where the start lies now. `latest` moves
+/// on: where it was found before, and its commit did not succeed, it stays.
 pub(crate) async fn positions(
     spec: &Spec,
     shard: u32,
@@ -55,8 +55,10 @@ pub(crate) async fn positions(
                 let came_later = spec.partitions.get(&input.name).is_some_and(|had| shard >= *had);
                 let start = if came_later { &Start::Earliest } else { &spec.start };
                 let first = match found.get(flow, shard) {
-                    Some(position) => check(input, shard, position, log)?,
-                    None => first(input, shard, start, log).await?,
+                    Some(position) if *start == Start::Latest => {
+                        check(input, shard, position, log)?
+                    }
+                    _ => first(input, shard, start, log).await?,
                 };
                 starting.fresh.set(flow, shard, first);
                 first

@@ -173,12 +173,19 @@ async fn a_processor_that_is_paused_while_its_commit_is_slow_keeps_everything() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_processor_from_latest_misses_nothing_that_is_written_after_its_creation() {
-    let faults = [Fault::Unavailable, Fault::Full, Fault::LostMade, Fault::LostNotMade];
-    for fault in faults.into_iter().chain([Fault::Fenced]) {
+    let faults = [
+        (Op::Commit, Fault::Unavailable),
+        (Op::Commit, Fault::LostMade),
+        (Op::Commit, Fault::LostNotMade),
+        (Op::Commit, Fault::Fenced),
+        (Op::Open, Fault::LostMade),
+        (Op::Describe, Fault::Unavailable),
+    ];
+    for (op, fault) in faults {
         let house = House::new().await;
         house.flows(&[("in.n.test", 1), ("out.n.test", 1)]).await;
         house.write("in.n.test", 0, 0..10).await;
-        house.faulty.script(Op::Commit, [Some(fault), Some(fault)]);
+        house.faulty.script(op, [Some(fault), Some(fault)]);
         let (inputs, output) = (["in.n.test"], "out.n.test");
         let bridge = house.process_from(Start::Latest, "bridge", &inputs, output, "{}").await;
         house.write("in.n.test", 0, 10..EVENTS).await;
@@ -186,7 +193,7 @@ async fn a_processor_from_latest_misses_nothing_that_is_written_after_its_creati
         house.holds("out.n.test", u64::from(EVENTS - 9)).await;
         house.end().await;
         let seen = house.read("out.n.test", 0, "id").await;
-        assert_same(&seen, &ids("in.n.test", 0, 10..EVENTS + 1), &format!("{fault:?}"));
+        assert_same(&seen, &ids("in.n.test", 0, 10..EVENTS + 1), &format!("{op:?} {fault:?}"));
         house.assert_at_end(&bridge).await;
     }
 }
