@@ -170,11 +170,21 @@ fn summary(processor: &Processor, report: Option<&Report>) -> Description {
         .with("type", processor.kind.clone())
         .with("state", phase.as_ref().map_or("unknown", |phase| phase.word()))
         .with("events-in", total(|shard| shard.events_in))
-        .with("events-out", total(|shard| shard.events_out));
+        .with("events-out", total(|shard| shard.events_out))
+        .with("failures", total(|shard| shard.failures))
+        .with("version", versions(report));
     match phase {
         Some(host_processors::Phase::Failed(reason)) => description.with("reason", reason),
         _ => description,
     }
+}
+
+/// The version of the plugin that runs; in the middle of a swap there may be two.
+fn versions(report: Option<&Report>) -> String {
+    let shards = report.iter().flat_map(|report| &report.shards);
+    let versions: std::collections::BTreeSet<&str> =
+        shards.map(|shard| shard.version.as_str()).filter(|version| !version.is_empty()).collect();
+    versions.into_iter().collect::<Vec<_>>().join(",")
 }
 
 fn detail(services: &Services, processor: &Processor, report: Option<Report>) -> Description {
