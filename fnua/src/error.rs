@@ -71,6 +71,12 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// `status` found things that somebody should look at.
+    #[error("{things} {}", if *.things == 1 { "thing is wrong" } else { "things are wrong" })]
+    Wrong {
+        /// How many.
+        things: usize,
+    },
     /// stdout cannot be written.
     #[error("cannot write to stdout: {0}")]
     Output(#[source] std::io::Error),
@@ -88,6 +94,7 @@ impl Error {
             Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
+            Self::Wrong { .. } => Exit::Wrong,
             Self::Output(_) => Exit::Broken,
             // What `head` does to those before it in a pipe is no fault.
             Self::OutputClosed => Exit::Done,

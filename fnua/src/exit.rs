@@ -14,6 +14,8 @@ pub enum Exit {
     Usage,
     /// 3: the host cannot be reached, or the connection broke.
     Broken,
+    /// 4: `status` could look, and something is wrong.
+    Wrong,
 }
 
 impl Exit {
@@ -25,6 +27,7 @@ impl Exit {
             Self::Refused => 1,
             Self::Usage => 2,
             Self::Broken => 3,
+            Self::Wrong => 4,
         }
     }
 }

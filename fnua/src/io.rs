@@ -18,6 +18,8 @@ pub struct Io {
     pub progress: bool,
     /// Whether stdout is a screen: what a host sends is then shown without control characters.
     pub screen: bool,
+    /// Whether somebody sits before the process's stdin and stderr, and can be asked.
+    pub ask: bool,
 }
 
 impl Io {
@@ -30,6 +32,7 @@ impl Io {
             stderr: Box::new(io::stderr()),
             progress: io::stderr().is_terminal(),
             screen: io::stdout().is_terminal(),
+            ask: io::stdin().is_terminal() && io::stderr().is_terminal(),
         }
     }
 
@@ -44,6 +47,7 @@ impl Io {
             stderr: Box::new(stderr.clone()),
             progress: false,
             screen: false,
+            ask: false,
         };
         (io, stdout, stderr)
     }
@@ -100,6 +104,17 @@ impl std::fmt::Debug for Words {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Words")
     }
+}
+
+/// Rows and columns of the terminal that the process's stdout is.
+pub(crate) fn size() -> Option<(usize, usize)> {
+    let (rows, columns) = console::Term::stdout().size_checked()?;
+    Some((rows.into(), columns.into()))
+}
+
+/// Columns of the same.
+pub(crate) fn columns() -> Option<usize> {
+    size().map(|(_, columns)| columns)
 }
 
 /// The text with control characters replaced: a host's words must not steer a terminal.

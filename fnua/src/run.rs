@@ -10,12 +10,13 @@ use crate::agent::choose;
 use crate::cli::plan::{Plan, plan};
 use crate::cli::{Cli, Command, Format};
 use crate::config::{Agent, Config, Places, locate};
-use crate::connection::{Patience, connect_within};
+use crate::connection::connect;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::io::{Io, Words};
+use crate::look::status;
 use crate::trace::Trace;
-use crate::{output, read, status, write};
+use crate::{deadletters, logs, output, read, top, write};
 
 /// What every command needs to know of the global options.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) progress: bool,
     /// Whether stdout is a screen.
     pub(crate) screen: bool,
+    /// Whether somebody can be asked.
+    pub(crate) ask: bool,
     /// How long to wait for the host to be reachable at all.
     pub(crate) wait: Duration,
 }
@@ -48,6 +51,7 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>, io: Io) -> Exit 
         quiet: cli.quiet,
         progress: io.progress,
         screen: io.screen,
+        ask: io.ask,
         wait: Duration::from_secs(cli.wait),
     };
     match execute(&cli, &setting, io.stdin, io.stdout).await {
@@ -84,9 +88,18 @@ async fn execute(
             let agent = agent(cli, Some(args.flow.as_str()))?;
             write::write(args, &agent, setting, stdin, stdout.as_mut()).await
         }
-        Command::Status { namespace } => {
-            let agent = agent(cli, namespace.as_ref().map(fnap::Name::as_str))?;
-            status::status(namespace.as_ref(), &agent, setting, stdout.as_mut()).await
+        Command::Status(args) => {
+            let agent = agent(cli, args.namespace.as_ref().map(fnap::Name::as_str))?;
+            status::status(args.namespace.as_ref(), &agent, setting, stdout.as_mut()).await
+        }
+        Command::DeadLetters(command) => {
+            let agent = agent(cli, Some(command.processor().as_str()))?;
+            deadletters::run(command, &agent, setting, stdin, stdout).await
+        }
+        Command::Top(args) => top::top(args, &agent(cli, None)?, setting, stdout).await,
+        Command::Logs(args) => {
+            let agent = agent(cli, Some(args.processor.as_str()))?;
+            logs::logs(args, &agent, setting, stdout).await
         }
         command => match plan(command, setting.format)? {
             Some(plan) => one_command(cli, plan, setting, stdout.as_mut()).await,
@@ -102,8 +115,7 @@ async fn one_command(
     stdout: &mut (dyn Write + Send),
 ) -> Result<(), Error> {
     let agent = agent(cli, plan.about.as_ref().map(fnap::Name::as_str))?;
-    let mut connection =
-        connect_within(&agent, &setting.trace, &mut Patience::new(setting.wait)).await?;
+    let mut connection = connect(&agent, setting).await?;
     let answer = connection.command(&plan.command).await;
     connection.quit().await;
     output::answer(stdout, &answer?, setting)

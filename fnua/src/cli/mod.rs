@@ -2,6 +2,7 @@
 //!
 //! Only reads arguments; what they mean for the protocol is in [`plan`].
 
+pub(crate) mod looking;
 pub(crate) mod objects;
 pub(crate) mod plan;
 pub(crate) mod streams;
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fnap::{Name, Word};
 
+use looking::{DeadLetters, LogsArgs, StatusArgs, TopArgs};
 use objects::{Create, Delete, Describe, Get, Purge, Remove, Update};
 use streams::{ReadArgs, WriteArgs};
 use values::{NameList, ProcessorOptions};
@@ -135,11 +137,15 @@ pub(crate) enum Command {
         /// Its name.
         name: Name,
     },
-    /// Flows and processors at a glance.
-    Status {
-        /// Only flows of this namespace.
-        namespace: Option<Name>,
-    },
+    /// Flows, processors and what is wrong, at a glance.
+    Status(StatusArgs),
+    /// Watch what flows and processors do.
+    Top(TopArgs),
+    /// What a processor logs.
+    Logs(LogsArgs),
+    /// Events that a processor could not take: list, show, replay or drop them.
+    #[command(subcommand, name = "deadletters", alias = "dl")]
+    DeadLetters(DeadLetters),
     /// Subscribe to a flow of any host.
     #[command(
         after_help = "Example:\n  fnua subscribe time.flows.unix.ar --local emiliano.ar-time.flows.unix.ar"
@@ -213,7 +219,7 @@ best, else the first agent. The configuration is the file of --config, else $FNU
   namespaces = [\"flows.unix.ar\"]
 
 Exit codes: 0 done, 1 the host said no, 2 wrong arguments or input, 3 host not reachable or
-connection broken. Data goes to stdout, words to stderr.";
+connection broken, 4 `status` found something wrong. Data goes to stdout, words to stderr.";
 
 #[cfg(test)]
 mod tests;

@@ -52,7 +52,10 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
         Command::Capabilities => nothing(Fnap::Capabilities),
         Command::Read(_)
         | Command::Write(_)
-        | Command::Status { .. }
+        | Command::Status(_)
+        | Command::Top(_)
+        | Command::Logs(_)
+        | Command::DeadLetters(_)
         | Command::Completions { .. } => {
             return Ok(None);
         }

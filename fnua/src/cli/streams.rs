@@ -57,7 +57,7 @@ pub(crate) struct WriteArgs {
 pub(crate) const MAX_RUN_ID: usize = 64;
 
 /// A minute covers the restart of a host.
-const RETRY_SECONDS: u64 = 60;
+pub(crate) const RETRY_SECONDS: u64 = 60;
 
 fn run_id(text: &str) -> Result<String, String> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -12,7 +12,7 @@ use fnap::{ClientSession, Command, Event, FlowName, PlainCredentials, Read, Word
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-pub(crate) use reconnect::{Patience, connect_within};
+pub(crate) use reconnect::{Patience, connect, connect_within};
 
 use crate::config::{Agent, Credentials};
 use crate::error::Error;

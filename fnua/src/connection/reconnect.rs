@@ -1,5 +1,6 @@
 //! Trying again: with growing pauses, and not for ever.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -7,6 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use super::Connection;
 use crate::config::Agent;
 use crate::error::Error;
+use crate::run::Setting;
+use crate::teller::Teller;
 use crate::trace::Trace;
 
 /// First pause between two attempts; it doubles from there.
@@ -22,21 +25,29 @@ pub(crate) struct Patience {
     // None while all is well: the time runs from the first failure.
     until: Option<Instant>,
     pause: Duration,
+    teller: Teller,
 }
 
 impl Patience {
-    pub(crate) const fn new(total: Duration) -> Self {
-        Self { total, until: None, pause: FIRST_PAUSE }
+    pub(crate) const fn new(total: Duration, teller: Teller) -> Self {
+        Self { total, until: None, pause: FIRST_PAUSE, teller }
     }
 
     /// Something went well: the next failure has all the time again.
-    pub(crate) const fn renew(&mut self) {
+    pub(crate) fn renew(&mut self) {
         self.until = None;
         self.pause = FIRST_PAUSE;
+        self.teller.well();
     }
 
-    /// Waits before the next attempt, at least `least`; `false` when time is up.
-    pub(crate) async fn wait(&mut self, least: Duration) -> bool {
+    /// It goes on, which says nothing about how long: the time is not renewed.
+    pub(crate) fn well(&self) {
+        self.teller.well();
+    }
+
+    /// Waits before the next attempt, at least `least`; `false` when time is up. The reason is told
+    /// when this lasts.
+    pub(crate) async fn wait(&mut self, least: Duration, reason: &(dyn Display + Sync)) -> bool {
         let now = Instant::now();
         let until = *self.until.get_or_insert(now + self.total);
         if now >= until {
@@ -48,9 +59,18 @@ impl Patience {
             // The host asked for more time than there is.
             return false;
         }
+        self.teller.trouble(reason, pause);
         sleep_until((now + jittered(pause).max(least)).min(until)).await;
         true
     }
+}
+
+/// The first connection of a run: tries for as long as `--wait` says.
+pub(crate) async fn connect(agent: &Agent, setting: &Setting) -> Result<Connection, Error> {
+    let mut patience = Patience::new(setting.wait, Teller::new(setting.words.clone()));
+    let connection = connect_within(agent, &setting.trace, &mut patience).await?;
+    patience.well();
+    Ok(connection)
 }
 
 /// Opens a connection, trying again for a while where that may help.
@@ -60,11 +80,12 @@ pub(crate) async fn connect_within(
     patience: &mut Patience,
 ) -> Result<Connection, Error> {
     loop {
-        match Connection::open(agent, trace.clone()).await {
+        let opened = Connection::open(agent, trace.clone());
+        match patience.teller.watch("no answer to a new connection", opened).await {
             Ok(connection) => return Ok(connection),
             Err(error) if !error.may_pass() => return Err(error),
             Err(error) => {
-                if !patience.wait(Duration::ZERO).await {
+                if !patience.wait(Duration::ZERO, &error).await {
                     return Err(error);
                 }
             }

@@ -2,9 +2,7 @@
 //!
 //! Following, it notes where each event stood, and goes on from there after a broken connection.
 
-mod interrupt;
 mod position;
-mod printer;
 mod standing;
 
 use std::io::Write;
@@ -16,12 +14,13 @@ use tokio::time::timeout;
 
 use crate::cli::streams::ReadArgs;
 use crate::config::Agent;
-use crate::connection::{Connection, Patience, connect_within};
+use crate::connection::{Connection, Patience, connect, connect_within};
 use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::printer::Printer;
 use crate::run::Setting;
-use interrupt::Interrupt;
+use crate::teller::Teller;
 use position::Positions;
-use printer::Printer;
 use standing::Standing;
 
 /// Bytes gathered before they go to stdout, where more has come at once.
@@ -86,9 +85,9 @@ enum Step {
 
 impl Reading<'_> {
     async fn run(&mut self, agent: &Agent, setting: &Setting) -> Result<(), Error> {
-        let mut patience = Patience::new(setting.wait);
-        let mut connection = Some(connect_within(agent, &setting.trace, &mut patience).await?);
-        let mut patience = Patience::new(Duration::from_secs(self.args.retry_for));
+        let mut connection = Some(connect(agent, setting).await?);
+        let teller = Teller::new(setting.words.clone());
+        let mut patience = Patience::new(Duration::from_secs(self.args.retry_for), teller);
         loop {
             let began = Instant::now();
             let attempt = async {
@@ -107,7 +106,12 @@ impl Reading<'_> {
                     if began.elapsed() >= STEADY {
                         patience.renew();
                     }
-                    if !patience.wait(Duration::ZERO).await {
+                    let pause = patience.wait(Duration::ZERO, &error);
+                    let waited = tokio::select! {
+                        waited = pause => waited,
+                        () = self.interrupt.wait() => return Ok(()),
+                    };
+                    if !waited {
                         return Err(error);
                     }
                     setting.trace.note(|| format!("C: {error}, connecting again"));
@@ -152,6 +156,9 @@ impl Reading<'_> {
                     break;
                 };
                 step = self.take(&event, &connection);
+            }
+            if matches!(event, Event::DataStart) {
+                patience.well();
             }
             if !self.chunk.is_empty() {
                 patience.renew();

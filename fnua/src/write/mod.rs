@@ -25,7 +25,7 @@ use fnap::server::PIPELINING;
 use crate::cli::Format;
 use crate::cli::streams::WriteArgs;
 use crate::config::Agent;
-use crate::connection::{Connection, Patience, connect_within};
+use crate::connection::{Connection, Patience, connect, connect_within};
 use crate::error::{Error, may_pass};
 use crate::run::Setting;
 use input::{Input, Next};
@@ -43,8 +43,7 @@ pub(crate) async fn write(
     stdout: &mut (dyn Write + Send),
 ) -> Result<(), Error> {
     let sources = Source::open(&args.files, stdin)?;
-    let connection =
-        connect_within(agent, &setting.trace, &mut Patience::new(setting.wait)).await?;
+    let connection = connect(agent, setting).await?;
     let run = args.run_id.clone().map_or_else(random_run, Ok)?;
     let form = match setting.format {
         Format::Raw => Form::Raw(Wrapper::new(&run, &args.source, &args.r#type)),
@@ -52,15 +51,18 @@ pub(crate) async fn write(
     };
     // Batches that end where they happen to end cannot be repeated by another run.
     let hasty = args.run_id.is_none() && !source::all_plain(&args.files);
+    let tally = Tally::start(setting.progress && !setting.quiet);
+    let teller = tally.teller(setting.words.clone());
+    let patience = Patience::new(Duration::from_secs(args.retry_for), teller.clone());
     let job = Job {
         flow: args.flow.clone(),
         run,
         input: Input::start(sources, form, hasty),
         unanswered: VecDeque::new(),
         window: usize::from(args.window),
-        tally: Tally::start(setting.progress && !setting.quiet),
+        tally,
+        teller,
     };
-    let patience = Patience::new(Duration::from_secs(args.retry_for));
     let mut writing = Writing { agent, setting, job, patience, repeatable: !hasty };
     let result = writing.run(connection).await;
     writing.job.tally.stop();
@@ -131,7 +133,7 @@ impl Writing<'_> {
             return Ok(());
         }
         let error = Error::Broken { address: self.agent.address.to_string(), reason };
-        if self.patience.wait(Duration::ZERO).await { Ok(()) } else { Err(error) }
+        if self.patience.wait(Duration::ZERO, &error).await { Ok(()) } else { Err(error) }
     }
 
     async fn after_refusal(&mut self, refused: Refused) -> Result<(), Error> {
@@ -157,7 +159,7 @@ impl Writing<'_> {
         self.job.window = 1;
         self.job.tally.now("the host asks to wait");
         let least = Duration::from_secs(retry_after(&failure).unwrap_or(0));
-        if self.patience.wait(least).await { Ok(()) } else { Err(failure.into()) }
+        if self.patience.wait(least, &failure).await { Ok(()) } else { Err(failure.into()) }
     }
 
     fn tell_refusal(&self, span: &str, origin: Option<String>, refused: &Refused) {

@@ -19,6 +19,7 @@ use super::replies::{Replies, ReplyLine};
 use super::report::Tally;
 use super::sending::{DOT, Part, Sending};
 use crate::connection::{Connection, REPLY_TIMEOUT, Writer};
+use crate::teller::{TELL_AFTER, Teller};
 use crate::trace::Trace;
 
 /// What goes over every connection of a run.
@@ -31,6 +32,7 @@ pub(super) struct Job {
     /// How many may be under way.
     pub(super) window: usize,
     pub(super) tally: Tally,
+    pub(super) teller: Teller,
 }
 
 /// How a connection ended.
@@ -75,12 +77,15 @@ pub(super) struct Pump<'a> {
     refused: Refused,
     /// Something came or went at this time.
     moved: Instant,
+    /// Nothing came or went for so long that it was told.
+    slow: bool,
 }
 
 enum Turn {
     Reply(Result<ReplyLine, String>),
     Wrote(io::Result<usize>),
     Input,
+    Slow,
     Silence,
 }
 
@@ -101,6 +106,7 @@ impl<'a> Pump<'a> {
             ended: false,
             refused: Refused::default(),
             moved: Instant::now(),
+            slow: false,
         }
     }
 
@@ -124,6 +130,11 @@ impl<'a> Pump<'a> {
                 }
                 Turn::Wrote(Err(error)) => Some(self.broken(error.to_string())),
                 Turn::Input => None,
+                Turn::Slow => {
+                    self.job.teller.trouble(&"no answer yet", TELL_AFTER);
+                    self.slow = true;
+                    None
+                }
                 Turn::Silence => {
                     Some(self.broken(format!("no answer within {} s", REPLY_TIMEOUT.as_secs())))
                 }
@@ -138,7 +149,7 @@ impl<'a> Pump<'a> {
     async fn turn(&mut self) -> Turn {
         let hungry = self.may_begin() && !self.ended;
         let waiting = self.begun > 0;
-        let silence = self.moved + REPLY_TIMEOUT;
+        let (slow, silence) = (self.moved + TELL_AFTER, self.moved + REPLY_TIMEOUT);
         let stopping = !self.refused.batches.is_empty();
         let bytes = match (&self.sending, self.job.unanswered.get(self.begun.wrapping_sub(1))) {
             // After a refusal the batch that is being sent is left as it is: without its dot it is nothing.
@@ -149,6 +160,7 @@ impl<'a> Pump<'a> {
             line = self.replies.next() => Turn::Reply(line),
             wrote = self.writer.write(bytes), if !bytes.is_empty() => Turn::Wrote(wrote),
             () = self.job.input.news(), if hungry => Turn::Input,
+            () = sleep_until(slow), if waiting && !self.slow => Turn::Slow,
             () = sleep_until(silence), if waiting => Turn::Silence,
         }
     }
@@ -246,6 +258,8 @@ impl<'a> Pump<'a> {
         self.begun -= 1;
         if let Some(batch) = self.job.unanswered.pop_front() {
             self.job.tally.add(&batch);
+            self.job.teller.well();
+            self.slow = false;
             if !self.refused.batches.is_empty() {
                 self.refused.written_behind.push(batch.span().to_string());
             }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::batch::Batch;
+use crate::io::Words;
+use crate::teller::Teller;
 
 /// A stretch of the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,12 @@ impl Tally {
         self.batches += 1;
         self.bytes += batch.body.len() as u64;
         self.progress.set_position(self.events);
+    }
+
+    /// What tells of waits, beside the progress line.
+    pub(super) fn teller(&self, words: Words) -> Teller {
+        let progress = self.progress.clone();
+        Teller::through(move |line| progress.suspend(|| words.say(line)))
     }
 
     /// Says on the progress line what is going on.

@@ -187,17 +187,47 @@ fn status_puts_lists_and_descriptions_together() {
         talk.say("404 NOT_FOUND flow gone.b");
         talk.expect("GET PROCESSORS FORMAT json");
         talk.say("220 DATA\n220 OK");
+        talk.expect("GET PROCESSOR TYPES FORMAT json");
+        talk.say("501 NOT_IMPLEMENTED types");
         talk.quit();
     });
     let wanted = "\
 FLOW    STATUS  PARTITIONS  OFFSETS  BYTES
-a.b     active  1           3
+a.b     active           1        3
 gone.b  active
 
-PROCESSOR  TYPE  STATE  IN  OUT  FLOWS
+PROCESSOR  TYPE  STATE  IN  OUT  LAG  BEHIND  DEAD  FLOWS
+
+nothing is wrong
 ";
     assert_eq!(Fnua::with(&fake).run(&["status"]).well(), wanted);
     fake.finish();
+}
+
+#[test]
+fn status_is_exit_4_where_something_is_wrong() {
+    for quiet in [true, false] {
+        let fake = Fake::once(|talk| {
+            talk.login();
+            talk.expect("GET FLOWS FORMAT json");
+            talk.say("220 DATA\n220 OK");
+            talk.expect("GET PROCESSORS FORMAT json");
+            talk.say("220 DATA\n{\"processor\":\"p.b\",\"state\":\"failed\"}\n220 OK");
+            talk.expect("DESCRIBE PROCESSOR p.b FORMAT json");
+            talk.say(
+                "220 DATA\n{\"processor\":\"p.b\",\"state\":\"failed\",\"reason\":\"gap\"}\n220 OK",
+            );
+            talk.expect("GET PROCESSOR TYPES FORMAT json");
+            talk.say("220 DATA\n220 OK");
+            talk.quit();
+        });
+        let words = if quiet { &["--quiet", "status"][..] } else { &["status"] };
+        let said = Fnua::with(&fake).run(words);
+        said.badly(4, "fnua: 1 thing is wrong");
+        assert!(said.out.ends_with("! p.b: failed: gap\n"), "{said:?}");
+        assert_eq!(said.out.lines().count() == 1, quiet, "{said:?}");
+        fake.finish();
+    }
 }
 
 #[test]

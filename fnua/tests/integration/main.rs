@@ -6,7 +6,9 @@
 )]
 
 mod commands;
+mod deadletters;
 mod fake;
 mod library;
+mod logs;
 mod read;
 mod write;

@@ -1,9 +1,8 @@
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command};
 
 use fnua::Io;
 
-use crate::fake::{Fake, Fnua, Talk, ended};
+use crate::fake::{Fake, Fnua, Talk, ended, interrupt};
 
 const FLOW: &str = "time.flows.unix.ar";
 
@@ -30,11 +29,6 @@ fn standing(talk: &mut Talk, latest: &[u64]) {
         "220 DATA\n{{\"flow\":\"{FLOW}\",\"incarnation\":\"i\",\"log\":[{}]}}\n220 OK",
         logs.join(",")
     ));
-}
-
-fn interrupt(child: &Child) {
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
 }
 
 #[test]

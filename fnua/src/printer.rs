@@ -11,14 +11,14 @@ use crate::output;
 const WAITING: usize = 4;
 
 /// stdout, in chunks.
-pub(super) struct Printer {
+pub(crate) struct Printer {
     chunks: mpsc::Sender<Vec<u8>>,
     // Taken when it is known.
     result: Option<oneshot::Receiver<io::Result<()>>>,
 }
 
 impl Printer {
-    pub(super) fn start(mut stdout: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn start(mut stdout: Box<dyn Write + Send>) -> Self {
         let (chunks, mut waiting) = mpsc::channel::<Vec<u8>>(WAITING);
         let (ended, result) = oneshot::channel();
         drop(std::thread::spawn(move || {
@@ -36,7 +36,7 @@ impl Printer {
     }
 
     /// Hands a chunk over; waits while too much is waiting.
-    pub(super) async fn print(&mut self, chunk: Vec<u8>) -> Result<(), Error> {
+    pub(crate) async fn print(&mut self, chunk: Vec<u8>) -> Result<(), Error> {
         match self.chunks.send(chunk).await {
             Ok(()) => Ok(()),
             Err(_) => Err(self.fault().await),
@@ -44,7 +44,7 @@ impl Printer {
     }
 
     /// Waits until everything is written.
-    pub(super) async fn finish(self) -> Result<(), Error> {
+    pub(crate) async fn finish(self) -> Result<(), Error> {
         drop(self.chunks);
         match self.result {
             Some(result) => match result.await {
