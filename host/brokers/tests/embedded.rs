@@ -145,6 +145,28 @@ async fn what_does_not_fit_takes_nobody_with_it() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_cut_refuses_positions_beyond_its_end() {
+    let dir = Dir::new();
+    let broker = dir.open().await;
+    let topic = topic(&broker, "a", 1).await;
+    for value in ["0", "1", "2", "3"] {
+        append(&broker, &topic, 0, &[value]).await;
+    }
+    drop(broker);
+    tamper(&dir, "DELETE FROM batches WHERE base >= 2; UPDATE logs SET next = 2");
+    let broker = dir.open().await;
+    broker.source(&topic, 0, 2).await.unwrap();
+    for position in [3, 4] {
+        let error = broker.source(&topic, 0, position).await.err().unwrap();
+        let BrokerError::OutOfRange { wanted, earliest: 0, latest: 2, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(wanted, position);
+    }
+    assert_eq!(values(&broker, &topic, 0).await, ["0", "1"]);
+}
+
+#[tokio::test]
 async fn damaged_rows_are_told_and_nothing_else_suffers() {
     for damage in [
         "UPDATE batches SET records = substr(records, 1, 10)",

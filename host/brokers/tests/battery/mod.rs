@@ -4,6 +4,7 @@
 //! and which can be opened again. Nothing here may know which broker it is.
 
 pub mod commits;
+pub mod gaps;
 pub mod logs;
 pub mod outcomes;
 pub mod patient;
@@ -80,7 +81,13 @@ macro_rules! battery {
                 an_offset_is_found_by_its_time,
                 many_write_and_read_at_once_and_nothing_is_lost_or_repeated,
             ]);
-            $crate::battery!(@tests $place, writes: [
+            $crate::battery!(@tests $place, gaps: [
+            a_reader_that_retention_overtook_is_told,
+            a_reader_that_races_retention_never_jumps,
+            sources_of_a_life_that_ended_read_nothing_of_the_next,
+            a_position_beyond_the_end_of_a_cut_log_is_refused,
+        ]);
+        $crate::battery!(@tests $place, writes: [
                 an_append_without_records_is_one,
                 a_record_that_is_too_large_refuses_its_append,
                 a_partition_that_is_not_there_refuses_its_append,
