@@ -4,9 +4,11 @@
 //! remembers what did not happen. What goes wrong keeps the position and is tried again with
 //! back-off; nothing is skipped.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, ShardId};
 use host_events::Position;
 use host_plugins::{
@@ -57,6 +59,8 @@ pub(crate) enum Failure {
     Fenced,
     #[error("no plugin of type {0} is installed")]
     NoPlugin(String),
+    #[error("the shard's task broke")]
+    Broke,
 }
 
 impl Failure {
@@ -120,7 +124,9 @@ impl Shard {
                 Mode::Run => {}
             }
             let commits = self.status.report(self.shard).commits;
-            match self.session().await {
+            // Whatever panics: the next beginning knows nothing of it.
+            let session = AssertUnwindSafe(self.session()).catch_unwind().await;
+            match session.unwrap_or(Err(Failure::Broke)) {
                 Ok(End::Destroyed) => return,
                 Ok(End::ModeChanged) => wait = self.retry.first,
                 Err(failure) => {

@@ -34,6 +34,7 @@ const RATES: &[Rate] = &[
     (Op::Open, Fault::Unavailable, 30),
     (Op::Open, Fault::LostMade, 30),
     (Op::Open, Fault::Slow, 20),
+    (Op::Open, Fault::Ends, 10),
     (Op::Describe, Fault::Unavailable, 20),
 ];
 

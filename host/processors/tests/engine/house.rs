@@ -14,7 +14,8 @@ use host_events::CloudEvent;
 use host_plugins::{Catalog, Engine, EngineOptions, Limits, MemoryStore, Outcome};
 use host_processors::{Backoff, Options, Processors, Report, TrialHook};
 use host_registry::{
-    Config, Name, NewFlow, NewNamespace, NewProcessor, Processor, Reconciler, Registry, Start,
+    Config, JournalId, Name, NewFlow, NewNamespace, NewProcessor, Processor, Reconciler, Registry,
+    RegistryError, Start,
 };
 use tempfile::TempDir;
 
@@ -54,8 +55,7 @@ impl House {
         let house = Self { faulty, registry, processors, catalog, reconciler, _dir: dir };
         let name = "n.test".parse().unwrap();
         let new = NewNamespace { name, broker: "main".into(), config: Config::new() };
-        let entry = house.registry.create_namespace(new).await.unwrap();
-        house.reconciler.wait(entry).await.unwrap();
+        house.carried_out(house.registry.create_namespace(new).await).await;
         house
     }
 
@@ -70,8 +70,14 @@ impl House {
                 config: Config::new(),
                 owned: true,
             };
-            let entry = self.registry.create_flow(new).await.unwrap();
-            self.reconciler.wait(entry).await.unwrap();
+            self.carried_out(self.registry.create_flow(new).await).await;
+        }
+    }
+
+    /// Waits until a command is carried out.
+    pub async fn carried_out(&self, entry: Result<JournalId, RegistryError>) {
+        if let Err(error) = self.reconciler.wait(entry.unwrap()).await {
+            panic!("{error}: {:#?}", self.reports().await);
         }
     }
 
@@ -97,8 +103,7 @@ impl House {
             start,
             options: Config::new(),
         };
-        let entry = self.registry.create_processor(new).await.unwrap();
-        self.reconciler.wait(entry).await.unwrap();
+        self.carried_out(self.registry.create_processor(new).await).await;
         processor
     }
 

@@ -10,5 +10,6 @@
 )]
 
 mod chance;
+mod gaps;
 mod house;
 mod outcomes;

@@ -81,7 +81,8 @@ async fn reads_that_fail_are_made_again_from_the_committed_position() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_that_cannot_be_opened_or_looked_at_is_tried_again() {
     for op in [Op::Open, Op::Source, Op::Describe] {
-        let faults = [Some(Fault::Unavailable), Some(Fault::LostMade), Some(Fault::LostNotMade)];
+        let faults = [Fault::Unavailable, Fault::LostMade, Fault::LostNotMade, Fault::Ends];
+        let faults = faults.map(Some);
         let (house, bridge) = bridge_under(op, &faults).await;
         assert_all_once(&house, &bridge).await;
     }
