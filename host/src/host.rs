@@ -41,7 +41,9 @@ impl Host {
         let brokers = open_brokers(config).await?;
         let registry =
             Registry::open(&config.data_dir.join("registry.db")).await.context("registry")?;
-        let engine = Engine::new(&EngineOptions::new(config.data_dir.join("compiled")))
+        let compiled = EngineOptions::new(config.data_dir.join("compiled"));
+        // What one processor may be granted, its plugin may need to say what it is.
+        let engine = Engine::new(&EngineOptions { describe: config.most.clone(), ..compiled })
             .context("plugin engine")?;
         let trial = Arc::new(TrialHook::default());
         let store = Arc::new(RegistryPlugins(registry.clone()));

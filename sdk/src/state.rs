@@ -60,7 +60,7 @@ pub enum StateError {
 impl fmt::Display for StateError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full(limit) => write!(out, "state is full: {limit} bytes"),
+            Self::Full(limit) => write!(out, "state is full: limit passed: state_bytes={limit}"),
             Self::Denied(reason) => write!(out, "state is denied: {reason}"),
         }
     }

@@ -7,11 +7,13 @@ mod compiled;
 mod config;
 mod fnaad;
 mod fnua;
+mod guest;
 mod wire;
 
 pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
+pub use guest::{guest, lying_guest};
 pub use wire::Wire;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,7 @@ use crate::error::CallError;
 use crate::host::{self, Host, TimeUp};
 use crate::instance::Setup;
 use crate::lanes::History;
-use crate::limits::Limits;
+use crate::limits::{self, LIFTED, Limits, MAX_STACK};
 use crate::log::cut;
 use crate::ticker::ticks;
 use crate::v1::{Lifecycle, Processor, ProcessorPre};
@@ -146,19 +146,24 @@ fn failure(
     if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
         return CallError::Busy(error.to_string());
     }
-    let words = error.root_cause().to_string();
+    let cause = error.root_cause().to_string();
     // wasmtime does not export this error's type.
-    if words.contains("hostcalls has been exhausted") {
-        return CallError::Limit { which: "emit_bytes", limit: limits.emit_bytes, words };
+    if cause.contains("hostcalls has been exhausted") {
+        return CallError::Limit { which: LIFTED, limit: limits.lifted_bytes(), words: cause };
     }
     let words = format!("{}{error:?}", host.gate().take_last_words());
     let words = cut(&words, MAX_TRAP);
-    let limit = match host.limiter.take_refused() {
+    let stack = error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::StackOverflow);
+    let (which, limit) = match host.limiter.take_refused() {
         Some("memory") => ("memory", limits.memory),
         Some(which) => (which, limits.table_elements),
-        None => return CallError::Trap(words.into()),
+        None if stack => ("stack_bytes", MAX_STACK as u64),
+        None => match limits::refused(&cause, limits) {
+            Some(limit) => limit,
+            None => return CallError::Trap(words.into()),
+        },
     };
-    CallError::Limit { which: limit.0, limit: limit.1, words: words.to_owned() }
+    CallError::Limit { which, limit, words: words.to_owned() }
 }
 
 /// A panic in the host's own code during a call costs the instance, not the host.

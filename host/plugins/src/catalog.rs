@@ -190,9 +190,7 @@ impl Catalog {
     async fn restore(&self, row: StoredActive) -> Result<(), StoreError> {
         let StoredActive { name, digest, generation } = row;
         let loaded = match self.0.store.get(&digest).await? {
-            Some(component) => {
-                self.0.engine.load(component).await.map_err(|error| error.to_string())
-            }
+            Some(component) => self.load(&name, component).await,
             None => Err("its bytes are not in the store".to_owned()),
         };
         match loaded {
@@ -206,13 +204,18 @@ impl Catalog {
 
     async fn check(&self, name: &str, component: Bytes) -> Result<Plugin, String> {
         check_name(name).map_err(|reason| format!("the file's stem {reason}"))?;
+        let plugin = self.load(name, component).await?;
+        self.0.trial.trial(&plugin).await?;
+        Ok(plugin)
+    }
+
+    async fn load(&self, name: &str, component: Bytes) -> Result<Plugin, String> {
         let plugin =
             self.0.engine.load(component).await.map_err(|error: LoadError| error.to_string())?;
         let said = &plugin.info().name;
         if said != name {
             return Err(format!("describes itself as {said}, so its file must be {said}.wasm"));
         }
-        self.0.trial.trial(&plugin).await?;
         Ok(plugin)
     }
 

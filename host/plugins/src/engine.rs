@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -22,7 +23,7 @@ use crate::error::{EngineError, LoadError};
 use crate::host::Host;
 use crate::instance::describe;
 use crate::lanes::{SlowLane, lower_priority};
-use crate::limits::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK, MAX_TABLES};
+use crate::limits::{self, Limits, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK, MAX_TABLES};
 use crate::log::cut;
 use crate::plugin::{Inner, Plugin};
 use crate::ticker::{Beating, Pulse};
@@ -42,13 +43,16 @@ pub struct EngineOptions {
     pub pool: u32,
     /// Threads of the slow lane.
     pub slow_threads: usize,
+    /// What a component may use up while it describes itself, before it belongs to a processor.
+    pub describe: Limits,
 }
 
 impl EngineOptions {
     /// The usual values.
     #[must_use]
     pub fn new(cache_dir: PathBuf) -> Self {
-        Self { cache_dir, pool: POOL, slow_threads: SLOW_THREADS }
+        let describe = Limits::default();
+        Self { cache_dir, pool: POOL, slow_threads: SLOW_THREADS, describe }
     }
 }
 
@@ -65,6 +69,7 @@ struct Shared {
     slow: SlowLane,
     pulse: Pulse,
     cache: Cache,
+    describe: Limits,
 }
 
 impl Engine {
@@ -73,9 +78,18 @@ impl Engine {
     /// # Errors
     /// When the cache directory cannot be used or a thread not be started.
     pub fn new(options: &EngineOptions) -> Result<Self, EngineError> {
+        Self::serving(options, |_| Ok(()))
+    }
+
+    /// An engine that offers more than the versions of the contract that it knows.
+    pub(crate) fn serving(
+        options: &EngineOptions,
+        more: impl FnOnce(&mut Linker<Host>) -> wasmtime::Result<()>,
+    ) -> Result<Self, EngineError> {
         let cache = cache(&options.cache_dir)?;
         let wasm = engine(&cache, options.pool).map_err(|error| configure(&error))?;
-        let linker = linker(&wasm).map_err(|error| configure(&error))?;
+        let mut linker = linker(&wasm).map_err(|error| configure(&error))?;
+        more(&mut linker).map_err(|error| configure(&error))?;
         let start = |what| move |source| EngineError::Start { what, source };
         let pulse = ticker::start(&wasm).map_err(start("ticker"))?;
         let slow = SlowLane::start(options.slow_threads).map_err(start("slow lane"))?;
@@ -89,6 +103,7 @@ impl Engine {
             slow,
             pulse,
             cache,
+            describe: options.describe.clone(),
         })))
     }
 
@@ -129,7 +144,7 @@ impl Engine {
         let (done, compiled) = oneshot::channel();
         let shared = Arc::clone(&self.0);
         self.0.compilers.spawn(move || {
-            let found = shared.find_or_compile(&component);
+            let found = shared.survive(&component);
             // Nobody waits any more: what was compiled is in the cache.
             done.send(found).ok();
         });
@@ -138,7 +153,7 @@ impl Engine {
 
     async fn finish(&self, compiled: Compiled) -> Result<Plugin, LoadError> {
         let Compiled { digest, component, size } = compiled;
-        let info = describe(self, component.clone()).await?;
+        let info = describe(self, component.clone(), self.0.describe.clone()).await?;
         let engine = self.clone();
         let inner = Arc::new(Inner { engine, component, digest, info, size });
         let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,6 +196,12 @@ struct Compiled {
 }
 
 impl Shared {
+    /// A component that makes the compiler panic is refused; it would end the process.
+    fn survive(&self, bytes: &[u8]) -> Result<Found, LoadError> {
+        let found = panic::catch_unwind(AssertUnwindSafe(|| self.find_or_compile(bytes)));
+        found.unwrap_or_else(|_| Err(LoadError::Compile("the compiler broke".to_owned())))
+    }
+
     fn find_or_compile(&self, bytes: &[u8]) -> Result<Found, LoadError> {
         let Version::V0_1_0 = version::read(bytes)?;
         let digest = digest(bytes);
@@ -190,7 +211,14 @@ impl Shared {
         }
         drop(loaded);
         let failed = |error: wasmtime::Error| {
-            LoadError::Compile(cut(&format!("{error:#}"), MAX_COMPILE_ERROR).to_owned())
+            let words = format!("{error:#}");
+            let words = cut(&words, MAX_COMPILE_ERROR);
+            match limits::refused(words, &self.describe) {
+                Some((which, limit)) => {
+                    LoadError::Limit { which, limit, words: format!(": {words}") }
+                }
+                None => LoadError::Compile(words.to_owned()),
+            }
         };
         let component = Component::from_binary(&self.wasm, bytes).map_err(failed)?;
         let linked = self.linker.instantiate_pre(&component).map_err(failed)?;
@@ -260,6 +288,7 @@ fn compilers() -> io::Result<ThreadPool> {
     ThreadPoolBuilder::new()
         .thread_name(|number| format!("plugin-compile-{number}"))
         .start_handler(|_| lower_priority())
+        .stack_size(COMPILER_STACK)
         .build()
         .map_err(io::Error::other)
 }
@@ -292,6 +321,9 @@ const SLOW_THREADS: usize = 2;
 
 /// Bytes that host functions have on the same stack.
 const HOST_STACK: usize = 1024 * 1024;
+
+/// Bytes of a compiling thread's stack: what is nested in a component may be nested there.
+const COMPILER_STACK: usize = 16 * 1024 * 1024;
 
 /// Core instances a component has in the mean: its own, its adapter's and two of shims.
 const CORE_INSTANCES_MEAN: u32 = 6;

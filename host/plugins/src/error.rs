@@ -29,13 +29,15 @@ pub enum EngineError {
 /// A file is no plugin that this host can run. The words are for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
-    /// Larger than a component may be.
-    #[error("component too large: {size} bytes, at most {limit}")]
-    TooLarge {
-        /// Bytes of the file.
-        size: u64,
-        /// Bytes allowed.
+    /// Larger, deeper or wider than a component may be.
+    #[error("limit passed: {which}={limit}{words}")]
+    Limit {
+        /// Name of the limit, in [`crate::limits::FIXED`] or a field of [`crate::Limits`].
+        which: &'static str,
+        /// Its value.
         limit: u64,
+        /// What happened, after a colon; nothing where the name says it.
+        words: String,
     },
     /// Not WebAssembly at all, or cut off.
     #[error("not a WebAssembly component: {0}")]
@@ -74,6 +76,13 @@ pub enum LoadError {
     /// The host is ending.
     #[error("the host is ending")]
     Ending,
+}
+
+impl LoadError {
+    /// A limit whose name says it all.
+    pub(crate) fn limit(which: &'static str, limit: u64) -> Self {
+        Self::Limit { which, limit, words: String::new() }
+    }
 }
 
 /// Why a call into a plugin gave no result.

@@ -8,7 +8,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use crate::instance::Setup;
 use crate::lanes::Meter;
 use crate::limiter::Limiter;
-use crate::limits::Limits;
+use crate::limits::MAX_HANDLES;
 use crate::log::Gate;
 use crate::state::{SharedState, StateLimits};
 use crate::view::{BatchHandle, Batches, View};
@@ -92,7 +92,8 @@ pub(crate) fn store(engine: &Engine, setup: &Setup) -> Store<Host> {
     let mut store = Store::new(engine, Host::new(setup));
     store.limiter(|host| &mut host.limiter);
     store.epoch_deadline_callback(|mut store| store.data_mut().tick());
-    store.set_hostcall_fuel(lifted(&setup.limits));
+    let lifted = usize::try_from(setup.limits.lifted_bytes()).unwrap_or(usize::MAX);
+    store.set_hostcall_fuel(lifted);
     store.set_max_component_handles(MAX_HANDLES);
     store
 }
@@ -106,24 +107,3 @@ pub(crate) fn begin_call(store: &mut Store<Host>, deadline: u32) {
     host.limiter.take_refused();
     host.gate().take_last_words();
 }
-
-/// Bytes that one call may lift into the host. A list is lifted whole before it can be counted, so this
-/// is what keeps an answer of a billion actions out of the host's memory.
-fn lifted(limits: &Limits) -> usize {
-    let events = u64::from(limits.emit_events) * LIFTED_EVENT;
-    let decisions = u64::from(limits.batch_events) * LIFTED_ACTION * 4;
-    let total = limits.emit_bytes + events + decisions + LIFTED_MARGIN;
-    usize::try_from(total).unwrap_or(usize::MAX)
-}
-
-/// Bytes of an emitted event beside its payload, when lifted: a dozen attributes of 64 bytes.
-const LIFTED_EVENT: u64 = 1024;
-
-/// Bytes of a decision, when lifted.
-const LIFTED_ACTION: u64 = 256;
-
-/// For reasons, names and log lines.
-const LIFTED_MARGIN: u64 = 1024 * 1024;
-
-/// Handles of a store: the batches it may keep and WASI's.
-const MAX_HANDLES: usize = 20_000;

@@ -193,9 +193,11 @@ impl fmt::Debug for Instance {
 pub(crate) async fn describe(
     engine: &Engine,
     component: ProcessorPre<Host>,
+    limits: Limits,
 ) -> Result<Info, LoadError> {
     let failed = |error: CallError| LoadError::Describe(error.to_string());
-    let mut caller = Caller::new(engine, &Setup::empty("describe"));
+    let setup = Setup { limits, ..Setup::empty("describe") };
+    let mut caller = Caller::new(engine, &setup);
     caller.instantiate(component).await.map_err(failed)?;
     let said = caller.call(Deadline::Init, |running| {
         Box::pin(async move {

@@ -3,36 +3,77 @@
 //! A call is a future that yields at each tick. It is polled on the caller's runtime until it has
 //! yielded as often as its soft budget allows; then the future is handed, as it is, to a second
 //! runtime whose threads have a low priority, and awaited from there.
+//!
+//! A guest yields only while its own code runs, so what the host does for it between two ticks is
+//! measured and counted as ticks, too.
 
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::Poll;
 
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+use crate::ticker::ticks;
+
 /// Ticks that the present call has seen. The guest's store counts, the lane looks.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Meter(Arc<AtomicU32>);
+pub(crate) struct Meter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    ticks: AtomicU32,
+    /// The thread's time, in microseconds, when it was last given to the call; 0 before the first tick.
+    given: AtomicU64,
+}
 
 impl Meter {
     /// A new call begins.
     pub(crate) fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.ticks.store(0, Ordering::Relaxed);
+        self.0.given.store(0, Ordering::Relaxed);
     }
 
-    /// One tick more; gives how many there were.
+    /// One tick more, or as many as the thread has spent since it was given to the call: a call into
+    /// the host sees no tick however long it is. Gives how many there were.
     pub(crate) fn tick(&self) -> u32 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
+        let given = self.0.given.swap(0, Ordering::Relaxed);
+        let spent = if given > 0 { thread_micros().saturating_sub(given) } else { 0 };
+        let more = ticks(spent / 1000);
+        self.0.ticks.fetch_add(more, Ordering::Relaxed).saturating_add(more)
     }
 
     /// How many there were.
     pub(crate) fn ticks(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.0.ticks.load(Ordering::Relaxed)
     }
+
+    /// The present thread is given to the call. Looking at its clock costs more than a short call,
+    /// so that begins with the first tick.
+    fn given(&self) {
+        if self.ticks() > 0 {
+            self.0.given.store(thread_micros(), Ordering::Relaxed);
+        }
+    }
+
+    /// The same call, measured.
+    fn measure<T: Send + 'static>(&self, mut call: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
+        let meter = self.clone();
+        Box::pin(poll_fn(move |context| {
+            meter.given();
+            call.as_mut().poll(context)
+        }))
+    }
+}
+
+/// What the present thread has run for, in microseconds; never 0.
+fn thread_micros() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let micros = time.tv_sec.saturating_mul(1_000_000).saturating_add(time.tv_nsec / 1_000);
+    u64::try_from(micros).unwrap_or(0).max(1)
 }
 
 /// Which calls of an instance ended in the slow lane.
@@ -90,7 +131,7 @@ impl SlowLane {
             if starts_slow { Err(call) } else { poll_until_slow(call, meter, soft).await };
         match handed_over {
             Ok(result) => Some(result),
-            Err(call) => Ended(self.0.as_ref()?.spawn(call)).wait().await,
+            Err(call) => Ended(self.0.as_ref()?.spawn(meter.measure(call))).wait().await,
         }
     }
 }
@@ -113,6 +154,7 @@ async fn poll_until_slow<T>(
     let mut call = Some(call);
     poll_fn(move |context| {
         let Some(running) = call.as_mut() else { return Poll::Pending };
+        meter.given();
         match running.as_mut().poll(context) {
             Poll::Ready(result) => Poll::Ready(Ok(result)),
             Poll::Pending if meter.ticks() < soft => Poll::Pending,
@@ -182,6 +224,24 @@ mod tests {
         meter.reset();
         let known = runtime().block_on(lane.run(yielding(&meter, 0), &meter, 5, true));
         assert_eq!(known.as_deref(), Some("plugin-slow"));
+    }
+
+    #[test]
+    fn what_the_host_does_for_a_guest_between_two_ticks_is_counted() {
+        let lane = SlowLane::start(1).unwrap();
+        for soft in [1_000_000, 1] {
+            let meter = Meter::default();
+            let counting = meter.clone();
+            let call: BoxFuture<'static, ()> = Box::pin(async move {
+                counting.tick();
+                tokio::task::yield_now().await;
+                let began = thread_micros();
+                while thread_micros() < began + 20_000 {}
+                counting.tick();
+            });
+            runtime().block_on(lane.run(call, &meter, soft, false));
+            assert!(meter.ticks() >= 20, "{}", meter.ticks());
+        }
     }
 
     #[test]

@@ -84,7 +84,26 @@ impl Limits {
         serde_json::from_value(serde_json::Value::Object(values)).unwrap_or_else(|_| self.clone())
     }
 
-    /// Every limit by its name.
+    /// Bytes that one call may lift into the host. A list is lifted whole before it can be counted, so
+    /// this is what keeps an answer of a billion actions, or a million that share one buffer, out of the
+    /// host's memory. Follows from what may be emitted.
+    #[must_use]
+    pub fn lifted_bytes(&self) -> u64 {
+        let events = u64::from(self.emit_events) * LIFTED_EVENT;
+        let decisions = u64::from(self.batch_events) * LIFTED_ACTION * 4;
+        self.emit_bytes.saturating_add(events + decisions + LIFTED_MARGIN)
+    }
+
+    /// Everything that limits a plugin, by name: these, what follows from them, and [`FIXED`].
+    #[must_use]
+    pub fn shown(&self) -> BTreeMap<String, u64> {
+        let mut shown = self.values();
+        shown.insert(LIFTED.to_owned(), self.lifted_bytes());
+        shown.extend(FIXED.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+        shown
+    }
+
+    /// Every limit that can be set, by its name.
     #[must_use]
     pub fn values(&self) -> BTreeMap<String, u64> {
         let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else {
@@ -97,14 +116,64 @@ impl Limits {
 /// Bytes of a component's file. A Python guest is 18 MB; compiling takes 25 times as much memory.
 pub const MAX_COMPONENT: u64 = 64 * MIB;
 
+/// The limit that the engine's words of a refusal are about: it has no types for these errors. Some come
+/// from the pool of instances, some from where there is none.
+pub(crate) fn refused(words: &str, limits: &Limits) -> Option<(&'static str, u64)> {
+    let says = |part| words.contains(part);
+    if says("core module instances") || says("instance count too high") {
+        Some(("instances", MAX_CORE_INSTANCES as u64))
+    } else if ["linear memories", "defined memories", "memory count too high"].into_iter().any(says)
+    {
+        Some(("memories", MAX_MEMORIES as u64))
+    } else if ["contains", "defined"].into_iter().any(says) && says(" tables")
+        || says("table count too high")
+    {
+        Some(("tables", MAX_TABLES as u64))
+    } else if says("memory has a minimum byte size") {
+        Some(("memory", limits.memory))
+    } else if says("has a minimum element size") {
+        Some(("table_elements", limits.table_elements))
+    } else {
+        None
+    }
+}
+
 /// What is the same for every plugin of every host, by the names under which it is shown and passed.
 pub const FIXED: &[(&str, u64)] = &[
     ("component_bytes", MAX_COMPONENT),
+    ("function_bytes", MAX_FUNCTION as u64),
+    ("nesting", MAX_NESTING as u64),
     ("stack_bytes", MAX_STACK as u64),
     ("instances", MAX_CORE_INSTANCES as u64),
     ("memories", MAX_MEMORIES as u64),
     ("tables", MAX_TABLES as u64),
+    ("handles", MAX_HANDLES as u64),
+    ("state_key_bytes", crate::state::MAX_KEY as u64),
+    ("log_line_bytes", crate::log::MAX_LINE as u64),
+    ("describe_bytes", crate::plugin::MAX_DOCUMENT as u64),
 ];
+
+/// Name of [`Limits::lifted_bytes`].
+pub(crate) const LIFTED: &str = "lifted_bytes";
+
+/// Bytes of an emitted event beside its payload, when lifted: a dozen attributes of 64 bytes.
+const LIFTED_EVENT: u64 = 1024;
+
+/// Bytes of a decision, when lifted.
+const LIFTED_ACTION: u64 = 256;
+
+/// For reasons, names and log lines.
+const LIFTED_MARGIN: u64 = MIB;
+
+/// Bytes of one function. The time and memory of compiling grow faster than a function does; the
+/// largest interpreters' main loops have 200 KiB.
+pub(crate) const MAX_FUNCTION: usize = 1024 * 1024;
+
+/// Components and modules inside each other: tools make three or four.
+pub(crate) const MAX_NESTING: usize = 32;
+
+/// Handles of a store: the batches it may keep and WASI's.
+pub(crate) const MAX_HANDLES: usize = 20_000;
 
 /// Bytes of a guest's stack. Interpreters recurse on it.
 pub(crate) const MAX_STACK: usize = 1024 * 1024;

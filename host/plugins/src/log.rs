@@ -32,7 +32,7 @@ pub struct LogLine {
     pub level: Level,
     /// The text, at most 8 KiB.
     pub message: String,
-    /// Facts, at most 32.
+    /// Facts, at most 32; with the text at most 16 KiB.
     pub fields: Vec<(String, String)>,
 }
 
@@ -47,22 +47,27 @@ impl LogSink for NoLog {
 /// The way to a sink, at the rate that is granted.
 pub(crate) struct Gate {
     sink: Arc<dyn LogSink>,
+    lines: u32,
     rate: f64,
     tokens: f64,
     filled: Instant,
     left_out: u64,
+    /// Whether somebody was told that lines are left out, since the gate was last quite open.
+    told: bool,
     last_words: String,
 }
 
 impl Gate {
-    pub(crate) fn new(sink: Arc<dyn LogSink>, rate: u32) -> Self {
-        let rate = f64::from(rate);
+    pub(crate) fn new(sink: Arc<dyn LogSink>, lines: u32) -> Self {
+        let rate = f64::from(lines);
         Self {
             sink,
+            lines,
             rate,
             tokens: rate,
             filled: Instant::now(),
             left_out: 0,
+            told: false,
             last_words: String::new(),
         }
     }
@@ -85,33 +90,43 @@ impl Gate {
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = now;
         self.tokens = (self.tokens + passed * self.rate).min(self.rate);
+        if self.tokens >= self.rate {
+            self.told = false;
+        }
         if self.tokens < 1.0 {
             self.left_out += 1;
-            return;
+            return self.tell_that_lines_are_left_out();
         }
         self.tokens -= 1.0;
-        self.tell_what_is_left_out();
-        let message = cut(message, MAX_MESSAGE).to_owned();
-        let fields = fields.into_iter().take(MAX_FIELDS).map(|(name, value)| {
-            (cut(&name, MAX_NAME).to_owned(), cut(&value, MAX_VALUE).to_owned())
-        });
-        self.sink.log(LogLine { level, message, fields: fields.collect() });
+        self.tell_what_was_left_out();
+        let message = plain(message, MAX_MESSAGE);
+        let fields = cut_fields(fields, MAX_LINE - message.len());
+        self.sink.log(LogLine { level, message, fields });
     }
 
     fn remember(&mut self, message: &str, fields: &[(String, String)]) {
         if self.last_words.len() > LAST_WORDS {
             self.last_words.clear();
         }
-        self.last_words.push_str(cut(message, MAX_VALUE));
+        self.last_words.push_str(&plain(message, MAX_VALUE));
         for (name, value) in fields.iter().take(MAX_NAMED) {
-            let (name, value) = (cut(name, MAX_NAME), cut(value, MAX_VALUE));
+            let (name, value) = (plain(name, MAX_NAME), plain(value, MAX_VALUE));
             // Writing to a string cannot fail.
             write!(self.last_words, " {name}={value}").ok();
         }
         self.last_words.push('\n');
     }
 
-    fn tell_what_is_left_out(&mut self) {
+    /// At once, because a plugin that is silent afterwards would never be told of.
+    fn tell_that_lines_are_left_out(&mut self) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        let message = format!("limit passed: log_lines={}: lines are left out", self.lines);
+        self.sink.log(LogLine { level: Level::Warn, message, fields: Vec::new() });
+    }
+
+    fn tell_what_was_left_out(&mut self) {
         let left_out = std::mem::take(&mut self.left_out);
         if left_out > 0 {
             let message = "lines left out, too many a second".to_owned();
@@ -121,10 +136,32 @@ impl Gate {
     }
 }
 
+/// As many facts as there is room for.
+fn cut_fields(fields: Vec<(String, String)>, mut room: usize) -> Vec<(String, String)> {
+    let mut kept = Vec::new();
+    for (name, value) in fields.iter().take(MAX_FIELDS) {
+        let (name, value) = (plain(name, MAX_NAME), plain(value, MAX_VALUE));
+        let Some(rest) = room.checked_sub(name.len() + value.len()) else { break };
+        room = rest;
+        kept.push((name, value));
+    }
+    kept
+}
+
+/// A beginning of at most `max` bytes of what a guest wrote, for people: what a terminal would obey is
+/// not in it.
+pub(crate) fn plain(text: &str, max: usize) -> String {
+    let obeyed = |found: char| found.is_control() && found != '\n' && found != '\t';
+    cut(text, max).replace(obeyed, " ")
+}
+
 /// The longest beginning of at most `max` bytes that ends between characters.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or(text)
 }
+
+/// Bytes of a line with its facts: what is kept of a processor's log stays below a few megabytes.
+pub(crate) const MAX_LINE: usize = 16 * 1024;
 
 /// Bytes of a message: a stack trace of a guest's language fits.
 const MAX_MESSAGE: usize = 8 * 1024;
@@ -167,11 +204,13 @@ mod tests {
         for line in ["1", "2", "3", "4"] {
             gate.log_at(now, Level::Info, line, Vec::new());
         }
-        gate.log_at(now + Duration::from_secs(1), Level::Info, "5", Vec::new());
+        gate.log_at(now + Duration::from_millis(500), Level::Info, "5", Vec::new());
+        gate.log_at(now + Duration::from_millis(500), Level::Info, "6", Vec::new());
         let kept = kept.0.lock().unwrap();
         let messages: Vec<_> = kept.iter().map(|line| line.message.as_str()).collect();
-        assert_eq!(messages, ["1", "2", "lines left out, too many a second", "5"]);
-        assert_eq!(kept[2].fields, [("lines".to_owned(), "2".to_owned())]);
+        let told = "limit passed: log_lines=2: lines are left out";
+        assert_eq!(messages, ["1", "2", told, "lines left out, too many a second", "5"]);
+        assert_eq!(kept[3].fields, [("lines".to_owned(), "2".to_owned())]);
     }
 
     #[test]
@@ -196,8 +235,23 @@ mod tests {
         gate.log(Level::Info, &"é".repeat(MAX_MESSAGE), fields);
         let kept = kept.0.lock().unwrap();
         assert_eq!(kept[0].message.len(), MAX_MESSAGE);
-        assert_eq!(kept[0].fields.len(), MAX_FIELDS);
         assert_eq!(kept[0].fields[0].0.len(), MAX_NAME);
         assert_eq!(kept[0].fields[0].1.len(), MAX_VALUE);
+        let fields = kept[0].fields.iter().map(|(name, value)| name.len() + value.len());
+        let size = MAX_MESSAGE + fields.sum::<usize>();
+        assert!((MAX_LINE - MAX_NAME - MAX_VALUE..=MAX_LINE).contains(&size), "{size}");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_taken_out() {
+        assert_eq!(plain("\u{1b}[2J\r\n\tä", 100), " [2J \n\tä");
+    }
+
+    #[test]
+    fn a_line_has_a_few_facts_only() {
+        let kept = Arc::new(Kept::default());
+        let mut gate = Gate::new(Arc::clone(&kept) as Arc<dyn LogSink>, 2);
+        gate.log(Level::Info, "", vec![("n".to_owned(), String::new()); 99]);
+        assert_eq!(kept.0.lock().unwrap()[0].fields.len(), MAX_FIELDS);
     }
 }

@@ -154,8 +154,8 @@ fn check_version(version: &str) -> Result<(), &'static str> {
 fn check_summary(summary: &str) -> Result<(), &'static str> {
     if summary.len() > MAX_SUMMARY {
         Err("must be at most 200 bytes long")
-    } else if summary.chars().any(char::is_control) {
-        Err("must be one line")
+    } else if summary.chars().any(|found| found.is_control() || INVISIBLE.contains(&found)) {
+        Err("must be one line of visible text")
     } else {
         Ok(())
     }
@@ -163,7 +163,7 @@ fn check_summary(summary: &str) -> Result<(), &'static str> {
 
 fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, String> {
     if text.len() > MAX_DOCUMENT {
-        return Err(format!("must be at most {MAX_DOCUMENT} bytes long"));
+        return Err(format!("limit passed: describe_bytes={MAX_DOCUMENT}"));
     }
     serde_json::from_str(text).map_err(|error| format!("must be a JSON object: {error}"))
 }
@@ -171,11 +171,17 @@ fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Stri
 /// Bytes of a type's name or version: the name is a file's stem and a word of a command.
 const MAX_NAME: usize = 63;
 
+/// What turns the direction of a line or ends it, unseen.
+const INVISIBLE: [char; 11] = [
+    '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}',
+    '\u{202e}', '\u{2066}', '\u{2067}',
+];
+
 /// Bytes of the line for people.
 const MAX_SUMMARY: usize = 200;
 
 /// Bytes of a JSON document in `describe`; it is sent to whoever asks.
-const MAX_DOCUMENT: usize = 256 * 1024;
+pub(crate) const MAX_DOCUMENT: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -34,7 +34,9 @@ pub type Change = (Bytes, Option<Bytes>);
 pub enum WriteError {
     /// The granted size is used up; the limit in bytes.
     Full(u64),
-    /// The key or the value cannot be stored, or nothing can be written now.
+    /// The key or the value is too long; what is, and the limit's name and value.
+    TooLong(&'static str, &'static str, u64),
+    /// The key cannot be stored, or nothing can be written now.
     Denied(&'static str),
 }
 
@@ -130,7 +132,7 @@ impl ShardState {
     pub fn set(&mut self, key: Bytes, value: Bytes, limits: StateLimits) -> Result<(), WriteError> {
         self.check(&key)?;
         if value.len() as u64 > limits.value {
-            return Err(WriteError::Denied("the value is too long"));
+            return Err(WriteError::TooLong("the value", "state_value_bytes", limits.value));
         }
         let grows = signed(entry_size(&key, &value)) - self.size_of(&key);
         if grows > 0 && self.size().saturating_add_signed(grows) > limits.total {
@@ -167,30 +169,41 @@ impl ShardState {
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Vec<(Bytes, Bytes)> {
         let mut found = Vec::new();
         let mut bytes = 0;
-        let mut from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(Bytes::copy_from_slice(after)),
-            _ => Bound::Included(Bytes::copy_from_slice(prefix)),
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
         };
+        let mut merged = self.merged(from).take_while(|(key, _)| key.starts_with(prefix));
         while found.len() < limit as usize && bytes < SCAN_BYTES {
-            let Some(key) = self.first_key(&from).filter(|key| key.starts_with(prefix)) else {
-                break;
-            };
-            from = Bound::Excluded(key.clone());
-            let Some(value) = self.get(&key) else { continue };
+            let Some((key, value)) = merged.next() else { break };
+            let Some(value) = value else { continue };
             bytes += key.len() + value.len();
-            found.push((key, value));
+            found.push((key.clone(), value.clone()));
         }
         found
     }
 
-    fn first_key(&self, from: &Bound<Bytes>) -> Option<Bytes> {
-        let range = (from.as_ref(), Bound::Unbounded);
-        let overlaid = self
-            .overlays
-            .iter()
-            .filter_map(|overlay| overlay.changes.range::<Bytes, _>(range).next());
-        let base = self.base.range::<Bytes, _>(range).next().map(|(key, _)| key);
-        overlaid.map(|(key, _)| key).chain(base).min().cloned()
+    /// All layers as one, in the order of their keys, with what is taken away as `None`. One step costs
+    /// a look at each layer: a guest may have taken away a hundred thousand keys before it scans.
+    fn merged<'a>(
+        &'a self,
+        from: Bound<&'a [u8]>,
+    ) -> impl Iterator<Item = (&'a Bytes, Option<&'a Bytes>)> {
+        type Layer<'a> = Box<dyn Iterator<Item = (&'a Bytes, Option<&'a Bytes>)> + 'a>;
+        let range = (from, Bound::Unbounded);
+        let base = self.base.range::<[u8], _>(range).map(|(key, value)| (key, Some(value)));
+        let overlaid = self.overlays.iter().rev().map(move |overlay| {
+            let changes = overlay.changes.range::<[u8], _>(range);
+            Box::new(changes.map(|(key, value)| (key, value.as_ref()))) as Layer<'a>
+        });
+        let layers = overlaid.chain([Box::new(base) as Layer<'a>]).map(Iterator::peekable);
+        let mut layers: Vec<_> = layers.collect();
+        std::iter::from_fn(move || {
+            let key = layers.iter_mut().filter_map(|layer| Some(layer.peek()?.0)).min()?;
+            let same = layers.iter_mut().map(|layer| layer.next_if(|(other, _)| *other == key));
+            // The newest layer is the first; all of them have to go on.
+            same.fold(None, |newest, this| newest.or(this))
+        })
     }
 
     /// The value as the first `layers` overlays and the base show it.
@@ -208,7 +221,9 @@ impl ShardState {
     fn check(&self, key: &[u8]) -> Result<(), WriteError> {
         match key.len() {
             0 => Err(WriteError::Denied("the key is empty")),
-            len if len > MAX_KEY => Err(WriteError::Denied("the key is too long")),
+            len if len > MAX_KEY => {
+                Err(WriteError::TooLong("the key", "state_key_bytes", MAX_KEY as u64))
+            }
             _ if self.overlays.is_empty() => Err(WriteError::Denied("no batch is being processed")),
             _ => Ok(()),
         }
@@ -327,9 +342,10 @@ mod tests {
         state.begin();
         assert!(matches!(state.set(bytes(""), bytes("1"), ROOM), Err(WriteError::Denied(_))));
         let long = Bytes::from(vec![b'k'; MAX_KEY + 1]);
-        assert!(matches!(state.delete(long), Err(WriteError::Denied(_))));
+        assert!(matches!(state.delete(long), Err(WriteError::TooLong("the key", ..))));
         let large = Bytes::from(vec![b'v'; 1_001]);
-        assert!(matches!(state.set(bytes("a"), large, ROOM), Err(WriteError::Denied(_))));
+        let long = WriteError::TooLong("the value", "state_value_bytes", ROOM.value);
+        assert_eq!(state.set(bytes("a"), large, ROOM), Err(long));
     }
 
     #[test]

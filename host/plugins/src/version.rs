@@ -6,17 +6,17 @@
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::error::LoadError;
-use crate::limits::MAX_COMPONENT;
+use crate::limits::{MAX_COMPONENT, MAX_FUNCTION, MAX_NESTING};
 
-/// Versions of `flow:processor` that this host serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Versions of `flow:processor` that this host serves, the oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     /// 0.1.0
     V0_1_0,
 }
 
 impl Version {
-    const KNOWN: [(&'static str, Self); 1] = [("0.1.0", Self::V0_1_0)];
+    pub(crate) const KNOWN: [(&'static str, Self); 1] = [("0.1.0", Self::V0_1_0)];
 
     fn of(version: &str) -> Option<Self> {
         Self::KNOWN.iter().find(|(known, _)| *known == version).map(|(_, version)| *version)
@@ -29,9 +29,8 @@ impl Version {
 
 /// Reads the version of a component, and refuses what is none or wants what no plugin is given.
 pub(crate) fn read(component: &[u8]) -> Result<Version, LoadError> {
-    let size = component.len() as u64;
-    if size > MAX_COMPONENT {
-        return Err(LoadError::TooLarge { size, limit: MAX_COMPONENT });
+    if component.len() as u64 > MAX_COMPONENT {
+        return Err(LoadError::limit("component_bytes", MAX_COMPONENT));
     }
     let names = Names::read(component)?;
     let version = names.lifecycle()?;
@@ -76,7 +75,13 @@ impl Names {
                 Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                     return Err(LoadError::CoreModule);
                 }
+                Payload::Version { .. } if depth == MAX_NESTING => {
+                    return Err(LoadError::limit("nesting", MAX_NESTING as u64));
+                }
                 Payload::Version { .. } => depth += 1,
+                Payload::CodeSectionEntry(body) if body.range().len() > MAX_FUNCTION => {
+                    return Err(LoadError::limit("function_bytes", MAX_FUNCTION as u64));
+                }
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 payload if depth == 1 => names.add(payload)?,
                 _ => {}
@@ -85,18 +90,16 @@ impl Names {
         Ok(names)
     }
 
-    /// The version of the exported lifecycle; of several, one that is known.
+    /// The version of the exported lifecycle; of several, the newest that is known.
     fn lifecycle(&self) -> Result<Version, LoadError> {
-        let mut found = Err(LoadError::NotAProcessor);
-        for name in &self.exports {
-            if name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == "lifecycle") {
-                found = known_version(name);
-            }
-            if found.is_ok() {
-                break;
-            }
+        let exports = self.exports.iter().filter(|name| {
+            name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == "lifecycle")
+        });
+        let versions: Vec<_> = exports.map(|name| known_version(name)).collect();
+        match versions.iter().flatten().max() {
+            Some(newest) => Ok(*newest),
+            None => versions.into_iter().next().unwrap_or(Err(LoadError::NotAProcessor)),
         }
-        found
     }
 
     fn add(&mut self, payload: Payload<'_>) -> Result<(), LoadError> {
@@ -195,7 +198,7 @@ mod tests {
     #[test]
     fn a_file_one_byte_too_large_is_refused_before_it_is_read() {
         let large = vec![0; usize::try_from(MAX_COMPONENT).unwrap() + 1];
-        let size = MAX_COMPONENT + 1;
-        assert_eq!(read(&large), Err(LoadError::TooLarge { size, limit: MAX_COMPONENT }));
+        let refused = read(&large).unwrap_err();
+        assert_eq!(refused, LoadError::limit("component_bytes", MAX_COMPONENT));
     }
 }

@@ -24,7 +24,8 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Makes the directory where there is none, handles every file in it once, and watches it.
+    /// Makes the directory where there is none, handles every file in it once, and watches it. A file
+    /// that keeps changing is waited for a moment only, and handled later.
     ///
     /// # Errors
     /// When the directory cannot be made or read. Where the operating system does not tell of changes,
@@ -36,6 +37,7 @@ impl Watcher {
             system: subscribe(dir, &news),
             dir: dir.into(),
             catalog,
+            quiet: false,
         };
         task.handle_until_quiet().await?;
         task.gone_while_away();
@@ -44,7 +46,8 @@ impl Watcher {
         Ok(Self { requests, task })
     }
 
-    /// Looks at every file again, those that were rejected too, and waits until that is done.
+    /// Looks at every file again, those that were rejected too, and waits until that is done, but not
+    /// for files that keep changing.
     pub async fn rescan(&self) {
         let (done, finished) = oneshot::channel();
         if self.requests.send(done).await.is_ok() {
@@ -66,6 +69,8 @@ struct Task {
     /// Kept because dropping it ends the news.
     system: Option<RecommendedWatcher>,
     catalog: Catalog,
+    /// Whether no file was changing at the latest look.
+    quiet: bool,
 }
 
 impl Task {
@@ -74,7 +79,9 @@ impl Task {
             let mut done = None;
             tokio::select! {
                 () = news.notified() => {}
-                () = tokio::time::sleep(self.interval()) => self.watch_again(),
+                () = tokio::time::sleep(self.interval()), if self.quiet => self.watch_again(),
+                // The wait was in the latest look.
+                () = std::future::ready(()), if !self.quiet => {}
                 request = requested.recv() => match request {
                     Some(request) => done = Some(request),
                     None => return,
@@ -93,18 +100,24 @@ impl Task {
         }
     }
 
+    /// Handles what settles until nothing changes any more; a file that is written without end makes
+    /// nobody wait for longer than a few looks.
     async fn handle_until_quiet(&mut self) -> io::Result<()> {
-        loop {
+        // Also where looking fails: trying again at once would not help.
+        self.quiet = true;
+        for _ in 0..MOST_LOOKS {
             let Look { settled, unsettled, gone } = self.look().await?;
             gone.iter().for_each(|file| self.catalog.gone(file));
             for (file, stamp) in settled {
                 self.handle(file, stamp).await;
             }
-            if !unsettled {
-                return Ok(());
+            self.quiet = !unsettled;
+            if self.quiet {
+                break;
             }
             tokio::time::sleep(QUIET).await;
         }
+        Ok(())
     }
 
     async fn look(&mut self) -> io::Result<Look> {
@@ -192,6 +205,10 @@ fn is_news(told: &notify::Result<Event>) -> bool {
 
 /// How long a file must stay the same before it is read. A copy over a network writes more often.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// Looks that a start or a request waits for, two seconds in all: a copy that is under way ends within
+/// them or much later.
+const MOST_LOOKS: u32 = 8;
 
 /// Time between looks that nobody asked for: lost news is made good within this.
 const RESCAN: Duration = Duration::from_secs(30);

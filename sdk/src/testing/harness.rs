@@ -245,7 +245,10 @@ mod tests {
             Harness::<Puppet>::builder().config("[[0,0],[1,0]]").state_limit(5).build().unwrap();
         assert!(sdk_state::set(b"k", b"v").is_err());
         small.process(&two()).unwrap();
-        assert_eq!(small.process(&two()).unwrap_err(), Error::fatal("state is full: 5 bytes"));
+        assert_eq!(
+            small.process(&two()).unwrap_err(),
+            Error::fatal("state is full: limit passed: state_bytes=5")
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod crash;
 mod demo;
 mod edges;
 mod flows;
+mod hostile;
 mod isolation;
 mod lifecycle;
 mod lists;

@@ -1,8 +1,12 @@
 //! Real components in a real engine. The guest that does what it is told is in tests/guest.
 
+mod bombs;
 mod calls;
 mod contract;
 mod cost;
+mod growth;
+mod hostile;
+mod lies;
 mod load;
 mod neighbours;
 mod reload;

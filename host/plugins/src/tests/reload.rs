@@ -6,6 +6,8 @@ use crate::store::{MemoryStore, PluginStore};
 use crate::watch::Watcher;
 use crate::{Catalog, Trial};
 use async_trait::async_trait;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 struct Scene {
@@ -139,6 +141,49 @@ async fn a_start_goes_on_with_what_the_store_says_and_what_the_directory_holds()
     let third = Scene::on(store, dir, NoTrial).await;
     let active = third.catalog.active("guest").unwrap();
     assert_eq!((active.generation, active.available), (2, true));
+}
+
+/// Writes a file again and again until it is dropped, much faster than a file settles.
+struct Rewriting(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Rewriting {
+    fn start(file: PathBuf) -> Self {
+        std::fs::write(&file, b"0").unwrap();
+        let enough = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&enough);
+        let writing = std::thread::spawn(move || {
+            for number in 1_u64.. {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::fs::write(&file, number.to_string()).unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self(enough, Some(writing))
+    }
+}
+
+impl Drop for Rewriting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.take().unwrap().join().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_without_end_holds_up_neither_a_start_nor_others_nor_a_rescan() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.wasm");
+    let rewriting = Rewriting::start(file);
+    let scene = Scene::on(Arc::new(MemoryStore::default()), dir, NoTrial).await;
+    scene.put("guest.wasm", &GUEST);
+    scene.until_generation(1).await;
+    scene.put("guest.wasm", &noted(&GUEST, "two"));
+    scene.until_generation(2).await;
+    scene.watcher.rescan().await;
+    drop(rewriting);
+    assert!(scene.until_rejected("a.wasm").await.contains("not a WebAssembly component"));
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::action::Action;
 use crate::error::{CallError, LoadError};
 use crate::event;
 use crate::limits::Limits;
-use crate::log::cut;
+use crate::log::plain;
 use crate::plugin::{Cardinality, Claim, Info};
 use crate::view::View;
 
@@ -62,7 +62,8 @@ pub(crate) fn check(
     limits: &Limits,
 ) -> Result<Vec<Action>, CallError> {
     let named = vec![unnamed_dropped; view.len() as usize];
-    let mut check = Check { view, outputs, limits, named, forwards: 0, events: 0, bytes: 0 };
+    let mut check =
+        Check { view, outputs, limits, named, forwards: 0, dead: 0, events: 0, bytes: 0 };
     let checked =
         actions.into_iter().map(|action| check.action(action)).collect::<Result<_, _>>()?;
     match check.named.iter().position(|named| !named) {
@@ -78,6 +79,8 @@ struct Check<'a> {
     named: Vec<bool>,
     /// Events forwarded, once for each output.
     forwards: u64,
+    /// Events that are dead letters.
+    dead: u32,
     events: u32,
     bytes: u64,
 }
@@ -105,6 +108,7 @@ impl Check<'_> {
             }
             events::Action::DeadLetter(Refusal { index, reason }) => {
                 self.name(index)?;
+                self.dead()?;
                 Ok(Action::DeadLetter { index, reason: reason_of(&reason) })
             }
         }
@@ -151,6 +155,15 @@ impl Check<'_> {
         }
         let (len, outputs) = (self.view.len(), self.outputs);
         Err(broken(format!("forwards more than each of {len} events to each of {outputs} outputs")))
+    }
+
+    /// An event dies once; each letter carries the whole event.
+    fn dead(&mut self) -> Result<(), CallError> {
+        self.dead += 1;
+        if self.dead <= self.view.len() {
+            return Ok(());
+        }
+        Err(broken(format!("makes more dead letters than there are events, {}", self.view.len())))
     }
 
     fn name(&mut self, index: u32) -> Result<&Record, CallError> {
@@ -227,7 +240,7 @@ fn broken(words: String) -> CallError {
 }
 
 fn reason_of(reason: &str) -> String {
-    cut(reason, MAX_REASON).to_owned()
+    plain(reason, MAX_REASON)
 }
 
 /// Bytes of a guest's reason: it becomes an attribute of a dead letter and a line of a reply.

@@ -164,6 +164,9 @@ impl From<WriteError> for state::StateError {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Full(limit) => Self::Full(limit),
+            WriteError::TooLong(what, limit, most) => {
+                Self::Denied(format!("{what} is too long: limit passed: {limit}={most}"))
+            }
             WriteError::Denied(reason) => Self::Denied(reason.to_owned()),
         }
     }

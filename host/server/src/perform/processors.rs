@@ -199,11 +199,8 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
     }
-    for (name, value) in services.processors.limits_of(processor).values() {
+    for (name, value) in services.processors.limits_of(processor).shown() {
         description = description.with(&format!("limit.{name}"), value);
-    }
-    for (name, value) in host_plugins::limits::FIXED {
-        description = description.with(&format!("limit.{name}"), *value);
     }
     description.with("log", log::last(services, &processor.name, LAST_LOG_LINES))
 }

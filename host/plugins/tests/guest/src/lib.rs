@@ -1,4 +1,11 @@
 //! A plugin that does what its configuration says, right or wrong, so that the host can be tested.
+//!
+//! What it says about itself it is told by other means, see [`lies`]. It exports an interface more than
+//! it must, see [`timer`].
+
+mod lies;
+#[cfg(target_family = "wasm")]
+mod timer;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -23,18 +30,23 @@ struct Config {
 #[derive(Debug)]
 pub struct Guest {
     config: Config,
+    /// Memory that is never given back.
     kept: Vec<Vec<u8>>,
 }
 
 impl Processor for Guest {
     fn describe() -> Info {
-        Info::new("guest", "0.1.0").summary("does what it is told").many_outputs()
+        let info = Info::new("guest", "0.1.0").summary("does what it is told").many_outputs();
+        lies::told(info)
     }
 
     fn init(setup: &Setup) -> Result<Self, Error> {
         let config: Config = setup.config()?;
         match config.act.as_str() {
             "loop-in-init" => spin(),
+            "trap-in-init" => trap("deliberate"),
+            "recurse-in-init" => drop(black_box(recurse(0))),
+            "grow-in-init" => grow(),
             "write-in-init" => {
                 state::set(b"key", b"value").map_err(|error| Error::fatal(error.to_string()))?;
             }
@@ -48,7 +60,20 @@ impl Processor for Guest {
     }
 
     fn pause(&mut self) -> Result<(), Error> {
-        if self.config.act == "refuse-pause" { Err(Error::retry("busy")) } else { Ok(()) }
+        match self.config.act.as_str() {
+            "refuse-pause" => Err(Error::retry("busy")),
+            "trap-in-pause" => trap("deliberate"),
+            "loop-in-pause" => spin(),
+            _ => Ok(()),
+        }
+    }
+
+    fn destroy(&mut self) -> Result<(), Error> {
+        match self.config.act.as_str() {
+            "trap-in-destroy" => trap("deliberate"),
+            "loop-in-destroy" => spin(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -63,9 +88,11 @@ impl Guest {
                 });
                 vec![Action::forward_all(0)]
             }
-            "grow" => loop {
+            "grow" => grow(),
+            "grow-slowly" => {
                 self.kept.push(vec![1; 1 << 20]);
-            },
+                vec![Action::forward_all(0)]
+            }
             "recurse" => vec![Action::forward_all(recurse(0) as u32)],
             "panic" => trap("deliberate"),
             "exit" => std::process::exit(3),
@@ -102,6 +129,26 @@ impl Guest {
                 .collect(),
             "count" => return count(batch),
             "fill" => return fill(batch, times),
+            "long-key" => return write(&vec![b'k'; times as usize], b""),
+            "long-value" => return write(b"key", &vec![b'v'; times as usize]),
+            "alias-emits" => alias_emits(times),
+            "alias-rewrites" => alias_rewrites(times),
+            "dead-letters" => (0..times).map(|_| Action::dead_letter(0, "again")).collect(),
+            "log-flood" => log_flood(times),
+            "log-long" => log_long(times),
+            "print-flood" => print_flood(times),
+            "random-for-ever" => loop {
+                black_box(RandomState::new());
+                drop(std::fs::read_dir("/"));
+            },
+            "sleep-for-ever" => loop {
+                std::thread::sleep(Duration::from_secs(3600));
+            },
+            "read" => {
+                let mut line = String::new();
+                drop(std::io::stdin().read_line(&mut line));
+                vec![Action::forward_all(0)]
+            }
             "print" => print(batch),
             "world" => vec![Action::forward_all(0), Action::emit(0, world())],
             _ => vec![Action::forward_all(0)],
@@ -114,6 +161,14 @@ fn spin() -> ! {
     let mut turn = 0_u64;
     loop {
         turn = black_box(turn.wrapping_add(1));
+    }
+}
+
+/// Takes memory until there is none.
+fn grow() -> ! {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(black_box(vec![1_u8; 1 << 20]));
     }
 }
 
@@ -153,6 +208,56 @@ fn fill(batch: &Batch, times: u32) -> Result<Vec<Action>, Error> {
             .map_err(|error| Error::fatal(error.to_string()))?;
     }
     Ok((0..batch.len()).map(|index| Action::forward(index, 0)).collect())
+}
+
+/// Writes one key.
+fn write(key: &[u8], value: &[u8]) -> Result<Vec<Action>, Error> {
+    state::set(key, value)?;
+    Ok(vec![Action::forward_all(0)])
+}
+
+/// One buffer of a mebibyte, claimed to be another one each time. Whoever frees them would break the
+/// guest; but the host has to lift all of them first.
+#[expect(unsafe_code, reason = "a guest that misbehaves")]
+fn alias() -> impl Fn() -> Vec<u8> {
+    let mut buffer = std::mem::ManuallyDrop::new(vec![b'a'; 1 << 20]);
+    let (start, len, capacity) = (buffer.as_mut_ptr(), buffer.len(), buffer.capacity());
+    // SAFETY: not sound; inside a guest it can harm the guest only.
+    move || unsafe { Vec::from_raw_parts(start, len, capacity) }
+}
+
+fn alias_emits(times: u32) -> Vec<Action> {
+    let data = alias();
+    let event = |number: u32| Event::new(&number.to_string(), "/guest", "made");
+    let emits = (0..times).map(|n| Action::emit(0, event(n).with_data("text/plain", data())));
+    [Action::forward_all(0)].into_iter().chain(emits).collect()
+}
+
+fn alias_rewrites(times: u32) -> Vec<Action> {
+    let data = alias();
+    (0..times).map(|_| Action::from(Action::rewrite(0, 0).data(data()))).collect()
+}
+
+/// Many lines.
+fn log_flood(times: u32) -> Vec<Action> {
+    (0..times).for_each(|number| log::info(&number.to_string(), &[]));
+    vec![Action::forward_all(0)]
+}
+
+/// A line with a long message, many facts, and what a terminal would obey.
+fn log_long(times: u32) -> Vec<Action> {
+    let text = format!("\u{1b}[2J\r\n220 OK\r\n{}", "x".repeat(times as usize));
+    let fields = vec![("field", text.as_str()); 100];
+    log::warn(&text, &fields);
+    vec![Action::forward_all(0)]
+}
+
+/// Many bytes on stdout, without an end of line and with many.
+#[expect(clippy::print_stdout, reason = "it is what is tested")]
+fn print_flood(times: u32) -> Vec<Action> {
+    (0..times).for_each(|_| print!("{}", "x".repeat(1000)));
+    (0..times).for_each(|number| println!("{number}"));
+    vec![Action::forward_all(0)]
 }
 
 /// Writes to all three places that end up in the log.

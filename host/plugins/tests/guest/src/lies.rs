@@ -1,0 +1,34 @@
+//! What the component says about itself when somebody has written so into its bytes.
+//!
+//! `describe` is told nothing, so tests write their wish over [`LIE`] in the component's file.
+
+use std::hash::{BuildHasher, RandomState};
+use std::hint::black_box;
+
+use flow_sdk::Info;
+
+/// The wish, up to the first dot.
+#[used]
+static LIE: [u8; 32] = *b"lie=nothing.....................";
+
+/// The description as it is told to be.
+pub(crate) fn told(info: Info) -> Info {
+    let lie = String::from_utf8_lossy(black_box(&LIE));
+    let lie = lie.split('.').next().unwrap_or_default();
+    match lie.strip_prefix("lie=").unwrap_or_default() {
+        "name" => Info { name: "../../etc/passwd".to_owned(), ..info },
+        "version" => Info { version: "newest".to_owned(), ..info },
+        "control" => info.summary("two\r\n220 OK"),
+        "bidi" => info.summary("\u{202e}desrever"),
+        "long-summary" => info.summary(&"s".repeat(1 << 20)),
+        "giant-schema" => info.config_schema(&format!("{{\"a\":\"{}\"}}", "s".repeat(1 << 20))),
+        "deep-schema" => info.config_schema(&"{\"a\":".repeat(10_000)),
+        "one-output" => Info { outputs: flow_sdk::Cardinality::One, ..info },
+        "dice" => Info { version: format!("0.1.{}", RandomState::new().hash_one(0)), ..info },
+        "loop" => crate::spin(),
+        "trap" => crate::trap("deliberate"),
+        "grow" => crate::grow(),
+        "recurse" => info.summary(&crate::recurse(0).to_string()),
+        _ => info,
+    }
+}
