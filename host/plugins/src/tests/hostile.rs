@@ -171,8 +171,8 @@ async fn logged(act: &str, times: u32, limits: Limits) -> Vec<LogLine> {
     let state = SharedState::new(ShardState::default());
     let mut instance = instance(Setup { limits, log, state, ..setup(&config) }).await;
     process(&mut instance, batch(1, 0)).await.unwrap();
-    let lines = kept.0.lock().unwrap().clone();
-    lines
+    drop(instance);
+    std::mem::take(&mut *kept.0.lock().unwrap())
 }
 
 #[tokio::test]
