@@ -24,11 +24,13 @@ fn compile() -> PathBuf {
     let host = Fnaad::dev(dir.path());
     let next = host_builtin::bridge_next();
     drop_in(&dir.path().join("plugins"), "bridge.wasm", next.component);
-    eventually("the next bridge", || {
+    drop_in(&dir.path().join("plugins"), "guest.wasm", crate::guest());
+    eventually("the next bridge and the guest", || {
         let types = host.login().json("GET PROCESSOR TYPES");
-        let found =
+        let bridge =
             types.iter().any(|found| found["type"] == "bridge" && found["version"] == "0.2.0");
-        if found { Ok(()) } else { Err(format!("{types:?}")) }
+        let guest = types.iter().any(|found| found["type"] == "guest");
+        if bridge && guest { Ok(()) } else { Err(format!("{types:?}")) }
     });
     assert!(host.end().success());
     copy(&dir.path().join("data/compiled"), &kept);

@@ -89,6 +89,10 @@ impl Guest {
                 vec![Action::forward_all(0)]
             }
             "grow" => grow(),
+            "many-mebibytes" => {
+                black_box((0..times).map(|_| vec![1_u8; 1 << 20]).collect::<Vec<_>>());
+                vec![Action::forward_all(0)]
+            }
             "grow-slowly" => {
                 self.kept.push(vec![1; 1 << 20]);
                 vec![Action::forward_all(0)]
