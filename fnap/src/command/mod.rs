@@ -26,9 +26,9 @@ pub use start::{NoOffset, NoTimestamp, Start, Timestamp, parse_offset};
 /// Most names in one list of flows. A collector of more would be a tree of collectors.
 pub const MAX_LIST: usize = 64;
 
-/// Most dead letters in one command: what somebody looked through, name by name. The longest line of
-/// a command ends most lists earlier.
-pub const MAX_LETTERS: usize = 1000;
+/// Most places `p:n` in one command: dead letters that somebody looked through, or partitions. The
+/// longest line of a command ends most lists earlier.
+pub const MAX_PLACES: usize = 1000;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub enum Command {
     /// `DESCRIBE PROCESSOR p|t`: the name of a running one, or an installed type.
     DescribeProcessor { processor: Word, format: Format },
     /// `REPLAY p [OFFSET p:n[,p:n…]]`: each letter by partition and offset in the flow of the dead
-    /// letters, at most [`MAX_LETTERS`]; none named means all that are open.
+    /// letters, at most [`MAX_PLACES`]; none named means all that are open.
     Replay { processor: ProcessorName, letters: Vec<(u32, u64)> },
     /// `DISCARD p [OFFSET p:n[,p:n…]]`: as [`Self::Replay`].
     Discard { processor: ProcessorName, letters: Vec<(u32, u64)> },
@@ -150,13 +150,16 @@ pub enum Format {
     Json,
 }
 
-/// `READ f [FROM earliest|latest|OFFSET p:n|TIME rfc3339] [LIMIT n] [FOLLOW]`
+/// `READ f [FROM earliest|latest|OFFSET p:n[,p:n…]|TIME rfc3339] [LIMIT n] [FOLLOW]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     /// Which flow.
     pub flow: FlowName,
     /// Where from; the host's default where not said.
     pub from: Option<Start>,
+    /// Instead of `from`: the next offset of each partition that is wanted, at most [`MAX_PLACES`].
+    /// What a reader goes on with that has seen several partitions.
+    pub places: Vec<(u32, u64)>,
     /// At most so many events.
     pub limit: Option<u64>,
     /// Whether to go on with what comes, until `DONE`.
@@ -203,6 +206,14 @@ impl FromStr for Command {
     /// Reads one command line, without its end.
     fn from_str(line: &str) -> Result<Self, ParseError> {
         parse::command(line)
+    }
+}
+
+impl Read {
+    /// The whole flow, without any of the options.
+    #[must_use]
+    pub fn new(flow: FlowName) -> Self {
+        Self { flow, from: None, places: Vec::new(), limit: None, follow: false }
     }
 }
 

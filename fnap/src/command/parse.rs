@@ -184,11 +184,14 @@ fn approve(words: &mut Words<'_>) -> Parsed {
 
 fn read(words: &mut Words<'_>) -> Parsed {
     let flow = words.name("a flow")?;
-    let mut read = Read { flow, from: None, limit: None, follow: false };
+    let mut read = Read::new(flow);
     loop {
         let twice = words.at_next("given twice");
         if words.literal("FROM") {
-            once(&mut read.from, words.start()?, twice)?;
+            if read.from.is_some() || !read.places.is_empty() {
+                return Err(twice);
+            }
+            letters::from(words, &mut read)?;
         } else if words.literal("LIMIT") {
             once(&mut read.limit, words.number("LIMIT")?, twice)?;
         } else if words.literal("FOLLOW") {

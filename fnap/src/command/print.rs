@@ -29,10 +29,10 @@ impl Display for Command {
             Self::Stop { name } => write!(out, "STOP {name}"),
             Self::CreateProcessor(new) => new.fmt(out),
             Self::Replay { processor, letters } => {
-                write!(out, "REPLAY {processor}{}", Letters(letters))
+                write!(out, "REPLAY {processor}{}", Places("", letters))
             }
             Self::Discard { processor, letters } => {
-                write!(out, "DISCARD {processor}{}", Letters(letters))
+                write!(out, "DISCARD {processor}{}", Places("", letters))
             }
             other => changes(other, out),
         }
@@ -141,7 +141,8 @@ impl Display for Read {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let follow = if self.follow { " FOLLOW" } else { "" };
         let (from, limit) = (Then("FROM ", self.from), Then("LIMIT ", self.limit));
-        write!(out, "READ {}{from}{limit}{follow}", self.flow)
+        let places = Places(if self.places.is_empty() { "" } else { " FROM" }, &self.places);
+        write!(out, "READ {}{from}{places}{limit}{follow}", self.flow)
     }
 }
 
@@ -198,12 +199,13 @@ impl Display for List<'_> {
     }
 }
 
-/// Names of dead letters; nothing where all are meant.
-struct Letters<'a>(&'a [(u32, u64)]);
+/// A list of places behind a literal, or nothing.
+struct Places<'a>(&'static str, &'a [(u32, u64)]);
 
-impl Display for Letters<'_> {
+impl Display for Places<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        for (index, (partition, offset)) in self.0.iter().enumerate() {
+        out.write_str(self.0)?;
+        for (index, (partition, offset)) in self.1.iter().enumerate() {
             let before = if index == 0 { " OFFSET " } else { "," };
             write!(out, "{before}{partition}:{offset}")?;
         }

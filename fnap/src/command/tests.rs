@@ -63,6 +63,7 @@ const FORMS: &[&str] = &[
     "READ time.flows.unix.ar FROM earliest LIMIT 10 FOLLOW",
     "READ time.flows.unix.ar FROM latest FOLLOW",
     "READ time.flows.unix.ar FROM OFFSET 3:100",
+    "READ time.flows.unix.ar FROM OFFSET 3:100,0:7 LIMIT 2 FOLLOW",
     "READ time.flows.unix.ar FROM TIME 2026-01-31T12:00:00Z LIMIT 1",
     "WRITE time.flows.unix.ar",
     "WRITE time.flows.unix.ar ID 3f1c",
@@ -192,6 +193,9 @@ fn a_wrong_command_says_at_which_word() {
         ("GET FLOWS FORMAT xml", "expected json or text at word 4"),
         ("READ f FROM now", "expected earliest, latest, OFFSET or TIME at word 4"),
         ("READ f FROM OFFSET 1", "no partition:offset, such as 0:100 at word 5"),
+        ("READ f FROM OFFSET 0:1,1:x", "no partition:offset, such as 0:100 at word 5"),
+        ("READ f FROM OFFSET 0:1,1:2,0:3", "partition 0 given twice at word 5"),
+        ("READ f FROM OFFSET 0:1,1:2 FROM earliest", "given twice at word 6"),
         ("READ f FROM TIME noon", "no rfc 3339 time, such as 2026-01-31T12:00:00Z at word 5"),
         ("READ f LIMIT -1", "no number for LIMIT at word 4"),
         ("READ f LIMIT 1 LIMIT 2", "given twice at word 5"),
@@ -250,7 +254,7 @@ fn a_command_names_at_most_1000_dead_letters() {
     let letters = (0..1000).map(|offset| (0, offset)).collect();
     let processor = "p".parse().unwrap();
     assert_eq!(named(1000), Ok(Command::Discard { processor, letters }));
-    assert_eq!(named(1001).unwrap_err().to_string(), "more than 1000 letters at word 4");
+    assert_eq!(named(1001).unwrap_err().to_string(), "more than 1000 places at word 4");
 }
 
 #[test]
@@ -357,8 +361,15 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         new_processor(),
         (name(), of(start()), of(any::<u64>()), any::<bool>()).prop_map(
-            |(flow, from, limit, follow)| Command::Read(Read { flow, from, limit, follow })
+            |(flow, from, limit, follow)| {
+                Command::Read(Read { from, limit, follow, ..Read::new(flow) })
+            }
         ),
+        (name(), proptest::collection::btree_map(0..1024_u32, 0..=i64::MAX.unsigned_abs(), 2..9))
+            .prop_map(|(flow, places)| {
+                let places = places.into_iter().collect();
+                Command::Read(Read { places, ..Read::new(flow) })
+            }),
         (name(), of(name()), settings(0)).prop_map(|(flow, local, settings)| Command::Subscribe {
             flow,
             local,

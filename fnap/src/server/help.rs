@@ -32,7 +32,7 @@ pub const SYNTAX: &[&str] = &[
     "PAUSE s",
     "RESUME s",
     "STOP s",
-    "READ f [FROM earliest|latest|OFFSET p:n|TIME rfc3339] [LIMIT n] [FOLLOW]",
+    "READ f [FROM earliest|latest|OFFSET p:n,p:n,...|TIME rfc3339] [LIMIT n] [FOLLOW]",
     "DONE (ends a READ that follows)",
     "WRITE f [ID token]",
     "PURGE FLOW f CONFIRM f",

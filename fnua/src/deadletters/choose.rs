@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 
 use fnap::Name;
-use fnap::command::{Command, MAX_LETTERS};
+use fnap::command::{Command, MAX_PLACES};
 use fnap::line::MAX_COMMAND;
 
 use super::describe;
@@ -30,7 +30,7 @@ pub(super) fn commands(
     let (mut some, mut len) = (Vec::new(), empty);
     for (partition, offset) in letters {
         let more = format!(",{partition}:{offset}").len();
-        if some.len() == MAX_LETTERS || len + more > MAX_COMMAND {
+        if some.len() == MAX_PLACES || len + more > MAX_COMMAND {
             commands.push(make(std::mem::take(&mut some)));
             len = empty;
         }

@@ -111,7 +111,7 @@ async fn list(
     stdout: Box<dyn Write + Send>,
 ) -> Result<(), Error> {
     let Described { flow, handled, .. } = describe(connection, processor).await?;
-    let read = fnap::Read { flow, from: Some(Start::Earliest), limit: None, follow: false };
+    let read = fnap::Read { from: Some(Start::Earliest), ..fnap::Read::new(flow) };
     connection.read(read).await?;
     let mut printer = Printer::start(stdout);
     let width = setting.screen.then(crate::io::columns).flatten();
@@ -164,7 +164,7 @@ async fn show(
     let words = format!("dead letter {partition}:{offset} of {processor}");
     let missing = || Error::Refused(Failure::new(Code::NotFound, words.clone()));
     let from = Some(Start::Offset { partition, offset });
-    connection.read(fnap::Read { flow, from, limit: Some(1), follow: false }).await?;
+    connection.read(fnap::Read { from, limit: Some(1), ..fnap::Read::new(flow) }).await?;
     let line = next_line(connection).await?.ok_or_else(missing)?;
     // Takes the end of the answer too.
     while next_line(connection).await?.is_some() {}

@@ -8,8 +8,9 @@ mod standing;
 use std::io::Write;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fnap::command::{Command, Timestamp};
-use fnap::{Event, Start};
+use fnap::command::{Command, MAX_PLACES, Timestamp};
+use fnap::line::MAX_COMMAND;
+use fnap::{Code, Event, Start};
 use tokio::time::timeout;
 
 use crate::cli::streams::ReadArgs;
@@ -46,6 +47,8 @@ pub(crate) async fn read(
         positions: Positions::new(),
         standing: Standing::default(),
         again: false,
+        placed: false,
+        plain: false,
         printer: Printer::start(stdout),
         interrupt: if args.follow { Interrupt::listen() } else { Interrupt::never() },
         chunk: Vec::new(),
@@ -69,6 +72,10 @@ struct Reading<'a> {
     standing: Standing,
     /// Whether this is not the first connection.
     again: bool,
+    /// Whether the READ under way names the places of several partitions.
+    placed: bool,
+    /// Whether the host does not know such a READ.
+    plain: bool,
     printer: Printer,
     interrupt: Interrupt,
     chunk: Vec<u8>,
@@ -115,6 +122,10 @@ impl Reading<'_> {
                         return Err(error);
                     }
                     setting.trace.note(|| format!("C: {error}, connecting again"));
+                }
+                Err(Error::Refused(failure)) if self.placed && failure.code == Code::BadFormat => {
+                    self.plain = true;
+                    self.placed = false;
                 }
                 result => return result,
             }
@@ -180,11 +191,12 @@ impl Reading<'_> {
         let (flow, follow) = (self.args.flow.clone(), self.args.follow);
         if self.again {
             // The host would count what is left out here.
-            let from = self.resume(connection).await?;
-            return Ok(Command::Read(fnap::Read { flow, from, limit: None, follow }));
+            let read = fnap::Read { follow, ..self.resume(connection).await? };
+            self.placed = !read.places.is_empty();
+            return Ok(Command::Read(read));
         }
         let from = self.first(connection).await?;
-        Ok(Command::Read(fnap::Read { flow, from, limit: self.left, follow }))
+        Ok(Command::Read(fnap::Read { from, limit: self.left, follow, ..fnap::Read::new(flow) }))
     }
 
     /// Where the first connection begins; following, notes where the flow stands.
@@ -262,23 +274,56 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Where to go on. The protocol names the place of one partition only: a flow of several is read
-    /// from the beginning again, and what was seen is left out.
-    async fn resume(&self, connection: &mut Connection) -> Result<Option<Start>, Error> {
+    /// Where to go on: each partition where it stood, and one that was not seen where all began. Where
+    /// that cannot be said, more is read than is wanted, and what was seen is left out.
+    async fn resume(&self, connection: &mut Connection) -> Result<fnap::Read, Error> {
         let standing = Standing::ask(connection, &self.args.flow).await?;
         if standing.incarnation != self.standing.incarnation {
             let words = format!("flow {} was deleted and made again", self.args.flow);
             return Err(fnap::Failure::new(fnap::Code::Conflict, words).into());
         }
+        let read = fnap::Read::new(self.args.flow.clone());
+        let begun = self.from();
+        if !self.plain && !matches!(begun, Some(Start::Offset { .. })) {
+            let places = self.places(&standing, begun);
+            let read = match places.as_slice() {
+                [] => None,
+                [(partition, offset)] => {
+                    let (partition, offset) = (*partition, *offset);
+                    Some(fnap::Read {
+                        from: Some(Start::Offset { partition, offset }),
+                        ..read.clone()
+                    })
+                }
+                _ => Some(fnap::Read { places, ..read.clone() }),
+            };
+            if let Some(read) = read.filter(|read| read.to_string().len() < MAX_COMMAND) {
+                return Ok(read);
+            }
+        }
         let only =
             self.positions.only().map(|(partition, offset)| Start::Offset { partition, offset });
-        Ok(match (self.from(), only) {
-            (from @ Some(Start::Offset { .. }), only) => only.or(from),
-            (_, Some(only)) if standing.partitions() == 1 => Some(only),
-            (Some(Start::Latest), _) if self.positions.is_empty() => self.began.map(Start::Time),
-            (Some(Start::Latest), _) => Some(Start::Earliest),
-            (from, _) => from,
-        })
+        let from = match begun {
+            Some(Start::Offset { .. }) => only.or(begun),
+            Some(Start::Latest) if self.positions.is_empty() => self.began.map(Start::Time),
+            Some(Start::Latest) => Some(Start::Earliest),
+            from => from,
+        };
+        Ok(fnap::Read { from, ..read })
+    }
+
+    /// The next offset of every partition; none where one of them cannot be said.
+    fn places(&self, standing: &Standing, begun: Option<Start>) -> Vec<(u32, u64)> {
+        let place = |(partition, earliest): (&u32, &u64)| {
+            let unseen = match begun {
+                // What is in a partition that came later was written later.
+                Some(Start::Latest | Start::Earliest) => Some(*earliest),
+                _ => None,
+            };
+            Some((*partition, self.positions.next(*partition).or(unseen)?))
+        };
+        let places: Option<Vec<_>> = standing.earliest.iter().map(place).collect();
+        places.filter(|places| places.len() <= MAX_PLACES).unwrap_or_default()
     }
 
     /// Where the first connection begins: with --follow at what comes, unless told otherwise.

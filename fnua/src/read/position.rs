@@ -53,6 +53,11 @@ impl Positions {
         }
     }
 
+    /// The next offset of a partition, if it is known.
+    pub(super) fn next(&self, partition: u32) -> Option<u64> {
+        self.next.get(&partition).copied()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.next.is_empty()
     }

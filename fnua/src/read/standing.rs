@@ -16,6 +16,8 @@ pub(super) struct Standing {
     pub(super) incarnation: Option<String>,
     /// The next offset of each partition.
     pub(super) latest: BTreeMap<u32, u64>,
+    /// The oldest offset of each partition.
+    pub(super) earliest: BTreeMap<u32, u64>,
 }
 
 impl Standing {
@@ -36,19 +38,18 @@ impl Standing {
         }
     }
 
-    pub(super) fn partitions(&self) -> usize {
-        self.latest.len()
-    }
-
     fn read(line: &str) -> Self {
         let description: Value = serde_json::from_str(line).unwrap_or_default();
         let incarnation = description.get("incarnation").and_then(Value::as_str).map(str::to_owned);
         let logs = description.get("log").and_then(Value::as_array);
-        let place = |log: &Value| {
-            let partition = u32::try_from(log.get("partition")?.as_u64()?).ok()?;
-            Some((partition, log.get("latest")?.as_u64()?))
+        let places = |end: &str| {
+            let place = |log: &Value| {
+                let partition = u32::try_from(log.get("partition")?.as_u64()?).ok()?;
+                Some((partition, log.get(end)?.as_u64()?))
+            };
+            logs.into_iter().flatten().filter_map(place).collect()
         };
-        Self { incarnation, latest: logs.into_iter().flatten().filter_map(place).collect() }
+        Self { incarnation, latest: places("latest"), earliest: places("earliest") }
     }
 }
 
@@ -62,6 +63,7 @@ mod tests {
         let standing = Standing::read(line);
         assert_eq!(standing.incarnation.as_deref(), Some("x"));
         assert_eq!(standing.latest, BTreeMap::from([(0, 5), (1, 0)]));
+        assert_eq!(standing.earliest, BTreeMap::from([(0, 1)]));
         assert_eq!(Standing::read("flow=a.b"), Standing::default());
     }
 }

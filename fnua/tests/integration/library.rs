@@ -28,7 +28,7 @@ async fn a_program_writes_and_reads_over_one_connection() {
         .await
         .unwrap();
     assert_eq!(answer.subject(), "1 events");
-    let read = Read { flow, from: Some(Start::Earliest), limit: None, follow: true };
+    let read = Read { from: Some(Start::Earliest), follow: true, ..Read::new(flow) };
     connection.read(read).await.unwrap();
     assert_eq!(connection.next_line().await.unwrap().unwrap(), "{\"id\":\"1\"}");
     connection.done().await.unwrap();

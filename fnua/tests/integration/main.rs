@@ -11,4 +11,5 @@ mod fake;
 mod library;
 mod logs;
 mod read;
+mod waits;
 mod write;

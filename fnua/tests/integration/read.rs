@@ -175,17 +175,60 @@ fn following_several_partitions_leaves_out_what_was_seen() {
         }),
         Box::new(|talk| {
             talk.login();
-            standing(talk, &[5, 9]);
+            standing(talk, &[5, 9, 1]);
+            // The new partition from its beginning, the others from where they stood.
+            talk.expect("READ time.flows.unix.ar FROM OFFSET 0:4,1:9,2:0 FOLLOW");
+            talk.say("400 BAD_FORMAT no partition:offset, such as 0:100 at word 5");
+            talk.closed();
+        }),
+        // A host that does not know the places of several partitions.
+        Box::new(|talk| {
+            talk.login();
+            standing(talk, &[5, 9, 1]);
             talk.expect("READ time.flows.unix.ar FROM earliest FOLLOW");
-            let all = [(0, 0), (0, 3), (1, 6), (0, 4), (1, 7), (1, 8), (1, 9)];
+            let all = [(0, 0), (0, 3), (1, 6), (0, 4), (1, 7), (1, 8), (1, 9), (2, 0)];
             talk.say(&format!("220 DATA\n{}500 SERVER_ERR enough", lines(&all)));
             talk.closed();
         }),
     ]);
     let said = Fnua::with(&fake).run(&["read", FLOW, "--follow"]);
     said.badly(1, "500 SERVER_ERR enough");
-    assert_eq!(said.out, lines(&[(1, 7), (1, 8), (0, 4), (1, 9)]));
+    assert_eq!(said.out, lines(&[(1, 7), (1, 8), (0, 4), (1, 9), (2, 0)]));
     fake.finish();
+}
+
+#[test]
+fn following_several_partitions_goes_on_where_each_stood() {
+    for (began, next) in
+        [("earliest", "OFFSET 0:2,1:0"), ("2026-01-31T12:00:00Z", "TIME 2026-01-31T12:00:00Z")]
+    {
+        let from = if began == "earliest" { began.to_owned() } else { format!("TIME {began}") };
+        let fake = Fake::start(vec![
+            Box::new(move |talk| {
+                talk.login();
+                standing(talk, &[2, 7]);
+                talk.expect(&format!("READ time.flows.unix.ar FROM {from} FOLLOW"));
+                talk.say(&format!("220 DATA\n{}", lines(&[(0, 0), (0, 1)])));
+            }),
+            Box::new(move |talk| {
+                talk.login();
+                standing(talk, &[2, 7]);
+                talk.expect(&format!("READ time.flows.unix.ar FROM {next} FOLLOW"));
+                talk.say(&format!("220 DATA\n{}", lines(&[(1, 6)])));
+            }),
+            Box::new(|talk| {
+                talk.login();
+                standing(talk, &[2, 7]);
+                talk.expect("READ time.flows.unix.ar FROM OFFSET 0:2,1:7 FOLLOW");
+                talk.say("416 OUT_OF_RANGE offset 2 of partition 0 earliest=5 latest=9");
+                talk.closed();
+            }),
+        ]);
+        let said = Fnua::with(&fake).run(&["read", FLOW, "--follow", "--from", began]);
+        said.badly(1, "416 OUT_OF_RANGE");
+        assert_eq!(said.out, lines(&[(0, 0), (0, 1), (1, 6)]));
+        fake.finish();
+    }
 }
 
 #[test]

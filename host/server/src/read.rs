@@ -72,7 +72,7 @@ pub(crate) async fn start(services: &Services, command: &Read) -> Result<Reading
         let until = (!command.follow).then_some(log.latest);
         spans.push(Span { partition, from, until });
     }
-    if let (Some(Start::Offset { partition, .. }), true) = (command.from, spans.is_empty()) {
+    if let Some(partition) = missing(command, info.partitions.len()) {
         let words = format!("partition {partition} of flow {} does not exist", flow.name);
         return Err(Failure::new(Code::OutOfRange, words));
     }
@@ -85,6 +85,16 @@ pub(crate) async fn start(services: &Services, command: &Read) -> Result<Reading
     Ok(Reading::new(&broker, &topic, spans, gate, command.limit))
 }
 
+/// A partition that is asked for and that the flow does not have.
+fn missing(command: &Read, partitions: usize) -> Option<u32> {
+    let one = match command.from {
+        Some(Start::Offset { partition, .. }) => Some(partition),
+        _ => None,
+    };
+    let all = command.places.iter().map(|(partition, _)| *partition).chain(one);
+    all.into_iter().find(|partition| *partition as usize >= partitions)
+}
+
 /// The first offset of a partition; none where this partition is not asked for.
 async fn begin(
     broker: &dyn Broker,
@@ -93,6 +103,10 @@ async fn begin(
     partition: u32,
     log: PartitionInfo,
 ) -> Result<Option<u64>, Failure> {
+    if !command.places.is_empty() {
+        let place = command.places.iter().find(|(named, _)| *named == partition);
+        return place.map(|(_, offset)| held(partition, *offset, log)).transpose();
+    }
     let from = match command.from {
         Some(Start::Earliest) => log.earliest,
         Some(Start::Latest) => log.latest,
@@ -104,18 +118,20 @@ async fn begin(
             found.map_err(|error| broker_failure(&error))?
         }
         Some(Start::Offset { partition: named, .. }) if named != partition => return Ok(None),
-        Some(Start::Offset { offset, .. }) => {
-            let PartitionInfo { earliest, latest } = log;
-            if !(earliest..=latest).contains(&offset) {
-                let words = format!(
-                    "offset {offset} of partition {partition} earliest={earliest} latest={latest}"
-                );
-                return Err(Failure::new(Code::OutOfRange, words));
-            }
-            offset
-        }
+        Some(Start::Offset { offset, .. }) => held(partition, offset, log)?,
     };
     Ok(Some(from))
+}
+
+/// An offset that the log still has, or will have next.
+fn held(partition: u32, offset: u64, log: PartitionInfo) -> Result<u64, Failure> {
+    let PartitionInfo { earliest, latest } = log;
+    if (earliest..=latest).contains(&offset) {
+        return Ok(offset);
+    }
+    let words =
+        format!("offset {offset} of partition {partition} earliest={earliest} latest={latest}");
+    Err(Failure::new(Code::OutOfRange, words))
 }
 
 impl Reading {

@@ -1,6 +1,6 @@
 //! READ in all its forms.
 
-use stories::{Fnaad, Wire, event, events, eventually, ids};
+use stories::{Fnaad, Wire, by_partition, event, events, eventually, ids};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -70,6 +70,34 @@ fn a_position_that_is_gone_or_never_was_is_416_with_what_there_is() {
     let refused = wire.refused(&format!("READ {FLOW} FROM OFFSET 7:0"));
     assert!(refused.starts_with("416 OUT_OF_RANGE "), "{refused}");
     wire.ok("NOOP");
+}
+
+#[test]
+fn several_partitions_are_read_each_from_its_own_place() {
+    let (mut wire, _host, _dir) = host();
+    wire.ok("CREATE FLOW three.flows.unix.ar partitions=3");
+    for n in 0..90 {
+        let key = format!("k{}", n % 10);
+        let event = serde_json::json!({"specversion": "1.0", "id": format!("e{n}"), "source": "/s",
+            "type": "t", "partitionkey": key});
+        wire.write("three.flows.unix.ar", &[event.to_string()]);
+    }
+    let all = wire.read("three.flows.unix.ar");
+    let mut wanted = by_partition(&all);
+    wanted.remove(&1);
+    let places: Vec<_> = wanted.keys().map(|partition| format!("{partition}:2")).collect();
+    wanted.values_mut().for_each(|ids| drop(ids.drain(..2)));
+    let read = format!("READ three.flows.unix.ar FROM OFFSET {}", places.join(","));
+    let answer = wire.ask(&read);
+    let seen: Vec<serde_json::Value> = answer[1..answer.len() - 1]
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(by_partition(&seen), wanted);
+    for wrong in ["0:0,2:99999", "0:0,3:0"] {
+        let refused = wire.refused(&format!("READ three.flows.unix.ar FROM OFFSET {wrong}"));
+        assert!(refused.starts_with("416 OUT_OF_RANGE "), "{refused}");
+    }
 }
 
 #[test]

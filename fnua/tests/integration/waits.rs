@@ -1,0 +1,99 @@
+//! A run that waits for its host says so, once, and says when it goes on.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, channel};
+
+use crate::fake::{Fake, Fnua, ended, interrupt};
+
+const FLOW: &str = "time.flows.unix.ar";
+const EVENT: &str = r#"{"id":"a","flowpartition":0,"flowoffset":"0"}"#;
+const DESCRIPTION: &str =
+    "220 DATA\n{\"log\":[{\"partition\":0,\"earliest\":0,\"latest\":0}]}\n220 OK";
+
+/// The lines that a run says on stderr, as they come.
+fn words(child: &mut Child) -> impl Iterator<Item = String> + use<> {
+    BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap)
+}
+
+fn until(released: &Receiver<()>) {
+    released.recv().unwrap();
+}
+
+#[test]
+fn a_follower_says_that_its_host_is_away_and_that_it_is_back() {
+    let (release, released) = channel();
+    let fake = Fake::start(vec![
+        Box::new(|talk| {
+            talk.login();
+            talk.line();
+            talk.say(DESCRIPTION);
+            talk.line();
+            talk.say(&format!("220 DATA\n{EVENT}"));
+        }),
+        Box::new(move |talk| {
+            until(&released);
+            talk.login();
+            talk.line();
+            talk.say(DESCRIPTION);
+            talk.expect("READ time.flows.unix.ar FROM OFFSET 0:1 FOLLOW");
+            talk.say("220 DATA");
+            talk.expect("DONE");
+            talk.say("220 OK");
+            talk.quit();
+        }),
+    ]);
+    let fnua = Fnua::with(&fake);
+    let mut child = fnua.command(&["read", FLOW, "--follow"]).spawn().unwrap();
+    let mut said = words(&mut child);
+    let wanted = "fnua: waiting for the host: no answer to a new connection";
+    assert_eq!(said.next().as_deref(), Some(wanted));
+    release.send(()).unwrap();
+    assert!(said.next().unwrap().starts_with("fnua: goes on, after "));
+    interrupt(&child);
+    assert_eq!(said.next(), None);
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, format!("{EVENT}\n"));
+    assert_eq!(ended(child).code, 0);
+    fake.finish();
+}
+
+#[test]
+fn a_writer_says_that_its_host_does_not_answer_and_what_it_said_last() {
+    let (release, released) = channel();
+    let fake = Fake::start(vec![
+        Box::new(move |talk| {
+            talk.login_to_write();
+            talk.take_write(FLOW);
+            until(&released);
+            talk.say("220 OK 1 events");
+            talk.take_write(FLOW);
+            // Longer than anybody waits in silence.
+            talk.say("503 UNAVAILABLE disk full retry-after=3");
+            talk.closed();
+        }),
+        Box::new(|talk| {
+            talk.login_to_write();
+            talk.write_ok(FLOW);
+            talk.quit();
+        }),
+    ]);
+    let fnua = Fnua::with(&fake);
+    let mut command = fnua.command(&["write", FLOW, "--window", "1", "--run-id", "r"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = "{\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\"}\n";
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, lines.repeat(513).as_bytes()).unwrap();
+    drop(stdin);
+    let mut said = words(&mut child);
+    assert_eq!(said.next().as_deref(), Some("fnua: waiting for the host: no answer yet"));
+    release.send(()).unwrap();
+    assert!(said.next().unwrap().starts_with("fnua: goes on, after "));
+    let wanted = "fnua: waiting for the host: 503 UNAVAILABLE disk full retry-after=3";
+    assert_eq!(said.next().as_deref(), Some(wanted));
+    assert!(said.next().unwrap().starts_with("fnua: goes on, after "));
+    assert!(said.next().unwrap().starts_with("fnua: wrote 513 events"));
+    assert_eq!(ended(child).code, 0);
+    fake.finish();
+}
