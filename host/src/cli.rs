@@ -8,6 +8,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use fnap::name::Name;
 
+use crate::config::LogFormat;
+
 /// A participant of the event streaming open network: carries events between flows, through sandboxed
 /// processors.
 #[derive(Debug, Parser)]
@@ -16,6 +18,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// How a line of the log looks; overrules the configuration
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }
 
 /// What to do.
@@ -47,6 +52,9 @@ pub struct Dev {
     /// Address and port; port 0 takes a free one and keeps it for the next start [default: 127.0.0.1:0]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Address and port of metrics and probes [default: 127.0.0.1 and a free port]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub observe: Option<SocketAddr>,
     /// Namespace to make, if it does not exist; can be repeated [default: flows.test]
     #[arg(long = "namespace", value_name = "NS")]
     pub namespaces: Vec<Name>,
@@ -103,7 +111,8 @@ Examples:
   fnaad hash-password < password.txt          a verifier for the users file";
 
 const DEV_EXAMPLES: &str = "\
-It prints `ready fnap=ADDR:PORT` on standard output when it accepts, and logs to standard error.
+It prints `ready fnap=ADDR:PORT observe=ADDR:PORT` on standard output when it accepts, and logs to
+standard error. The second address has /metrics, /livez and /readyz.
 
 Examples:
   fnaad dev ./try

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{self, BrokerKind, Config};
 use crate::included;
+use crate::observed::{Measured, Measures, Observed, Up};
 use crate::plugin_store::RegistryPlugins;
 
 /// A running participant.
@@ -32,13 +33,26 @@ pub struct Host {
     watcher: Watcher,
 }
 
+/// How many there are of what a host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// Namespaces.
+    pub namespaces: usize,
+    /// Flows.
+    pub flows: usize,
+    /// Processors.
+    pub processors: usize,
+    /// Processor types.
+    pub types: usize,
+}
+
 impl Host {
     /// Starts everything; when it returns, connections are accepted.
     ///
     /// # Errors
     /// Says which part did not start and why.
-    pub async fn start(config: &Config, users: Arc<Users>) -> Result<Self> {
-        let brokers = open_brokers(config).await?;
+    pub async fn start(config: &Config, users: Arc<Users>, observed: &Observed) -> Result<Self> {
+        let (brokers, measures) = open_brokers(config).await?;
         let registry =
             Registry::open(&config.data_dir.join("registry.db")).await.context("registry")?;
         let compiled = EngineOptions::new(config.data_dir.join("compiled"));
@@ -47,7 +61,7 @@ impl Host {
             .context("plugin engine")?;
         let trial = Arc::new(TrialHook::default());
         let store = Arc::new(RegistryPlugins(registry.clone()));
-        let catalog = Catalog::open(engine, store, Arc::clone(&trial) as _)
+        let catalog = Catalog::open(engine.clone(), store, Arc::clone(&trial) as _)
             .await
             .context("plugin catalog")?;
         let options = Options {
@@ -63,8 +77,11 @@ impl Host {
             .await
             .with_context(|| format!("plugin directory {}", config.plugins_dir.display()))?;
         processors.start_all().await.context("processors")?;
-        let following = processors.clone();
-        let background = vec![tokio::spawn(async move { following.watch().await })];
+        let (following, behind) = (processors.clone(), processors.clone());
+        let background = vec![
+            tokio::spawn(async move { following.watch().await }),
+            tokio::spawn(async move { behind.watch_lag().await }),
+        ];
         let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
         make_namespaces(&registry, &reconciler, &config.namespaces).await?;
         let services = Arc::new(Services {
@@ -81,6 +98,7 @@ impl Host {
             catalog,
             users,
             spread: 0.into(),
+            traffic: host_server::traffic(),
         });
         let (stop, stopped) = watch::channel(false);
         let mut host = Self {
@@ -94,6 +112,12 @@ impl Host {
         for address in &config.listen {
             host.listen(*address, &config.listener, stopped.clone()).await?;
         }
+        observed.up(Up {
+            services: Arc::clone(&host.services),
+            engine,
+            brokers: measures,
+            listeners: host.listeners.iter().map(JoinHandle::abort_handle).collect(),
+        });
         Ok(host)
     }
 
@@ -117,6 +141,20 @@ impl Host {
         &self.addresses
     }
 
+    /// What there is, for the log.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn census(&self) -> Result<Census> {
+        let Services { registry, catalog, .. } = &*self.services;
+        Ok(Census {
+            namespaces: registry.namespaces().await?.len(),
+            flows: registry.flows(None).await?.len(),
+            processors: registry.processors().await?.len(),
+            types: catalog.snapshot().types.len(),
+        })
+    }
+
     /// Looks at the plugin directory now.
     pub async fn rescan_plugins(&self) {
         self.watcher.rescan().await;
@@ -132,7 +170,7 @@ impl Host {
     }
 
     /// Tells clients, drains processors, ends everything.
-    pub async fn stop(self) {
+    pub async fn stop(self, observed: &Observed) {
         self.stop.send_replace(true);
         for listener in self.listeners {
             if let Err(error) = listener.await {
@@ -143,19 +181,23 @@ impl Host {
             task.abort();
         }
         self.services.processors.drain().await;
+        observed.ended();
     }
 }
 
-async fn open_brokers(config: &Config) -> Result<Brokers> {
-    let mut brokers = std::collections::BTreeMap::new();
+async fn open_brokers(config: &Config) -> Result<(Brokers, Vec<Arc<Measures>>)> {
+    let (mut brokers, mut measures) = (std::collections::BTreeMap::new(), Vec::new());
     for config::Broker { name, kind: BrokerKind::Embedded } in &config.brokers {
         let dir = config.data_dir.join("brokers").join(name);
         let broker = Embedded::open(&dir, Default::default())
             .await
             .with_context(|| format!("embedded broker {name} in {}", dir.display()))?;
-        brokers.insert(name.clone(), broker as Arc<dyn Broker>);
+        let measured = Measures::new(name);
+        measures.push(Arc::clone(&measured));
+        let broker: Arc<dyn Broker> = Arc::new(Measured::new(broker, measured));
+        brokers.insert(name.clone(), broker);
     }
-    Ok(Arc::new(brokers))
+    Ok((Arc::new(brokers), measures))
 }
 
 /// What the configuration names exists; what it no longer names stays, because flows may live there.

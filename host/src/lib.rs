@@ -8,5 +8,6 @@ mod files;
 pub mod host;
 mod included;
 pub mod lock;
+mod observed;
 mod plugin_store;
 pub mod serve;

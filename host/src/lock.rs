@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -27,7 +28,7 @@ impl DirLock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).with_context(|| path.display().to_string())?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match flock_patiently(&file) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 bail!("{} is in use by another host{}", dir.display(), holder(&mut file))
@@ -41,7 +42,33 @@ impl DirLock {
             .with_context(|| path.display().to_string())?;
         Ok(Self { _file: file })
     }
+
+    /// Who has a directory: ` (process N)`, or nothing where he does not say. `None` where nobody has it.
+    /// Changes nothing, though for an instant it keeps others from taking it.
+    #[must_use]
+    pub fn holder(dir: &Path) -> Option<String> {
+        let mut file = File::open(dir.join("lock")).ok()?;
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => Some(holder(&mut file)),
+            _ => None,
+        }
+    }
 }
+
+/// Somebody who only looks has it for an instant.
+fn flock_patiently(file: &File) -> Result<(), Errno> {
+    let lock = || flock(file, FlockOperation::NonBlockingLockExclusive);
+    match lock() {
+        Err(Errno::WOULDBLOCK) => {
+            std::thread::sleep(LOOK);
+            lock()
+        }
+        done => done,
+    }
+}
+
+/// Longer than a look at a lock takes.
+const LOOK: Duration = Duration::from_millis(50);
 
 fn holder(file: &mut File) -> String {
     let mut text = String::new();

@@ -10,11 +10,11 @@ use fnaad::config::{Config, Log, LogFormat};
 use fnaad::demo;
 use fnaad::dev::Dev;
 use fnaad::lock::DirLock;
-use fnaad::serve::serve;
+use fnaad::serve::{Addresses, serve};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             say(&format!("fnaad: {error:#}"));
@@ -23,10 +23,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode> {
+fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
     match command {
-        Command::Dev(dev) => block_on(run_dev(&dev)).map(|()| ExitCode::SUCCESS),
-        Command::Serve(args) => block_on(run_serve(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Dev(dev) => block_on(run_dev(&dev, log_format)).map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => block_on(run_serve(&args, log_format)).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check(&args),
         Command::Demo(args) => {
             let clean = block_on(run_demo(args))?;
@@ -48,28 +48,24 @@ async fn run_demo(args: cli::Demo) -> Result<bool> {
     }
 }
 
-async fn run_dev(args: &cli::Dev) -> Result<()> {
+async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
     let mut dev = Dev::prepare(&args.dir, args.listen, &args.namespaces)?;
-    let config = dev.config().clone();
-    log_as(config.log)?;
+    let mut config = dev.config().clone();
+    config.observe = args.observe.or(config.observe);
+    log_as(&config.log, log_format)?;
     let again = config.clone();
-    serve(config, &|| Ok(again.clone()), |host| {
-        let address = host.addresses().first().context("no address")?;
-        dev.listening(*address)?;
-        ready(&format!("ready fnap={address}"))
+    serve(config, &|| Ok(again.clone()), |addresses| {
+        dev.listening(*addresses.fnap.first().context("no address")?)?;
+        ready(addresses)
     })
     .await
 }
 
-async fn run_serve(args: &cli::Configured) -> Result<()> {
+async fn run_serve(args: &cli::Configured, log_format: Option<LogFormat>) -> Result<()> {
     let config = Config::load(&args.config)?;
-    log_as(config.log)?;
+    log_as(&config.log, log_format)?;
     let _lock = DirLock::take(&config.data_dir).context("data_dir")?;
-    serve(config, &|| Ok(Config::load(&args.config)?), |host| {
-        let addresses = host.addresses().iter().map(|address| format!("fnap={address}"));
-        ready(&format!("ready {}", addresses.collect::<Vec<_>>().join(" ")))
-    })
-    .await
+    serve(config, &|| Ok(Config::load(&args.config)?), ready).await
 }
 
 fn check(args: &cli::Configured) -> Result<ExitCode> {
@@ -91,22 +87,30 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Logs to stderr; `FNAAD_LOG` says more or less than the configuration, for one run.
-fn log_as(log: Log) -> Result<()> {
-    let filter = EnvFilter::try_from_env("FNAAD_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{},wasmtime=warn,cranelift=warn", log.level)));
+fn log_as(log: &Log, format: Option<LogFormat>) -> Result<()> {
+    let filter = EnvFilter::try_from_env("FNAAD_LOG");
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(log.directives()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
+        // A log that cannot be written must not end the host.
+        .log_internal_errors(false)
         .with_ansi(stderr().is_terminal());
-    let set = match log.format {
-        LogFormat::Json => builder.json().try_init(),
+    let set = match format.unwrap_or(log.format) {
+        LogFormat::Json => {
+            let flat = builder.json().flatten_event(true);
+            flat.with_current_span(false).with_span_list(false).try_init()
+        }
         LogFormat::Text => builder.try_init(),
     };
     set.map_err(|error| anyhow::anyhow!("logging: {error}"))
 }
 
 /// The one line on stdout that programs wait for.
-fn ready(line: &str) -> Result<()> {
+fn ready(addresses: &Addresses) -> Result<()> {
+    let mut line = "ready".to_owned();
+    addresses.fnap.iter().for_each(|address| line += &format!(" fnap={address}"));
+    addresses.observe.iter().for_each(|address| line += &format!(" observe={address}"));
     let mut out = stdout();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")
 }

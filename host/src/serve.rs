@@ -1,19 +1,34 @@
-//! Runs a participant until it is told to end: signals, reload, the last words.
+//! Runs a participant until it is told to end: signals, reload, metrics and probes, the last words.
 //!
 //! SIGTERM and SIGINT drain and end with 0; SIGHUP reads the configuration again. What cannot change
 //! while the host runs is logged as waiting for a restart.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use host_iam::Users;
-use tokio::signal::unix::{SignalKind, signal};
+use host_observe::http::Door;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::{Config, differences};
-use crate::host::Host;
+use crate::host::{Census, Host};
+use crate::observed::Observed;
 
 /// Reads the configuration again.
 pub type Reread<'a> = &'a (dyn Fn() -> Result<Config> + Sync);
+
+/// Where a host is reached.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// FNAP, in the order of the settings.
+    pub fnap: Vec<SocketAddr>,
+    /// Metrics and probes.
+    pub observe: Option<SocketAddr>,
+}
 
 /// Starts the participant, says that it is ready, and runs it until a signal ends it.
 ///
@@ -22,32 +37,104 @@ pub type Reread<'a> = &'a (dyn Fn() -> Result<Config> + Sync);
 pub async fn serve(
     config: Config,
     reread: Reread<'_>,
-    ready: impl FnOnce(&Host) -> Result<()>,
+    ready: impl FnOnce(&Addresses) -> Result<()>,
 ) -> Result<()> {
+    let began = Instant::now();
     // Before anything else: a signal that comes while parts start must not kill them half way.
-    let mut term = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut int = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut signals = Signals::new()?;
     let mut hup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    let (version, data_dir) = (env!("CARGO_PKG_VERSION"), config.data_dir.display());
+    tracing::info!(version, %data_dir, "starting");
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let users = Arc::new(Users::new(config.all_users().context("users")?).context("users")?);
+    // Probes are answered while parts start: that it takes long is no reason to kill it.
+    let observed = Arc::new(Observed::default());
+    let window = Window::open(config.observe, &observed).await?;
     let host = tokio::select! {
-        host = Host::start(&config, Arc::clone(&users)) => host?,
-        _ = term.recv() => return Ok(()),
-        _ = int.recv() => return Ok(()),
+        host = Host::start(&config, Arc::clone(&users), &observed) => host?,
+        _ = signals.end() => return Ok(()),
     };
-    ready(&host)?;
+    let addresses = Addresses { fnap: host.addresses().to_vec(), observe: window.address };
+    say_ready(&host, &addresses, began).await?;
+    ready(&addresses)?;
     let mut config = config;
-    loop {
+    let reason = loop {
         tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            reason = signals.end() => break reason,
             _ = hup.recv() => config = reload(config, reread, &users, &host).await,
         }
-    }
-    tracing::info!("draining");
-    host.stop().await;
-    tracing::info!("ended");
+    };
+    let began = Instant::now();
+    observed.draining();
+    tracing::info!(reason, "shutdown begun");
+    host.stop(&observed).await;
+    window.close().await;
+    tracing::info!(took_ms = millis(began), "shutdown ended");
     Ok(())
+}
+
+async fn say_ready(host: &Host, addresses: &Addresses, began: Instant) -> Result<()> {
+    let Census { namespaces, flows, processors, types } = host.census().await?;
+    let fnap: Vec<String> = addresses.fnap.iter().map(ToString::to_string).collect();
+    let (fnap, took_ms) = (fnap.join(" "), millis(began));
+    let observe = addresses.observe.map(tracing::field::display);
+    tracing::info!(fnap, observe, namespaces, flows, processors, types, took_ms, "ready");
+    Ok(())
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Those that end the host.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate()).context("SIGTERM")?,
+            int: signal(SignalKind::interrupt()).context("SIGINT")?,
+        })
+    }
+
+    /// Waits until somebody wants the end; says how.
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The observe address, where there is one.
+struct Window {
+    address: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Window {
+    async fn open(wanted: Option<SocketAddr>, observed: &Arc<Observed>) -> Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let Some(wanted) = wanted else { return Ok(Self { address: None, stop, task: None }) };
+        let door = Door::bind(wanted).await;
+        let door =
+            door.with_context(|| format!("cannot listen on {wanted} for metrics and probes"))?;
+        let address = Some(door.address()?);
+        let task = Some(tokio::spawn(door.serve(Arc::clone(observed) as _, stopped)));
+        Ok(Self { address, stop, task })
+    }
+
+    async fn close(self) {
+        self.stop.send_replace(true);
+        let Some(task) = self.task else { return };
+        if let Err(error) = task.await {
+            tracing::error!(cause = %error, "the observe address broke");
+        }
+    }
 }
 
 /// Takes over what can change; a configuration that is wrong changes nothing.

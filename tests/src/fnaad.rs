@@ -25,6 +25,7 @@ pub struct Fnaad {
     dir: PathBuf,
     child: Child,
     address: String,
+    observe: Option<String>,
 }
 
 impl Fnaad {
@@ -77,18 +78,28 @@ impl Fnaad {
             }
         });
         let line = lines.recv_timeout(PATIENCE);
-        let Some(address) = line.as_ref().ok().and_then(|line| line.strip_prefix("ready fnap="))
-        else {
+        let word = |key: &str| {
+            let mut words = line.as_ref().ok()?.strip_prefix("ready ")?.split(' ');
+            words.find_map(|word| word.strip_prefix(key)).map(str::to_owned)
+        };
+        let Some(address) = word("fnap=") else {
             drop(child.kill());
             panic!("no ready line but {line:?}; log:\n{}", log_of(dir));
         };
-        Self { dir: dir.to_owned(), address: address.to_owned(), child }
+        let observe = word("observe=");
+        Self { dir: dir.to_owned(), address, observe, child }
     }
 
     /// `127.0.0.1:PORT`.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// `127.0.0.1:PORT` of metrics and probes.
+    #[must_use]
+    pub fn observe(&self) -> &str {
+        self.observe.as_deref().expect("an observe address")
     }
 
     /// Its directory.
@@ -121,6 +132,14 @@ impl Fnaad {
         let mut wire = self.connect();
         let (user, password) = self.fnua().credentials();
         wire.authenticate(&user, &password);
+        wire
+    }
+
+    /// A raw connection, authenticated.
+    #[must_use]
+    pub fn login_as(&self, user: &str, password: &str) -> Wire {
+        let mut wire = self.connect();
+        wire.authenticate(user, password);
         wire
     }
 

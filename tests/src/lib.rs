@@ -8,6 +8,7 @@ mod config;
 mod fnaad;
 mod fnua;
 mod guest;
+pub mod metrics;
 mod wire;
 
 pub use config::{Config, hash_password};

@@ -40,13 +40,10 @@ impl Commands {
         Self(verbs.into_iter().map(|verb| (verb, Default::default())).collect())
     }
 
-    /// Counts a command by its beginning.
-    pub fn count(&self, command: &dyn Display, outcome: Outcome) {
-        let mut head = Head(String::with_capacity(HEAD));
-        // It refuses what is too long, which is all right.
-        write!(head, "{command}").ok();
+    /// Counts a command by its verb.
+    pub fn count_verb(&self, Verb(head): Verb, outcome: Outcome) {
         let is = |verb: &str| {
-            head.0.strip_prefix(verb).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            head.strip_prefix(verb).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
         };
         let longest = self.0.iter().filter(|(verb, _)| is(verb)).max_by_key(|(verb, _)| verb.len());
         let found = longest.or_else(|| self.0.iter().find(|(verb, _)| verb == OTHER));
@@ -66,6 +63,21 @@ impl Commands {
                 }
             }
         }
+    }
+}
+
+/// The beginning of a command, from before it is performed.
+#[derive(Debug)]
+pub struct Verb(String);
+
+impl Verb {
+    /// The beginning of a command; the rest of it is not even written down.
+    #[must_use]
+    pub fn of(command: &dyn Display) -> Self {
+        let mut head = Head(String::with_capacity(HEAD));
+        // It refuses what is too long, which is all right.
+        write!(head, "{command}").ok();
+        Self(head.0)
     }
 }
 
@@ -95,9 +107,10 @@ mod tests {
     fn only_verbs_that_are_known_become_labels() {
         let commands = Commands::new(&["GET FLOWS [ns]", "GET LOG p", "NOOP"]);
         for line in ["GET FLOWS", "GET FLOWS a.test", "NOOP", "NOOPS", "GET EVIL", "EVIL"] {
-            commands.count(&line, Outcome::Ok);
+            commands.count_verb(Verb::of(&line), Outcome::Ok);
         }
-        commands.count(&format!("GET LOG {}", "x".repeat(1000)), Outcome::Failed);
+        let long = format!("GET LOG {}", "x".repeat(1000));
+        commands.count_verb(Verb::of(&long), Outcome::Failed);
         let mut page = Exposition::default();
         commands.write(&mut page);
         let text = page.into_text();

@@ -14,7 +14,7 @@ pub mod process;
 mod text;
 mod traffic;
 
-pub use commands::{Commands, Outcome};
+pub use commands::{Commands, Outcome, Verb};
 pub use counts::{Counter, Gauge, Histogram};
 pub use text::{Exposition, Family, Kind, Number};
 pub use traffic::Traffic;

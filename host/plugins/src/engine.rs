@@ -125,6 +125,13 @@ impl Engine {
         self.0.cache.cache_hits()
     }
 
+    /// Ticks of the clock that stops running guests. It grows at least every half second; where it
+    /// does not, no guest can be stopped any more.
+    #[must_use]
+    pub fn ticks(&self) -> u64 {
+        self.0.pulse.beats()
+    }
+
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
         &self.0.wasm
     }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{Builder, Thread, park_timeout, sleep};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ pub(crate) struct Beating<'a>(&'a Shared);
 struct Shared {
     running: AtomicUsize,
     asleep: AtomicBool,
+    beats: AtomicU64,
 }
 
 impl Pulse {
@@ -56,6 +57,11 @@ impl Pulse {
             self.thread.unpark();
         }
         Beating(&self.shared)
+    }
+
+    /// Grows as long as the ticker lives: at least every [`NAP`].
+    pub(crate) fn beats(&self) -> u64 {
+        self.shared.beats.load(Ordering::Relaxed)
     }
 }
 
@@ -75,6 +81,7 @@ impl Ticker {
         let mut idle = 0;
         while let Some(engine) = self.engine.upgrade() {
             engine.increment_epoch();
+            self.shared.beats.fetch_add(1, Ordering::Relaxed);
             drop(engine);
             let running = self.shared.running.load(Ordering::SeqCst) > 0;
             idle = if running { 0 } else { idle + 1 };

@@ -145,7 +145,7 @@ impl LogSink for ShardLog {
     fn log(&self, line: LogLine) {
         let LogLine { level, message, fields } = &line;
         let (processor, shard) = (&self.log.processor, self.shard);
-        tracing::debug!(%processor, shard, ?level, message, ?fields, "plugin log");
+        tracing::debug!(%processor, shard, plugin_level = ?level, said = message, ?fields, "plugin log");
         self.log.push(false, Some(shard), line);
     }
 }

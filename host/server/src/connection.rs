@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::listener::ListenerOptions;
-use crate::perform::perform;
+use crate::perform::{count, perform};
 use crate::read::{self, Ended};
 use crate::services::Services;
 use crate::write;
@@ -86,6 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Serves until either side ends it.
     pub(crate) async fn run(mut self) {
+        let services = Arc::clone(&self.services);
+        let _open = services.traffic.connections_open.hold();
         tracing::debug!(peer = %self.peer, "connected");
         if self.serve().await.is_ok() {
             // The peer sees an end, not a reset.
@@ -177,9 +179,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         match self.services.users.verify(&credentials, self.peer.ip()).await {
             Ok(principal) => {
                 self.must_authenticate = None;
+                self.services.traffic.authentications.one();
                 self.session.authenticated(principal);
             }
             Err(VerifyError::Refused) => {
+                self.services.traffic.authentication_failures.one();
                 tracing::info!(peer = %self.peer, "authentication failed");
                 self.session.refused();
             }
@@ -196,10 +200,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let mut reading = match read::start(&self.services, &command).await {
             Ok(reading) => reading,
             Err(failure) => {
+                count(&self.services, &command, Some(failure.code));
                 self.session.reply(failure.into());
                 return Ok(());
             }
         };
+        count(&self.services, &command, None);
         self.session.read_started();
         let outcome = loop {
             if self.settle_while_reading().await? {
@@ -219,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     Ok(0) => self.session.input_ended(),
                     Err(_) => return Err(Gone),
                 },
-                chunk = reading.next_chunk(&mut self.out) => match chunk {
+                chunk = reading.next_chunk(&self.services.traffic, &mut self.out) => match chunk {
                     Ok(Ended::No) => {}
                     Ok(Ended::Yes) => break Ok(()),
                     Err(failure) => break Err(failure),

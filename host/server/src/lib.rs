@@ -5,6 +5,7 @@
 
 mod connection;
 mod listener;
+mod look;
 mod perform;
 mod read;
 mod services;
@@ -12,3 +13,9 @@ mod write;
 
 pub use listener::{Listener, ListenerOptions};
 pub use services::Services;
+
+/// Counts of what goes through the door, by the protocol's verbs.
+#[must_use]
+pub fn traffic() -> host_observe::Traffic {
+    host_observe::Traffic::new(fnap::server::SYNTAX)
+}

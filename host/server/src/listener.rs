@@ -78,10 +78,12 @@ impl Listener {
                 }
             };
             let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                services.traffic.connections_refused.one();
                 tracing::warn!(%peer, limit = self.options.connections, "too many connections");
                 refuse(&stream);
                 continue;
             };
+            services.traffic.connections.one();
             let connection = self.connection(stream, peer, &services, &ending);
             tasks.spawn(async move {
                 connection.run().await;

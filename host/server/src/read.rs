@@ -10,6 +10,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure};
 use host_brokers::{BatchLimits, Broker, BrokerError, PartitionInfo, TopicRef};
 use host_events::{Batch, Incarnation, write_read_line};
+use host_observe::Traffic;
 use host_registry::{FlowStatus, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -159,7 +160,11 @@ impl Reading {
 
     /// Writes the data lines of the next batch. Waits while there is none; dropping the future loses
     /// nothing.
-    pub(crate) async fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<Ended, Failure> {
+    pub(crate) async fn next_chunk(
+        &mut self,
+        traffic: &Traffic,
+        out: &mut Vec<u8>,
+    ) -> Result<Ended, Failure> {
         if self.left == 0 {
             return Ok(Ended::Yes);
         }
@@ -173,6 +178,7 @@ impl Reading {
             gate.pass().await?;
         }
         let Some(batch) = self.held.take() else { return Ok(Ended::No) };
+        let (left, held) = (self.left, out.len());
         for stored in batch.records.iter() {
             if self.left == 0 {
                 break;
@@ -181,6 +187,8 @@ impl Reading {
             write_read_line(stored, batch.partition, out);
             out.extend_from_slice(b"\r\n");
         }
+        traffic.events_read.add(left - self.left);
+        traffic.bytes_read.add((out.len() - held) as u64);
         Ok(Ended::No)
     }
 }

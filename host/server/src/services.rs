@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU32;
 
 use host_brokers::{Broker, TopicRef};
 use host_iam::Users;
+use host_observe::Traffic;
 use host_plugins::Catalog;
 use host_processors::{Brokers, Processors};
 use host_registry::{Flow, Reconciler, Registry};
@@ -31,6 +32,8 @@ pub struct Services {
     pub users: Arc<Users>,
     /// Spreads events without a key over partitions, one WRITE at a time.
     pub spread: AtomicU32,
+    /// What is counted of all connections; see [`crate::traffic`].
+    pub traffic: Traffic,
 }
 
 impl Services {

@@ -9,13 +9,20 @@ use host_events::{Record, from_write_line, partition_for_key};
 use host_iam::Principal;
 use host_registry::FlowStatus;
 
-use crate::perform::{broker_failure, find_flow};
+use crate::perform::{broker_failure, count, find_flow};
 use crate::services::Services;
 
 /// Writes the events of one WRITE and answers when they are safe.
 pub(crate) async fn write(services: &Services, principal: &Principal, batch: WriteBatch) -> Reply {
-    match try_write(services, principal, batch).await {
-        Ok(count) => Reply::ok_with(format_args!("{count} events")),
+    let octets: usize = batch.lines.iter().map(|line| line.len()).sum();
+    let written = try_write(services, principal, batch).await;
+    count(services, &"WRITE", written.as_ref().err().map(|failure| failure.code));
+    match written {
+        Ok(count) => {
+            services.traffic.events_written.add(count);
+            services.traffic.bytes_written.add(octets as u64);
+            Reply::ok_with(format_args!("{count} events"))
+        }
         Err(failure) => failure.into(),
     }
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::{Config, ConfigError};
+use crate::lock::DirLock;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +27,19 @@ pub fn check(path: &Path) -> Result<Vec<Finding>, ConfigError> {
     if let Err(error) = config.all_users() {
         findings.push(fatal(error.to_string()));
     }
+    let warning = |what| Finding { fatal: false, what };
+    // No error: who asks before a SIGHUP or a restart has it running.
+    if let Some(holder) = DirLock::holder(&config.data_dir) {
+        let dir = config.data_dir.display();
+        findings.push(warning(format!(
+            "data_dir {dir} is in use by another host{holder}: a second one would not start"
+        )));
+    }
     for (key, dir) in [("data_dir", &config.data_dir), ("plugins_dir", &config.plugins_dir)] {
         if let Err(reason) = usable(dir) {
             findings.push(fatal(format!("{key} {}: {reason}", dir.display())));
         }
     }
-    let warning = |what| Finding { fatal: false, what };
     findings.extend(config.warnings().into_iter().map(warning));
     Ok(findings)
 }

@@ -38,6 +38,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("limits.plugin", plugin(before) != plugin(after), false),
         ("limits.plugin_most", most(before) != most(after), false),
         ("log", before.log != after.log, false),
+        ("observe", before.observe != after.observe, false),
     ];
     let changed = checks.into_iter().filter(|(_, differs, _)| *differs);
     changed.map(|(key, _, live)| Difference { key, live }).collect()

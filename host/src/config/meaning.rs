@@ -10,6 +10,7 @@ use host_iam::UserList;
 use host_plugins::Limits;
 use host_server::ListenerOptions;
 use toml::Spanned;
+use tracing_subscriber::EnvFilter;
 
 use super::error::Fault;
 use super::raw::{At, Raw, RawBroker, RawLimits, RawLog, RawNamespace, RawPluginLimits, line_of};
@@ -29,6 +30,8 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
     let (mut listener, limits, most) = reader.limits(raw.limits.unwrap_or_default());
     listener.plain_anywhere = raw.allow_plain_without_tls.unwrap_or(false);
     let log = reader.log(raw.log.unwrap_or_default());
+    let observe = raw.observe.unwrap_or_default().listen;
+    let observe = observe.and_then(|address| reader.address(&address));
     let hostname = reader.required("hostname", raw.hostname).and_then(|name| reader.name(&name));
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
@@ -53,6 +56,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
                 limits,
                 most,
                 log,
+                observe,
             })
         }
         _ => Err(reader.into_faults()),
@@ -104,15 +108,22 @@ impl Reader<'_> {
         };
         let mut parsed: Vec<SocketAddr> = Vec::new();
         for address in &addresses {
-            match address.get_ref().parse() {
-                Ok(socket) if parsed.contains(&socket) => {
+            match self.address(address) {
+                Some(socket) if parsed.contains(&socket) => {
                     self.fault(address, format!("{socket} is listed twice"));
                 }
-                Ok(socket) => parsed.push(socket),
-                Err(_) => self.fault(address, "not an address and port, as in 127.0.0.1:61000"),
+                socket => parsed.extend(socket),
             }
         }
         parsed
+    }
+
+    fn address(&mut self, text: &Spanned<String>) -> Option<SocketAddr> {
+        let address = text.get_ref().parse().ok();
+        if address.is_none() {
+            self.fault(text, "not an address and port, as in 127.0.0.1:61000");
+        }
+        address
     }
 
     fn brokers(&mut self, written: Vec<RawBroker>) -> Vec<Broker> {
@@ -181,6 +192,15 @@ impl Reader<'_> {
                 "debug" => log.level = tracing::Level::DEBUG,
                 "trace" => log.level = tracing::Level::TRACE,
                 _ => self.fault(&level, "a log level is error, warn, info, debug or trace"),
+            }
+        }
+        if let Some(filter) = raw.filter {
+            match EnvFilter::builder().parse(filter.get_ref()) {
+                Ok(_) if filter.get_ref().is_empty() => {}
+                Ok(_) => log.filter = Some(filter.into_inner()),
+                Err(_) => {
+                    self.fault(&filter, "a log filter is part=level,… as in host_server=debug");
+                }
             }
         }
         log

@@ -51,6 +51,8 @@ pub struct Config {
     pub most: Limits,
     /// What is logged, and how.
     pub log: Log,
+    /// Address of metrics and probes; none where nobody asked for it.
+    pub observe: Option<SocketAddr>,
 }
 
 /// A broker.
@@ -70,16 +72,18 @@ pub enum BrokerKind {
 }
 
 /// What is logged, and how; always to stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     /// Text for people, or JSON for programs.
     pub format: LogFormat,
     /// The least important level that is shown.
     pub level: tracing::Level,
+    /// Other levels for parts of the host: `part=level,…`.
+    pub filter: Option<String>,
 }
 
 /// How a line of the log looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
@@ -89,7 +93,16 @@ pub enum LogFormat {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: tracing::Level::INFO }
+        Self { format: LogFormat::Text, level: tracing::Level::INFO, filter: None }
+    }
+}
+
+impl Log {
+    /// The level and the filter, as the subscriber wants them.
+    #[must_use]
+    pub fn directives(&self) -> String {
+        let filter = self.filter.as_deref().unwrap_or_default();
+        format!("{},wasmtime=warn,cranelift=warn,{filter}", self.level)
     }
 }
 
@@ -135,6 +148,7 @@ impl Config {
             limits: Limits::default(),
             most: Limits::default(),
             log: Log::default(),
+            observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         }
     }
 
@@ -162,6 +176,11 @@ impl Config {
             } else {
                 format!("nobody can authenticate at {address}: passwords are not taken without tls")
             });
+        }
+        if let Some(address) = self.observe.filter(|address| !address.ip().is_loopback()) {
+            warnings.push(format!(
+                "whoever reaches {address} reads the metrics: names of flows and processors, and how much they carry"
+            ));
         }
         if self.users_file.is_none() && self.users.is_empty() {
             warnings.push("there are no users: nobody can authenticate".to_owned());

@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) users_file: At<String>,
     pub(super) allow_plain_without_tls: Option<bool>,
     pub(super) log: Option<RawLog>,
+    pub(super) observe: Option<RawObserve>,
     pub(super) limits: Option<RawLimits>,
     pub(super) brokers: Option<Vec<RawBroker>>,
     pub(super) namespaces: Option<Vec<RawNamespace>>,
@@ -35,6 +36,14 @@ pub(super) struct Raw {
 pub(super) struct RawLog {
     pub(super) format: At<String>,
     pub(super) level: At<String>,
+    pub(super) filter: At<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawObserve {
+    pub(super) listen: At<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

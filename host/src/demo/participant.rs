@@ -98,6 +98,7 @@ async fn launch(dir: &Path, namespace: &str) -> Result<(Child, String)> {
         .await
         .context("fnaad dev is not ready")??;
     let address = line.as_deref().and_then(|line| line.strip_prefix("ready fnap="));
+    let address = address.and_then(|rest| rest.split(' ').next());
     let Some(address) = address else {
         let log = dir.join("fnaad.log");
         bail!("fnaad dev did not become ready; its log is {}", log.display());

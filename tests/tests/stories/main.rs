@@ -13,6 +13,7 @@ mod isolation;
 mod lifecycle;
 mod lists;
 mod logs;
+mod observe;
 mod processors;
 mod reading;
 mod reload;

@@ -49,7 +49,7 @@ fn lines(key: &str, value: &Value) -> Vec<String> {
     match value {
         Value::Array(values) => values.iter().flat_map(|value| lines(key, value)).collect(),
         Value::String(text) => vec![format!("{key}={text}")],
-        Value::Null => vec![format!("{key}=")],
+        Value::Null => vec![format!("{key}=unknown")],
         Value::Object(fields) => {
             let words = fields.iter().map(|(key, value)| match value {
                 Value::String(text) => format!("{key}={text}"),

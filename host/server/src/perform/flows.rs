@@ -5,6 +5,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::value::Settings;
 use host_registry::{Config, Flow, FlowChange, FlowStatus, NewFlow};
+use serde_json::Value;
 
 use super::describe::{Description, list as list_of, time};
 use super::{Answer, broker_failure, carried_out, find_flow, registry_failure};
@@ -86,12 +87,20 @@ pub(super) async fn list(services: &Services, namespace: Option<Name>, format: F
         known.ok_or_else(|| Failure::new(Code::NotFound, format!("namespace {name}")))?;
     }
     let flows = services.registry.flows(namespace.as_ref()).await.map_err(registry_failure)?;
-    let described = flows.iter().map(|flow| {
+    // Names need no broker.
+    let looks = match format {
+        Format::Json => services.look_at_flows(&flows).await,
+        Format::Text => flows.iter().map(|_| None).collect(),
+    };
+    let described = flows.iter().zip(looks).map(|(flow, look)| {
+        let events = look.as_ref().map(|info| info.partitions.iter().map(|log| log.latest).sum());
         let description = Description::default()
             .with("flow", flow.name.to_string())
             .with("status", status(flow))
             .with("broker", flow.broker.clone())
-            .with("partitions", flow.partitions);
+            .with("partitions", flow.partitions)
+            .with("events", events.map_or(Value::Null, |events: u64| events.into()))
+            .with("bytes", look.and_then(|info| info.bytes).map_or(Value::Null, Value::from));
         (flow.name.to_string(), description)
     });
     Ok(list_of(described.collect(), format))

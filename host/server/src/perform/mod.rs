@@ -10,11 +10,14 @@ mod namespaces;
 mod participant;
 mod processors;
 
+use std::fmt::Display;
+
 use fnap::command::Command;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use host_brokers::BrokerError;
 use host_iam::Principal;
+use host_observe::{Outcome, Verb};
 use host_registry::{Flow, FlowStatus, JournalId, RegistryError};
 
 use crate::services::Services;
@@ -24,7 +27,27 @@ type Answer = Result<Reply, Failure>;
 /// Performs a command. READ and WRITE have modules of their own.
 pub(crate) async fn perform(services: &Services, principal: &Principal, command: Command) -> Reply {
     tracing::debug!(principal = principal.name(), command = %command, "command");
-    dispatch(services, command).await.unwrap_or_else(Reply::from)
+    let shown = Verb::of(&command);
+    let reply = dispatch(services, command).await.unwrap_or_else(Reply::from);
+    let refusal = match &reply {
+        Reply::Error(failure) => Some(failure.code),
+        _ => None,
+    };
+    services.traffic.commands.count_verb(shown, outcome(refusal));
+    reply
+}
+
+/// Counts a command that is performed elsewhere, and how it was answered.
+pub(crate) fn count(services: &Services, command: &dyn Display, refusal: Option<Code>) {
+    services.traffic.commands.count_verb(Verb::of(command), outcome(refusal));
+}
+
+fn outcome(refusal: Option<Code>) -> Outcome {
+    match refusal.map(Code::number) {
+        None => Outcome::Ok,
+        Some(..500) => Outcome::Refused,
+        Some(_) => Outcome::Failed,
+    }
 }
 
 async fn dispatch(services: &Services, command: Command) -> Answer {

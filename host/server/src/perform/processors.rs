@@ -98,7 +98,7 @@ pub(super) async fn list(services: &Services, format: Format) -> Answer {
     let mut described = Vec::new();
     for processor in processors.iter().filter(|processor| processor.desired != Desired::Deleted) {
         let report = services.processors.report(processor.id).await;
-        described.push((processor.name.to_string(), summary(processor, report.as_ref())));
+        described.push((processor.name.to_string(), summary(services, processor, report.as_ref())));
     }
     Ok(list_of(described, format))
 }
@@ -160,7 +160,8 @@ fn side(cardinality: host_plugins::Cardinality) -> &'static str {
     }
 }
 
-fn summary(processor: &Processor, report: Option<&Report>) -> Description {
+fn summary(services: &Services, processor: &Processor, report: Option<&Report>) -> Description {
+    let lag = services.processors.lag(processor.id);
     let phase = report.map(Report::phase);
     let total = |count: fn(&ShardReport) -> u64| -> u64 {
         report.iter().flat_map(|report| &report.shards).map(count).sum()
@@ -172,7 +173,9 @@ fn summary(processor: &Processor, report: Option<&Report>) -> Description {
         .with("events-in", total(|shard| shard.events_in))
         .with("events-out", total(|shard| shard.events_out))
         .with("failures", total(|shard| shard.failures))
-        .with("version", versions(report));
+        .with("version", versions(report))
+        .with("lag-events", lag.events.map_or(Value::Null, Value::from))
+        .with("lag-seconds", lag.seconds.map_or(Value::Null, tenths));
     match phase {
         Some(host_processors::Phase::Failed(reason)) => description.with("reason", reason),
         _ => description,
@@ -187,9 +190,14 @@ fn versions(report: Option<&Report>) -> String {
     versions.into_iter().collect::<Vec<_>>().join(",")
 }
 
+/// Seconds for people and programs: what is measured every two seconds has no milliseconds.
+fn tenths(seconds: f64) -> Value {
+    Value::from((seconds * 10.0).round() / 10.0)
+}
+
 fn detail(services: &Services, processor: &Processor, report: Option<Report>) -> Description {
     let names = |names: &[Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut description = summary(processor, report.as_ref())
+    let mut description = summary(services, processor, report.as_ref())
         .with("from", names(&processor.inputs))
         .with("to", names(&processor.outputs))
         .with("config", processor.config.clone())

@@ -1,0 +1,211 @@
+//! The page of metrics. Labels are names that the operator and his users gave, never what a peer sends;
+//! one look at each thing, no lock is held from one to the next.
+
+use host_brokers::TopicInfo;
+use host_observe::{Exposition, Kind, process};
+use host_plugins::Snapshot;
+use host_processors::{Lag, Phase, Report, ShardReport};
+use host_registry::{Desired, Flow, Processor};
+
+use super::{Stage, Up, brokers};
+
+/// Words for a processor's state; `unknown` while it is being changed.
+const STATES: [&str; 6] = ["starting", "running", "paused", "stopped", "failed", "unknown"];
+
+/// Processors or flows after which other tasks get a turn.
+const TURN: usize = 128;
+
+pub(super) async fn page(stage: &Stage) -> String {
+    let mut page = Exposition::default();
+    let help = "The host's version.";
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    page.family("fnaa_build_info", Kind::Gauge, help).sample(&version, 1_u64);
+    process::write(&mut page);
+    let (ready, up) = match stage {
+        Stage::Up(up) => (true, Some(up)),
+        Stage::Draining(up) => (false, Some(up)),
+        Stage::Starting | Stage::Ended => (false, None),
+    };
+    let help = "1 while the host accepts work: neither starting nor shutting down.";
+    page.single("fnaa_accepting", Kind::Gauge, help, ready);
+    if let Some(up) = up {
+        running(&mut page, up).await;
+    }
+    page.into_text()
+}
+
+async fn running(page: &mut Exposition, up: &Up) {
+    up.services.traffic.write(page);
+    brokers::write(page, &up.brokers);
+    plugins(page, &up.services.catalog.snapshot());
+    let pending = up.services.registry.pending().len() as u64;
+    let help = "Changes that were decided and are not carried out yet.";
+    page.single("fnaa_changes_pending", Kind::Gauge, help, pending);
+    processors(page, &looks(up).await).await;
+    let flows = up.services.registry.flows(None).await.unwrap_or_default();
+    let infos = up.services.look_at_flows(&flows).await;
+    self::flows(page, &flows, &infos).await;
+}
+
+fn plugins(page: &mut Exposition, snapshot: &Snapshot) {
+    let help = "The version of a processor type that runs.";
+    let mut family = page.family("fnaa_plugin_info", Kind::Gauge, help);
+    for (kind, active) in &snapshot.types {
+        let (version, digest) = (&active.plugin.info().version, active.plugin.digest());
+        family.sample(&[("type", kind), ("version", version), ("digest", digest)], 1_u64);
+    }
+    let help = "How many versions of a processor type there have been.";
+    let mut family = page.family("fnaa_plugin_generation", Kind::Gauge, help);
+    for (kind, active) in &snapshot.types {
+        family.sample(&[("type", kind)], active.generation);
+    }
+    let help =
+        "1 when the newest file of a processor type runs; 0 when it is gone or was rejected.";
+    let mut family = page.family("fnaa_plugin_healthy", Kind::Gauge, help);
+    for (kind, active) in &snapshot.types {
+        let rejected = snapshot.rejected.contains_key(&format!("{kind}.wasm"));
+        family.sample(&[("type", kind)], active.available && !rejected);
+    }
+    let help = "Files in the plugin directory that were rejected.";
+    let rejected = snapshot.rejected.len() as u64;
+    page.single("fnaa_plugin_files_rejected", Kind::Gauge, help, rejected);
+}
+
+/// One look at one processor.
+struct Look {
+    processor: Processor,
+    report: Option<Report>,
+    lag: Lag,
+}
+
+impl Look {
+    fn labels(&self) -> [(&'static str, &str); 2] {
+        [("processor", self.processor.name.as_str()), ("type", &self.processor.kind)]
+    }
+
+    fn shards(&self) -> &[ShardReport] {
+        self.report.as_ref().map_or(&[], |report| &report.shards)
+    }
+
+    fn total(&self, of: fn(&ShardReport) -> u64) -> u64 {
+        self.shards().iter().map(of).sum()
+    }
+}
+
+async fn looks(up: &Up) -> Vec<Look> {
+    let processors = up.services.registry.processors().await.unwrap_or_default();
+    let mut looks = Vec::with_capacity(processors.len());
+    for processor in processors {
+        if processor.desired == Desired::Deleted {
+            continue;
+        }
+        let report = up.services.processors.report(processor.id).await;
+        let lag = up.services.processors.lag(processor.id);
+        looks.push(Look { processor, report, lag });
+        turn(looks.len()).await;
+    }
+    looks
+}
+
+/// Name and help of a counter, and what is added up over the shards.
+type Total = (&'static str, &'static str, fn(&ShardReport) -> u64);
+
+async fn processors(page: &mut Exposition, looks: &[Look]) {
+    states(page, looks);
+    let counters: [Total; 4] = [
+        ("fnaa_processor_events_in_total", "Events taken in and committed.", |shard| {
+            shard.events_in
+        }),
+        ("fnaa_processor_events_out_total", "Events committed to outputs.", |shard| {
+            shard.events_out
+        }),
+        ("fnaa_processor_commits_total", "Commits.", |shard| shard.commits),
+        (
+            "fnaa_processor_failures_total",
+            "Times that a shard began again after a failure.",
+            |shard| shard.failures,
+        ),
+    ];
+    for (name, help, of) in counters {
+        let mut family = page.family(name, Kind::Counter, help);
+        looks.iter().for_each(|look| family.sample(&look.labels(), look.total(of)));
+        tokio::task::yield_now().await;
+    }
+    let help =
+        "Offsets between the committed positions and the ends of the inputs. Absent where unknown.";
+    let mut family = page.family("fnaa_processor_lag_events", Kind::Gauge, help);
+    for look in looks {
+        look.lag.events.into_iter().for_each(|events| family.sample(&look.labels(), events));
+    }
+    let help = "Age of the oldest event that is not committed, 0 when there is none. Absent where unknown.";
+    let mut family = page.family("fnaa_processor_lag_seconds", Kind::Gauge, help);
+    for look in looks {
+        look.lag.seconds.into_iter().for_each(|seconds| family.sample(&look.labels(), seconds));
+    }
+    tokio::task::yield_now().await;
+    let help = "Linear memory of the processor's plugin instances.";
+    let mut family = page.family("fnaa_processor_memory_bytes", Kind::Gauge, help);
+    looks.iter().for_each(|look| family.sample(&look.labels(), look.total(|shard| shard.memory)));
+    let help = "Share of calls that ended in the slow lane, the highest of the shards.";
+    let mut family = page.family("fnaa_processor_slow_ratio", Kind::Gauge, help);
+    for look in looks {
+        let slowest = look.shards().iter().map(|shard| shard.slow_share).fold(0.0, f64::max);
+        family.sample(&look.labels(), slowest);
+    }
+}
+
+fn states(page: &mut Exposition, looks: &[Look]) {
+    let help = "1 for the state that the processor is in, the worst of its shards.";
+    let mut family = page.family("fnaa_processor_state", Kind::Gauge, help);
+    for look in looks {
+        let phase = look.report.as_ref().map(Report::phase);
+        let now = phase.as_ref().map_or("unknown", Phase::word);
+        let [processor, kind] = look.labels();
+        for state in STATES.into_iter().chain((!STATES.contains(&now)).then_some(now)) {
+            family.sample(&[processor, kind, ("state", state)], state == now);
+        }
+    }
+    let help = "The version of its type that the processor's first shard runs.";
+    let mut family = page.family("fnaa_processor_info", Kind::Gauge, help);
+    for look in looks {
+        let [processor, kind] = look.labels();
+        if let Some(ShardReport { version, digest, .. }) = look.shards().first() {
+            family.sample(&[processor, kind, ("version", version), ("digest", digest)], 1_u64);
+        }
+    }
+    let help = "Shards of the processor.";
+    let mut family = page.family("fnaa_processor_shards", Kind::Gauge, help);
+    looks.iter().for_each(|look| family.sample(&look.labels(), look.shards().len() as u64));
+}
+
+async fn flows(page: &mut Exposition, flows: &[Flow], infos: &[Option<TopicInfo>]) {
+    let help =
+        "Records written to the flow since it was made: the sum of its partitions' next offsets.";
+    let mut family = page.family("fnaa_flow_records_total", Kind::Counter, help);
+    for ((flow, info), count) in flows.iter().zip(infos).zip(1_usize..) {
+        if let Some(info) = info {
+            let records: u64 = info.partitions.iter().map(|log| log.latest).sum();
+            family.sample(&[("flow", flow.name.as_str())], records);
+        }
+        turn(count).await;
+    }
+    let mut family = page.family("fnaa_flow_partitions", Kind::Gauge, "Partitions of the flow.");
+    for (flow, count) in flows.iter().zip(1_usize..) {
+        family.sample(&[("flow", flow.name.as_str())], u64::from(flow.partitions));
+        turn(count).await;
+    }
+    let help = "Bytes that the flow takes at its broker, where the broker knows.";
+    let mut family = page.family("fnaa_flow_bytes", Kind::Gauge, help);
+    for ((flow, info), count) in flows.iter().zip(infos).zip(1_usize..) {
+        if let Some(bytes) = info.as_ref().and_then(|info| info.bytes) {
+            family.sample(&[("flow", flow.name.as_str())], bytes);
+        }
+        turn(count).await;
+    }
+}
+
+async fn turn(count: usize) {
+    if count.is_multiple_of(TURN) {
+        tokio::task::yield_now().await;
+    }
+}
