@@ -42,7 +42,10 @@ pub fn ask(address: &str, request: &[u8]) -> std::io::Result<Page> {
 }
 
 /// The samples of a page by the text before the value, `name{label="value",…}`.
-pub struct Metrics(BTreeMap<String, f64>);
+pub struct Metrics {
+    samples: BTreeMap<String, f64>,
+    families: BTreeSet<String>,
+}
 
 impl Metrics {
     /// Fetches and reads `/metrics`; whatever is not as the format wants it is a failure.
@@ -87,15 +90,21 @@ impl Metrics {
             assert!(kind == "gauge" || value >= 0.0, "{line}");
             assert!(samples.insert(series.to_owned(), value).is_none(), "{series} comes twice");
         }
-        let metrics = Self(samples);
+        let metrics = Self { samples, families };
         metrics.check_histograms();
         metrics
+    }
+
+    /// The names of what there is.
+    #[must_use]
+    pub fn families(&self) -> &BTreeSet<String> {
+        &self.families
     }
 
     /// One sample.
     #[must_use]
     pub fn get(&self, series: &str) -> Option<f64> {
-        self.0.get(series).copied()
+        self.samples.get(series).copied()
     }
 
     /// One sample, or its absence in words; for [`crate::eventually`].
@@ -110,7 +119,7 @@ impl Metrics {
     }
 
     fn check_histograms(&self) {
-        for (series, all) in &self.0 {
+        for (series, all) in &self.samples {
             let Some((front, labels)) = series.split_once("_count{") else { continue };
             let labels = labels.strip_suffix('}').unwrap();
             let bucket = |bound: &str| format!("{front}_bucket{{{labels},le=\"{bound}\"}}");

@@ -1,5 +1,6 @@
 //! What an operator sees: metrics, probes, lag, the log.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -23,6 +24,15 @@ fn bridged(host: &Fnaad) -> Wire {
 
 fn of_processor(name: &str) -> String {
     format!("{name}{{{PROCESSOR}}}")
+}
+
+/// The names in the operator's table.
+fn documented() -> BTreeSet<String> {
+    let rows = include_str!("../../../docs/metrics.md").lines();
+    let names = rows.filter(|row| row.starts_with("| `fnaa_") || row.starts_with("| `process_"));
+    let first = names.filter_map(|row| row.split('|').nth(1));
+    let words = first.flat_map(|cell| cell.split([',', ' ', '`']));
+    words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// An address that is free now.
@@ -89,6 +99,7 @@ fn metrics_follow_what_is_written_and_carried() {
     assert!(commits >= 1.0 && counted == Some(commits));
     assert!(metrics.get("fnaa_flow_bytes{flow=\"a.flows.unix.ar\"}").unwrap() > 1000.0);
     assert!(metrics.get("process_resident_memory_bytes").unwrap() > 1e6);
+    assert_eq!(*metrics.families(), documented());
 }
 
 #[test]
@@ -299,7 +310,11 @@ fn bad_requests_are_refused_and_do_no_harm() {
         drop(stream.read_to_end(&mut said));
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408 "), "{said:?}");
     }
-    assert_eq!(get(address, "/readyz").unwrap().body, "ok\n");
+    // Their places are free once the host has seen them go.
+    eventually("an answer", || match get(address, "/readyz") {
+        Ok(page) if page.body == "ok\n" => Ok(()),
+        seen => Err(format!("{seen:?}")),
+    });
 }
 
 #[test]
