@@ -29,6 +29,9 @@ use rates::Counters;
 use screen::Screen;
 use view::View;
 
+/// What is counted of flows and processors.
+const COUNTERS: [&str; 4] = ["events", "events-in", "events-out", "failures"];
+
 /// Runs the command.
 pub(crate) async fn top(
     args: &TopArgs,
@@ -79,7 +82,7 @@ impl Top<'_> {
     /// Shows a look; whether there was something to compare it with.
     fn show(&mut self, (flows, processors): (Vec<Thing>, Vec<Thing>)) -> Result<bool, Error> {
         let things = [("flow", flows.as_slice()), ("processor", processors.as_slice())];
-        let now = Counters::note(Instant::now(), &things, &["events", "events-in", "events-out"]);
+        let now = Counters::note(Instant::now(), &things, &COUNTERS);
         let before = self.before.as_ref();
         let compared = before.is_some();
         let view = View::new(now_millis(), (flows, processors), &now, before, self.args.sort);

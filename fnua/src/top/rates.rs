@@ -35,6 +35,17 @@ impl Counters {
         Self { at, seen }
     }
 
+    /// How much a counter of a thing grew since an earlier look.
+    pub(super) fn grown(
+        &self,
+        before: Option<&Self>,
+        (key, thing): (&str, &Thing),
+        counter: &'static str,
+    ) -> Option<u64> {
+        let name = (format!("{key} {}", word(thing, key)?), counter);
+        self.seen.get(&name)?.checked_sub(*before?.seen.get(&name)?)
+    }
+
     /// How much a counter of a thing grew a second since an earlier look.
     pub(super) fn rate(
         &self,
@@ -42,10 +53,8 @@ impl Counters {
         (key, thing): (&str, &Thing),
         counter: &'static str,
     ) -> Option<f64> {
-        let before = before?;
-        let name = (format!("{key} {}", word(thing, key)?), counter);
-        let grown = self.seen.get(&name)?.checked_sub(*before.seen.get(&name)?)?;
-        let seconds = self.at.saturating_duration_since(before.at).as_secs_f64();
+        let grown = self.grown(before, (key, thing), counter)?;
+        let seconds = self.at.saturating_duration_since(before?.at).as_secs_f64();
         // Counts beyond 2^53 in one interval are not met.
         (seconds > 0.0).then(|| grown as f64 / seconds)
     }

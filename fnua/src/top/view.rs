@@ -39,7 +39,15 @@ impl View {
         before: Option<&Counters>,
         sort: Sort,
     ) -> Self {
-        let wrong = wrong(&flows, &processors, &[]);
+        let mut wrong = wrong(&flows, &processors, &[]);
+        // One that begins again and again is hardly ever seen as failed.
+        for processor in &processors {
+            let failed = now.grown(before, ("processor", processor), "failures").unwrap_or(0);
+            if failed > 0 && word(processor, "state") != Some("failed") {
+                let what = format!("failures since the last look: {failed}; see fnua logs");
+                wrong.push(Wrong { about: cell(processor, "processor"), what });
+            }
+        }
         let row = |key: &'static str, counters: [&'static str; 2]| {
             move |thing: Thing| {
                 let [seen, made] = counters.map(|counter| now.rate(before, (key, &thing), counter));
@@ -188,7 +196,7 @@ mod tests {
         let processors = |add: u64| {
             things(json!([
                 {"processor": "b.x", "state": "running", "events-in": 10 + add, "events-out": add,
-                    "lag-events": 7, "lag-seconds": 1.5, "dead-letters": 0, "failures": 0, "version": "0.1.0"},
+                    "lag-events": 7, "lag-seconds": 1.5, "dead-letters": 0, "failures": add / 20, "version": "0.1.0"},
                 {"processor": "a.x", "state": "running", "events-in": 0, "events-out": 0},
                 {"processor": "c.x", "state": "failed", "events-in": 5, "reason": "gap: x"},
             ]))
@@ -198,7 +206,7 @@ mod tests {
         };
         let counters = |at, flows: &[Thing], processors: &[Thing]| {
             let things = [("flow", flows), ("processor", processors)];
-            Counters::note(at, &things, &["events", "events-in", "events-out"])
+            Counters::note(at, &things, &super::super::COUNTERS)
         };
         let start = Instant::now();
         let before = counters(start, &flows(100), &processors(0));
@@ -212,15 +220,15 @@ mod tests {
         let wanted = "\
 PROCESSOR  STATE    IN/S  OUT/S  LAG  BEHIND  DEAD  FAILED  VERSION  REASON
 c.x        failed      0      -    -       -     -       -           gap: x
-b.x        running    20     20    7   1.5 s     0       0  0.1.0
+b.x        running    20     20    7   1.5 s     0       2  0.1.0
 a.x        running     0      0    -       -     -       -
 
 FLOW  STATUS  EVENTS/S  EVENTS  PARTITIONS
 f.x   active       100     300           2
 ";
         assert_eq!(view(Sort::Lag).tables(None), wanted);
-        let head =
-            "2026-01-31T12:00:00Z  3 processors, in 20/s out 20/s  1 flow\n! c.x: failed: gap: x\n";
+        let head = "2026-01-31T12:00:00Z  3 processors, in 20/s out 20/s  1 flow\n! c.x: failed: gap: x\n\
+            ! b.x: failures since the last look: 2; see fnua logs\n";
         assert_eq!(view(Sort::Lag).head(), head);
     }
 

@@ -72,7 +72,7 @@ fn the_log_has_what_the_plugin_says_and_what_the_host_did_with_it() {
 #[test]
 fn what_is_gone_is_counted_and_a_processor_made_again_counts_on() {
     let (mut wire, _host, _dir) = host();
-    // A plugin may log 100 lines a second at most, and the host keeps 500.
+    // Each time it goes on, the host says so of both shards; it keeps 500 lines.
     let before = entries(&mut wire, "").last().unwrap()["seq"].as_u64().unwrap();
     eventually("more lines than are kept", || {
         for _ in 0..50 {

@@ -5,6 +5,7 @@
 mod agent;
 mod control;
 mod crash;
+mod deadletters;
 mod demo;
 mod edges;
 mod flows;
