@@ -112,7 +112,7 @@ impl Catalog {
         let one_at_a_time = Mutex::default();
         let catalog = Self(Arc::new(Shared { engine, store, trial, snapshot, one_at_a_time }));
         for row in catalog.0.store.active().await? {
-            catalog.restore(row).await?;
+            catalog.restore(row).await;
         }
         Ok(catalog)
     }
@@ -187,11 +187,13 @@ impl Catalog {
         });
     }
 
-    async fn restore(&self, row: StoredActive) -> Result<(), StoreError> {
+    async fn restore(&self, row: StoredActive) {
         let StoredActive { name, digest, generation } = row;
-        let loaded = match self.0.store.get(&digest).await? {
-            Some(component) => self.load(&name, component).await,
-            None => Err("its bytes are not in the store".to_owned()),
+        let loaded = match self.0.store.get(&digest).await {
+            Ok(Some(component)) => self.load(&name, component).await,
+            Ok(None) => Err("its bytes are not in the store".to_owned()),
+            // What is damaged takes its own type away, not the whole host.
+            Err(error) => Err(error.to_string()),
         };
         match loaded {
             Ok(plugin) => self.change(|snapshot| {
@@ -199,7 +201,6 @@ impl Catalog {
             }),
             Err(reason) => self.rejected(&format!("{name}.wasm"), Some(digest.into()), reason),
         }
-        Ok(())
     }
 
     async fn check(&self, name: &str, component: Bytes) -> Result<Plugin, String> {

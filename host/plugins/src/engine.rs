@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
+use host_failpoints::failpoint;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
@@ -26,6 +27,7 @@ use crate::lanes::{SlowLane, lower_priority};
 use crate::limits::{self, Limits, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK, MAX_TABLES};
 use crate::log::cut;
 use crate::plugin::{Inner, Plugin};
+use crate::sound::Sound;
 use crate::ticker::{Beating, Pulse};
 use crate::v1::{self, ProcessorPre};
 use crate::version::{self, Version};
@@ -70,6 +72,7 @@ struct Shared {
     pulse: Pulse,
     cache: Cache,
     describe: Limits,
+    sound: Sound,
 }
 
 impl Engine {
@@ -86,7 +89,7 @@ impl Engine {
         options: &EngineOptions,
         more: impl FnOnce(&mut Linker<Host>) -> wasmtime::Result<()>,
     ) -> Result<Self, EngineError> {
-        let cache = cache(&options.cache_dir)?;
+        let (cache, sound) = cache(&options.cache_dir)?;
         let wasm = engine(&cache, options.pool).map_err(|error| configure(&error))?;
         let mut linker = linker(&wasm).map_err(|error| configure(&error))?;
         more(&mut linker).map_err(|error| configure(&error))?;
@@ -104,6 +107,7 @@ impl Engine {
             pulse,
             cache,
             describe: options.describe.clone(),
+            sound,
         })))
     }
 
@@ -228,6 +232,8 @@ impl Shared {
             }
         };
         let component = Component::from_binary(&self.wasm, bytes).map_err(failed)?;
+        failpoint!("plugins.compiled");
+        self.sound.keep();
         let linked = self.linker.instantiate_pre(&component).map_err(failed)?;
         let component = ProcessorPre::new(linked).map_err(failed)?;
         Ok(Found::Compiled(Compiled { digest, component, size: bytes.len() }))
@@ -300,12 +306,16 @@ fn compilers() -> io::Result<ThreadPool> {
         .map_err(io::Error::other)
 }
 
-fn cache(dir: &Path) -> Result<Cache, EngineError> {
+fn cache(dir: &Path) -> Result<(Cache, Sound), EngineError> {
     let refused = |reason: String| EngineError::Cache { path: dir.display().to_string(), reason };
     let own = own_directory(dir).map_err(|error| refused(error.to_string()))?;
+    let sound = Sound::open(&own).map_err(|error| refused(error.to_string()))?;
     let mut config = CacheConfig::new();
-    config.with_directory(own);
-    Cache::new(config).map_err(|error| refused(format!("{error:#}")))
+    config.with_directory(sound.code());
+    // Files that are compressed again later would no longer match their sums.
+    config.with_optimized_compression_usage_counter_threshold(u64::MAX);
+    let cache = Cache::new(config).map_err(|error| refused(format!("{error:#}")))?;
+    Ok((cache, sound))
 }
 
 /// Compiled code is run as it lies there: nobody else may write it.

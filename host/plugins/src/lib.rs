@@ -29,6 +29,7 @@ mod limiter;
 pub mod limits;
 pub mod log;
 pub mod plugin;
+mod sound;
 pub mod state;
 pub mod store;
 mod ticker;

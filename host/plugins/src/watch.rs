@@ -40,7 +40,6 @@ impl Watcher {
             quiet: false,
         };
         task.handle_until_quiet().await?;
-        task.gone_while_away();
         let (requests, requested) = mpsc::channel(1);
         let task = tokio::spawn(task.run(news, requested));
         Ok(Self { requests, task })
@@ -149,15 +148,6 @@ impl Task {
     }
 
     /// What the catalog remembers of files that were taken away while nobody watched.
-    fn gone_while_away(&self) {
-        let Some(inbox) = &self.inbox else { return };
-        for file in
-            self.catalog.snapshot().rejected.keys().filter(|file| !inbox.path(file).exists())
-        {
-            self.catalog.gone(file);
-        }
-    }
-
     fn interval(&self) -> Duration {
         if self.system.is_some() { RESCAN } else { RESCAN_BLIND }
     }

@@ -49,6 +49,9 @@ pub enum RegistryError {
     /// The disk has no room; nothing was changed.
     #[error("registry is full: {0}")]
     Full(String),
+    /// The disk has become read-only; nothing was changed.
+    #[error("registry is read-only: {0}")]
+    ReadOnly(String),
     /// What is stored cannot be read.
     #[error("registry is damaged: {0}")]
     Damaged(String),
@@ -75,6 +78,7 @@ impl From<StoreError> for RegistryError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full(words) => Self::Full(words),
+            StoreError::ReadOnly(words) => Self::ReadOnly(words),
             StoreError::Damaged(words) => Self::Damaged(words),
             other => Self::Store(other),
         }

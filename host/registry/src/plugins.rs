@@ -3,6 +3,7 @@
 //! Looks into no component; it only sees to it that bytes are what their digest says.
 
 use bytes::Bytes;
+use host_failpoints::failpoint;
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
@@ -38,10 +39,14 @@ impl Registry {
             if hex_digest(&component) != digest {
                 return Err(RegistryError::invalid("component is not what its digest says"));
             }
+            failpoint!("plugins.before-put");
+            // Bytes that were damaged on disk are mended by the same file.
             database.execute(
-                "INSERT OR IGNORE INTO plugin_blobs (digest, bytes) VALUES (?1, ?2)",
+                "INSERT INTO plugin_blobs (digest, bytes) VALUES (?1, ?2)
+                 ON CONFLICT DO UPDATE SET bytes = excluded.bytes WHERE bytes IS NOT excluded.bytes",
                 params![digest, component.as_ref()],
             )?;
+            failpoint!("plugins.put");
             Ok(())
         })
         .await
@@ -98,7 +103,9 @@ impl Registry {
                 "INSERT INTO plugin_activations (name, generation, digest, at) VALUES (?1, ?2, ?3, ?4)",
                 params![name, generation, digest, now()],
             )?;
+            failpoint!("plugins.before-activation");
             tx.commit()?;
+            failpoint!("plugins.activated");
             Ok(generation.unsigned_abs())
         })
         .await

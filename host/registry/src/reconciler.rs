@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use host_failpoints::failpoint;
 use tokio::task::{self, JoinHandle, JoinSet};
 use tracing::{info, warn};
 
@@ -124,7 +125,10 @@ impl Driver {
     /// Makes a step and records it; gives words when it has to be made again.
     async fn advance(&self, entry: &Entry, step: Step) -> Result<(), String> {
         let words = |error: RegistryError| error.to_string();
-        match self.make(entry, step).await {
+        failpoint!("reconciler.before-step");
+        let made = self.make(entry, step).await;
+        failpoint!("reconciler.step-made");
+        match made {
             Ok(()) => self.registry.step_done(entry.id, step).await.map_err(words),
             Err(PerformError::Retry(words)) => Err(words),
             Err(PerformError::Refused(refusal)) => {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use host_failpoints::failpoint;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
@@ -330,6 +331,18 @@ impl Inner {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
         let revision = self.state().revision;
+        let answer = Self::transaction(writer, revision, work);
+        answer.map_err(|error| match error {
+            RegistryError::Store(error) => host_store::explained(writer, error).into(),
+            other => other,
+        })
+    }
+
+    fn transaction<T>(
+        writer: &mut Connection,
+        revision: u64,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
         let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if store::revision(&tx)? != revision {
             let why = "another process changed it while this host was running";
@@ -337,7 +350,9 @@ impl Inner {
         }
         let answer = work(&tx)?;
         store::set_revision(&tx, revision + 1)?;
+        failpoint!("registry.before-commit");
         tx.commit()?;
+        failpoint!("registry.committed");
         Ok(answer)
     }
 

@@ -1,6 +1,9 @@
 //! Why a store did not do it.
 
-use rusqlite::ErrorCode;
+use std::fs::File;
+use std::io::ErrorKind;
+
+use rusqlite::{Connection, ErrorCode};
 
 /// Named by what the caller can do: make room, give permission, try again, or look at the file.
 #[derive(Debug, thiserror::Error)]
@@ -77,5 +80,25 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::ConstraintViolation) => Self::Constraint(text),
             _ => Self::Sqlite(error),
         }
+    }
+}
+
+/// Says more of a failed write than SQLite does, which calls a disk that has become read-only a failing
+/// one, and a full one too where its shared memory does not fit.
+#[must_use]
+pub fn explained(connection: &Connection, error: StoreError) -> StoreError {
+    let StoreError::Sqlite(rusqlite::Error::SqliteFailure(code, _)) = &error else { return error };
+    if code.code != ErrorCode::SystemIoFailure && code.code != ErrorCode::CannotOpen {
+        return error;
+    }
+    if code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE {
+        return StoreError::Full(error.to_string());
+    }
+    let opened = connection.path().map(|path| File::options().append(true).open(path));
+    match opened {
+        Some(Err(cause)) if cause.kind() == ErrorKind::ReadOnlyFilesystem => {
+            StoreError::ReadOnly(cause.to_string())
+        }
+        _ => error,
     }
 }

@@ -10,6 +10,6 @@ mod open;
 mod readers;
 
 pub use blocking::blocking;
-pub use error::StoreError;
+pub use error::{StoreError, explained};
 pub use open::{Schema, open, open_paged, open_reader};
 pub use readers::Readers;

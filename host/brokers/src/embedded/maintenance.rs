@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use host_events::{Incarnation, Position};
+use host_failpoints::failpoint;
 use host_store::StoreError;
 use rusqlite::Connection;
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use crate::broker::{BrokerError, ShardId, TopicChange, TopicRef, TopicSpec};
 use super::shards::{self, Truth};
 use super::tokens;
 use super::topics::{Config, Log, Topic, Topics};
+use super::trouble;
 use super::writer::{Answer, Writer, broker_error};
 
 /// Most partitions of a topic: each is a task in every processor that reads it.
@@ -151,7 +153,7 @@ fn open(writer: &mut Writer, shard: ShardId) -> Result<Truth, BrokerError> {
 }
 
 fn retain(writer: &Writer) -> Result<(), BrokerError> {
-    transact(&writer.connection, tokens::expire)?;
+    unasked(&writer.connection, tokens::expire)?;
     for topic in writer.topics.all() {
         for log in &topic.logs {
             if !log.is_read() {
@@ -171,7 +173,7 @@ fn retain_log(connection: &Connection, config: &Config, log: &Log) -> Result<(),
     let span = *log.span.borrow();
     let oldest = config.retention_ms.map(|ms| tokens::now().saturating_sub(ms));
     let mut surplus = config.retention_bytes.map_or(0, |limit| span.bytes.saturating_sub(limit));
-    let (earliest, freed) = transact(connection, |connection| {
+    let (earliest, freed) = unasked(connection, |connection| {
         let (mut earliest, mut freed) = (span.earliest, 0);
         let mut rows = connection.prepare_cached(
             "SELECT next, newest, size FROM batches WHERE log = ?1 ORDER BY base LIMIT ?2",
@@ -255,7 +257,22 @@ fn json(config: &Config) -> String {
     serde_json::to_value(&config.given).unwrap_or_default().to_string()
 }
 
+/// A change that somebody waits for.
 fn transact<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, BrokerError> {
+    let changed = unasked(connection, |connection| {
+        let done = work(connection)?;
+        failpoint!("broker.before-change");
+        Ok(done)
+    });
+    failpoint!("broker.changed");
+    changed
+}
+
+/// A change that time makes.
+fn unasked<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, BrokerError> {
@@ -268,6 +285,6 @@ fn transact<T>(
         if !connection.is_autocommit() {
             drop(connection.execute_batch("ROLLBACK"));
         }
-        broker_error(&error)
+        broker_error(&trouble::explained(connection, error))
     })
 }

@@ -12,6 +12,7 @@ mod schema;
 mod shards;
 mod tokens;
 mod topics;
+mod trouble;
 mod writer;
 
 use std::fs::{DirBuilder, File};
@@ -125,6 +126,7 @@ impl Embedded {
             topics: Arc::clone(&topics),
             openings: 0,
             holders: Default::default(),
+            trouble: Default::default(),
         };
         let closing = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&closing);
@@ -322,15 +324,19 @@ impl Transaction for Pending<'_> {
 
 /// Holds no broker: one that is dropped is gone at once, not after a look at retention.
 async fn look_after_retention(requests: mpsc::Sender<Request>, period: Duration) {
+    let mut failed = None;
     loop {
         tokio::time::sleep(period).await;
         let (answer, answered) = oneshot::channel();
         if requests.send(Request::Change(Box::new(Change::Retain(answer)))).await.is_err() {
             return;
         }
-        if let Ok(Err(error)) = answered.await {
+        let error = answered.await.ok().and_then(Result::err).map(|error| error.to_string());
+        // Once for each cause: the disk stays full for longer than a period.
+        if let Some(error) = error.as_ref().filter(|_| error != failed) {
             tracing::warn!(cause = %error, "retention could not be carried out");
         }
+        failed = error;
     }
 }
 

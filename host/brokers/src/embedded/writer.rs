@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use host_events::Stored;
+use host_failpoints::failpoint;
 use host_store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
@@ -22,6 +23,7 @@ use super::maintenance::{self, Change};
 use super::shards;
 use super::tokens;
 use super::topics::{Log, Topics};
+use super::trouble::{self, Trouble};
 
 /// Requests that may wait for the writer. Senders wait beyond it.
 pub(crate) const MOST_WAITING: usize = 1024;
@@ -63,6 +65,7 @@ pub(crate) struct Writer {
     pub(crate) openings: u64,
     /// Which opening holds each shard.
     pub(crate) holders: HashMap<ShardId, u64>,
+    pub(crate) trouble: Trouble,
 }
 
 /// One transaction under way.
@@ -124,12 +127,15 @@ impl Writer {
         let mut turn = Turn::default();
         if let Err(error) = self.fill(requests, &mut turn) {
             drop(self.connection.execute_batch("ROLLBACK"));
-            tracing::warn!(cause = %error, "write failed");
+            let error = trouble::explained(&self.connection, error);
+            self.trouble.failed(&error);
             return turn.fail(&error, CommitOutcome::Aborted);
         }
+        failpoint!("broker.before-commit");
         if let Err(error) = self.connection.execute_batch("COMMIT").map_err(StoreError::from) {
             drop(self.connection.execute_batch("ROLLBACK"));
-            tracing::warn!(cause = %error, "commit failed");
+            let error = trouble::explained(&self.connection, error);
+            self.trouble.failed(&error);
             // What did not fit was not written, and a transaction without its last frame is none.
             // After a failed sync nobody knows what reached the disk.
             return match error {
@@ -137,6 +143,8 @@ impl Writer {
                 _ => turn.fail(&error, CommitOutcome::Unknown),
             };
         }
+        failpoint!("broker.committed");
+        self.trouble.over();
         turn.publish();
     }
 

@@ -134,7 +134,9 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
         RegistryError::NotFound { .. } | RegistryError::NoNamespace { .. } => Code::NotFound,
         RegistryError::Conflict { .. } | RegistryError::TooMany { .. } => Code::Conflict,
         RegistryError::Invalid { .. } => Code::BadFormat,
-        RegistryError::Full(_) | RegistryError::Pending { .. } => Code::Unavailable,
+        RegistryError::Full(_) | RegistryError::ReadOnly(_) | RegistryError::Pending { .. } => {
+            Code::Unavailable
+        }
         _ => return incident(&error),
     };
     Failure::new(code, error.to_string())
