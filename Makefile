@@ -21,6 +21,7 @@ setup: ## Install the pinned toolchain and the wasm target, or say what is missi
 .PHONY: build
 build: setup ## Host, client and plugin components, in release
 	cargo build --release --locked -p fnaad -p fnua
+	@! grep -q FNAAD_FAILPOINTS "$(TARGET_DIR)/release/fnaad" || { echo "the release build can be told to end itself" >&2; exit 1; }
 
 .PHONY: demo
 demo: build ## The main job on real data; KEEP=1 leaves the participant running
@@ -43,6 +44,10 @@ unit: ## Unit and doc tests
 .PHONY: stories
 stories: ## The programs as users meet them; four at a time, they mostly wait for the disk
 	cargo test --workspace --locked --test command_line --test integration --test stories -- --test-threads 4
+
+.PHONY: soak
+soak: ## A hundred kills at random under load; SOAK_SEED=n repeats one
+	SOAK_KILLS=$(or $(SOAK_KILLS),100) cargo test --workspace --locked --test command_line --test integration --test stories -- --nocapture soak::
 
 .PHONY: deny
 deny: ## Licences, sources and bans of the dependencies

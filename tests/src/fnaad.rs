@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -63,7 +64,47 @@ impl Fnaad {
         Self::start(dir, command)
     }
 
-    fn start(dir: &Path, mut command: Command) -> Self {
+    /// `fnaad dev DIR` that ends itself at the place that [`arm`](Self::arm) names; `None` where it did
+    /// so before it was ready.
+    #[must_use]
+    pub fn mortal(dir: &Path) -> Option<Self> {
+        crate::compiled::lend(dir);
+        let mut command = Command::new(program("fnaad"));
+        command.arg("dev").arg(dir).args(["--namespace", "flows.unix.ar"]);
+        command.env("FNAAD_FAILPOINTS", dir.join("failpoints"));
+        match Self::try_start(dir, command) {
+            Ok(host) => Some(host),
+            Err(status) if status.and_then(|status| status.signal()) == Some(ABORTED) => None,
+            Err(status) => panic!("ended with {status:?}; log:\n{}", log_of(dir)),
+        }
+    }
+
+    /// Says where a [`mortal`](Self::mortal) host of a directory ends itself from now on: `NAME:COUNT`,
+    /// or nowhere.
+    pub fn arm(dir: &Path, place: &str) {
+        crate::drop_in(dir, "failpoints", place.as_bytes());
+    }
+
+    /// The places that a [`mortal`](Self::mortal) host passed, in order, those of its ancestors too.
+    #[must_use]
+    pub fn passed(&self) -> Vec<String> {
+        let log = self.log();
+        let names = log.lines().filter_map(|line| line.strip_prefix("failpoint "));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    fn start(dir: &Path, command: Command) -> Self {
+        Self::try_start(dir, command)
+            .unwrap_or_else(|_| panic!("no ready line; log:\n{}", log_of(dir)))
+    }
+
+    /// Gives the status where it ended before it was ready, if it ended at all.
+    fn try_start(dir: &Path, mut command: Command) -> Result<Self, Option<ExitStatus>> {
         std::fs::create_dir_all(dir).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(dir.join("fnaad.log"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.unwrap());
@@ -83,11 +124,12 @@ impl Fnaad {
             words.find_map(|word| word.strip_prefix(key)).map(str::to_owned)
         };
         let Some(address) = word("fnap=") else {
+            let ended = child.try_wait().unwrap();
             drop(child.kill());
-            panic!("no ready line but {line:?}; log:\n{}", log_of(dir));
+            return Err(ended.or(child.wait().ok()));
         };
         let observe = word("observe=");
-        Self { dir: dir.to_owned(), address, observe, child }
+        Ok(Self { dir: dir.to_owned(), address, observe, child })
     }
 
     /// `127.0.0.1:PORT`.
@@ -150,6 +192,13 @@ impl Fnaad {
         self.dir.clone()
     }
 
+    /// SIGKILL, at once, and a host on the same directory instead.
+    pub fn kill_in_place(&mut self, dir: &Path) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        *self = Self::dev(dir);
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
         let id = rustix::process::Pid::from_child(&self.child);
@@ -179,6 +228,9 @@ impl Drop for Fnaad {
         }
     }
 }
+
+/// The signal by which a process ends itself.
+const ABORTED: i32 = 6;
 
 fn log_of(dir: &Path) -> String {
     std::fs::read_to_string(dir.join("fnaad.log")).unwrap_or_default()

@@ -8,13 +8,17 @@ mod config;
 mod fnaad;
 mod fnua;
 mod guest;
+mod inside;
 pub mod metrics;
+mod mounts;
 mod wire;
 
 pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
 pub use guest::{guest, lying_guest};
+pub use inside::{damage_plugin, leftovers};
+pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
 pub use wire::Wire;
 
 use std::collections::BTreeMap;

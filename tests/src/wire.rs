@@ -29,6 +29,20 @@ impl Wire {
         wire
     }
 
+    /// Connects and authenticates, with a host that may end meanwhile; `None` where there is none.
+    #[must_use]
+    pub fn try_login(address: &str, user: &str, password: &str) -> Option<Self> {
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_nodelay(true).ok()?;
+        let lines = BufReader::new(stream.try_clone().ok()?);
+        let mut wire = Self { stream, lines, greeting: String::new() };
+        wire.greeting = wire.try_line()?;
+        let token = base64::prelude::BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
+        let answer = wire.try_ask::<&str>(&format!("AUTHENTICATE PLAIN {token}"), &[])?;
+        answer[0].starts_with("220 ").then_some(wire)
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
@@ -48,6 +62,29 @@ impl Wire {
         self.answer()
     }
 
+    /// Sends a command to a host that may end meanwhile; `None` where it did before its whole answer.
+    /// A WRITE is followed by its events.
+    pub fn try_ask<S: AsRef<str>>(&mut self, command: &str, events: &[S]) -> Option<Vec<String>> {
+        self.stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+        let mut lines = vec![self.try_line()?];
+        if lines[0].starts_with("330 ") {
+            let events = events.iter().flat_map(|line| [line.as_ref(), "\r\n"]);
+            let text = format!("{}.\r\n", events.collect::<String>());
+            self.stream.write_all(text.as_bytes()).ok()?;
+            lines[0] = self.try_line()?;
+        }
+        while lines[0] == "220 DATA" && (lines.len() == 1 || !is_end(lines.last()?)) {
+            lines.push(self.try_line()?);
+        }
+        Some(lines)
+    }
+
+    fn try_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).ok()?;
+        line.strip_suffix("\r\n").map(str::to_owned)
+    }
+
     /// The next answer, line by line.
     pub fn answer(&mut self) -> Vec<String> {
         let mut lines = vec![self.line()];
@@ -55,8 +92,7 @@ impl Wire {
             loop {
                 let line = self.line();
                 assert!(!line.is_empty(), "the host closed within {lines:?}");
-                let digits = line.bytes().take(3).filter(u8::is_ascii_digit).count() == 3;
-                let end = digits && line.as_bytes().get(3) == Some(&b' ');
+                let end = is_end(&line);
                 lines.push(line);
                 if end {
                     break;
@@ -147,4 +183,10 @@ impl Wire {
         let mut rest = Vec::new();
         self.lines.read_to_end(&mut rest).is_ok_and(|_| rest.is_empty())
     }
+}
+
+/// Whether a line of data ends it: a code and a space.
+fn is_end(line: &str) -> bool {
+    let digits = line.bytes().take(3).filter(u8::is_ascii_digit).count() == 3;
+    digits && line.as_bytes().get(3) == Some(&b' ')
 }

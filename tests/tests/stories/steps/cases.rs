@@ -1,0 +1,163 @@
+//! The commands that change something, each with what it meets and what follows.
+//!
+//! `@a` is flow or processor `a` of the run, `%n` its namespace `n`; every run has names of its own.
+
+/// One command that is killed at every step of it.
+pub(super) struct Case {
+    /// Makes the state that the command meets.
+    pub(super) before: &'static [&'static str],
+    /// The command; `WRITE flow [ID token] first..last` has these events.
+    pub(super) command: &'static str,
+    /// Waits for what the command brings about beside its answer.
+    pub(super) effect: &'static [&'static str],
+    /// Whether it may be said again; otherwise it is done or undone, and either is right.
+    pub(super) repeat: bool,
+    /// What has to work afterwards.
+    pub(super) after: &'static [&'static str],
+}
+
+impl Case {
+    const fn new(before: &'static [&'static str], command: &'static str) -> Self {
+        Self { before, command, effect: &[], repeat: true, after: &[] }
+    }
+
+    const fn effect(self, effect: &'static [&'static str]) -> Self {
+        Self { effect, ..self }
+    }
+
+    const fn after(self, after: &'static [&'static str]) -> Self {
+        Self { after, ..self }
+    }
+
+    const fn once(self) -> Self {
+        Self { repeat: false, ..self }
+    }
+}
+
+const FLOW: &[&str] = &["CREATE FLOW @a", "WRITE @a 0..3"];
+const TWO: &[&str] = &["CREATE FLOW @a", "CREATE FLOW @b", "WRITE @a 0..5"];
+const FOUR: &[&str] =
+    &["CREATE FLOW @a", "CREATE FLOW @b", "CREATE FLOW @c", "CREATE FLOW @d", "WRITE @a 0..5"];
+const BRIDGE: &[&str] =
+    &["CREATE FLOW @a", "CREATE FLOW @b", "REPLICATE @a @b AS @p", "WRITE @a 0..5", "HOLDS @b 5"];
+const HELD_FLOW: &[&str] = &[
+    "CREATE FLOW @a",
+    "CREATE FLOW @b",
+    "REPLICATE @a @b AS @p",
+    "WRITE @a 0..5",
+    "HOLDS @b 5",
+    "PAUSE @a",
+];
+const HELD: &[&str] = &[
+    "CREATE FLOW @a",
+    "CREATE FLOW @b",
+    "REPLICATE @a @b AS @p",
+    "WRITE @a 0..5",
+    "HOLDS @b 5",
+    "PAUSE @p",
+    "WRITE @a 5..8",
+];
+/// Two partitions, so that a move has two halves; the last event lies alone behind both.
+const HELD_TWO: &[&str] = &[
+    "CREATE FLOW @a partitions=2",
+    "CREATE FLOW @b",
+    "REPLICATE @a @b AS @p",
+    "WRITE @a 0..16",
+    "HOLDS @b 16",
+    "PAUSE @p",
+];
+/// Tells of every third event; two are counted.
+const COUNTING: &[&str] = &[
+    "CREATE FLOW @a",
+    "CREATE FLOW @b",
+    r#"SIGNAL signal FROM @a TO @b AS @p CONFIG {"rules":[{"name":"third","when":"true","count":{"at-least":3,"within":3},"emit":{"type":"third"}}]}"#,
+    "WRITE @a 0..2",
+    "TAKEN @p 2",
+    "PAUSE @p",
+];
+
+/// Every command that changes something, in the order of HELP.
+pub(super) const CASES: &[Case] = &[
+    Case::new(&[], "CREATE NAMESPACE %n").after(&["CREATE FLOW a.%n", "DELETE FLOW a.%n"]),
+    Case::new(&["CREATE NAMESPACE %n"], "UPDATE NAMESPACE %n owner=me"),
+    Case::new(&["CREATE NAMESPACE %n"], "DELETE NAMESPACE %n").after(&["CREATE NAMESPACE %n"]),
+    Case::new(&[], "CREATE FLOW @a partitions=2").after(&["WRITE @a 0..5", "HOLDS @a 5"]),
+    Case::new(BRIDGE, "UPDATE FLOW @a partitions=3").after(&["WRITE @a 5..25", "HOLDS @b 25"]),
+    Case::new(FLOW, "UPDATE FLOW @a retention.ms=86400000").after(&["WRITE @a 3..5", "HOLDS @a 5"]),
+    Case::new(FLOW, "DELETE FLOW @a").after(&["CREATE FLOW @a", "WRITE @a 0..1", "HOLDS @a 1"]),
+    Case::new(BRIDGE, "PAUSE @a").after(&["RESUME @a", "WRITE @a 5..6", "HOLDS @b 6"]),
+    Case::new(HELD_FLOW, "RESUME @a").after(&["WRITE @a 5..6", "HOLDS @b 6"]),
+    Case::new(FLOW, "PURGE FLOW @a CONFIRM @a").after(&["WRITE @a 3..5", "HOLDS @a 2"]),
+    Case::new(BRIDGE, "WRITE @a ID t 5..9").effect(&["HOLDS @b 9"]),
+    Case::new(BRIDGE, "WRITE @a 5..9").effect(&["HOLDS @b 9"]).once(),
+    Case::new(TWO, "REPLICATE @a @b AS @p")
+        .effect(&["HOLDS @b 5"])
+        .after(&["WRITE @a 5..9", "HOLDS @b 9"]),
+    Case::new(FOUR, "COLLECT @a,@c @b AS @p")
+        .effect(&["HOLDS @b 5"])
+        .after(&["WRITE @c 5..9", "HOLDS @b 9"]),
+    Case::new(
+        FOUR,
+        r#"DISTRIBUTE @a @b,@c AS @p CONFIG {"rules":[{"when":"data.n % 2 == 0","to":"@b"}],"otherwise":"@c"}"#,
+    )
+    .effect(&["HOLDS @b 3", "HOLDS @c 2"])
+    .after(&["WRITE @a 5..9", "HOLDS @b 5", "HOLDS @c 4"]),
+    Case::new(
+        FOUR,
+        r#"SIGNAL signal FROM @a,@c TO @b,@d AS @p CONFIG {"rules":[{"name":"even","when":"data.n % 2 == 0","emit":{"type":"even"}}]}"#,
+    )
+    .effect(&["HOLDS @b 3", "HOLDS @d 3"])
+    .after(&["WRITE @c 6..7", "HOLDS @b 4", "HOLDS @d 4"]),
+    Case::new(TWO, "CREATE PROCESSOR @p TYPE bridge FROM @a TO @b START OFFSET 0:2")
+        .effect(&["HOLDS @b 3"])
+        .after(&["WRITE @a 5..9", "HOLDS @b 7"]),
+    Case::new(BRIDGE, r#"UPDATE PROCESSOR @p CONFIG {"filter":"data.n >= 7"}"#)
+        .after(&["WRITE @a 5..9", "HOLDS @b 7"]),
+    Case::new(BRIDGE, "UPDATE PROCESSOR @p ring=allow").after(&["WRITE @a 5..9", "HOLDS @b 9"]),
+    Case::new(HELD, "UPDATE PROCESSOR @p POSITION OFFSET 0:2 STATE keep")
+        .after(&["RESUME @p", "HOLDS @b 11"]),
+    Case::new(HELD_TWO, "UPDATE PROCESSOR @p POSITION earliest")
+        .after(&["RESUME @p", "HOLDS @b 32"]),
+    Case::new(HELD_TWO, "UPDATE PROCESSOR @p POSITION earliest")
+        .once()
+        .after(&["RESUME @p", "ENDS @p @a @b 16|32"]),
+    Case::new(COUNTING, "UPDATE PROCESSOR @p POSITION latest STATE reset")
+        .after(&["RESUME @p", "WRITE @a 2..5", "HOLDS @b 1"]),
+    Case::new(COUNTING, "UPDATE PROCESSOR @p POSITION latest STATE keep")
+        .after(&["RESUME @p", "WRITE @a 2..3", "HOLDS @b 1"]),
+    Case::new(BRIDGE, "PAUSE @p").after(&["WRITE @a 5..9", "RESUME @p", "HOLDS @b 9"]),
+    Case::new(HELD, "RESUME @p").effect(&["HOLDS @b 8"]),
+    Case::new(BRIDGE, "STOP @p").after(&["WRITE @a 5..9", "RESUME @p", "HOLDS @b 9"]),
+    Case::new(BRIDGE, "DELETE PROCESSOR @p").after(&[
+        "REPLICATE @a @b AS @p",
+        "HOLDS @b 10",
+        "DELETE PROCESSOR @p",
+        "DELETE FLOW @a",
+    ]),
+];
+
+/// Commands of HELP, by their first words, that change nothing.
+pub(super) const CHANGE_NOTHING: &[&str] = &[
+    "CAPABILITIES",
+    "HELP",
+    "NOOP",
+    "STARTTLS",
+    "AUTHENTICATE",
+    "QUIT",
+    "DESCRIBE",
+    "GET",
+    "READ",
+    "DONE",
+];
+
+/// Commands that this host answers with 501: who carries one out gives it a case.
+pub(super) const NOT_YET: &[&str] = &[
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "REMOVE SUBSCRIBER",
+    "APPROVE",
+    "DENY",
+    "STREAM",
+    "REPLAY",
+    "DISCARD",
+];

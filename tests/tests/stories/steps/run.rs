@@ -1,0 +1,148 @@
+//! One run of a case on a participant: the state before it, the command, and what is seen of both.
+
+use serde_json::{Map, Value, json};
+use stories::{Wire, events, eventually, eventually_holds, ids};
+
+/// The names of one run.
+#[derive(Clone, Copy)]
+pub(super) struct Run(pub(super) usize);
+
+impl Run {
+    /// With the run's names in place.
+    pub(super) fn named(self, line: &str) -> String {
+        let mut text = String::new();
+        let mut letters = line.chars().peekable();
+        while let Some(letter) = letters.next() {
+            let domain = if letter == '%' { "example" } else { "flows.unix.ar" };
+            match letters.next_if(|next| matches!(letter, '@' | '%') && next.is_ascii_lowercase()) {
+                Some(name) => text += &format!("{name}-{}.{domain}", self.0),
+                None => text.push(letter),
+            }
+        }
+        text
+    }
+
+    /// Without them, as in the case.
+    fn unnamed(self, text: &str) -> String {
+        text.replace(&format!("-{}.flows.unix.ar", self.0), "")
+            .replace(&format!("-{}.example", self.0), "")
+    }
+
+    fn owns(self, name: &str) -> bool {
+        name.split('.').any(|label| label.ends_with(&format!("-{}", self.0)))
+    }
+
+    /// Does what a line says; it has to succeed.
+    pub(super) fn perform(self, wire: &mut Wire, line: &str) {
+        let line = self.named(line);
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["HOLDS", flow, count] => drop(eventually_holds(wire, flow, count.parse().unwrap())),
+            ["TAKEN", processor, count] => eventually(&line, || {
+                let seen = wire.describe(&format!("PROCESSOR {processor}"));
+                let taken = seen["events-in"] == count.parse::<u64>().unwrap();
+                if taken { Ok(()) } else { Err(seen.to_string()) }
+            }),
+            ["ENDS", processor, from, to, counts] => ends(wire, [processor, from, to], counts),
+            _ => {
+                let answer = ask(wire, &line).expect("the host lives");
+                assert!(answer.starts_with("220 OK"), "{line}: {answer}");
+            }
+        }
+    }
+
+    /// Says a command; its answer without the run's names, or `None` where the host ended.
+    pub(super) fn say(self, wire: &mut Wire, command: &str) -> Option<String> {
+        ask(wire, &self.named(command)).map(|answer| self.unnamed(&answer))
+    }
+
+    /// Everything of the run as users see it; `None` where the host ended.
+    pub(super) fn view(self, wire: &mut Wire) -> Option<Value> {
+        let mut view = Map::new();
+        for list in ["NAMESPACES", "FLOWS", "PROCESSORS"] {
+            let answer = wire.try_ask::<&str>(&format!("GET {list}"), &[])?;
+            for line in answer {
+                let name = line.split(' ').next().unwrap();
+                if self.owns(name) {
+                    let seen = self.look(wire, &list[..list.len() - 1], name)?;
+                    view.insert(name.to_owned(), seen);
+                }
+            }
+        }
+        let text = self.unnamed(&Value::Object(view).to_string());
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    fn look(self, wire: &mut Wire, kind: &str, name: &str) -> Option<Value> {
+        let answer = wire.try_ask::<&str>(&format!("DESCRIBE {kind} {name} FORMAT json"), &[])?;
+        let Some(Ok(Value::Object(mut seen))) =
+            answer.get(1).map(|line| serde_json::from_str(line))
+        else {
+            return Some(json!(answer));
+        };
+        // What differs from one run to the next.
+        seen.retain(|key, _| {
+            let state = ["incarnation", "created", "bytes", "log"].contains(&key.as_str());
+            let counted = key.starts_with("events-") || key.starts_with("shard.");
+            !(counted
+                || key.starts_with("lag-")
+                || kind == "PROCESSOR" && state
+                || state && key != "log")
+        });
+        if seen.get("status").is_some_and(|status| status == "active") {
+            let answer = wire.try_ask::<&str>(&format!("READ {name} FROM earliest"), &[])?;
+            let events = answer.iter().filter_map(|line| serde_json::from_str(line).ok());
+            let events: Vec<Value> = events.collect();
+            seen.insert("ids".to_owned(), json!(told(&events)));
+        }
+        Some(Value::Object(seen))
+    }
+
+    /// Takes everything of the run away.
+    pub(super) fn clean(self, wire: &mut Wire) {
+        for (list, kind) in
+            [("PROCESSORS", "PROCESSOR"), ("FLOWS", "FLOW"), ("NAMESPACES", "NAMESPACE")]
+        {
+            for line in wire.data(&format!("GET {list}")) {
+                let name = line.split(' ').next().unwrap();
+                if self.owns(name) {
+                    wire.ok(&format!("DELETE {kind} {name}"));
+                }
+            }
+        }
+    }
+}
+
+/// Ids in an order of their own: partitions take turns as they like. A signal's follows from the run's
+/// names.
+fn told(events: &[Value]) -> Vec<&str> {
+    let mut ids: Vec<&str> =
+        ids(events).into_iter().map(|id| if id.len() < 8 { id } else { "a signal" }).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// One more event is the last to come, and everything before it came as often as one of `counts` says.
+fn ends(wire: &mut Wire, [processor, from, to]: [&str; 3], counts: &str) {
+    // One for each partition of `from`: both halves have ended then.
+    assert_eq!(wire.write(from, &events(100..116)), "220 OK 16 events");
+    let seen = eventually(&format!("the end of {to}"), || {
+        let read = wire.read(to);
+        let last = ids(&read).iter().filter(|id| id.len() == 4).count();
+        if last == 16 { Ok(read.len() - 16) } else { Err(format!("{last} of 16 in {to}")) }
+    });
+    let allowed = counts.split('|').any(|count| count.parse() == Ok(seen));
+    assert!(allowed, "{seen} events of {processor}, not {counts}");
+}
+
+/// The last line of the answer to a command or WRITE; `None` where the host ended.
+fn ask(wire: &mut Wire, line: &str) -> Option<String> {
+    let (command, written) = match line.rsplit_once(' ') {
+        Some((command, range)) if line.starts_with("WRITE ") => {
+            let (first, last) = range.split_once("..").expect("a range");
+            (command, events(first.parse().unwrap()..last.parse().unwrap()))
+        }
+        _ => (line, Vec::new()),
+    };
+    wire.try_ask(command, &written)?.pop()
+}
