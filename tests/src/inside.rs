@@ -40,6 +40,12 @@ pub fn damage_plugin(data: &Path, digest: &str) {
     assert_eq!(registry.execute(middle, [digest]).unwrap(), 1);
 }
 
+/// Makes the words by which repeated writes are known so many hours older.
+pub fn age_tokens(data: &Path, hours: u32) {
+    let age = "UPDATE tokens SET at = at - ?1 * 3600000";
+    assert!(log_of(data).execute(age, [hours]).unwrap() > 0);
+}
+
 /// The embedded broker's database.
 fn log_of(data: &Path) -> Connection {
     let mut brokers = std::fs::read_dir(data.join("brokers")).unwrap();

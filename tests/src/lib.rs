@@ -11,14 +11,16 @@ mod guest;
 mod inside;
 pub mod metrics;
 mod mounts;
+mod prologue;
 mod wire;
 
 pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
 pub use guest::{guest, lying_guest};
-pub use inside::{damage_plugin, leftovers};
+pub use inside::{age_tokens, damage_plugin, leftovers};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
+pub use prologue::{A, B, Hosted, P, host_after, host_with};
 pub use wire::Wire;
 
 use std::collections::BTreeMap;

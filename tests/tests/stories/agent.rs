@@ -4,10 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use stories::{Fnaad, Fnua, by_partition, event, events, eventually, ids};
+use stories::{A, Fnaad, Fnua, by_partition, event, events, eventually, ids};
 use tempfile::TempDir;
-
-const A: &str = "a.flows.unix.ar";
 
 fn host() -> (Fnua, Fnaad, TempDir) {
     let dir = tempfile::tempdir().unwrap();

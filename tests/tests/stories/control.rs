@@ -2,23 +2,13 @@
 
 use serde_json::Value;
 use stories::{
-    Fnaad, Wire, by_partition, event, events, eventually_described, eventually_holds, ids,
+    A, B, Fnaad, Hosted, P, Wire, by_partition, event, events, eventually_described,
+    eventually_holds, host_with, ids,
 };
-use tempfile::TempDir;
-
-const A: &str = "a.flows.unix.ar";
-const B: &str = "b.flows.unix.ar";
-const P: &str = "p.flows.unix.ar";
 
 /// Flows `a` and `b`, of two partitions.
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    let mut wire = host.login();
-    for flow in [A, B] {
-        wire.ok(&format!("CREATE FLOW {flow} partitions=2"));
-    }
-    (wire, host, dir)
+fn host() -> Hosted {
+    host_with(&[A, B], 2)
 }
 
 fn state(wire: &mut Wire) -> Value {

@@ -4,12 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use stories::{
-    Fnaad, Refused, Wire, break_off, event, eventually_holds, ids, in_private_mounts, mount_image,
-    mount_small, remount, unmount,
+    A, B, Fnaad, Refused, Wire, break_off, event, eventually_holds, ids, in_private_mounts,
+    mount_image, mount_small, remount, unmount,
 };
-
-const A: &str = "a.flows.unix.ar";
-const B: &str = "b.flows.unix.ar";
 
 /// Megabytes of the file system with the data: the start of a host takes some six.
 const SMALL: u32 = 24;

@@ -2,23 +2,13 @@
 
 use serde_json::json;
 use stories::{
-    Fnaad, Wire, by_partition, event, events, eventually_described, eventually_holds, ids, unplaced,
+    A, B, Fnaad, Hosted, P, by_partition, event, events, eventually_described, eventually_holds,
+    host_with, ids, unplaced,
 };
-use tempfile::TempDir;
-
-const A: &str = "a.flows.unix.ar";
-const B: &str = "b.flows.unix.ar";
-const P: &str = "p.flows.unix.ar";
 
 /// Flows `a` and `b`, of one partition.
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    let mut wire = host.login();
-    for flow in [A, B] {
-        wire.ok(&format!("CREATE FLOW {flow}"));
-    }
-    (wire, host, dir)
+fn host() -> Hosted {
+    host_with(&[A, B], 1)
 }
 
 #[test]

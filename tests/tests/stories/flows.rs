@@ -1,12 +1,9 @@
 //! Flows: made, looked at, changed, emptied, taken away, and what is refused meanwhile.
 
-use stories::{Fnaad, Wire, events, eventually_holds};
-use tempfile::TempDir;
+use stories::{Hosted, Wire, events, eventually_holds, host_after};
 
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    (host.login(), host, dir)
+fn host() -> Hosted {
+    host_after(&[])
 }
 
 #[test]

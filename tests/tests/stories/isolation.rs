@@ -3,20 +3,13 @@
 //! No hostile plugin is needed: an expression of a few nested loops makes an honest one run for ever,
 //! eat its memory, or end with a limit.
 
-use stories::{Fnaad, Wire, events, eventually_described, eventually_holds};
-use tempfile::TempDir;
+use stories::{A, Hosted, events, eventually_described, eventually_holds, host_with};
 
-const A: &str = "a.flows.unix.ar";
 const BAD: &str = "bad.flows.unix.ar";
 
 /// Flows `a`, `good` and `out`; everything in `a` goes to `good`.
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    let mut wire = host.login();
-    for flow in [A, "good.flows.unix.ar", "out.flows.unix.ar"] {
-        wire.ok(&format!("CREATE FLOW {flow}"));
-    }
+fn host() -> Hosted {
+    let (mut wire, host, dir) = host_with(&[A, "good.flows.unix.ar", "out.flows.unix.ar"], 1);
     wire.ok(&format!("REPLICATE {A} good.flows.unix.ar"));
     (wire, host, dir)
 }

@@ -1,12 +1,9 @@
 //! Namespaces, lists, and the form for programs.
 
-use stories::{Fnaad, Wire};
-use tempfile::TempDir;
+use stories::{Hosted, host_after};
 
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    (host.login(), host, dir)
+fn host() -> Hosted {
+    host_after(&[])
 }
 
 #[test]

@@ -1,18 +1,13 @@
 //! The four processors: what they carry, in which order, and under which names.
 
 use serde_json::{Value, json};
-use stories::{Fnaad, Wire, by_partition, event, events, eventually_holds, ids, unplaced};
-use tempfile::TempDir;
+use stories::{
+    Fnaad, Hosted, by_partition, event, events, eventually_holds, host_with, ids, unplaced,
+};
 
 /// Flows `a b c d`, four partitions each.
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    let mut wire = host.login();
-    for flow in ["a", "b", "c", "d"] {
-        wire.ok(&format!("CREATE FLOW {} partitions=4", on(flow)));
-    }
-    (wire, host, dir)
+fn host() -> Hosted {
+    host_with(&["a", "b", "c", "d"].map(on).each_ref().map(String::as_str), 4)
 }
 
 fn on(flow: &str) -> String {

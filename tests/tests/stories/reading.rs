@@ -1,19 +1,14 @@
 //! READ in all its forms.
 
-use stories::{Fnaad, Wire, by_partition, event, events, eventually, ids};
-use tempfile::TempDir;
+use stories::{Hosted, Wire, by_partition, event, events, eventually, host_with, ids};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 const FLOW: &str = "time.flows.unix.ar";
 
 /// A flow of one partition.
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    let mut wire = host.login();
-    wire.ok(&format!("CREATE FLOW {FLOW}"));
-    (wire, host, dir)
+fn host() -> Hosted {
+    host_with(&[FLOW], 1)
 }
 
 fn read(wire: &mut Wire, rest: &str) -> Vec<String> {

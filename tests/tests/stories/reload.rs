@@ -6,22 +6,14 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 use stories::{
-    Fnaad, Wire, by_partition, drop_in, events, eventually, eventually_described, eventually_holds,
+    A, B, Fnaad, Hosted, P, Wire, by_partition, drop_in, events, eventually, eventually_described,
+    eventually_holds, host_with,
 };
 use tempfile::TempDir;
 
-const A: &str = "a.flows.unix.ar";
-const B: &str = "b.flows.unix.ar";
-const P: &str = "p.flows.unix.ar";
-
 /// A bridge `p` between flows of three partitions.
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    let mut wire = host.login();
-    for flow in [A, B] {
-        wire.ok(&format!("CREATE FLOW {flow} partitions=3"));
-    }
+fn host() -> Hosted {
+    let (mut wire, host, dir) = host_with(&[A, B], 3);
     wire.ok(&format!("REPLICATE {A} {B} AS {P}"));
     (wire, host, dir)
 }

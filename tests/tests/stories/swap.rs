@@ -4,11 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use stories::{Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds};
-
-const A: &str = "a.flows.unix.ar";
-const B: &str = "b.flows.unix.ar";
-const P: &str = "p.flows.unix.ar";
+use stories::{
+    A, B, Fnaad, P, Wire, drop_in, events, eventually, eventually_described, eventually_holds,
+};
 
 /// What a plugin passes on its way in, in this order.
 const PLACES: [&str; 5] = [

@@ -1,17 +1,14 @@
 //! WRITE: all of a batch or nothing, once however often it is sent.
 
 use serde_json::{Value, json};
-use stories::{Fnaad, Wire, by_partition, event, events, ids, unplaced};
-use tempfile::TempDir;
+use stories::{
+    Fnaad, Hosted, Wire, age_tokens, by_partition, event, events, host_with, ids, unplaced,
+};
 
 const FLOW: &str = "time.flows.unix.ar";
 
-fn host() -> (Wire, Fnaad, TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let host = Fnaad::dev(dir.path());
-    let mut wire = host.login();
-    wire.ok(&format!("CREATE FLOW {FLOW} partitions=4"));
-    (wire, host, dir)
+fn host() -> Hosted {
+    host_with(&[FLOW], 4)
 }
 
 #[test]
@@ -49,6 +46,25 @@ fn a_repeated_token_gives_the_first_answer_and_writes_nothing() {
     wire.write(FLOW, &events(7..8));
     wire.write(FLOW, &events(7..8));
     assert_eq!(wire.read(FLOW).len(), 9);
+}
+
+#[test]
+fn a_token_is_remembered_for_a_day_and_then_forgotten() {
+    let (mut wire, host, dir) = host();
+    let write = |wire: &mut Wire| wire.write(&format!("{FLOW} ID t"), &events(0..5));
+    assert_eq!(write(&mut wire), "220 OK 5 events");
+    host.kill();
+    age_tokens(&dir.path().join("data"), 23);
+    let host = Fnaad::dev(dir.path());
+    let mut wire = host.login();
+    assert_eq!(write(&mut wire), "220 OK 5 events");
+    assert_eq!(wire.read(FLOW).len(), 5);
+    host.kill();
+    age_tokens(&dir.path().join("data"), 1);
+    let host = Fnaad::dev(dir.path());
+    let mut wire = host.login();
+    assert_eq!(write(&mut wire), "220 OK 5 events");
+    assert_eq!(wire.read(FLOW).len(), 10);
 }
 
 #[test]

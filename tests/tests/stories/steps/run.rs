@@ -3,6 +3,27 @@
 use serde_json::{Map, Value, json};
 use stories::{Wire, events, eventually, eventually_holds, ids};
 
+/// What a description says that does not differ from one run to the next,
+/// beside `option.` and `config.`.
+const LOOKED_AT: &[&str] = &[
+    "namespace",
+    "flow",
+    "topic",
+    "status",
+    "broker",
+    "partitions",
+    "log",
+    "used-by",
+    "flows",
+    "processor",
+    "type",
+    "state",
+    "from",
+    "to",
+    "config",
+    "desired",
+];
+
 /// The names of one run.
 #[derive(Clone, Copy)]
 pub(super) struct Run(pub(super) usize);
@@ -80,14 +101,9 @@ impl Run {
         else {
             return Some(json!(answer));
         };
-        // What differs from one run to the next.
         seen.retain(|key, _| {
-            let state = ["incarnation", "created", "bytes", "log"].contains(&key.as_str());
-            let counted = key.starts_with("events-") || key.starts_with("shard.");
-            !(counted
-                || key.starts_with("lag-")
-                || kind == "PROCESSOR" && state
-                || state && key != "log")
+            LOOKED_AT.contains(&key.as_str()) && !(kind == "PROCESSOR" && key == "log")
+                || ["option.", "config."].iter().any(|kind| key.starts_with(kind))
         });
         if seen.get("status").is_some_and(|status| status == "active") {
             let answer = wire.try_ask::<&str>(&format!("READ {name} FROM earliest"), &[])?;
