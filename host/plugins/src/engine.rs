@@ -1,7 +1,8 @@
 //! Compiles components and keeps what is compiled, on disk and in memory.
 //!
 //! Compiling is done on threads of low priority, one component at a time: the largest take seconds
-//! and half a gigabyte.
+//! and half a gigabyte. A component made to take hours is given up: its threads go on, because nothing
+//! can stop them, but nobody waits for them.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -11,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use host_failpoints::failpoint;
@@ -24,7 +26,9 @@ use crate::error::{EngineError, LoadError};
 use crate::host::Host;
 use crate::instance::describe;
 use crate::lanes::{SlowLane, lower_priority};
-use crate::limits::{self, Limits, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK, MAX_TABLES};
+use crate::limits::{
+    self, Limits, MAX_COMPILE_MS, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK, MAX_TABLES,
+};
 use crate::log::cut;
 use crate::plugin::{Inner, Plugin};
 use crate::sound::Sound;
@@ -47,6 +51,8 @@ pub struct EngineOptions {
     pub slow_threads: usize,
     /// What a component may use up while it describes itself, before it belongs to a processor.
     pub describe: Limits,
+    /// How long somebody waits for a component to be compiled.
+    pub compile: Duration,
 }
 
 impl EngineOptions {
@@ -54,7 +60,8 @@ impl EngineOptions {
     #[must_use]
     pub fn new(cache_dir: PathBuf) -> Self {
         let describe = Limits::default();
-        Self { cache_dir, pool: POOL, slow_threads: SLOW_THREADS, describe }
+        let compile = Duration::from_millis(MAX_COMPILE_MS);
+        Self { cache_dir, pool: POOL, slow_threads: SLOW_THREADS, describe, compile }
     }
 }
 
@@ -65,8 +72,10 @@ pub struct Engine(Arc<Shared>);
 struct Shared {
     wasm: wasmtime::Engine,
     linker: Linker<Host>,
-    compilers: ThreadPool,
     one_at_a_time: Semaphore,
+    /// Compilers at work, those that were given up included.
+    compilers: Arc<Semaphore>,
+    compile: Duration,
     loaded: Mutex<HashMap<Arc<str>, Weak<Inner>>>,
     slow: SlowLane,
     pulse: Pulse,
@@ -96,12 +105,12 @@ impl Engine {
         let start = |what| move |source| EngineError::Start { what, source };
         let pulse = ticker::start(&wasm).map_err(start("ticker"))?;
         let slow = SlowLane::start(options.slow_threads).map_err(start("slow lane"))?;
-        let compilers = compilers().map_err(start("compilers"))?;
         Ok(Self(Arc::new(Shared {
             wasm,
             linker,
-            compilers,
             one_at_a_time: Semaphore::new(1),
+            compilers: Arc::new(Semaphore::new(COMPILERS)),
+            compile: options.compile,
             loaded: Mutex::default(),
             slow,
             pulse,
@@ -152,10 +161,21 @@ impl Engine {
     async fn find_or_compile(&self, component: Bytes) -> Result<Found, LoadError> {
         let permit = self.0.one_at_a_time.acquire().await;
         let _permit = permit.map_err(|_| LoadError::Ending)?;
+        let time = self.0.compile;
+        let given_up = |_| LoadError::limit("compile_ms", millis(time));
+        tokio::time::timeout(time, self.compile(component)).await.map_err(given_up)?
+    }
+
+    /// Compiles on threads of its own: those of a component that was given up are busy.
+    async fn compile(&self, component: Bytes) -> Result<Found, LoadError> {
+        let compiler = Arc::clone(&self.0.compilers).acquire_owned().await;
+        let compiler = compiler.map_err(|_| LoadError::Ending)?;
+        let threads = compilers().map_err(|error| LoadError::Compile(error.to_string()))?;
         let (done, compiled) = oneshot::channel();
         let shared = Arc::clone(&self.0);
-        self.0.compilers.spawn(move || {
+        threads.spawn(move || {
             let found = shared.survive(&component);
+            drop(compiler);
             // Nobody waits any more: what was compiled is in the cache.
             done.send(found).ok();
         });
@@ -238,6 +258,10 @@ impl Shared {
         let component = ProcessorPre::new(linked).map_err(failed)?;
         Ok(Found::Compiled(Compiled { digest, component, size: bytes.len() }))
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn configure(error: &wasmtime::Error) -> EngineError {
@@ -338,6 +362,9 @@ const SLOW_THREADS: usize = 2;
 
 /// Bytes that host functions have on the same stack.
 const HOST_STACK: usize = 1024 * 1024;
+
+/// Components that are compiled at once: one somebody waits for, and two that were given up.
+const COMPILERS: usize = 3;
 
 /// Bytes of a compiling thread's stack: what is nested in a component may be nested there.
 const COMPILER_STACK: usize = 16 * 1024 * 1024;

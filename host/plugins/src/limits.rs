@@ -143,6 +143,7 @@ pub const FIXED: &[(&str, u64)] = &[
     ("component_bytes", MAX_COMPONENT),
     ("function_bytes", MAX_FUNCTION as u64),
     ("nesting", MAX_NESTING as u64),
+    ("compile_ms", MAX_COMPILE_MS),
     ("stack_bytes", MAX_STACK as u64),
     ("instances", MAX_CORE_INSTANCES as u64),
     ("memories", MAX_MEMORIES as u64),
@@ -168,6 +169,10 @@ const LIFTED_MARGIN: u64 = MIB;
 /// Bytes of one function. The time and memory of compiling grow faster than a function does; the
 /// largest interpreters' main loops have 200 KiB.
 pub(crate) const MAX_FUNCTION: usize = 1024 * 1024;
+
+/// Milliseconds that somebody waits for a component to be compiled. The largest interpreters take half a
+/// minute, and ten times that where the machine is busy; a crafted file of a megabyte takes an hour.
+pub(crate) const MAX_COMPILE_MS: u64 = 300_000;
 
 /// Components and modules inside each other: tools make three or four.
 pub(crate) const MAX_NESTING: usize = 32;

@@ -25,7 +25,7 @@ pub struct Watcher {
 
 impl Watcher {
     /// Makes the directory where there is none, handles every file in it once, and watches it. A file
-    /// that keeps changing is waited for a moment only, and handled later.
+    /// that keeps changing or takes long to compile is waited for a while only, and handled later.
     ///
     /// # Errors
     /// When the directory cannot be made or read. Where the operating system does not tell of changes,
@@ -39,7 +39,13 @@ impl Watcher {
             catalog,
             quiet: false,
         };
-        task.handle_until_quiet().await?;
+        match tokio::time::timeout(START, task.handle_until_quiet()).await {
+            Ok(handled) => handled?,
+            Err(_) => {
+                task.quiet = false;
+                tracing::warn!(dir = %dir.display(), "plugin files take long, the start goes on without");
+            }
+        }
         let (requests, requested) = mpsc::channel(1);
         let task = tokio::spawn(task.run(news, requested));
         Ok(Self { requests, task })
@@ -195,6 +201,9 @@ fn is_news(told: &notify::Result<Event>) -> bool {
 
 /// How long a file must stay the same before it is read. A copy over a network writes more often.
 const QUIET: Duration = Duration::from_millis(250);
+
+/// How long a start waits for plugin files: a first start compiles the included ones in seconds.
+const START: Duration = Duration::from_secs(60);
 
 /// Looks that a start or a request waits for, two seconds in all: a copy that is under way ends within
 /// them or much later.

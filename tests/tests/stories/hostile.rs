@@ -247,6 +247,7 @@ fn limits_of_one_processor_are_set_shown_and_kept_and_never_above_those_of_the_h
         ("memories", 4),
         ("tables", 32),
         ("nesting", 32),
+        ("compile_ms", 300_000),
         ("state_key_bytes", 1_024),
         ("log_line_bytes", 16_384),
         ("describe_bytes", 262_144),
