@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::engine::{Engine, digest};
 use crate::error::LoadError;
-use crate::plugin::{Plugin, check_name};
+use crate::plugin::{self, Plugin, check_name};
 use crate::store::{PluginStore, StoreError, StoredActive};
 
 /// Tries a new version with everything that runs of its type, before it becomes active.
@@ -68,6 +68,20 @@ pub struct Rejected {
     pub at: SystemTime,
 }
 
+/// Why a version cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// It was never here, or is not kept any more.
+    #[error("its bytes are not in the store")]
+    Gone,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It cannot be run.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
 /// What became of an offered file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -93,6 +107,8 @@ struct Shared {
     store: Arc<dyn PluginStore>,
     trial: Arc<dyn Trial>,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Older versions that somebody stays with, by digest.
+    kept: Mutex<BTreeMap<String, Weak<plugin::Inner>>>,
     /// One file at a time, so that versions of one name cannot pass each other.
     one_at_a_time: Mutex<()>,
 }
@@ -109,8 +125,9 @@ impl Catalog {
         trial: Arc<dyn Trial>,
     ) -> Result<Self, StoreError> {
         let snapshot = watch::Sender::new(Arc::default());
-        let one_at_a_time = Mutex::default();
-        let catalog = Self(Arc::new(Shared { engine, store, trial, snapshot, one_at_a_time }));
+        let (kept, one_at_a_time) = (Mutex::default(), Mutex::default());
+        let shared = Shared { engine, store, trial, snapshot, kept, one_at_a_time };
+        let catalog = Self(Arc::new(shared));
         for row in catalog.0.store.active().await? {
             catalog.restore(row).await;
         }
@@ -127,6 +144,26 @@ impl Catalog {
     #[must_use]
     pub fn active(&self, name: &str) -> Option<Active> {
         self.0.snapshot.borrow().types.get(name).cloned()
+    }
+
+    /// A version by its digest, whether it runs or not; for whoever stays with one.
+    ///
+    /// # Errors
+    /// When its bytes are not in the store, or are no plugin any more.
+    pub async fn version(&self, digest: &str) -> Result<Plugin, VersionError> {
+        let running = |active: &&Active| **active.plugin.digest() == *digest;
+        if let Some(active) = self.snapshot().types.values().find(running) {
+            return Ok(active.plugin.clone());
+        }
+        let mut kept = self.0.kept.lock().await;
+        kept.retain(|_, plugin| plugin.strong_count() > 0);
+        if let Some(plugin) = kept.get(digest).and_then(Weak::upgrade) {
+            return Ok(Plugin(plugin));
+        }
+        let component = self.0.store.get(digest).await?.ok_or(VersionError::Gone)?;
+        let plugin = self.0.engine.load(component).await?;
+        kept.insert(digest.to_owned(), Arc::downgrade(&plugin.0));
+        Ok(plugin)
     }
 
     /// Tells of every change; the receiver holds the newest snapshot.

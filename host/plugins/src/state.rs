@@ -96,6 +96,11 @@ impl ShardState {
         self.base_size = self.base_size.saturating_add_signed(oldest.delta);
     }
 
+    /// The newest batch came to nothing: its overlay is forgotten, those before it stay.
+    pub fn abandon(&mut self) {
+        self.overlays.pop_back();
+    }
+
     /// A commit failed: its overlay and all later ones are forgotten.
     pub fn rollback(&mut self) {
         self.overlays.clear();

@@ -80,6 +80,7 @@ impl Episode {
     }
 
     /// Whether it fails at present.
+    #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
         self.0.is_some()
     }

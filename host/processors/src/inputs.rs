@@ -8,7 +8,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use host_brokers::{BatchLimits, BrokerError, Source};
-use host_events::{Batch, Position};
+use host_events::{Batch, Incarnation, Position};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -18,9 +18,17 @@ use crate::spec::Spec;
 const READ_AHEAD: usize = 1;
 
 /// A batch and the input it came from.
+#[derive(Clone, Debug)]
 pub(crate) struct Next {
     pub(crate) input: u32,
     pub(crate) batch: Batch,
+}
+
+impl Next {
+    /// Where the input stands after it.
+    pub(crate) fn moves(&self) -> [(Incarnation, u32, u64); 1] {
+        [(self.batch.flow, self.batch.partition, self.batch.next)]
+    }
 }
 
 /// The readers of a shard.

@@ -5,19 +5,23 @@
 //! plugins and brokers meet; this crate knows neither Wasm nor any particular broker, nor FNAP's wire.
 
 mod control;
-#[allow(dead_code, reason = "the shard and the worker call it")]
+mod dead;
 mod episodes;
 mod hands;
 mod inputs;
+mod isolate;
 mod lag;
 mod limits;
 mod logs;
 mod outputs;
+mod pieces;
+mod replay;
 mod shard;
 mod spec;
 mod start;
 mod status;
 mod supervisor;
+mod swap;
 mod trial;
 mod worker;
 

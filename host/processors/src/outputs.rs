@@ -6,10 +6,14 @@
 use std::collections::HashMap;
 
 use host_brokers::Output;
-use host_events::{Batch, Record, partition_for_key};
+use host_events::{Batch, Record, Stored, partition_for_key};
 use host_plugins::Action;
 
+use crate::dead::{self, Kind, Scene};
 use crate::spec::Endpoint;
+
+/// The number that stands for the dead-letter flow among the outputs; no processor has so many.
+const DEAD: u32 = u32::MAX;
 
 /// Why an answer cannot be turned into records.
 #[derive(Debug, thiserror::Error)]
@@ -17,11 +21,15 @@ pub(crate) enum OutputError {
     /// The engine checks indexes and outputs before they come here.
     #[error("action names {what} {number}, which does not exist")]
     Unknown { what: &'static str, number: u32 },
-    /// Dead letters are not built yet: the batch stays where it is rather than being lost.
-    #[error(
-        "event {index} was sent to the dead letters, which this host does not have yet: {reason}"
-    )]
-    DeadLetter { index: u32, reason: String },
+}
+
+/// Where records go.
+pub(crate) struct Route<'a> {
+    pub(crate) endpoints: &'a [Endpoint],
+    pub(crate) shard: u32,
+    /// The dead-letter flow, where an action needs it.
+    pub(crate) dead: Option<&'a Endpoint>,
+    pub(crate) scene: Scene<'a>,
 }
 
 /// Records gathered for one commit, in the order they were decided.
@@ -30,6 +38,7 @@ pub(crate) struct Outputs {
     slots: HashMap<(u32, u32), usize>,
     ready: Vec<Output>,
     records: u64,
+    letters: u64,
     bytes: usize,
 }
 
@@ -37,11 +46,11 @@ impl Outputs {
     /// Adds what a plugin decided about a batch.
     pub(crate) fn apply(
         &mut self,
-        endpoints: &[Endpoint],
-        shard: u32,
+        route: &Route<'_>,
         batch: &Batch,
         actions: Vec<Action>,
     ) -> Result<(), OutputError> {
+        let Route { endpoints, shard, dead, ref scene } = *route;
         for action in actions {
             match action {
                 Action::Forward { index, output } => {
@@ -68,16 +77,26 @@ impl Outputs {
                 }
                 Action::Drop { .. } => {}
                 Action::DeadLetter { index, reason } => {
-                    return Err(OutputError::DeadLetter { index, reason });
+                    let missing = OutputError::Unknown { what: "output", number: DEAD };
+                    let dead = dead.ok_or(missing)?;
+                    let stored = stored_at(batch, index)?;
+                    self.bury(dead, shard, dead::letter(scene, stored, Kind::Asked, &reason));
                 }
             }
         }
         Ok(())
     }
 
-    /// Records gathered so far.
-    pub(crate) fn records(&self) -> u64 {
-        self.records
+    /// Adds a dead letter.
+    pub(crate) fn bury(&mut self, dead: &Endpoint, shard: u32, letter: Record) {
+        self.push(dead, DEAD, shard % dead.partitions.max(1), letter);
+        self.records -= 1;
+        self.letters += 1;
+    }
+
+    /// Records and dead letters gathered so far.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.records, self.letters)
     }
 
     /// Payload bytes gathered so far.
@@ -132,11 +151,11 @@ fn keep_or_wrap(partition: u32, shard: u32, partitions: u32) -> u32 {
 }
 
 fn record_at(batch: &Batch, index: u32) -> Result<&Record, OutputError> {
-    batch
-        .records
-        .get(index as usize)
-        .map(|stored| &stored.record)
-        .ok_or(OutputError::Unknown { what: "event", number: index })
+    stored_at(batch, index).map(|stored| &stored.record)
+}
+
+fn stored_at(batch: &Batch, index: u32) -> Result<&Stored, OutputError> {
+    batch.records.get(index as usize).ok_or(OutputError::Unknown { what: "event", number: index })
 }
 
 fn endpoint_at(endpoints: &[Endpoint], output: u32) -> Result<&Endpoint, OutputError> {
@@ -176,14 +195,26 @@ mod tests {
         outputs.into_ready().iter().map(|piece| (piece.partition, piece.records.len())).collect()
     }
 
+    fn route(endpoints: &[Endpoint], shard: u32) -> Route<'_> {
+        let scene = Scene {
+            processor: "p.n",
+            kind: "bridge",
+            version: "1.0.0",
+            digest: "d",
+            flow: "in.n",
+            partition: shard,
+        };
+        Route { endpoints, shard, dead: None, scene }
+    }
+
     #[tokio::test]
     async fn a_forwarded_record_keeps_its_partition_where_the_output_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let ends = [endpoint(&dir, 4).await];
         let mut outputs = Outputs::default();
         let all = vec![Action::ForwardAll { output: 0 }];
-        outputs.apply(&ends, 3, &batch(3, &[Some("a"), None]), all).unwrap();
-        assert_eq!((outputs.records(), partitions(outputs)), (2, vec![(3, 2)]));
+        outputs.apply(&route(&ends, 3), &batch(3, &[Some("a"), None]), all).unwrap();
+        assert_eq!((outputs.counts(), partitions(outputs)), ((2, 0), vec![(3, 2)]));
     }
 
     #[tokio::test]
@@ -192,18 +223,21 @@ mod tests {
         let ends = [endpoint(&dir, 2).await];
         let mut outputs = Outputs::default();
         let all = vec![Action::ForwardAll { output: 0 }];
-        outputs.apply(&ends, 5, &batch(5, &[Some("foobar"), None]), all).unwrap();
+        outputs.apply(&route(&ends, 5), &batch(5, &[Some("foobar"), None]), all).unwrap();
         let hashed = partition_for_key(b"foobar", 2);
         let expected = if hashed == 1 { vec![(1, 2)] } else { vec![(hashed, 1), (1, 1)] };
         assert_eq!(partitions(outputs), expected);
     }
 
     #[tokio::test]
-    async fn an_event_for_the_dead_letters_keeps_the_batch_where_it_is() {
+    async fn a_dead_letter_lies_in_its_shards_partition_and_counts_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let ends = [endpoint(&dir, 1).await];
-        let dead = vec![Action::DeadLetter { index: 0, reason: "no".into() }];
-        let refused = Outputs::default().apply(&ends, 0, &batch(0, &[None]), dead);
-        assert!(matches!(refused, Err(OutputError::DeadLetter { index: 0, .. })));
+        let output = endpoint(&dir, 1).await;
+        let ends = [output.clone(), Endpoint { partitions: 4, ..output }];
+        let letter = vec![Action::DeadLetter { index: 0, reason: "no".into() }];
+        let mut outputs = Outputs::default();
+        let route = Route { dead: Some(&ends[1]), ..route(&ends[..1], 6) };
+        outputs.apply(&route, &batch(6, &[None]), letter).unwrap();
+        assert_eq!((outputs.counts(), partitions(outputs)), ((0, 1), vec![(2, 1)]));
     }
 }

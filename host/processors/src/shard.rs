@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, ShardId};
+use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
 use host_events::Position;
 use host_plugins::{
     CallError, Instance, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
@@ -17,13 +17,16 @@ use host_plugins::{
 use tokio::sync::watch;
 
 use crate::control::Mode;
+use crate::dead::{self, DeadError, DeadFlow, Kind};
+use crate::episodes::{Episode, Tally};
 use crate::inputs::Inputs;
 use crate::logs::ShardLog;
 use crate::outputs::OutputError;
+use crate::pieces::Size;
 use crate::spec::Spec;
-use crate::start::{self, StartError};
+use crate::start::{self, Gap, StartError};
 use crate::status::{Phase, ShardStatus};
-use crate::worker::{End, Worker};
+use crate::worker::{End, Worker, commit_all};
 
 /// How long a shard waits before it begins again after a failure.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +44,6 @@ impl Default for Backoff {
     }
 }
 
-/// Halvings after which any batch is one event: more than a batch has bits.
-const MOST_HALVED: u32 = 32;
-
 /// Why a shard had to begin again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -57,6 +57,14 @@ pub(crate) enum Failure {
     Output(#[from] OutputError),
     #[error("another host holds this shard")]
     Fenced,
+    #[error(transparent)]
+    Dead(#[from] DeadError),
+    #[error(
+        "the plugin fails on every event, {row} in a row became dead letters, the position is kept (UPDATE PROCESSOR … dead-letters=all lets them all go there): {cause}"
+    )]
+    Everything { row: u32, cause: CallError },
+    #[error("version {digest} of {kind}, which this processor is pinned to, cannot be loaded")]
+    NoPinned { kind: String, digest: String },
     #[error("no plugin of type {0} is installed")]
     NoPlugin(String),
     #[error("the shard's task broke")]
@@ -94,8 +102,17 @@ pub(crate) struct Shard {
     pub(crate) retry: Backoff,
     /// First positions that were found, until they are known to be committed.
     pub(crate) found: Position,
-    /// How often the batch size was halved, because a whole batch passed a limit of the plugin.
-    pub(crate) halved: u32,
+    pub(crate) dead: DeadFlow,
+    /// How much the plugin gets at once.
+    pub(crate) size: Size,
+    /// Events in a row that failed alone.
+    pub(crate) row: u32,
+    /// Dead letters since the task began.
+    pub(crate) letters: u64,
+    /// What was said about its failures.
+    pub(crate) episode: Episode,
+    /// What was said about its dead letters.
+    pub(crate) tally: Tally,
 }
 
 /// A shard that was taken over.
@@ -134,7 +151,6 @@ impl Shard {
                     if moved {
                         wait = self.retry.first;
                     }
-                    self.adapt(&failure, moved);
                     if self.failed(&failure, wait).await == Supervisor::Gone {
                         return;
                     }
@@ -148,7 +164,7 @@ impl Shard {
         self.status.phase(Phase::Starting);
         let plugin = self.current_plugin()?;
         let held = self.take_over(&plugin).await?;
-        self.status.positions(&held.positions);
+        self.committed_before(&held.positions);
         let instance = self.instantiate(&plugin, &held.state).await?;
         let limits = self.batch_limits();
         let inputs = Inputs::open(&self.spec, self.shard, &held.positions, limits).await?;
@@ -164,7 +180,7 @@ impl Shard {
         let id = ShardId { processor: self.spec.id, shard: self.shard };
         let mut opened = self.spec.target.open(id).await?;
         let starting = start::positions(&self.spec, self.shard, &opened.positions, &self.found);
-        let starting = starting.await?;
+        let mut starting = starting.await?;
         if !starting.fresh.0.is_empty() {
             self.found = starting.fresh.clone();
             let commit = Commit {
@@ -172,13 +188,32 @@ impl Shard {
                 state: Vec::new(),
                 digest: Arc::clone(plugin.digest()),
             };
-            settle(opened.fence.begin().commit(commit).await)?;
+            let recorded = self.record_gaps(&starting.gaps).await?;
+            settle(commit_all(opened.fence.as_mut(), recorded, commit).await)?;
         }
+        starting.positions.0.extend(opened.positions.0.into_iter().filter(|((life, _), _)| {
+            // How far a replay is lies beside the positions.
+            life.0 == self.spec.id
+        }));
         Ok(Held {
             fence: opened.fence,
             positions: starting.positions,
             state: SharedState::new(ShardState::with_base(opened.state)),
         })
+    }
+
+    /// Events that say what was passed over, for the commit that passes over it.
+    async fn record_gaps(&self, gaps: &[Gap]) -> Result<Vec<Output>, Failure> {
+        if gaps.is_empty() {
+            return Ok(Vec::new());
+        }
+        let dead = self.dead.get().await?;
+        let records = gaps.iter().map(|gap| {
+            tracing::warn!(processor = %self.spec.name, shard = self.shard, gap = %gap.cause, next = gap.next, "went on after a gap");
+            dead::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data())
+        });
+        let (records, partition) = (records.collect(), self.shard % dead.partitions.max(1));
+        Ok(vec![Output { topic: dead.topic, partition, records }])
     }
 
     /// Makes an instance of a plugin for this shard and calls its `init`.
@@ -194,32 +229,60 @@ impl Shard {
 
     pub(crate) fn current_plugin(&mut self) -> Result<Plugin, Failure> {
         let current = self.plugin.borrow_and_update().clone();
-        current.ok_or_else(|| Failure::NoPlugin(self.spec.kind.clone()))
+        let kind = self.spec.kind.clone();
+        current.ok_or_else(|| match self.spec.pinned.clone() {
+            Some(digest) => Failure::NoPinned { kind, digest },
+            None => Failure::NoPlugin(kind),
+        })
     }
 
-    pub(crate) fn batch_limits(&self) -> BatchLimits {
+    fn batch_limits(&self) -> BatchLimits {
         let bytes = usize::try_from(self.limits.batch_bytes).unwrap_or(usize::MAX);
-        let halved = |number: usize| number.checked_shr(self.halved).unwrap_or(0).max(1);
-        BatchLimits { records: halved(self.limits.batch_events as usize), bytes: halved(bytes) }
+        BatchLimits { records: self.limits.batch_events as usize, bytes }
     }
 
-    /// A batch that is too much for the plugin as a whole comes back in smaller pieces, down to one
-    /// event; once something was committed, batches have their full size again.
-    fn adapt(&mut self, failure: &Failure, moved: bool) {
-        if moved {
-            self.halved = 0;
-        }
-        if matches!(failure, Failure::Plugin(CallError::Limit { .. } | CallError::Trap(_))) {
-            self.halved = (self.halved + 1).min(MOST_HALVED);
-        }
+    fn committed_before(&self, positions: &Position) {
+        self.status.positions(&self.in_flows(positions));
+    }
+
+    /// How far a replay is, is no position in a flow.
+    fn in_flows(&self, positions: &Position) -> Position {
+        let mut positions = positions.clone();
+        positions.0.retain(|(life, _), _| life.0 != self.spec.id);
+        positions
+    }
+
+    /// Notes what a commit made durable.
+    pub(crate) fn committed(&mut self, positions: &Position, taken: u64, given: u64, letters: u64) {
+        self.episode.recovered(&self.spec.name, self.shard);
+        self.status.committed(&self.in_flows(positions), taken, given, letters);
+    }
+
+    /// One line a minute at most: a plugin that fails on many must not fill the log.
+    pub(crate) fn told_of_letter(
+        &mut self,
+        kind: Kind,
+        flow: &str,
+        partition: u32,
+        offset: u64,
+        reason: &str,
+    ) {
+        self.letters += 1;
+        let place = format!("{flow}:{partition}:{offset}");
+        let fields: [(&str, &dyn std::fmt::Display); 3] =
+            [("kind", &kind.word()), ("event", &place), ("reason", &reason)];
+        self.log.host_line(Level::Warn, "event became a dead letter", &fields);
+        let Some(letters) = self.tally.add(1) else { return };
+        let (processor, shard, kind) = (&self.spec.name, self.shard, kind.word());
+        tracing::warn!(%processor, shard, kind, flow, partition, offset, reason, letters, "event became a dead letter");
     }
 
     async fn failed(&mut self, failure: &Failure, wait: Duration) -> Supervisor {
         if failure.is_quiet() {
             tracing::debug!(processor = %self.spec.name, shard = self.shard, cause = %failure, "batch is tried again");
         } else {
-            let (processor, shard) = (&self.spec.name, self.shard);
-            tracing::warn!(%processor, shard, cause = %failure, retry_ms = wait.as_millis() as u64, "shard begins again");
+            let retry = (!failure.is_final()).then_some(wait);
+            self.episode.failed(&self.spec.name, self.shard, failure, retry);
             self.log.host_line(Level::Warn, "begins again", &[("cause", failure)]);
         }
         self.status.phase(Phase::Failed(failure.to_string()));

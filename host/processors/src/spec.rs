@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fnap::name::Name;
 use host_brokers::{Broker, TopicRef};
 use host_events::Incarnation;
-use host_registry::{Flow, FlowStatus, Processor, Registry, Start};
+use host_registry::{Flow, FlowStatus, Processor, Registry, Replay, Start};
 use uuid::Uuid;
 
 use crate::limits::OwnLimits;
@@ -33,6 +34,14 @@ pub(crate) struct Spec {
     pub(crate) outputs: Vec<Endpoint>,
     pub(crate) config: String,
     pub(crate) limits: OwnLimits,
+    /// What becomes of an event that fails alone.
+    pub(crate) policy: Policy,
+    /// Go on after a gap and record it.
+    pub(crate) records_gaps: bool,
+    /// Digest of the plugin that it stays with.
+    pub(crate) pinned: Option<String>,
+    /// Dead letters that go through it again.
+    pub(crate) replay: Option<Replay>,
     pub(crate) start: Start,
     /// The life of each input that was meant when the processor was created.
     pub(crate) expected: BTreeMap<Arc<str>, Incarnation>,
@@ -40,6 +49,30 @@ pub(crate) struct Spec {
     pub(crate) partitions: BTreeMap<Arc<str>, u32>,
     /// Where outputs, positions and state are committed.
     pub(crate) target: Arc<dyn Broker>,
+    /// The target by the operator's name.
+    pub(crate) target_name: String,
+    pub(crate) processor: Name,
+}
+
+/// What becomes of an event that fails alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// A dead letter; but where event after event fails, the plugin is held.
+    Auto,
+    /// A dead letter, always.
+    All,
+    /// The position stays before it.
+    Off,
+}
+
+impl Policy {
+    fn of(processor: &Processor) -> Self {
+        match processor.option("dead-letters") {
+            Some("all") => Self::All,
+            Some("off") => Self::Off,
+            _ => Self::Auto,
+        }
+    }
 }
 
 /// Why a processor cannot run as the registry has it.
@@ -90,7 +123,7 @@ impl Spec {
             }
             outputs.push(output);
         }
-        let (_, target) = target.ok_or(SpecError::NoOutput)?;
+        let (target_name, target) = target.ok_or(SpecError::NoOutput)?;
         Ok(Self {
             id: processor.id,
             name: processor.name.to_string().into(),
@@ -99,6 +132,10 @@ impl Spec {
             outputs,
             config: processor.config.clone(),
             limits: OwnLimits::of_processor(processor),
+            policy: Policy::of(processor),
+            records_gaps: processor.option("on-gap") == Some("record"),
+            pinned: processor.pinned.clone(),
+            replay: processor.dead.replay.clone(),
             start: processor.start,
             expected: processor
                 .input_incarnations
@@ -111,12 +148,19 @@ impl Spec {
                 .map(|(name, count)| (name.to_string().into(), *count))
                 .collect(),
             target,
+            target_name,
+            processor: processor.name.clone(),
         })
     }
 
     /// As many shards as the largest partition count of the inputs.
     pub(crate) fn shards(&self) -> u32 {
         self.inputs.iter().map(|input| input.partitions).max().unwrap_or(1).max(1)
+    }
+
+    /// Name of an input.
+    pub(crate) fn input_name(&self, input: u32) -> Arc<str> {
+        self.inputs.get(input as usize).map_or_else(|| "".into(), |end| Arc::clone(&end.name))
     }
 
     /// Names of the inputs, in order.
@@ -139,9 +183,19 @@ impl Spec {
             && self.kind == other.kind
             && self.config == other.config
             && self.limits == other.limits
+            && self.policy == other.policy
+            && self.records_gaps == other.records_gaps
+            && self.pinned == other.pinned
+            && !other.asks_for_another_replay(self)
             && key(&self.inputs) == key(&other.inputs)
             && key(&self.outputs) == key(&other.outputs)
             && paused(&self.inputs) == paused(&other.inputs)
+    }
+
+    /// A replay that is over is no reason to begin again.
+    fn asks_for_another_replay(&self, before: &Self) -> bool {
+        let number = |spec: &Self| spec.replay.as_ref().map(|replay| replay.number);
+        self.replay.is_some() && number(self) != number(before)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Committed positions are the truth. A position that the log no longer holds, lies beyond its end,
 //! or belongs to another life of the flow stops the shard (`gap`): nothing ever resets by itself.
 
+use std::sync::Arc;
+
 use host_brokers::{BrokerError, PartitionInfo};
 use host_events::Position;
 use host_registry::Start;
@@ -25,11 +27,47 @@ pub(crate) enum StartError {
 }
 
 /// Positions of this shard: the committed ones, and first ones for inputs that have none.
+#[derive(Default)]
 pub(crate) struct Starting {
     pub(crate) positions: Position,
     /// Those that are new and have to be committed before anything is read, or a crash would
     /// resolve `latest` a second time and skip what came between.
     pub(crate) fresh: Position,
+    /// What was passed over because the processor records gaps.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// A piece of an input that the processor never saw.
+pub(crate) struct Gap {
+    pub(crate) flow: Arc<str>,
+    pub(crate) partition: u32,
+    pub(crate) cause: StartError,
+    /// Where it goes on.
+    pub(crate) next: u64,
+}
+
+impl Gap {
+    /// The figures, for the event that stands for it.
+    pub(crate) fn data(&self) -> serde_json::Value {
+        let Self { flow, partition, next, cause } = self;
+        let mut data = serde_json::json!({
+            "flow": **flow, "partition": partition, "next": next, "words": cause.to_string(),
+        });
+        let figures = match cause {
+            StartError::Gap { position, earliest, latest, .. } => serde_json::json!({
+                "position": position, "earliest": earliest, "latest": latest,
+                "missed": earliest.saturating_sub(*position),
+            }),
+            StartError::Incarnation { now, then, .. } => {
+                serde_json::json!({ "incarnation": now, "was": then })
+            }
+            StartError::Broker(_) => serde_json::Value::Null,
+        };
+        if let (Some(data), serde_json::Value::Object(figures)) = (data.as_object_mut(), figures) {
+            data.extend(figures);
+        }
+        data
+    }
 }
 
 /// Finds where each input begins: where it was committed, else where the start lies now. `latest` moves
@@ -40,33 +78,73 @@ pub(crate) async fn positions(
     committed: &Position,
     found: &Position,
 ) -> Result<Starting, StartError> {
-    let mut starting = Starting { positions: Position::default(), fresh: Position::default() };
-    for input in &spec.inputs {
-        if shard >= input.partitions {
-            continue;
-        }
-        check_incarnation(input, spec.expected.get(&input.name))?;
-        let log = partition_info(input, shard).await?;
+    let mut starting = Starting::default();
+    for input in spec.inputs.iter().filter(|input| shard < input.partitions) {
         let flow = input.topic.incarnation;
-        let next = match committed.get(flow, shard) {
-            Some(position) => check(input, shard, position, log)?,
-            None => {
-                // What lies in a partition that came later was written after the creation.
-                let came_later = spec.partitions.get(&input.name).is_some_and(|had| shard >= *had);
-                let start = if came_later { &Start::Earliest } else { &spec.start };
-                let first = match found.get(flow, shard) {
-                    Some(position) if *start == Start::Latest => {
-                        check(input, shard, position, log)?
-                    }
-                    _ => first(input, shard, start, log).await?,
-                };
+        let log = partition_info(input, shard).await?;
+        let known = Known { committed: committed.get(flow, shard), found: found.get(flow, shard) };
+        let found = find(spec, input, shard, known, log).await;
+        let next = match found {
+            Ok(Found::Committed(next)) => next,
+            Ok(Found::First(first)) => {
                 starting.fresh.set(flow, shard, first);
                 first
+            }
+            Err(StartError::Broker(error)) => return Err(error.into()),
+            Err(gap) if !spec.records_gaps => return Err(gap),
+            Err(cause) => {
+                let next = after_gap(&cause, log);
+                starting.fresh.set(flow, shard, next);
+                let flow = Arc::clone(&input.name);
+                starting.gaps.push(Gap { flow, partition: shard, cause, next });
+                next
             }
         };
         starting.positions.set(flow, shard, next);
     }
     Ok(starting)
+}
+
+/// What is known of a position.
+struct Known {
+    committed: Option<u64>,
+    /// Found before, and perhaps not committed.
+    found: Option<u64>,
+}
+
+enum Found {
+    Committed(u64),
+    First(u64),
+}
+
+async fn find(
+    spec: &Spec,
+    input: &Endpoint,
+    shard: u32,
+    known: Known,
+    log: PartitionInfo,
+) -> Result<Found, StartError> {
+    // A position in this life of the flow: somebody knows that it is another one.
+    if let Some(position) = known.committed {
+        return check(input, shard, position, log).map(Found::Committed);
+    }
+    check_incarnation(input, spec.expected.get(&input.name))?;
+    // What lies in a partition that came later was written after the creation.
+    let came_later = spec.partitions.get(&input.name).is_some_and(|had| shard >= *had);
+    let start = if came_later { &Start::Earliest } else { &spec.start };
+    match known.found {
+        Some(position) if *start == Start::Latest => check(input, shard, position, log),
+        _ => first(input, shard, start, log).await,
+    }
+    .map(Found::First)
+}
+
+/// The nearest that is there: nothing is read twice and nothing more is missed.
+fn after_gap(cause: &StartError, log: PartitionInfo) -> u64 {
+    match cause {
+        StartError::Gap { position, latest, .. } if position > latest => log.latest,
+        _ => log.earliest,
+    }
 }
 
 fn check_incarnation(

@@ -52,6 +52,8 @@ pub struct ShardReport {
     pub events_in: u64,
     /// Events committed to outputs.
     pub events_out: u64,
+    /// Events that became dead letters.
+    pub dead_letters: u64,
     /// Commits.
     pub commits: u64,
     /// How often it began again after a failure.
@@ -69,6 +71,7 @@ pub(crate) struct ShardStatus {
     changed: Notify,
     events_in: AtomicU64,
     events_out: AtomicU64,
+    dead_letters: AtomicU64,
     commits: AtomicU64,
     failures: AtomicU64,
     memory: AtomicU64,
@@ -128,7 +131,14 @@ impl ShardStatus {
         });
     }
 
-    pub(crate) fn committed(&self, positions: &Position, events_in: u64, events_out: u64) {
+    pub(crate) fn committed(
+        &self,
+        positions: &Position,
+        events_in: u64,
+        events_out: u64,
+        dead_letters: u64,
+    ) {
+        self.dead_letters.fetch_add(dead_letters, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.events_in.fetch_add(events_in, Ordering::Relaxed);
         self.events_out.fetch_add(events_out, Ordering::Relaxed);
@@ -155,6 +165,7 @@ impl ShardStatus {
             version: told.version.clone(),
             events_in: self.events_in.load(Ordering::Relaxed),
             events_out: self.events_out.load(Ordering::Relaxed),
+            dead_letters: self.dead_letters.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             memory: self.memory.load(Ordering::Relaxed),

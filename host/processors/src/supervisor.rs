@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnap::name::Name;
+use host_events::Position;
 use host_plugins::{Catalog, Level, Limits, Plugin};
 use host_registry::{Desired, Processor, Registry};
 use tokio::sync::{Mutex, watch};
@@ -14,8 +15,11 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::control::Mode;
+use crate::dead::DeadFlow;
+use crate::episodes::{Episode, Tally};
 use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
+use crate::pieces::Size;
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
@@ -160,7 +164,7 @@ impl Processors {
     async fn refresh_plugins(&self) {
         for entry in self.entries().await {
             if let Some(running) = &entry.lock().await.running {
-                running.offer(self.current(&running.spec.kind));
+                running.offer(self.plugin_for(&running.spec).await);
             }
         }
     }
@@ -185,33 +189,56 @@ impl Processors {
         entries.into_iter().map(|(id, entry)| (id, look(&entry))).collect()
     }
 
-    fn current(&self, kind: &str) -> Option<Plugin> {
-        self.0.catalog.snapshot().types.get(kind).map(|active| active.plugin.clone())
+    /// The version that a processor shall run: the one it is pinned to, or the newest.
+    async fn plugin_for(&self, spec: &Spec) -> Option<Plugin> {
+        let Some(digest) = &spec.pinned else {
+            let snapshot = self.0.catalog.snapshot();
+            return snapshot.types.get(&spec.kind).map(|active| active.plugin.clone());
+        };
+        match self.0.catalog.version(digest).await {
+            Ok(plugin) => Some(plugin),
+            Err(error) => {
+                tracing::error!(processor = %spec.name, digest, cause = %error, "pinned version cannot be loaded");
+                None
+            }
+        }
     }
 
-    fn start(&self, spec: Spec, mode: Mode) -> Running {
+    async fn start(&self, spec: Spec, mode: Mode) -> Running {
+        let plugin = self.plugin_for(&spec).await;
         let spec = Arc::new(spec);
-        let (mode, mode_seen) = watch::channel(mode);
-        let (plugin, plugin_seen) = watch::channel(self.current(&spec.kind));
+        let (mode, _) = watch::channel(mode);
+        let (plugin, _) = watch::channel(plugin);
         let mut running = Running { spec, mode, plugin, statuses: Vec::new(), tasks: Vec::new() };
         for shard in 0..running.spec.shards() {
             let status = Arc::new(ShardStatus::default());
-            let task = Shard {
-                spec: Arc::clone(&running.spec),
-                shard,
-                mode: mode_seen.clone(),
-                plugin: plugin_seen.clone(),
-                status: Arc::clone(&status),
-                log: self.0.logs.shard(&running.spec.name, shard),
-                limits: running.spec.limits.of(&self.0.options),
-                retry: self.0.options.retry,
-                found: Default::default(),
-                halved: 0,
-            };
+            let task = self.shard(&running, shard, &status);
             running.tasks.push(tokio::spawn(task.run()));
             running.statuses.push(status);
         }
         running
+    }
+
+    fn shard(&self, running: &Running, shard: u32, status: &Arc<ShardStatus>) -> Shard {
+        let spec = &running.spec;
+        let limits = spec.limits.of(&self.0.options);
+        Shard {
+            spec: Arc::clone(spec),
+            shard,
+            mode: running.mode.subscribe(),
+            plugin: running.plugin.subscribe(),
+            status: Arc::clone(status),
+            log: self.0.logs.shard(&spec.name, shard),
+            retry: self.0.options.retry,
+            found: Position::default(),
+            dead: DeadFlow::of(spec, &self.0.registry),
+            size: Size::new(limits.batch_events as usize),
+            limits,
+            row: 0,
+            letters: 0,
+            episode: Episode::default(),
+            tally: Tally::default(),
+        }
     }
 
     /// How a processor does.
@@ -270,10 +297,10 @@ impl Entry {
         let fits = self.running.as_ref().is_some_and(|running| running.spec.same(&spec));
         if !fits || self.has_ended() && mode != Mode::Stop {
             self.stop(Mode::Stop).await;
-            self.running = Some(processors.start(spec, mode));
+            self.running = Some(processors.start(spec, mode).await);
         }
         if let Some(running) = &self.running {
-            running.offer(processors.current(&running.spec.kind));
+            running.offer(processors.plugin_for(&running.spec).await);
         }
         self.tell(mode);
     }
@@ -293,7 +320,7 @@ impl Entry {
         if self.has_ended() || self.running.is_none() {
             let Inner { registry, brokers, .. } = &*processors.0;
             if let Ok(spec) = Spec::resolve(processor, registry, brokers).await {
-                self.running = Some(processors.start(spec, Mode::Destroy));
+                self.running = Some(processors.start(spec, Mode::Destroy).await);
             }
         }
         self.stop(Mode::Destroy).await;

@@ -45,12 +45,18 @@ impl Processors {
     /// Says what does not fit.
     pub async fn check(&self, processor: &Processor) -> Result<(), Candidate> {
         let kind = &processor.kind;
-        let snapshot = self.0.catalog.snapshot();
-        let active = snapshot.types.get(kind).filter(|active| active.available);
-        let active = active.ok_or_else(|| Candidate::NoType(kind.clone()))?;
+        let plugin = match &processor.pinned {
+            Some(digest) => self.0.catalog.version(digest).await.ok(),
+            None => {
+                let snapshot = self.0.catalog.snapshot();
+                let active = snapshot.types.get(kind).filter(|active| active.available);
+                active.map(|active| active.plugin.clone())
+            }
+        };
+        let plugin = plugin.ok_or_else(|| Candidate::NoType(kind.clone()))?;
         let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await?;
-        check_shape(&active.plugin, &spec)?;
-        Ok(self.init_once(&active.plugin, &spec).await?)
+        check_shape(&plugin, &spec)?;
+        Ok(self.init_once(&plugin, &spec).await?)
     }
 
     async fn init_once(&self, plugin: &Plugin, spec: &Spec) -> Result<(), CallError> {
@@ -91,7 +97,9 @@ impl Trial for Processors {
         let processors = self.0.registry.processors().await.map_err(|error| error.to_string())?;
         let name = &plugin.info().name;
         let concerned = |processor: &&Processor| {
-            processor.kind == *name && processor.desired != Desired::Deleted
+            // One that is pinned stays with what it has.
+            let meant = processor.kind == *name && processor.pinned.is_none();
+            meant && processor.desired != Desired::Deleted
         };
         for processor in processors.iter().filter(concerned) {
             let named = |words: String| format!("processor {}: {words}", processor.name);

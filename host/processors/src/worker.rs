@@ -1,4 +1,4 @@
-//! The running of one shard: batches through the plugin, commits, swaps, and a clean end.
+//! The running of one shard: batches through the plugin, commits, and a clean end.
 //!
 //! While a commit is in flight the next batches are read and processed; what they decide is gathered
 //! and goes into the next commit as soon as the one before has ended. So commits are frequent when
@@ -7,50 +7,57 @@
 use std::sync::Arc;
 
 use host_brokers::{Commit, CommitOutcome, Fence};
-use host_events::Position;
-use host_plugins::{Instance, Plugin, SharedState};
+use host_events::{Incarnation, Position};
+use host_plugins::{Action, Instance, Plugin, SharedState};
 use tokio::task::JoinHandle;
 
 use crate::control::Mode;
+use crate::dead::Scene;
 use crate::inputs::{Inputs, Next};
-use crate::outputs::Outputs;
+use crate::outputs::{Outputs, Route};
+use crate::pieces;
 use crate::shard::{Failure, Held, Shard, settle};
+use crate::spec::Endpoint;
 
 /// Batches that may wait for a commit: enough to fill it while the one before is written.
-const MOST_WAITING_BATCHES: usize = 8;
+pub(crate) const MOST_WAITING_BATCHES: usize = 8;
 /// Bytes that may wait for a commit. With the commit in flight a busy shard holds twice this.
 const MOST_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
 /// How a run ended when nothing went wrong.
 pub(crate) enum End {
-    /// Somebody asked for another mode.
+    /// Somebody asked for another mode, or for another version in the middle of something.
     ModeChanged,
     /// The processor was deleted and `destroy` was called.
     Destroyed,
 }
 
 pub(crate) struct Worker<'a> {
-    shard: &'a mut Shard,
-    plugin: Plugin,
-    instance: Instance,
-    state: SharedState,
+    pub(crate) shard: &'a mut Shard,
+    pub(crate) plugin: Plugin,
+    pub(crate) instance: Instance,
+    pub(crate) state: SharedState,
     inputs: Inputs,
     /// Absent while a commit is in flight.
     fence: Option<Box<dyn Fence>>,
     in_flight: Option<InFlight>,
-    waiting: Waiting,
+    pub(crate) waiting: Waiting,
+    /// The dead-letter flow, once it was needed.
+    pub(crate) dead: Option<Endpoint>,
+    /// Committed when the shard was taken over.
+    pub(crate) began_at: Position,
 }
 
 /// Decided, not yet committed.
 #[derive(Default)]
-struct Waiting {
-    outputs: Outputs,
-    positions: Position,
+pub(crate) struct Waiting {
+    pub(crate) outputs: Outputs,
+    pub(crate) positions: Position,
     state: Vec<(bytes::Bytes, Option<bytes::Bytes>)>,
-    batches: usize,
+    pub(crate) batches: usize,
     events_in: u64,
     /// A commit that is due even without events: the plugin changed.
-    due: bool,
+    pub(crate) due: bool,
 }
 
 struct InFlight {
@@ -59,6 +66,7 @@ struct InFlight {
     batches: usize,
     events_in: u64,
     events_out: u64,
+    dead_letters: u64,
 }
 
 enum Wake {
@@ -67,6 +75,9 @@ enum Wake {
     Plugin,
     Batch(Next),
 }
+
+/// Where a position moves once a batch is decided.
+pub(crate) type Moves<'a> = &'a [(Incarnation, u32, u64)];
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(
@@ -85,10 +96,15 @@ impl<'a> Worker<'a> {
             fence: Some(held.fence),
             in_flight: None,
             waiting: Waiting::default(),
+            dead: None,
+            began_at: held.positions,
         }
     }
 
     pub(crate) async fn run(mut self) -> Result<End, Failure> {
+        if let Some(end) = self.replay().await? {
+            return Ok(end);
+        }
         loop {
             match self.wake().await? {
                 Wake::Settled(settled) => self.settled(settled)?,
@@ -99,7 +115,11 @@ impl<'a> Worker<'a> {
                     }
                 }
                 Wake::Plugin => self.swap().await?,
-                Wake::Batch(next) => self.process(next).await?,
+                Wake::Batch(next) => {
+                    if let Some(end) = self.process(next).await? {
+                        return Ok(end);
+                    }
+                }
             }
             self.commit_if_idle();
         }
@@ -142,20 +162,81 @@ impl<'a> Worker<'a> {
         })
     }
 
-    async fn process(&mut self, next: Next) -> Result<(), Failure> {
+    /// Whether somebody wants something else of this shard than what it is in the middle of.
+    pub(crate) fn is_called_away(&self) -> bool {
+        // A sender that is gone: the host is ending.
+        self.shard.mode.has_changed().unwrap_or(true)
+            || self.shard.plugin.has_changed().unwrap_or(true)
+    }
+
+    async fn process(&mut self, next: Next) -> Result<Option<End>, Failure> {
+        if next.batch.records.len() <= self.shard.size.most() {
+            return self.attempt(next).await;
+        }
+        for piece in pieces::chop(&next, self.shard.size.most()) {
+            if let Some(end) = self.attempt(piece).await? {
+                return Ok(Some(end));
+            }
+            self.commit_if_idle();
+        }
+        Ok(None)
+    }
+
+    async fn attempt(&mut self, next: Next) -> Result<Option<End>, Failure> {
+        match self.decide(&next, &next.moves()).await {
+            Ok(()) => {
+                self.shard.size.went_well();
+                Ok(None)
+            }
+            Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
+                self.isolate(next, cause).await
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Asks the plugin about a batch and gathers what it decides. When the plugin fails, nothing of
+    /// the batch is gathered.
+    pub(crate) async fn decide(&mut self, next: &Next, moves: Moves<'_>) -> Result<(), Failure> {
         let Next { input, batch } = next;
-        let flow = self.shard.spec.inputs.get(input as usize).map(|end| Arc::clone(&end.name));
-        let flow = flow.unwrap_or_else(|| "".into());
+        let flow = self.shard.spec.input_name(*input);
         self.state.lock().begin();
         if !batch.records.is_empty() {
-            let actions = self.instance.process(input, &flow, batch.clone()).await?;
-            let (outputs, shard) = (&self.shard.spec.outputs, self.shard.shard);
-            self.waiting.outputs.apply(outputs, shard, &batch, actions)?;
+            let actions = match self.instance.process(*input, &flow, batch.clone()).await {
+                Ok(actions) => actions,
+                Err(cause) => {
+                    self.state.lock().abandon();
+                    return Err(cause.into());
+                }
+            };
+            if actions.iter().any(|action| matches!(action, Action::DeadLetter { .. })) {
+                self.need_dead_flow().await?;
+            }
+            let shard = &*self.shard;
+            let scene = Scene::of(&shard.spec, &self.plugin, &flow, batch.partition);
+            let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
+            let route = Route { endpoints, shard: shard.shard, dead, scene };
+            self.waiting.outputs.apply(&route, batch, actions)?;
+            self.shard.row = 0;
         }
         self.waiting.state.extend(self.state.lock().take_changes());
-        self.waiting.positions.set(batch.flow, batch.partition, batch.next);
+        self.moved(batch.records.len(), moves);
+        Ok(())
+    }
+
+    /// Accounts for a batch whose overlay of the state is open.
+    pub(crate) fn moved(&mut self, events: usize, moves: Moves<'_>) {
+        for (flow, partition, next) in moves {
+            self.waiting.positions.set(*flow, *partition, *next);
+        }
         self.waiting.batches += 1;
-        self.waiting.events_in += batch.records.len() as u64;
+        self.waiting.events_in += events as u64;
+    }
+
+    pub(crate) async fn need_dead_flow(&mut self) -> Result<(), Failure> {
+        if self.dead.is_none() {
+            self.dead = Some(self.shard.dead.get().await?);
+        }
         Ok(())
     }
 
@@ -165,7 +246,7 @@ impl<'a> Worker<'a> {
         }
         let Some(mut fence) = self.fence.take() else { return };
         let waiting = std::mem::take(&mut self.waiting);
-        let events_out = waiting.outputs.records();
+        let (events_out, dead_letters) = waiting.outputs.counts();
         let commit = Commit {
             positions: waiting.positions.clone(),
             state: waiting.state,
@@ -182,6 +263,7 @@ impl<'a> Worker<'a> {
             batches: waiting.batches,
             events_in: waiting.events_in,
             events_out,
+            dead_letters,
         });
     }
 
@@ -198,13 +280,13 @@ impl<'a> Worker<'a> {
         for _ in 0..in_flight.batches {
             self.state.lock().committed();
         }
-        let InFlight { positions, events_in, events_out, .. } = in_flight;
-        self.shard.status.committed(&positions, events_in, events_out);
+        let InFlight { positions, events_in, events_out, dead_letters, .. } = in_flight;
+        self.shard.committed(&positions, events_in, events_out, dead_letters);
         Ok(())
     }
 
     /// Waits until all that was decided is durable.
-    async fn drain(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn drain(&mut self) -> Result<(), Failure> {
         loop {
             if let Some(in_flight) = &mut self.in_flight {
                 let settled = (&mut in_flight.task).await;
@@ -220,38 +302,6 @@ impl<'a> Worker<'a> {
     async fn finish(&mut self) -> Result<(), Failure> {
         self.drain().await?;
         Ok(self.instance.pause().await?)
-    }
-
-    /// The new version takes over at this batch boundary, from the same position and state. If it
-    /// cannot be made, the old one goes on.
-    async fn swap(&mut self) -> Result<(), Failure> {
-        let Ok(plugin) = self.shard.current_plugin() else { return Ok(()) };
-        if plugin.digest() == self.plugin.digest() {
-            return Ok(());
-        }
-        self.drain().await?;
-        let mut instance = match self.shard.instantiate(&plugin, &self.state).await {
-            Ok(instance) => instance,
-            Err(error) => {
-                let processor = &self.shard.spec.name;
-                tracing::warn!(%processor, digest = %plugin.digest(), cause = %error, "kept the running plugin");
-                return Ok(());
-            }
-        };
-        // The old one is told so, but what it answers cannot hold up its successor.
-        if let Err(error) = self.instance.pause().await {
-            tracing::info!(processor = %self.shard.spec.name, cause = %error, "pause of the old version failed");
-        }
-        instance.resume().await?;
-        self.shard.status.plugin(plugin.digest(), &plugin.info().version);
-        tracing::info!(
-            processor = %self.shard.spec.name, shard = self.shard.shard,
-            version = plugin.info().version, digest = %plugin.digest(), "new plugin version took over"
-        );
-        self.instance = instance;
-        self.plugin = plugin;
-        self.waiting.due = true;
-        Ok(())
     }
 }
 
@@ -269,7 +319,7 @@ impl Waiting {
     }
 }
 
-async fn commit_all(
+pub(crate) async fn commit_all(
     fence: &mut dyn Fence,
     outputs: Vec<host_brokers::Output>,
     commit: Commit,

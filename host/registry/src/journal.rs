@@ -89,7 +89,7 @@ pub enum Intent {
     /// Bring a processor to new settings, or to another desired state.
     UpdateProcessor {
         /// As it was.
-        before: Processor,
+        before: Box<Processor>,
         /// As it should be.
         after: Processor,
     },

@@ -6,9 +6,11 @@
 //! Knows no broker and no plugin; holds no event.
 
 mod commands;
+mod dead;
 mod error;
 mod flows;
 mod journal;
+mod letters;
 pub mod limits;
 mod model;
 mod namespaces;
@@ -23,9 +25,11 @@ mod store;
 mod tests;
 mod words;
 
+pub use dead::{DeadLetters, Replay};
 pub use error::RegistryError;
 pub use fnap::name::Name;
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
+pub use letters::Letters;
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
     NewNamespace, NewProcessor, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,

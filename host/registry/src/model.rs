@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Name;
+use crate::dead::DeadLetters;
+use crate::error::RegistryError;
 
 /// Settings as the operator wrote them.
 pub type Config = BTreeMap<String, String>;
@@ -115,6 +117,12 @@ pub struct Processor {
     /// whatever `start` says: everything in them was written since.
     #[serde(default)]
     pub input_partitions: BTreeMap<Name, u32>,
+    /// Digest of the plugin that it stays with, where `upgrade=pinned`.
+    #[serde(default)]
+    pub pinned: Option<String>,
+    /// What became of its dead letters.
+    #[serde(default)]
+    pub dead: Box<DeadLetters>,
     /// When it was created.
     pub created_at: i64,
 }
@@ -133,6 +141,22 @@ impl Processor {
         let default =
             || PROCESSOR_OPTIONS.iter().find(|(name, _)| *name == key)?.1.first().copied();
         self.options.get(key).map(String::as_str).or_else(default)
+    }
+
+    /// Whether it stays with one version of its plugin.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.option("upgrade") == Some("pinned")
+    }
+
+    /// Fixes or forgets the version, as the options say. One that is pinned already stays where it is.
+    pub(crate) fn settle_pin(&mut self, running: Option<String>) -> Result<(), RegistryError> {
+        let before = self.pinned.take();
+        if self.is_pinned() {
+            let unknown = || RegistryError::conflict("no version of the plugin runs to be pinned");
+            self.pinned = Some(before.or(running).ok_or_else(unknown)?);
+        }
+        Ok(())
     }
 }
 
@@ -224,6 +248,8 @@ pub struct NewProcessor {
     pub start: Start,
     /// The host's own settings.
     pub options: Config,
+    /// Digest of the plugin that runs now: where `upgrade=pinned`, it stays with that.
+    pub pin: Option<String>,
 }
 
 /// A change of a processor.
@@ -233,6 +259,8 @@ pub struct ProcessorChange {
     pub config: Option<String>,
     /// Options to set.
     pub options: Config,
+    /// Digest of the plugin that runs now: where this change pins, it stays with that.
+    pub pin: Option<String>,
 }
 
 /// Flow setting: `true` refuses whatever would destroy the flow's events.
@@ -265,6 +293,7 @@ pub const PROCESSOR_LIMITS: &[(&str, u64)] = &[
 pub const PROCESSOR_OPTIONS: &[(&str, &[&str])] = &[
     ("upgrade", &["auto", "pinned"]),
     ("on-gap", &["stop", "record"]),
+    ("dead-letters", &["auto", "all", "off"]),
     ("ring", &["refuse", "allow"]),
     ("delivery", &["auto", "exactly-once", "at-least-once"]),
 ];

@@ -35,7 +35,8 @@ impl State {
         if new.options.get("ring").is_none_or(|ring| ring != "allow") {
             self.check_ring(&new)?;
         }
-        let processor = Processor {
+        self.dead_flow_of(&new.name)?;
+        let mut processor = Processor {
             id: Uuid::new_v4(),
             name: new.name,
             kind: new.kind,
@@ -48,8 +49,11 @@ impl State {
             revision: 1,
             input_incarnations,
             input_partitions,
+            pinned: None,
+            dead: Default::default(),
             created_at: now(),
         };
+        processor.settle_pin(new.pin)?;
         Ok(Decision::change(
             vec![Row::PutProcessor(processor.clone())],
             Intent::CreateProcessor { processor },
@@ -67,6 +71,7 @@ impl State {
         after.options.extend(change.options);
         check_processor_config(&after.config)?;
         check_options(&after.options)?;
+        after.settle_pin(change.pin)?;
         Ok(update(before, after))
     }
 
@@ -190,7 +195,7 @@ fn update(before: Processor, mut after: Processor) -> Decision {
     after.revision += 1;
     Decision::change(
         vec![Row::PutProcessor(after.clone())],
-        Intent::UpdateProcessor { before, after },
+        Intent::UpdateProcessor { before: Box::new(before), after },
     )
 }
 

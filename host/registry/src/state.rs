@@ -183,7 +183,9 @@ pub(crate) fn rows_when_undone(intent: &Intent) -> Option<Vec<Row>> {
             // It was never whole: there is nothing to go back to.
             FlowStatus::Creating | FlowStatus::Deleting => return None,
         },
-        Intent::UpdateProcessor { before, .. } => vec![Row::PutProcessor(before.clone())],
+        Intent::UpdateProcessor { before, .. } => {
+            vec![Row::PutProcessor(Processor::clone(before))]
+        }
         Intent::PurgeFlow { .. } | Intent::MoveProcessor { .. } | Intent::Settled { .. } => vec![],
         Intent::DeleteProcessor { .. } => return None,
     })

@@ -23,7 +23,8 @@ fn list() -> String {
 fn beside(filter: &str, limit: &str) {
     let (mut wire, _host, _dir) = host();
     let config = serde_json::json!({"filter": filter});
-    wire.ok(&format!("REPLICATE {A} out.flows.unix.ar AS {BAD} CONFIG {config}"));
+    // Its events wait: nothing of it shall be given up.
+    wire.ok(&format!("REPLICATE {A} out.flows.unix.ar AS {BAD} dead-letters=off CONFIG {config}"));
     wire.write(A, &events(0..20));
     let seen =
         eventually_described(&mut wire, BAD, "its failure", |seen| seen["state"] == "failed");

@@ -5,6 +5,7 @@
 mod agent;
 mod control;
 mod crash;
+mod dead;
 mod deadletters;
 mod demo;
 mod disk;

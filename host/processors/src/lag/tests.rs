@@ -8,7 +8,7 @@ use host_events::{Position, Record};
 use host_registry::Start;
 
 use super::*;
-use crate::spec::Endpoint;
+use crate::spec::{Endpoint, Policy};
 
 /// A broker that never answers.
 struct Hanging;
@@ -56,6 +56,12 @@ fn spec(inputs: Vec<(TopicRef, u32, Arc<dyn Broker>)>) -> Spec {
         partitions: BTreeMap::new(),
         target,
         limits: Default::default(),
+        policy: Policy::Auto,
+        records_gaps: false,
+        pinned: None,
+        replay: None,
+        target_name: "embedded".to_owned(),
+        processor: "p.n".parse().unwrap(),
     }
 }
 

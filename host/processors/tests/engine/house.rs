@@ -102,6 +102,7 @@ impl House {
             config: config.into(),
             start,
             options: Config::new(),
+            pin: None,
         };
         self.carried_out(self.registry.create_processor(new).await).await;
         processor

@@ -1,6 +1,7 @@
 //! The registry with a world outside of it that can fail, refuse and stop at every step.
 
 mod crash;
+mod dead;
 mod reconcile;
 mod stored;
 mod transitions;
@@ -44,6 +45,7 @@ fn new_processor(text: &str, inputs: &[&str], outputs: &[&str]) -> NewProcessor 
         config: "{}".to_owned(),
         start: Start::Earliest,
         options: Config::new(),
+        pin: None,
     }
 }
 

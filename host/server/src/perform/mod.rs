@@ -2,6 +2,7 @@
 //!
 //! What this host does not have yet answers `501 NOT_IMPLEMENTED`; nothing is faked.
 
+mod dead;
 mod describe;
 mod flows;
 mod hold;
@@ -82,6 +83,10 @@ async fn dispatch(services: &Services, command: Command) -> Answer {
             processors::reposition(services, processor, position, state).await
         }
         Command::DeleteProcessor { processor } => processors::delete(services, processor).await,
+        Command::Replay { processor, letters } => dead::replay(services, processor, letters).await,
+        Command::Discard { processor, letters } => {
+            dead::discard(services, processor, letters).await
+        }
         Command::DescribeProcessor { processor, format } => {
             processors::describe(services, &processor, format).await
         }

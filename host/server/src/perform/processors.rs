@@ -17,8 +17,7 @@ use super::{Answer, carried_out, log, registry_failure};
 use crate::services::Services;
 
 /// Options of a processor that the registry knows and this host does not carry out yet.
-const NOT_YET: &[(&str, &[&str])] =
-    &[("upgrade", &["pinned"]), ("on-gap", &["record"]), ("delivery", &["at-least-once"])];
+const NOT_YET: &[(&str, &[&str])] = &[("delivery", &["at-least-once"])];
 
 pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
     let kind = new.processor_type().to_owned();
@@ -28,6 +27,7 @@ pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
         Some(name) => name,
         None => named(services, &kind, &new.inputs, &new.outputs, &config).await?,
     };
+    let pin = running(services, &kind).unwrap_or_default();
     let new = host_registry::NewProcessor {
         name: name.clone(),
         kind,
@@ -36,6 +36,8 @@ pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
         config,
         start: new.start.map_or_else(Default::default, start),
         options,
+        // A type that is not installed is refused below.
+        pin: Some(pin),
     };
     // What exists is 409 whatever its configuration.
     services.registry.check_new_processor(&new).await.map_err(registry_failure)?;
@@ -43,6 +45,11 @@ pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
     candidate.map_err(candidate_failure)?;
     carried_out(services, services.registry.create_processor(new).await).await?;
     Ok(Reply::ok_with(name))
+}
+
+/// Digest of the version of a type that runs now.
+fn running(services: &Services, kind: &str) -> Option<String> {
+    services.catalog.active(kind).map(|active| active.plugin.digest().to_string())
 }
 
 /// `<type>-<hash>.<namespace>`, in the namespace of the first output.
@@ -68,7 +75,8 @@ pub(super) async fn configure(services: &Services, name: Name, config: Json) -> 
 }
 
 pub(super) async fn set_options(services: &Services, name: Name, settings: &Settings) -> Answer {
-    let change = ProcessorChange { options: options(services, settings)?, ..Default::default() };
+    let pin = running(services, &find(services, &name).await?.kind);
+    let change = ProcessorChange { options: options(services, settings)?, config: None, pin };
     if change.options.keys().any(|key| key.starts_with(LIMIT_PREFIX)) {
         try_limits(services, &name, &change.options).await?;
     }
@@ -98,7 +106,11 @@ pub(super) async fn list(services: &Services, format: Format) -> Answer {
     let mut described = Vec::new();
     for processor in processors.iter().filter(|processor| processor.desired != Desired::Deleted) {
         let report = services.processors.report(processor.id).await;
-        described.push((processor.name.to_string(), summary(services, processor, report.as_ref())));
+        let mut summary = summary(services, processor, report.as_ref());
+        if let Some(open) = super::dead::open(services, processor).await {
+            summary = summary.with("dead-letters", open);
+        }
+        described.push((processor.name.to_string(), summary));
     }
     Ok(list_of(described, format))
 }
@@ -112,7 +124,9 @@ pub(super) async fn describe(services: &Services, word: &Word, format: Format) -
     };
     if let Some(processor) = processor {
         let report = services.processors.report(processor.id).await;
-        return Ok(detail(services, &processor, report).reply(format));
+        let dead = super::dead::describe(services, &processor).await?;
+        let description = detail(services, &processor, report).with("dead-letters", dead);
+        return Ok(description.reply(format));
     }
     let snapshot = services.catalog.snapshot();
     let not_found = || Failure::new(Code::NotFound, format!("processor or processor type {word}"));
@@ -204,6 +218,9 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
         .with("desired", format!("{:?}", processor.desired).to_lowercase())
         .with("created", time(processor.created_at))
         .with_all("option.", &processor.options);
+    if let Some(digest) = &processor.pinned {
+        description = description.with("pinned", digest.clone());
+    }
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
     }
@@ -284,6 +301,8 @@ fn preview(new: &host_registry::NewProcessor) -> Processor {
         revision: 0,
         input_incarnations: Default::default(),
         input_partitions: Default::default(),
+        pinned: None,
+        dead: Default::default(),
         created_at: 0,
     }
 }

@@ -1,0 +1,118 @@
+//! A batch that failed: the event that fails alone is found and becomes a dead letter, the rest goes on
+//! in order.
+//!
+//! Every piece starts in a fresh instance from the last committed state and is committed before the
+//! next one, so that a piece that fails takes nothing of another with it. A plugin that fails on
+//! event after event is held, with its position kept: then the plugin is to blame, not the events.
+
+use std::sync::Arc;
+
+use host_plugins::CallError;
+
+use crate::dead::{self, Scene};
+use crate::inputs::Next;
+use crate::pieces;
+use crate::shard::Failure;
+use crate::spec::Policy;
+use crate::worker::{End, Moves, Worker};
+
+/// Events in a row that may become dead letters before the plugin is held instead. Few enough that a
+/// broken plugin does not empty a flow into the dead letters, enough for a burst of bad events.
+pub(crate) const MOST_IN_A_ROW: u32 = 16;
+
+impl Worker<'_> {
+    /// Takes a batch apart that failed.
+    pub(crate) async fn isolate(
+        &mut self,
+        next: Next,
+        cause: CallError,
+    ) -> Result<Option<End>, Failure> {
+        // What was decided before it is right and must not be decided again.
+        self.drain().await?;
+        let (processor, shard, events) =
+            (&self.shard.spec.name, self.shard.shard, next.batch.records.len());
+        tracing::debug!(%processor, shard, events, cause = %cause, "batch is taken apart");
+        let letters = self.shard.letters;
+        let mut pieces = pieces::split(&next, &cause, self.is_held());
+        pieces.reverse();
+        while let Some(piece) = pieces.pop() {
+            if self.is_called_away() {
+                return Ok(Some(End::ModeChanged));
+            }
+            self.renew().await?;
+            match self.decide(&piece, &piece.moves()).await {
+                Ok(()) => {}
+                Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
+                    if piece.batch.records.len() > 1 {
+                        pieces.extend(
+                            pieces::split(&piece, &cause, self.is_held()).into_iter().rev(),
+                        );
+                        continue;
+                    }
+                    self.count(&cause)?;
+                    self.give_up(&piece, &cause, &piece.moves()).await?;
+                }
+                Err(failure) => return Err(failure),
+            }
+            self.drain().await?;
+        }
+        if self.shard.letters == letters {
+            self.shard.size.was_too_much(events);
+        }
+        self.renew().await?;
+        Ok(None)
+    }
+
+    /// A fresh instance from the last committed state: guest memory has seen what never happened.
+    pub(crate) async fn renew(&mut self) -> Result<(), Failure> {
+        self.instance = self.shard.instantiate(&self.plugin, &self.state).await?;
+        Ok(())
+    }
+
+    fn is_held(&self) -> bool {
+        self.shard.spec.policy == Policy::Auto && self.shard.row >= MOST_IN_A_ROW
+    }
+
+    /// Counts an event that failed alone, and says whether it may be given up.
+    fn count(&mut self, cause: &CallError) -> Result<(), Failure> {
+        let held = self.is_held();
+        match self.shard.spec.policy {
+            Policy::Off => Err(Failure::Plugin(cause.clone())),
+            Policy::Auto if held => {
+                Err(Failure::Everything { row: self.shard.row, cause: cause.clone() })
+            }
+            Policy::Auto | Policy::All => {
+                self.shard.row = self.shard.row.saturating_add(1);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes one event to the dead letters, in the commit that moves past it.
+    pub(crate) async fn give_up(
+        &mut self,
+        piece: &Next,
+        cause: &CallError,
+        moves: Moves<'_>,
+    ) -> Result<(), Failure> {
+        let Some(kind) = pieces::kind(cause) else { return Err(Failure::Plugin(cause.clone())) };
+        self.need_dead_flow().await?;
+        let Some(dead) = &self.dead else { return Ok(()) };
+        let reason = match cause {
+            CallError::Reject { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        };
+        let spec = Arc::clone(&self.shard.spec);
+        let flow = spec.input_name(piece.input);
+        let scene = Scene::of(&spec, &self.plugin, &flow, piece.batch.partition);
+        for stored in piece.batch.records.iter() {
+            let letter = dead::letter(&scene, stored, kind, &reason);
+            self.waiting.outputs.bury(dead, self.shard.shard, letter);
+            self.shard.told_of_letter(kind, &flow, piece.batch.partition, stored.offset, &reason);
+        }
+        // An overlay without changes, so that there is one for each batch that is committed.
+        self.state.lock().begin();
+        self.moved(piece.batch.records.len(), moves);
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! Pieces of a batch, and which failures are looked for in them.
+//!
+//! A batch that fails is cut until the event that fails alone is found. What is too much only as a
+//! whole comes in smaller batches for a while.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use host_events::{Batch, Stored};
+use host_plugins::CallError;
+
+use crate::dead::Kind;
+use crate::inputs::Next;
+
+/// What kind of failure it is where an event can be to blame; none where it cannot.
+pub(crate) fn kind(cause: &CallError) -> Option<Kind> {
+    match cause {
+        CallError::Reject { .. } => Some(Kind::Reject),
+        CallError::Trap(_) => Some(Kind::Trap),
+        CallError::Limit { .. } => Some(Kind::Limit),
+        CallError::Contract(_) => Some(Kind::Contract),
+        CallError::Retry(_) | CallError::Fatal(_) | CallError::Dead | CallError::Busy(_) => None,
+    }
+}
+
+/// Cuts a batch into pieces of at most so many events.
+pub(crate) fn chop(next: &Next, most: usize) -> Vec<Next> {
+    let len = next.batch.records.len();
+    let starts = (0..len).step_by(most.max(1));
+    starts.map(|start| piece(next, start..(start + most.max(1)).min(len))).collect()
+}
+
+/// Cuts a batch that failed: around the event that the plugin blames, else in halves; where nearly
+/// every event fails, after the first, because that one decides. One event cannot be cut.
+pub(crate) fn split(next: &Next, cause: &CallError, first_decides: bool) -> Vec<Next> {
+    let len = next.batch.records.len();
+    let cuts = match cause {
+        _ if len <= 1 => vec![],
+        _ if first_decides => vec![1],
+        CallError::Reject { index, .. } if (*index as usize) < len => {
+            vec![*index as usize, *index as usize + 1]
+        }
+        _ => vec![len / 2],
+    };
+    let ends = cuts.into_iter().chain([len]);
+    let mut start = 0;
+    let ranges = ends.map(|end| std::mem::replace(&mut start, end)..end);
+    ranges.filter(|range| !range.is_empty()).map(|range| piece(next, range)).collect()
+}
+
+/// Some events of a batch. A piece in the middle accounts for everything up to the next event.
+fn piece(next: &Next, range: Range<usize>) -> Next {
+    let Batch { flow, partition, ref records, next: end } = next.batch;
+    let after = records.get(range.end).map_or(end, |stored| stored.offset);
+    let records: Arc<[Stored]> = records.get(range).unwrap_or_default().into();
+    Next { input: next.input, batch: Batch { flow, partition, records, next: after } }
+}
+
+/// How many events a call gets at most.
+#[derive(Debug)]
+pub(crate) struct Size {
+    most: usize,
+    full: usize,
+    good: u32,
+}
+
+/// Calls that have to go well before batches become larger again: trying costs a call that fails.
+const GOOD_CALLS: u32 = 64;
+
+impl Size {
+    pub(crate) fn new(full: usize) -> Self {
+        Self { most: full.max(1), full: full.max(1), good: 0 }
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    pub(crate) fn went_well(&mut self) {
+        if self.most == self.full {
+            return;
+        }
+        self.good += 1;
+        if self.good == GOOD_CALLS {
+            self.good = 0;
+            self.most = (self.most * 2).min(self.full);
+        }
+    }
+
+    /// So many events were too much although each alone was not.
+    pub(crate) fn was_too_much(&mut self, events: usize) {
+        self.most = (events / 2).clamp(1, self.full);
+        self.good = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_events::{Incarnation, Record};
+
+    /// Events at the offsets 0, 10, 20, …; the batch accounts for everything up to 99.
+    fn next(events: u64) -> Next {
+        let stored = |n| Stored { offset: n * 10, record: Record::default() };
+        let records = (0..events).map(stored).collect();
+        let flow = Incarnation(uuid::Uuid::nil());
+        Next { input: 0, batch: Batch { flow, partition: 0, records, next: 99 } }
+    }
+
+    fn offsets(pieces: &[Next]) -> Vec<(Vec<u64>, u64)> {
+        let of = |piece: &Next| piece.batch.records.iter().map(|stored| stored.offset).collect();
+        pieces.iter().map(|piece| (of(piece), piece.batch.next)).collect()
+    }
+
+    #[test]
+    fn halves_account_for_the_gaps_between_them() {
+        let trap = CallError::Trap("".into());
+        let halves = split(&next(5), &trap, false);
+        assert_eq!(offsets(&halves), [(vec![0, 10], 20), (vec![20, 30, 40], 99)]);
+        assert_eq!(split(&next(1), &trap, false).len(), 1);
+    }
+
+    #[test]
+    fn the_event_that_the_plugin_blames_is_cut_out() {
+        let reject = |index| CallError::Reject { index, reason: String::new() };
+        let cut = split(&next(4), &reject(2), false);
+        assert_eq!(offsets(&cut), [(vec![0, 10], 20), (vec![20], 30), (vec![30], 99)]);
+        assert_eq!(
+            offsets(&split(&next(3), &reject(0), false)),
+            [(vec![0], 10), (vec![10, 20], 99)]
+        );
+        // One that does not exist says nothing.
+        assert_eq!(split(&next(4), &reject(9), false).len(), 2);
+    }
+
+    #[test]
+    fn where_nearly_all_fail_the_first_event_decides() {
+        let trap = CallError::Trap("".into());
+        assert_eq!(offsets(&split(&next(3), &trap, true)), [(vec![0], 10), (vec![10, 20], 99)]);
+    }
+
+    #[test]
+    fn chopping_keeps_every_event_in_order() {
+        assert_eq!(
+            offsets(&chop(&next(5), 2)),
+            [(vec![0, 10], 20), (vec![20, 30], 40), (vec![40], 99)]
+        );
+    }
+
+    #[test]
+    fn batches_grow_again_after_enough_calls_that_went_well() {
+        let mut size = Size::new(512);
+        size.was_too_much(512);
+        assert_eq!(size.most(), 256);
+        size.was_too_much(1);
+        assert_eq!(size.most(), 1);
+        (0..GOOD_CALLS).for_each(|_| size.went_well());
+        assert_eq!(size.most(), 2);
+    }
+}

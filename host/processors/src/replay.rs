@@ -1,0 +1,162 @@
+//! Dead letters go through the processor again.
+//!
+//! A shard takes those of its own partition out of the dead-letter flow, one by one and in order, before
+//! it goes on with its inputs. How far it is lies beside its positions and is committed with what the
+//! letters led to, so a crash repeats none. A letter that fails again is written as a new one.
+
+use std::sync::Arc;
+
+use host_brokers::BatchLimits;
+use host_events::{Batch, Incarnation, Position, Stored};
+use host_plugins::CallError;
+use host_registry::Replay;
+
+use crate::dead::{self, Opened};
+use crate::inputs::Next;
+use crate::pieces;
+use crate::shard::Failure;
+use crate::spec::Endpoint;
+use crate::worker::{End, MOST_WAITING_BATCHES, Worker};
+
+/// Where a replay stands in one partition of the dead-letter flow. It is kept as two positions under
+/// the processor's own id, which is no flow's life: the replay's number, and the next offset.
+struct Cursor {
+    life: Incarnation,
+    partition: u32,
+    number: u64,
+}
+
+impl Cursor {
+    fn keys(&self) -> [u32; 2] {
+        let first = self.partition.saturating_mul(2);
+        [first, first.saturating_add(1)]
+    }
+
+    fn next(&self, positions: &Position) -> u64 {
+        let [number, next] = self.keys().map(|key| positions.get(self.life, key));
+        if number == Some(self.number) { next.unwrap_or(0) } else { 0 }
+    }
+
+    fn moves(&self, next: u64) -> [(Incarnation, u32, u64); 2] {
+        let [number, offset] = self.keys();
+        [(self.life, number, self.number), (self.life, offset, next)]
+    }
+}
+
+impl Worker<'_> {
+    /// Carries out this shard's part of the replay that is asked for, if any.
+    pub(crate) async fn replay(&mut self) -> Result<Option<End>, Failure> {
+        let Some(replay) = self.shard.spec.replay.clone() else { return Ok(None) };
+        let (shard, shards) = (self.shard.shard, self.shard.spec.shards());
+        if replay.done.contains(&shard) {
+            return Ok(None);
+        }
+        if let Some(dead) = self.shard.dead.find().await? {
+            for partition in 0..dead.partitions {
+                if let Some(end) = self.replay_partition(&replay, &dead, partition).await? {
+                    return Ok(Some(end));
+                }
+            }
+        }
+        self.drain().await?;
+        let (registry, id) = (self.shard.dead.registry.clone(), self.shard.spec.id);
+        registry.replayed(id, replay.number, shard, shards).await.map_err(dead::DeadError::from)?;
+        Ok(None)
+    }
+
+    async fn replay_partition(
+        &mut self,
+        replay: &Replay,
+        dead: &Endpoint,
+        partition: u32,
+    ) -> Result<Option<End>, Failure> {
+        let life = Incarnation(self.shard.spec.id);
+        let cursor = Cursor { life, partition, number: replay.number };
+        let info = dead.broker.describe(&dead.topic).await?;
+        let Some(log) = info.partitions.get(partition as usize) else { return Ok(None) };
+        let mut next = cursor.next(&self.began_at).max(log.earliest);
+        for &(from, to) in replay.letters.of(partition) {
+            next = next.max(from);
+            let to = to.min(log.latest);
+            if next >= to {
+                continue;
+            }
+            let mut source = dead.broker.source(&dead.topic, partition, next).await?;
+            while next < to {
+                let batch = source.next(AT_ONCE).await?;
+                for stored in batch.records.iter().filter(|stored| stored.offset < to) {
+                    if self.is_called_away() {
+                        self.drain().await?;
+                        return Ok(Some(End::ModeChanged));
+                    }
+                    self.replay_letter(stored, &cursor).await?;
+                }
+                next = batch.next.min(to);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn replay_letter(&mut self, stored: &Stored, cursor: &Cursor) -> Result<(), Failure> {
+        let moves = cursor.moves(stored.offset + 1);
+        // What somebody else wrote there is no letter, and the others are other shards'.
+        let Some(opened) = dead::open(&stored.record) else { return Ok(()) };
+        if opened.partition % self.shard.spec.shards() != self.shard.shard {
+            return Ok(());
+        }
+        let Some((input, life)) = self.input_of(&opened.flow) else {
+            let reason = format!("flow {} is no input of the processor any more", opened.flow);
+            let next = one_event(0, Incarnation(self.shard.spec.id), opened);
+            let cause = CallError::Reject { index: 0, reason };
+            return self.give_up(&next, &cause, &moves).await;
+        };
+        let next = one_event(input, life, opened);
+        if let Err(failure) = self.decide(&next, &moves).await {
+            self.replay_alone(&next, failure, &moves).await?;
+        }
+        if self.waiting.batches >= MOST_WAITING_BATCHES {
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    /// A letter that failed, in an instance that nothing else has been in.
+    async fn replay_alone(
+        &mut self,
+        next: &Next,
+        failure: Failure,
+        moves: &[(Incarnation, u32, u64)],
+    ) -> Result<(), Failure> {
+        let blames = |failure: &Failure| matches!(failure, Failure::Plugin(cause) if pieces::kind(cause).is_some());
+        if !blames(&failure) {
+            return Err(failure);
+        }
+        self.drain().await?;
+        self.renew().await?;
+        match self.decide(next, moves).await {
+            Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
+                self.give_up(next, &cause, moves).await?;
+                self.drain().await?;
+                self.renew().await
+            }
+            decided => decided,
+        }
+    }
+
+    /// The input that an event came in by first.
+    fn input_of(&self, flow: &str) -> Option<(u32, Incarnation)> {
+        let mut inputs = self.shard.spec.inputs.iter().zip(0..);
+        let (end, input) = inputs.find(|(end, _)| *end.name == *flow)?;
+        Some((input, end.topic.incarnation))
+    }
+}
+
+fn one_event(input: u32, flow: Incarnation, opened: Opened) -> Next {
+    let Opened { partition, stored, .. } = opened;
+    let next = stored.offset.saturating_add(1);
+    let records: Arc<[Stored]> = [stored].into();
+    Next { input, batch: Batch { flow, partition, records, next } }
+}
+
+/// Letters that are read at once.
+const AT_ONCE: BatchLimits = BatchLimits { records: 64, bytes: 1024 * 1024 };

@@ -1,0 +1,226 @@
+//! Dead letters of a processor: which are dealt with, and which go through it again.
+//!
+//! The letters themselves lie in a flow. Here is only what became of them, so that nobody who looks at
+//! the flow a second time sees them as open.
+
+use std::collections::BTreeSet;
+
+use host_events::Incarnation;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Name;
+use crate::error::RegistryError;
+use crate::journal::{Intent, JournalId};
+use crate::letters::Letters;
+use crate::model::Processor;
+use crate::registry::Registry;
+use crate::state::{Decision, Row, State};
+
+/// What became of a processor's dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct DeadLetters {
+    /// The life of the dead-letter flow that this is about.
+    pub flow: Option<Incarnation>,
+    /// Gone through the processor again, or discarded.
+    pub handled: Letters,
+    /// How often a replay was asked for: the number of the latest.
+    pub replays: u64,
+    /// The replay under way.
+    pub replay: Option<Replay>,
+}
+
+/// Dead letters that go through the processor again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Replay {
+    /// Tells this one from those before it.
+    pub number: u64,
+    /// Which.
+    pub letters: Letters,
+    /// Shards that are through with theirs.
+    pub done: BTreeSet<u32>,
+}
+
+impl DeadLetters {
+    /// The ones that are dealt with, if they are about this life of the flow.
+    #[must_use]
+    pub fn handled_of(&self, flow: Incarnation) -> Letters {
+        if self.flow == Some(flow) { self.handled.clone() } else { Letters::default() }
+    }
+
+    /// Makes the letters handled ones of this life of the flow.
+    fn handle(&mut self, flow: Incarnation, letters: &Letters) {
+        self.handled = self.handled_of(flow);
+        self.flow = Some(flow);
+        self.handled.extend(letters);
+    }
+
+    fn check_room(&self) -> Result<(), RegistryError> {
+        let replayed = self.replay.as_ref().map_or(0, |replay| replay.letters.ranges());
+        if self.handled.ranges() + replayed > MAX_RANGES {
+            let words = "too many single dead letters: replay or discard those between them";
+            return Err(RegistryError::conflict(words));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// The flow of a processor's dead letters: `<processor>.dead` within its namespace, so that
+    /// `copy.flows.unix.ar` has `copy.dead.flows.unix.ar`.
+    pub(crate) fn dead_flow_of(&self, processor: &Name) -> Result<Name, RegistryError> {
+        let none = || RegistryError::NoNamespace { name: processor.to_string() };
+        let namespace = &self.namespace_of(processor).ok_or_else(none)?.name;
+        let own = processor.as_str().strip_suffix(namespace.as_str()).ok_or_else(none)?;
+        let dead = format!("{own}dead.{namespace}");
+        dead.parse().map_err(|error| {
+            RegistryError::invalid(format!("no name for the dead letters of {processor}: {error}"))
+        })
+    }
+
+    fn replay(
+        &self,
+        name: &Name,
+        flow: Incarnation,
+        letters: &Letters,
+    ) -> Result<Decision, RegistryError> {
+        let before = self.find_processor(name)?.clone();
+        self.check_settled(name)?;
+        if before.dead.replay.is_some() {
+            return Err(RegistryError::conflict(format!("a replay of {name} is under way")));
+        }
+        let letters = open(letters, &before, flow)?;
+        let mut after = Processor { revision: before.revision + 1, ..before.clone() };
+        after.dead.handle(flow, &Letters::default());
+        after.dead.replays += 1;
+        let number = after.dead.replays;
+        after.dead.replay = Some(Replay { number, letters, done: BTreeSet::new() });
+        after.dead.check_room()?;
+        let before = Box::new(before);
+        let intent = Intent::UpdateProcessor { before, after: after.clone() };
+        Ok(Decision::change(vec![Row::PutProcessor(after)], intent))
+    }
+
+    fn discard(
+        &self,
+        name: &Name,
+        flow: Incarnation,
+        letters: &Letters,
+    ) -> Result<Decision, RegistryError> {
+        let mut processor = self.find_processor(name)?.clone();
+        self.check_settled(name)?;
+        let letters = open(letters, &processor, flow)?;
+        processor.revision += 1;
+        processor.dead.handle(flow, &letters);
+        processor.dead.check_room()?;
+        Ok(Decision::settled(
+            vec![Row::PutProcessor(processor)],
+            name,
+            "discarding of dead letters",
+        ))
+    }
+
+    /// A shard is through; with the last one the letters are handled.
+    fn replayed(&self, id: Uuid, number: u64, shard: u32, shards: u32) -> Option<Decision> {
+        let mut processor = self.processors.values().find(|row| row.id == id)?.clone();
+        let mut replay = processor.dead.replay.take().filter(|replay| replay.number == number)?;
+        replay.done.insert(shard);
+        if (0..shards).all(|shard| replay.done.contains(&shard)) {
+            processor.dead.handled.extend(&replay.letters);
+        } else {
+            processor.dead.replay = Some(replay);
+        }
+        processor.revision += 1;
+        let name = processor.name.clone();
+        Some(Decision::settled(vec![Row::PutProcessor(processor)], &name, "replay"))
+    }
+}
+
+/// Those that are not dealt with yet.
+fn open(
+    letters: &Letters,
+    processor: &Processor,
+    flow: Incarnation,
+) -> Result<Letters, RegistryError> {
+    let mut taken = processor.dead.handled_of(flow);
+    if let Some(replay) =
+        processor.dead.replay.as_ref().filter(|_| processor.dead.flow == Some(flow))
+    {
+        taken.extend(&replay.letters);
+    }
+    let open = letters.without(&taken);
+    if open.is_empty() {
+        let words = format!("no such dead letters of {} are open", processor.name);
+        return Err(RegistryError::conflict(words));
+    }
+    Ok(open)
+}
+
+impl Registry {
+    /// The flow that the dead letters of a processor go to; it need not exist yet.
+    ///
+    /// # Errors
+    /// `NoNamespace`, `Invalid` when the name would be too long.
+    pub fn dead_flow_of(&self, processor: &Name) -> Result<Name, RegistryError> {
+        self.look(|state| state.dead_flow_of(processor))
+    }
+
+    /// Lets dead letters go through the processor again. The entry has ended when its shards know.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when none of them is open or a replay is under way.
+    pub async fn replay(
+        &self,
+        processor: &Name,
+        flow: Incarnation,
+        letters: Letters,
+    ) -> Result<JournalId, RegistryError> {
+        let name = processor.clone();
+        self.command(move |state| state.replay(&name, flow, &letters)).await
+    }
+
+    /// Counts dead letters as dealt with. They stay in their flow until its retention takes them.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when none of them is open.
+    pub async fn discard(
+        &self,
+        processor: &Name,
+        flow: Incarnation,
+        letters: Letters,
+    ) -> Result<JournalId, RegistryError> {
+        let name = processor.clone();
+        self.command(move |state| state.discard(&name, flow, &letters)).await
+    }
+
+    /// Notes that a shard is through with its letters of a replay. Saying it again, or of a replay that
+    /// is over, changes nothing.
+    ///
+    /// # Errors
+    /// When it could not be written: say it again.
+    pub async fn replayed(
+        &self,
+        processor: Uuid,
+        number: u64,
+        shard: u32,
+        shards: u32,
+    ) -> Result<(), RegistryError> {
+        if self.look(|state| state.replayed(processor, number, shard, shards).is_none()) {
+            return Ok(());
+        }
+        let decided = self.command(move |state| {
+            let decision = state.replayed(processor, number, shard, shards);
+            decision.ok_or_else(|| RegistryError::conflict("the replay is over"))
+        });
+        match decided.await {
+            Ok(_) | Err(RegistryError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Ranges of dead letters that a processor's row holds: with every one apart they stay below a fifth of
+/// what a row may be.
+const MAX_RANGES: usize = 4_000;

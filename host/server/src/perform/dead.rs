@@ -1,0 +1,112 @@
+//! Dead letters: which there are, and what shall become of them.
+//!
+//! The letters themselves are read like any flow's events; REPLAY and DISCARD say which are dealt with.
+
+use fnap::name::Name;
+use fnap::reply::{Code, Failure, Reply};
+use host_brokers::PartitionInfo;
+use host_registry::{Flow, FlowStatus, Letters, Processor};
+use serde_json::{Value, json};
+
+use super::{Answer, broker_failure, carried_out, registry_failure};
+use crate::services::Services;
+
+/// The dead-letter flow as it is now.
+struct Dead {
+    flow: Flow,
+    partitions: Vec<PartitionInfo>,
+}
+
+/// `REPLAY p [OFFSET …]`: the letters go through the processor again, at once or when it is resumed.
+pub(super) async fn replay(services: &Services, name: Name, named: Vec<(u32, u64)>) -> Answer {
+    let (dead, letters) = meant(services, &name, named).await?;
+    let life = dead.flow.incarnation;
+    carried_out(services, services.registry.replay(&name, life, letters).await).await?;
+    Ok(Reply::ok_with(name))
+}
+
+/// `DISCARD p [OFFSET …]`: the letters count as dealt with.
+pub(super) async fn discard(services: &Services, name: Name, named: Vec<(u32, u64)>) -> Answer {
+    let (dead, letters) = meant(services, &name, named).await?;
+    let life = dead.flow.incarnation;
+    carried_out(services, services.registry.discard(&name, life, letters).await).await?;
+    Ok(Reply::ok_with(name))
+}
+
+async fn meant(
+    services: &Services,
+    name: &Name,
+    named: Vec<(u32, u64)>,
+) -> Result<(Dead, Letters), Failure> {
+    let processor = super::processors::find(services, name).await?;
+    let none = || Failure::new(Code::NotFound, format!("processor {name} has no dead letters"));
+    let dead = find(services, &processor).await?.ok_or_else(none)?;
+    let letters = if named.is_empty() { dead.all() } else { dead.named(&named)? };
+    Ok((dead, letters))
+}
+
+async fn find(services: &Services, processor: &Processor) -> Result<Option<Dead>, Failure> {
+    let name = services.registry.dead_flow_of(&processor.name).map_err(registry_failure)?;
+    let flow = services.registry.flow(&name).await.map_err(registry_failure)?;
+    let usable = |flow: &Flow| matches!(flow.status, FlowStatus::Active | FlowStatus::Paused);
+    let Some(flow) = flow.filter(usable) else { return Ok(None) };
+    let (broker, topic) = services.topic_of(&flow)?;
+    let info = broker.describe(&topic).await.map_err(|error| broker_failure(&error))?;
+    Ok(Some(Dead { flow, partitions: info.partitions }))
+}
+
+impl Dead {
+    fn all(&self) -> Letters {
+        let mut letters = Letters::default();
+        for (log, partition) in self.partitions.iter().zip(0..) {
+            letters.add(partition, log.earliest, log.latest);
+        }
+        letters
+    }
+
+    fn named(&self, named: &[(u32, u64)]) -> Result<Letters, Failure> {
+        let mut letters = Letters::default();
+        for &(partition, offset) in named {
+            let log = self.partitions.get(partition as usize);
+            let (earliest, latest) = log.map_or((0, 0), |log| (log.earliest, log.latest));
+            if !(earliest..latest).contains(&offset) {
+                let words = format!(
+                    "dead letter {partition}:{offset} of flow {} earliest={earliest} latest={latest}",
+                    self.flow.name
+                );
+                return Err(Failure::new(Code::OutOfRange, words));
+            }
+            letters.add(partition, offset, offset + 1);
+        }
+        Ok(letters)
+    }
+}
+
+/// Where the dead letters of a processor lie, how many are open, and which are dealt with.
+pub(super) async fn describe(services: &Services, processor: &Processor) -> Result<Value, Failure> {
+    let flow = services.registry.dead_flow_of(&processor.name).map_err(registry_failure)?;
+    let (open, handled) = match find(services, processor).await? {
+        None => (0, Letters::default()),
+        Some(dead) => {
+            let all = dead.all();
+            let handled = processor.dead.handled_of(dead.flow.incarnation);
+            let open = all.without(&handled);
+            (open.count(), all.without(&open))
+        }
+    };
+    let mut value = json!({ "flow": flow.to_string(), "open": open, "handled": handled });
+    if let (Some(replay), Some(value)) = (&processor.dead.replay, value.as_object_mut()) {
+        value.insert("replaying".to_owned(), replay.letters.count().into());
+    }
+    Ok(value)
+}
+
+/// How many dead letters of a processor are open; none where that cannot be told now.
+pub(super) async fn open(services: &Services, processor: &Processor) -> Option<u64> {
+    let dead = find(services, processor).await.ok()?;
+    let count = |dead: Dead| {
+        let handled = processor.dead.handled_of(dead.flow.incarnation);
+        dead.all().without(&handled).count()
+    };
+    Some(dead.map_or(0, count))
+}
