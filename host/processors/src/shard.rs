@@ -60,7 +60,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Dead(#[from] DeadError),
     #[error(
-        "the plugin fails on every event, {row} in a row became dead letters, the position is kept (UPDATE PROCESSOR … dead-letters=all lets them all go there): {cause}"
+        "the plugin fails on every event, {row} in a row became dead letters, the position is kept (UPDATE PROCESSOR … dead-letters=all lets them all go there): plugin: {cause}"
     )]
     Everything { row: u32, cause: CallError },
     #[error("version {digest} of {kind}, which this processor is pinned to, cannot be loaded")]

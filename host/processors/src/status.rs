@@ -150,7 +150,6 @@ impl ShardStatus {
     }
 
     /// What the instance uses up; once a batch.
-    #[allow(dead_code, reason = "the worker tells it once a batch")]
     pub(crate) fn instance(&self, memory: usize, slow_share: f64) {
         self.memory.store(memory as u64, Ordering::Relaxed);
         self.slow_share.store(slow_share.to_bits(), Ordering::Relaxed);

@@ -218,6 +218,7 @@ impl<'a> Worker<'a> {
             let route = Route { endpoints, shard: shard.shard, dead, scene };
             self.waiting.outputs.apply(&route, batch, actions)?;
             self.shard.row = 0;
+            self.shard.status.instance(self.instance.memory(), self.instance.slow_share());
         }
         self.waiting.state.extend(self.state.lock().take_changes());
         self.moved(batch.records.len(), moves);

@@ -112,12 +112,15 @@ type Total = (&'static str, &'static str, fn(&ShardReport) -> u64);
 
 async fn processors(page: &mut Exposition, looks: &[Look]) {
     states(page, looks);
-    let counters: [Total; 4] = [
+    let counters: [Total; 5] = [
         ("fnaa_processor_events_in_total", "Events taken in and committed.", |shard| {
             shard.events_in
         }),
         ("fnaa_processor_events_out_total", "Events committed to outputs.", |shard| {
             shard.events_out
+        }),
+        ("fnaa_processor_dead_letters_total", "Events that became dead letters.", |shard| {
+            shard.dead_letters
         }),
         ("fnaa_processor_commits_total", "Commits.", |shard| shard.commits),
         (
