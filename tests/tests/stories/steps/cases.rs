@@ -76,6 +76,30 @@ const COUNTING: &[&str] = &[
     "PAUSE @p",
 ];
 
+/// A bridge that passes its memory at one event.
+const FAILING: &[&str] = &[
+    "CREATE FLOW @a",
+    "CREATE FLOW @b",
+    concat!(
+        "CREATE PROCESSOR @p TYPE bridge FROM @a TO @b limit.memory=16777216 ",
+        r#"CONFIG {"filter":"id != 'e1' || ['xxxxxxxxxxxxxxxx']"#,
+        ".map(x, x + x + x + x).map(x, x + x + x + x).map(x, x + x + x + x).map(x, x + x + x + x)",
+        ".map(x, x + x + x + x).map(x, x + x + x + x).map(x, x + x + x + x).map(x, x + x + x + x)",
+        ".map(x, x + x + x + x).map(x, x + x + x + x).map(x, x + x + x + x).map(x, x + x + x + x)",
+        r#".size() > 0"}"#
+    ),
+];
+/// The same, put right after it left a dead letter.
+const MENDED: &[&str] = &[
+    FAILING[0],
+    FAILING[1],
+    FAILING[2],
+    "WRITE @a 0..3",
+    "HOLDS @b 2",
+    "OPEN @p 1",
+    "UPDATE PROCESSOR @p CONFIG {}",
+];
+
 /// Every command that changes something, in the order of HELP.
 pub(super) const CASES: &[Case] = &[
     Case::new(&[], "CREATE NAMESPACE %n").after(&["CREATE FLOW a.%n", "DELETE FLOW a.%n"]),
@@ -128,6 +152,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new(BRIDGE, "PAUSE @p").after(&["WRITE @a 5..9", "RESUME @p", "HOLDS @b 9"]),
     Case::new(HELD, "RESUME @p").effect(&["HOLDS @b 8"]),
     Case::new(BRIDGE, "STOP @p").after(&["WRITE @a 5..9", "RESUME @p", "HOLDS @b 9"]),
+    Case::new(FAILING, "WRITE @a ID t 0..3")
+        .effect(&["HOLDS @b 2", "OPEN @p 1"])
+        .after(&["WRITE @a 3..5", "HOLDS @b 4"]),
+    Case::new(MENDED, "REPLAY @p")
+        .effect(&["HOLDS @b 3", "OPEN @p 0"])
+        .after(&["WRITE @a 3..5", "HOLDS @b 5"]),
+    Case::new(MENDED, "DISCARD @p").after(&["WRITE @a 3..5", "HOLDS @b 4"]),
     Case::new(BRIDGE, "DELETE PROCESSOR @p").after(&[
         "REPLICATE @a @b AS @p",
         "HOLDS @b 10",
@@ -151,13 +182,5 @@ pub(super) const CHANGE_NOTHING: &[&str] = &[
 ];
 
 /// Commands that this host answers with 501: who carries one out gives it a case.
-pub(super) const NOT_YET: &[&str] = &[
-    "SUBSCRIBE",
-    "UNSUBSCRIBE",
-    "REMOVE SUBSCRIBER",
-    "APPROVE",
-    "DENY",
-    "STREAM",
-    "REPLAY",
-    "DISCARD",
-];
+pub(super) const NOT_YET: &[&str] =
+    &["SUBSCRIBE", "UNSUBSCRIBE", "REMOVE SUBSCRIBER", "APPROVE", "DENY", "STREAM"];

@@ -22,6 +22,7 @@ const LOOKED_AT: &[&str] = &[
     "to",
     "config",
     "desired",
+    "dead-letters",
 ];
 
 /// The names of one run.
@@ -46,6 +47,7 @@ impl Run {
     /// Without them, as in the case.
     fn unnamed(self, text: &str) -> String {
         text.replace(&format!("-{}.flows.unix.ar", self.0), "")
+            .replace(&format!("-{}.dead.flows.unix.ar", self.0), ".dead")
             .replace(&format!("-{}.example", self.0), "")
     }
 
@@ -63,6 +65,12 @@ impl Run {
                 let seen = wire.describe(&format!("PROCESSOR {processor}"));
                 let taken = seen["events-in"] == count.parse::<u64>().unwrap();
                 if taken { Ok(()) } else { Err(seen.to_string()) }
+            }),
+            ["OPEN", processor, count] => eventually(&line, || {
+                let seen = wire.describe(&format!("PROCESSOR {processor}"));
+                let letters = &seen["dead-letters"];
+                let open = letters["open"] == count.parse::<u64>().unwrap();
+                if open && letters["replaying"].is_null() { Ok(()) } else { Err(seen.to_string()) }
             }),
             ["ENDS", processor, from, to, counts] => ends(wire, [processor, from, to], counts),
             _ => {
