@@ -1,6 +1,6 @@
 //! `fnua deadletters`: events that a processor could not take.
 //!
-//! They lie in a flow of their own, `<processor>.dead` in the namespace of the processor, which is only read here. Which of them are replayed or
+//! They lie in a flow of their own, which is only read here. Which of them are replayed or
 //! dropped is known to the host alone: DESCRIBE PROCESSOR lists those, all others are open.
 
 mod choose;

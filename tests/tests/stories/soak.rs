@@ -1,6 +1,7 @@
 //! SIGKILL at random under load, again and again: bridge, collector and counting signal, a plugin that
-//! is swapped, processors that are paused, stopped and resumed, writers that repeat what was not
-//! answered. Afterwards the outputs equal the inputs.
+//! is swapped, processors that are paused, stopped and resumed, one that fails at some events and gets its
+//! dead letters again, writers that repeat what was not answered. Afterwards the outputs equal the
+//! inputs.
 //!
 //! `SOAK_KILLS` says how often (`make soak`: 100), `SOAK_SEED` repeats the choices of a run.
 
@@ -17,8 +18,11 @@ const SIDE: &str = "side.flows.unix.ar";
 const COPY: &str = "copy.flows.unix.ar";
 const ALL: &str = "all.flows.unix.ar";
 const ALERTS: &str = "alerts.flows.unix.ar";
-const PROCESSORS: [&str; 3] =
-    ["bridge.flows.unix.ar", "collector.flows.unix.ar", "signal.flows.unix.ar"];
+const SIEVED: &str = "sieved.flows.unix.ar";
+const SIEVE: &str = "sieve.flows.unix.ar";
+const LETTERS: &str = "sieve.dead.flows.unix.ar";
+const PROCESSORS: [&str; 4] =
+    ["bridge.flows.unix.ar", "collector.flows.unix.ar", "signal.flows.unix.ar", SIEVE];
 
 /// Kills of a run that nobody asked for more of.
 const KILLS: usize = 25;
@@ -104,11 +108,12 @@ impl<'a> Client<'a> {
         let mut next = false;
         while !self.enough.load(Ordering::Relaxed) {
             dice.wait(10, 120);
-            let processor = PROCESSORS[dice.roll(3) as usize];
-            match dice.roll(10) {
+            let processor = PROCESSORS[dice.roll(4) as usize];
+            match dice.roll(11) {
                 0..=2 => drop(self.ask(&format!("PAUSE {processor}"), &[])),
                 3 => drop(self.ask(&format!("STOP {processor}"), &[])),
                 4..=8 => drop(self.ask(&format!("RESUME {processor}"), &[])),
+                9 => drop(self.ask(&format!("REPLAY {SIEVE}"), &[])),
                 _ => {
                     next = !next;
                     let bridge =
@@ -121,17 +126,23 @@ impl<'a> Client<'a> {
 }
 
 fn network(wire: &mut Wire) {
-    for flow in [SOURCE, COPY, ALL, ALERTS] {
+    for flow in [SOURCE, COPY, ALL, ALERTS, SIEVED] {
         wire.ok(&format!("CREATE FLOW {flow} partitions=4"));
     }
     wire.ok(&format!("CREATE FLOW {SIDE}"));
-    let [bridge, collector, signal] = PROCESSORS;
+    let [bridge, collector, signal, sieve] = PROCESSORS;
     wire.ok(&format!("REPLICATE {SOURCE} {COPY} AS {bridge}"));
     wire.ok(&format!("COLLECT {COPY},{SIDE} {ALL} AS {collector}"));
     let rules = format!(
         r#"{{"rules":[{{"name":"many","when":"true","count":{{"at-least":{COUNT},"within":{COUNT}}},"emit":{{"type":"many"}}}}]}}"#
     );
     wire.ok(&format!("SIGNAL signal FROM {SOURCE} TO {ALERTS} AS {signal} CONFIG {rules}"));
+    // Doubles a text until the plugin's memory is full, at one event of 61.
+    let bomb = "['xxxxxxxxxxxxxxxx']".to_owned() + &".map(x, x + x + x + x)".repeat(12);
+    let config = serde_json::json!({ "filter": format!("data.n % 61 != 7 || {bomb}.size() > 0") });
+    wire.ok(&format!(
+        "REPLICATE {SOURCE} {SIEVED} AS {sieve} limit.memory=16777216 dead-letters=all CONFIG {config}"
+    ));
 }
 
 #[test]
@@ -166,6 +177,7 @@ fn killed_at_random_under_load_and_meddled_with_the_outputs_equal_the_inputs() {
     }
     println!("{source} and {side} events");
     check(&mut wire, source, side);
+    check_letters(&mut wire, source);
 }
 
 struct Over<'a>(&'a AtomicBool);
@@ -197,4 +209,29 @@ fn check(wire: &mut Wire, written: usize, beside: usize) {
     let alerts = eventually_holds(wire, ALERTS, counted);
     let distinct: BTreeSet<&str> = ids(&alerts).into_iter().collect();
     assert_eq!(distinct.len(), counted, "an alert was told twice");
+}
+
+/// What failed is in the dead letters, nothing else is, and in the end each event is through once.
+fn check_letters(wire: &mut Wire, written: usize) {
+    let failing = (0..written).filter(|n| n % 61 == 7).count();
+    let sieved = eventually_holds(wire, SIEVED, written - failing);
+    let source = wire.read(SOURCE);
+    let sound = |event: &&Value| event["data"]["n"].as_u64().unwrap() % 61 != 7;
+    let expected: Vec<Value> = source.iter().filter(sound).cloned().collect();
+    assert_eq!(by_partition(&sieved), by_partition(&expected), "the sieve lets others through");
+    let open = |seen: &Value| {
+        let letters = &seen["dead-letters"];
+        letters["open"] == failing as u64 && letters["replaying"].is_null()
+    };
+    stories::eventually_described(wire, SIEVE, "each failing event once among the letters", open);
+    let letters = wire.read(LETTERS);
+    assert!(
+        letters.iter().all(|letter| !sound(&letter)),
+        "a letter of an event that does not fail"
+    );
+    wire.ok(&format!("UPDATE PROCESSOR {SIEVE} CONFIG {{}}"));
+    wire.ok(&format!("REPLAY {SIEVE}"));
+    let all = eventually_holds(wire, SIEVED, written);
+    let distinct: BTreeSet<&str> = ids(&all).into_iter().collect();
+    assert_eq!(distinct.len(), written, "an event came through twice");
 }
