@@ -21,7 +21,7 @@ use battery::{
     values,
 };
 use host_brokers::embedded::{Embedded, EmbeddedOptions, OpenError};
-use host_brokers::{Append, Broker, BrokerError, CommitOutcome, Output};
+use host_brokers::{Append, Broker, BrokerError, CommitOutcome, Output, TopicChange};
 use tempfile::TempDir;
 
 struct Dir(TempDir);
@@ -164,6 +164,50 @@ async fn a_log_that_was_cut_refuses_positions_beyond_its_end() {
         assert_eq!(wanted, position);
     }
     assert_eq!(values(&broker, &topic, 0).await, ["0", "1"]);
+}
+
+/// The new partitions are there, or none of them, also where the catalogue cannot be read.
+#[tokio::test]
+async fn a_change_of_a_topic_that_fails_at_its_end_is_not_half_made() {
+    let dir = Dir::new();
+    let broker = dir.open().await;
+    let topic = topic(&broker, "a", 1).await;
+    tamper(&dir, "UPDATE logs SET bytes = -1");
+    let grow = TopicChange { partitions: Some(3), ..TopicChange::default() };
+    let error = broker.update(&topic, &grow).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Damaged(_)), "{error}");
+    assert_eq!(broker.describe(&topic).await.unwrap().partitions.len(), 1);
+    tamper(&dir, "UPDATE logs SET bytes = 0");
+    broker.update(&topic, &grow).await.unwrap();
+    assert_eq!(broker.describe(&topic).await.unwrap().partitions.len(), 3);
+}
+
+#[tokio::test]
+async fn a_topic_with_more_partitions_than_there_is_room_for_is_refused_whole() {
+    let dir = Dir::new();
+    let options = EmbeddedOptions { max_bytes: Some(16 * 16384), ..options() };
+    let broker: Arc<dyn Broker> = Embedded::open(&dir.path(), options).await.unwrap();
+    let small = topic(&broker, "small", 1).await;
+    let mut many = battery::spec("many", 1024, &[]);
+    let mut topics = 0;
+    let error = loop {
+        match broker.create(&many).await {
+            Ok(()) => topics += 1,
+            Err(error) => break error,
+        }
+        many = battery::spec(&format!("many{topics}"), 1024, &[]);
+    };
+    assert!(matches!(error, BrokerError::Full(_)), "{error}");
+    assert!(broker.describe(&many.topic).await.is_err());
+    let grow = TopicChange { partitions: Some(1024), ..TopicChange::default() };
+    let error = broker.update(&small, &grow).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Full(_)), "{error}");
+    assert_eq!(broker.describe(&small).await.unwrap().partitions.len(), 1);
+    drop(broker);
+    let broker = dir.open().await;
+    assert!(broker.describe(&many.topic).await.is_err());
+    broker.create(&many).await.unwrap();
+    append(&broker, &many.topic, 1023, &["x"]).await;
 }
 
 #[tokio::test]

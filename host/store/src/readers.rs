@@ -19,18 +19,19 @@ struct Inner {
     path: PathBuf,
     schema: Schema,
     idle: Mutex<Vec<Connection>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Readers {
     /// At most `limit` connections to a database that exists already.
     #[must_use]
     pub fn new(path: PathBuf, schema: Schema, limit: usize) -> Self {
-        let turns = Semaphore::new(limit);
+        let turns = Arc::new(Semaphore::new(limit));
         Self(Arc::new(Inner { path, schema, idle: Mutex::default(), turns }))
     }
 
-    /// Runs a closure with a connection, away from the async threads. Waits for its turn.
+    /// Runs a closure with a connection, away from the async threads. Waits for its turn; a caller that
+    /// goes away leaves the turn taken until the closure has ended.
     ///
     /// # Errors
     /// What the closure gives, or why no connection could be had.
@@ -41,9 +42,10 @@ impl Readers {
         E: From<StoreError> + Send + 'static,
     {
         let inner = Arc::clone(&self.0);
-        let _turn = inner.turns.acquire().await.map_err(|_| StoreError::Stopped)?;
-        let inner = Arc::clone(&self.0);
+        let turn = Arc::clone(&inner.turns).acquire_owned().await;
+        let turn = turn.map_err(|_| StoreError::Stopped)?;
         blocking(move || {
+            let _turn = turn;
             let connection = match inner.idle().pop() {
                 Some(connection) => connection,
                 None => open_reader(&inner.path, &inner.schema)?,
@@ -89,5 +91,32 @@ mod tests {
         };
         assert!(matches!(readers.read(delete).await, Err(StoreError::ReadOnly(_))));
         assert_eq!(readers.0.idle().len(), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn readers_whose_callers_went_away_still_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let migrations = &["CREATE TABLE x (y INTEGER) STRICT;"];
+        let schema = Schema { name: "x", application_id: 1, migrations };
+        open(&path, &schema).unwrap();
+        let readers = Readers::new(path, schema, 1);
+        let (begun, mut has_begun) = tokio::sync::mpsc::channel(1);
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let first = readers.clone();
+        let first = tokio::spawn(async move {
+            let held = move |_: &Connection| {
+                begun.blocking_send(()).unwrap();
+                released.recv().ok();
+                Ok::<(), StoreError>(())
+            };
+            first.read(held).await
+        });
+        has_begun.recv().await.unwrap();
+        first.abort();
+        assert!(first.await.unwrap_err().is_cancelled());
+        assert_eq!(readers.0.turns.available_permits(), 0);
+        drop(release);
+        readers.read(|_| Ok::<(), StoreError>(())).await.unwrap();
     }
 }

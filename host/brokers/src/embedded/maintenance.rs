@@ -73,16 +73,16 @@ fn create(writer: &Writer, spec: TopicSpec) -> Result<(), BrokerError> {
         let same = there.incarnation == topic.incarnation;
         return if same { Ok(()) } else { Err(BrokerError::Exists(topic.topic.to_string())) };
     }
-    let id = transact(&writer.connection, |connection| {
+    // Read before the commit: what is known of a topic and what is stored change together.
+    let (id, logs) = transact(&writer.connection, |connection| {
         connection.execute(
             "INSERT INTO topics (name, incarnation, config) VALUES (?1, ?2, ?3)",
             (&*topic.topic, topic.incarnation.0.as_bytes(), json(&config)),
         )?;
         let id = connection.last_insert_rowid();
         add_logs(connection, id, 0..partitions)?;
-        Ok(id)
+        Ok((id, logs_of(connection, id)?))
     })?;
-    let logs = logs_of(&writer.connection, id).map_err(|error| broker_error(&error))?;
     let (name, incarnation) = (topic.topic, topic.incarnation);
     writer.topics.put(Arc::new(Topic { id, name, incarnation, config, logs }));
     Ok(())
@@ -100,13 +100,13 @@ fn update(writer: &Writer, topic: &TopicRef, change: &TopicChange) -> Result<(),
         let words = format!("{} has {has} partitions and cannot have fewer", topic.name);
         return Err(BrokerError::Invalid(words));
     }
-    transact(&writer.connection, |connection| {
+    let all = transact(&writer.connection, |connection| {
         let row = (topic.id, json(&config));
         connection.execute("UPDATE topics SET config = ?2 WHERE id = ?1", row)?;
-        add_logs(connection, topic.id, has..wants)
+        add_logs(connection, topic.id, has..wants)?;
+        logs_of(connection, topic.id)
     })?;
     let mut logs = topic.logs.clone();
-    let all = logs_of(&writer.connection, topic.id).map_err(|error| broker_error(&error))?;
     logs.extend(all.into_iter().skip(logs.len()));
     let Topic { id, name, incarnation, .. } = &*topic;
     let (name, incarnation) = (Arc::clone(name), *incarnation);

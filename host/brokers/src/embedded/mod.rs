@@ -86,7 +86,7 @@ pub enum OpenError {
 /// and shards that still exist reach nothing any more.
 pub struct Embedded {
     topics: Arc<Topics>,
-    readers: Arc<Readers>,
+    readers: Readers,
     requests: mpsc::Sender<Request>,
     /// Tells the writer to end even where its queue is full.
     closing: Arc<AtomicBool>,
@@ -134,7 +134,7 @@ impl Embedded {
             .name("broker-writer".into())
             .spawn(move || writer.run(waiting, &told))
             .map_err(|cause| OpenError::Directory { path: dir.display().to_string(), cause })?;
-        let readers = Arc::new(Readers::new(&path));
+        let readers = Readers::new(path);
         let _checkpointer = checkpointer;
         tokio::spawn(look_after_retention(requests.clone(), options.retention_period));
         let writer = Some(writer);
@@ -236,7 +236,7 @@ impl Broker for Embedded {
     ) -> Result<Box<dyn Source>, BrokerError> {
         let log = self.log(topic, partition)?;
         let source = LogSource {
-            readers: Arc::clone(&self.readers),
+            readers: self.readers.clone(),
             span: log.span.subscribe(),
             log,
             name: Arc::clone(&topic.topic),

@@ -1,14 +1,14 @@
 //! Reading: a few connections of their own, away from the async threads, and sources that wait.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use host_events::{Batch, Incarnation, Stored};
 use host_store::StoreError;
 use rusqlite::{Connection, OptionalExtension};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::broker::{BatchLimits, BrokerError, Source};
 
@@ -25,53 +25,38 @@ const MOST_READS: usize = 4;
 const MOST_ROWS: u32 = 512;
 
 /// Connections for reading.
+#[derive(Clone, Debug)]
+pub(crate) struct Readers(host_store::Readers);
+
+/// What a query ended with.
 #[derive(Debug)]
-pub(crate) struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+struct Failed(BrokerError);
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self(broker_error(&error))
+    }
 }
 
 /// Records, and the offset after what they account for.
 type Read = (u64, Arc<[Stored]>);
 
 impl Readers {
-    pub(crate) fn new(path: &Path) -> Self {
-        let permits = Semaphore::new(MOST_READS);
-        Self { path: path.to_owned(), idle: Mutex::default(), permits }
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(host_store::Readers::new(path, SCHEMA, MOST_READS))
     }
 
     /// Runs a query on a connection of the pool.
     async fn query<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         query: impl FnOnce(&Connection) -> Result<T, BrokerError> + Send + 'static,
     ) -> Result<T, BrokerError> {
-        let _permit = self.permits.acquire().await;
-        let readers = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || {
-            let idle = readers.idle().pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => host_store::open_reader(&readers.path, &SCHEMA)
-                    .map_err(|error| broker_error(&error))?,
-            };
-            let answer = query(&connection);
-            readers.idle().push(connection);
-            answer
-        });
-        done.await.map_err(|error| BrokerError::Unavailable(format!("a read ended: {error}")))?
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        let done = self.0.read(move |connection| query(connection).map_err(Failed));
+        done.await.map_err(|Failed(error)| error)
     }
 
     /// The first offset at or after a time.
-    pub(crate) async fn offset_at(
-        self: &Arc<Self>,
-        log: i64,
-        time: i64,
-    ) -> Result<Option<u64>, BrokerError> {
+    pub(crate) async fn offset_at(&self, log: i64, time: i64) -> Result<Option<u64>, BrokerError> {
         self.query(move |connection| {
             let row = connection
                 .prepare_cached(
@@ -91,7 +76,7 @@ impl Readers {
     }
 
     /// The first offset of a log as it is stored; none where the log is gone.
-    async fn earliest(self: &Arc<Self>, log: i64) -> Result<Option<u64>, BrokerError> {
+    async fn earliest(&self, log: i64) -> Result<Option<u64>, BrokerError> {
         self.query(move |connection| {
             connection
                 .prepare_cached("SELECT earliest FROM logs WHERE id = ?1")
@@ -102,7 +87,7 @@ impl Readers {
     }
 
     async fn read(
-        self: &Arc<Self>,
+        &self,
         log: i64,
         from: u64,
         limits: BatchLimits,
@@ -145,7 +130,7 @@ fn read_rows(
 
 /// One partition, read in order.
 pub(crate) struct LogSource {
-    pub(crate) readers: Arc<Readers>,
+    pub(crate) readers: Readers,
     pub(crate) log: Arc<Log>,
     pub(crate) span: watch::Receiver<Span>,
     pub(crate) name: Arc<str>,

@@ -172,6 +172,18 @@ impl Writer {
     fn one(&self, request: Request, turn: &mut Turn) -> Result<(), StoreError> {
         match request {
             Request::Append { topic, append, answer } => {
+                // What was appended stays so, whatever the topic's limits are today.
+                match self.repeats(&topic, &append) {
+                    Ok(Some(appended)) => {
+                        turn.done.push(Done::Append(answer, appended));
+                        return Ok(());
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        drop(answer.send(Err(broker_error(&error))));
+                        return Ok(());
+                    }
+                }
                 if let Err(error) = self.check_append(&topic, &append) {
                     drop(answer.send(Err(error)));
                     return Ok(());
@@ -254,6 +266,15 @@ impl Writer {
         Ok(None)
     }
 
+    /// The first answer, where this append was made before and its topic is still that one.
+    fn repeats(&self, topic: &TopicRef, append: &Append) -> Result<Option<Appended>, StoreError> {
+        let Some(token) = append.token.as_ref().filter(|_| self.topics.find(topic).is_ok()) else {
+            return Ok(None);
+        };
+        let count = tokens::find(&self.connection, token, topic.incarnation)?;
+        Ok(count.map(|count| Appended { count, repeated: true }))
+    }
+
     fn append(
         &self,
         topic: &TopicRef,
@@ -262,9 +283,6 @@ impl Writer {
     ) -> Result<Appended, StoreError> {
         let count = append.records.len() as u64;
         if let Some(token) = &append.token {
-            if let Some(count) = tokens::find(&self.connection, token, topic.incarnation)? {
-                return Ok(Appended { count, repeated: true });
-            }
             tokens::remember(&self.connection, token, topic.incarnation, count)?;
         }
         let mut pieces: Vec<(u32, Vec<_>)> = Vec::new();

@@ -93,6 +93,7 @@ macro_rules! battery {
                 a_partition_that_is_not_there_refuses_its_append,
                 a_refused_append_refuses_nobody_else,
                 a_repeated_token_writes_nothing_and_gets_the_first_answer,
+                a_repeated_token_is_recognised_whatever_the_limits_are_today,
                 a_token_is_its_principals_and_its_topics,
                 a_refused_append_does_not_use_its_token_up,
                 one_token_at_once_writes_once,

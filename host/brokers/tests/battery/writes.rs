@@ -1,6 +1,6 @@
 //! Appends from outside: what is refused, and what recognises a repeat.
 
-use host_brokers::{Append, Appended, BrokerError};
+use host_brokers::{Append, Appended, BrokerError, TopicChange};
 
 use super::*;
 
@@ -67,6 +67,20 @@ pub async fn a_repeated_token_writes_nothing_and_gets_the_first_answer(place: im
     let other = broker.append(&topic, one("z", token("ana", "t1"))).await.unwrap();
     assert_eq!(other, Appended { count: 2, repeated: true });
     assert_eq!(values(&broker, &topic, 0).await, ["x", "y"]);
+}
+
+pub async fn a_repeated_token_is_recognised_whatever_the_limits_are_today(place: impl Place) {
+    let broker = place.open().await;
+    let topic = topic(&broker, "a", 1).await;
+    let large = || one(&"x".repeat(1000), token("ana", "t"));
+    assert!(!broker.append(&topic, large()).await.unwrap().repeated);
+    let config = settings(&[("max.message.bytes", "100")]);
+    let smaller = TopicChange { config, ..TopicChange::default() };
+    broker.update(&topic, &smaller).await.unwrap();
+    assert_eq!(
+        broker.append(&topic, large()).await.unwrap(),
+        Appended { count: 1, repeated: true }
+    );
 }
 
 pub async fn a_token_is_its_principals_and_its_topics(place: impl Place) {
