@@ -21,7 +21,7 @@ use battery::{
     values,
 };
 use host_brokers::embedded::{Embedded, EmbeddedOptions, OpenError};
-use host_brokers::{Append, Broker, BrokerError, CommitOutcome, Output, TopicChange};
+use host_brokers::{Append, Broker, BrokerError, CommitOutcome, Output, TopicChange, TopicRef};
 use tempfile::TempDir;
 
 struct Dir(TempDir);
@@ -208,6 +208,59 @@ async fn a_topic_with_more_partitions_than_there_is_room_for_is_refused_whole() 
     assert!(broker.describe(&many.topic).await.is_err());
     broker.create(&many).await.unwrap();
     append(&broker, &many.topic, 1023, &["x"]).await;
+}
+
+/// Appends until there is no room, and says how often that went well.
+async fn fill(broker: &Arc<dyn Broker>, topic: &TopicRef, size: usize) -> usize {
+    for count in 0.. {
+        let records = vec![(0, record(vec![7; size]))];
+        match broker.append(topic, Append { records, token: None }).await {
+            Ok(_) => {}
+            Err(BrokerError::Full(_)) => return count,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    0
+}
+
+/// As root: `unshare -m sh -c 'mount -t tmpfs -o size=64m none DIR; SMALL_FS=DIR cargo test … --ignored'`.
+#[tokio::test]
+#[ignore = "needs a small, empty file system of its own in SMALL_FS"]
+async fn on_a_full_disk_what_takes_away_still_works_and_then_there_is_room() {
+    let dir = PathBuf::from(std::env::var("SMALL_FS").unwrap());
+    let open =
+        || async { Embedded::open(&dir.join("log"), options()).await.unwrap() as Arc<dyn Broker> };
+    let broker = open().await;
+    let (a, b) = (topic(&broker, "a", 1).await, topic(&broker, "b", 1).await);
+    let id = shard(0);
+    let mut opened = broker.open(id).await.unwrap();
+    let mut written = 0;
+    for size in [300_000, 3_000, 100] {
+        fill(&broker, &b, size).await;
+        written += fill(&broker, &a, size).await;
+    }
+    let output = Output { topic: a.clone(), partition: 0, records: vec![record(vec![7; 99_999])] };
+    let mut transaction = opened.fence.begin();
+    transaction.send(vec![output]).await.unwrap();
+    let outcome = transaction.commit(commit_of(position(a.incarnation, 0, 1))).await;
+    assert!(matches!(outcome, CommitOutcome::Aborted(BrokerError::Full(_))), "{outcome:?}");
+    assert_eq!(read_all(&broker, &a, 0).await.len(), written);
+    broker.delete(&b).await.unwrap();
+    broker.purge(&a).await.unwrap();
+    for round in 0..20 {
+        for _ in 0..20 {
+            let records = vec![(0, record(vec![7; 100_000]))];
+            broker.append(&a, Append { records, token: None }).await.unwrap();
+        }
+        broker.open(id).await.unwrap();
+        assert_eq!(read_all(&broker, &a, 0).await.len(), 20, "{round}");
+        broker.purge(&a).await.unwrap();
+    }
+    drop(opened);
+    drop(broker);
+    let broker = open().await;
+    append(&broker, &a, 0, &["x"]).await;
+    assert_eq!(values(&broker, &a, 0).await, ["x"]);
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ fn create(writer: &Writer, spec: TopicSpec) -> Result<(), BrokerError> {
         )?;
         let id = connection.last_insert_rowid();
         add_logs(connection, id, 0..partitions)?;
-        Ok((id, logs_of(connection, id)?))
+        Ok((id, logs_of(connection, id, &writer.topics)?))
     })?;
     let (name, incarnation) = (topic.topic, topic.incarnation);
     writer.topics.put(Arc::new(Topic { id, name, incarnation, config, logs }));
@@ -104,7 +104,7 @@ fn update(writer: &Writer, topic: &TopicRef, change: &TopicChange) -> Result<(),
         let row = (topic.id, json(&config));
         connection.execute("UPDATE topics SET config = ?2 WHERE id = ?1", row)?;
         add_logs(connection, topic.id, has..wants)?;
-        logs_of(connection, topic.id)
+        logs_of(connection, topic.id, &writer.topics)
     })?;
     let mut logs = topic.logs.clone();
     logs.extend(all.into_iter().skip(logs.len()));
@@ -156,9 +156,7 @@ fn retain(writer: &Writer) -> Result<(), BrokerError> {
     unasked(&writer.connection, tokens::expire)?;
     for topic in writer.topics.all() {
         for log in &topic.logs {
-            if !log.is_read() {
-                log.forget();
-            }
+            log.tidy();
             retain_log(&writer.connection, &topic.config, log)?;
         }
     }
@@ -215,18 +213,23 @@ pub(crate) fn load(connection: &Connection, topics: &Topics) -> Result<(), Store
         let given = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         let config = Config::parse(given).map_err(|error| damaged(error.to_string()))?;
         let incarnation = Incarnation(Uuid::from_bytes(row.get(2)?));
-        let logs = logs_of(connection, id)?;
+        let logs = logs_of(connection, id, topics)?;
         topics.put(Arc::new(Topic { id, name: name.into(), incarnation, config, logs }));
     }
     Ok(())
 }
 
-fn logs_of(connection: &Connection, topic: i64) -> Result<Vec<Arc<Log>>, StoreError> {
+fn logs_of(
+    connection: &Connection,
+    topic: i64,
+    topics: &Topics,
+) -> Result<Vec<Arc<Log>>, StoreError> {
     let mut rows = connection.prepare_cached(
         "SELECT id, earliest, next, bytes FROM logs WHERE topic = ?1 ORDER BY partition",
     )?;
     let log = |row: &rusqlite::Row<'_>| {
-        Ok(Arc::new(Log::new(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        let span = [row.get(1)?, row.get(2)?, row.get(3)?];
+        Ok(Arc::new(Log::new(row.get(0)?, span, &topics.room)))
     };
     Ok(rows.query_map([topic], log)?.collect::<Result<_, _>>()?)
 }

@@ -6,7 +6,9 @@
 
 mod blob;
 mod checkpoint;
+mod disk;
 mod maintenance;
+mod queue;
 mod reader;
 mod schema;
 mod shards;
@@ -26,7 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use host_events::Position;
 use host_store::StoreError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::broker::{
@@ -35,10 +37,12 @@ use crate::broker::{
 };
 
 use checkpoint::Checkpointer;
+use disk::Disk;
 use maintenance::Change;
+use queue::Queue;
 use reader::{LogSource, Readers};
 use topics::{Log, Topics};
-use writer::{Answer, MOST_WAITING, Request, Writer};
+use writer::{Answer, Request, Writer};
 
 /// How often retention is looked after. Kafka looks every five minutes; a small host can look more
 /// often, and a test must not wait that long.
@@ -87,7 +91,7 @@ pub enum OpenError {
 pub struct Embedded {
     topics: Arc<Topics>,
     readers: Readers,
-    requests: mpsc::Sender<Request>,
+    requests: Queue,
     /// Tells the writer to end even where its queue is full.
     closing: Arc<AtomicBool>,
     writer: Option<JoinHandle<()>>,
@@ -119,10 +123,12 @@ impl Embedded {
             Ok::<_, StoreError>(connection)
         })
         .await?;
+        let disk = Disk::of(&path, PAGE_SIZE);
         let checkpointer = Checkpointer::start(&path)?;
-        let (requests, waiting) = mpsc::channel(MOST_WAITING);
+        let (requests, waiting) = Queue::new();
         let writer = Writer {
             connection,
+            disk,
             topics: Arc::clone(&topics),
             openings: 0,
             holders: Default::default(),
@@ -154,12 +160,8 @@ impl Embedded {
         change: impl FnOnce(Answer<T>) -> Change + Send,
     ) -> Result<T, BrokerError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Request::Change(Box::new(change(answer)))).await?;
+        self.requests.ask(Request::Change(Box::new(change(answer)))).await?;
         answered.await.map_err(|_| gone())?
-    }
-
-    async fn ask(&self, request: Request) -> Result<(), BrokerError> {
-        self.requests.send(request).await.map_err(|_| gone())
     }
 
     fn log(&self, topic: &TopicRef, partition: u32) -> Result<Arc<Log>, BrokerError> {
@@ -174,7 +176,7 @@ impl Drop for Embedded {
         // The lock must not be released while something still writes. Shards hold senders, so the
         // queue does not end by itself; where it is full the writer sees the flag.
         self.closing.store(true, Ordering::Release);
-        drop(self.requests.try_send(Request::Close));
+        self.requests.close();
         if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
             tracing::error!("the broker's writer panicked");
         }
@@ -224,7 +226,7 @@ impl Broker for Embedded {
 
     async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
         let (answer, answered) = oneshot::channel();
-        self.ask(Request::Append { topic: topic.clone(), append, answer }).await?;
+        self.requests.ask(Request::Append { topic: topic.clone(), append, answer }).await?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -287,7 +289,7 @@ impl Broker for Embedded {
 }
 
 struct Held {
-    requests: mpsc::Sender<Request>,
+    requests: Queue,
     shard: ShardId,
     opening: u64,
 }
@@ -315,20 +317,20 @@ impl Transaction for Pending<'_> {
         let Held { requests, shard, opening } = self.held;
         let (shard, opening, outputs) = (*shard, *opening, self.outputs);
         let request = Request::Commit { shard, opening, outputs, commit, answer };
-        if requests.send(request).await.is_err() {
-            return CommitOutcome::Aborted(gone());
+        if let Err(error) = requests.ask(request).await {
+            return CommitOutcome::Aborted(error);
         }
         answered.await.unwrap_or_else(|_| CommitOutcome::Unknown(gone()))
     }
 }
 
 /// Holds no broker: one that is dropped is gone at once, not after a look at retention.
-async fn look_after_retention(requests: mpsc::Sender<Request>, period: Duration) {
+async fn look_after_retention(requests: Queue, period: Duration) {
     let mut failed = None;
     loop {
         tokio::time::sleep(period).await;
         let (answer, answered) = oneshot::channel();
-        if requests.send(Request::Change(Box::new(Change::Retain(answer)))).await.is_err() {
+        if requests.ask(Request::Change(Box::new(Change::Retain(answer)))).await.is_err() {
             return;
         }
         let error = answered.await.ok().and_then(Result::err).map(|error| error.to_string());

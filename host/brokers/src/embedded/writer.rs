@@ -12,25 +12,28 @@ use host_events::Stored;
 use host_failpoints::failpoint;
 use host_store::StoreError;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::broker::{
     Append, Appended, BrokerError, Commit, CommitOutcome, Output, ShardId, TopicRef,
 };
 
 use super::blob;
+use super::disk::Disk;
 use super::maintenance::{self, Change};
+use super::queue::{Requests, Waiting};
 use super::shards;
 use super::tokens;
 use super::topics::{Log, Topics};
 use super::trouble::{self, Trouble};
 
-/// Requests that may wait for the writer. Senders wait beyond it.
-pub(crate) const MOST_WAITING: usize = 1024;
 /// Requests of one transaction: beyond a few hundred the sync no longer shows in their cost.
 const MOST_TOGETHER: usize = 256;
 /// Payload bytes of one transaction; it bounds how long the first in it waits, and the WAL's growth.
 const MOST_BYTES_TOGETHER: usize = 16 * 1024 * 1024;
+
+/// Said of a disk with little room. Without figures: what is said again and again is said once.
+const KEPT: &str = "the last of the room is kept for deleting";
 
 /// Stands in an answer that will be an error.
 const NOTHING: Appended = Appended { count: 0, repeated: false };
@@ -60,6 +63,7 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, BrokerError>>;
 /// The writer's world; lives on a thread of its own.
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
+    pub(crate) disk: Disk,
     pub(crate) topics: Arc<Topics>,
     /// Openings of shards so far: no two get the same number, not even around a `forget`.
     pub(crate) openings: u64,
@@ -87,17 +91,19 @@ enum Done {
 
 impl Writer {
     /// Works until the broker is dropped, and does what was asked for until then.
-    pub(crate) fn run(mut self, mut requests: mpsc::Receiver<Request>, closing: &AtomicBool) {
+    pub(crate) fn run(mut self, mut requests: Requests, closing: &AtomicBool) {
         while let Some(first) = requests.blocking_recv() {
             // Nobody can ask any more, but what waits is still given.
             if closing.load(Ordering::Acquire) {
                 requests.close();
             }
             let mut change = None;
-            let mut together = Vec::new();
+            let (mut together, mut rooms) = (Vec::new(), Vec::new());
             let mut bytes = 0;
             let mut next = Some(first);
-            while let Some(request) = next {
+            while let Some(Waiting { request, room }) = next {
+                // It is free for others when all of this is written.
+                rooms.extend(room);
                 match request {
                     Request::Change(asked) => {
                         change = Some(asked);
@@ -115,7 +121,7 @@ impl Writer {
                 next = if room { requests.try_recv().ok() } else { None };
             }
             if !together.is_empty() {
-                self.write(together);
+                self.write(together, bytes);
             }
             if let Some(change) = change {
                 maintenance::make(&mut self, *change);
@@ -123,8 +129,14 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, requests: Vec<Request>) {
+    fn write(&mut self, requests: Vec<Request>, bytes: usize) {
         let mut turn = Turn::default();
+        if self.disk.refuses(&self.connection, bytes) {
+            requests.into_iter().for_each(|request| turn.note(request));
+            let error = StoreError::Full(KEPT.to_owned());
+            self.trouble.failed(&error);
+            return turn.fail(&error, CommitOutcome::Aborted);
+        }
         if let Err(error) = self.fill(requests, &mut turn) {
             drop(self.connection.execute_batch("ROLLBACK"));
             let error = trouble::explained(&self.connection, error);
@@ -156,7 +168,10 @@ impl Writer {
         for request in requests {
             let filled = match failed {
                 // Everybody in the transaction hears of its end.
-                Some(_) => turn.note(request),
+                Some(_) => {
+                    turn.note(request);
+                    Ok(())
+                }
                 None => self.one(request, turn),
             };
             if let Err(error) = filled {
@@ -374,7 +389,7 @@ impl Turn {
         Err(error)
     }
 
-    fn note(&mut self, request: Request) -> Result<(), StoreError> {
+    fn note(&mut self, request: Request) {
         match request {
             Request::Append { answer, .. } => {
                 self.done.push(Done::Append(answer, NOTHING));
@@ -382,7 +397,6 @@ impl Turn {
             Request::Commit { answer, .. } => self.done.push(Done::Commit(answer)),
             Request::Change(_) | Request::Close => {}
         }
-        Ok(())
     }
 
     fn write_ends(&self, connection: &Connection) -> Result<(), StoreError> {
@@ -430,7 +444,8 @@ pub(crate) fn broker_error(error: &StoreError) -> BrokerError {
     }
 }
 
-fn size(request: &Request) -> usize {
+/// Payload bytes of a request.
+pub(crate) fn size(request: &Request) -> usize {
     match request {
         Request::Append { append, .. } => {
             append.records.iter().map(|(_, record)| record.size()).sum()
