@@ -129,7 +129,11 @@ async fn commits(broker: &Arc<dyn Broker>, topic: &TopicRef, lasts: Duration) {
         let mut positions = Position::default();
         positions.set(topic.incarnation, 0, times.len() as u64);
         let state = vec![(Bytes::from_static(b"k"), Some(Bytes::from_static(b"v")))];
-        drop(transaction.commit(Commit { positions, state, digest: "00".into() }).await);
+        drop(
+            transaction
+                .commit(Commit { positions, state, digest: "00".into(), rewinds: false })
+                .await,
+        );
         times.push(begun.elapsed());
     }
     report(

@@ -116,6 +116,9 @@ pub struct Commit {
     pub state: Vec<(Bytes, Option<Bytes>)>,
     /// Digest of the plugin that decided this (hex SHA-256).
     pub digest: Arc<str>,
+    /// Positions may move back: a log was cut, and its processor goes on at its end. Otherwise a commit
+    /// that would move one back is refused.
+    pub rewinds: bool,
 }
 
 /// What `open` found.

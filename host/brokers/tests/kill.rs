@@ -101,7 +101,7 @@ async fn commit_for_ever(broker: Arc<dyn Broker>) {
         let mut positions = Position::default();
         positions.set(flow, 0, next);
         let state = vec![(Bytes::from_static(b"n"), Some(Bytes::from(next.to_string())))];
-        let commit = Commit { positions, state, digest: next.to_string().into() };
+        let commit = Commit { positions, state, digest: next.to_string().into(), rewinds: false };
         let outcome = transaction.commit(commit).await;
         assert!(matches!(outcome, CommitOutcome::Committed), "{outcome:?}");
         say(&format!("commit {next}"));

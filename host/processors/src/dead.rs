@@ -76,6 +76,24 @@ impl DeadFlow {
         }))
     }
 
+    /// Waits for the flow that somebody else makes, as long as a command would.
+    async fn until_made(&self) -> Result<Option<Endpoint>, DeadError> {
+        let mut changes = self.registry.subscribe();
+        let waits = async {
+            loop {
+                changes.borrow_and_update();
+                match self.find().await {
+                    Err(DeadError::NotReady(_)) if changes.changed().await.is_ok() => {}
+                    found => return found,
+                }
+            }
+        };
+        match tokio::time::timeout(host_registry::COMMAND_WAIT, waits).await {
+            Ok(found) => found,
+            Err(_) => self.find().await,
+        }
+    }
+
     /// Whatever an input could hold must fit, with what a letter has beside it.
     async fn config(&self) -> Result<BTreeMap<String, String>, BrokerError> {
         let mut most = DEFAULT_MAX_MESSAGE;
@@ -104,8 +122,11 @@ impl DeadFlow {
         };
         match self.registry.create_flow(new).await {
             Ok(entry) => self.registry.wait(entry, host_registry::COMMAND_WAIT).await?,
-            // Another shard of the processor was quicker.
-            Err(RegistryError::Conflict { .. }) => {}
+            Err(conflict @ RegistryError::Conflict { .. }) => {
+                // Another shard of the processor was quicker; else the name or the topic is taken.
+                let made = self.until_made().await?;
+                return made.ok_or_else(|| conflict.into());
+            }
             Err(error) => return Err(error.into()),
         }
         self.find().await?.ok_or(DeadError::NotReady(name))

@@ -5,8 +5,6 @@
 //! next one, so that a piece that fails takes nothing of another with it. A plugin that fails on
 //! event after event is held, with its position kept: then the plugin is to blame, not the events.
 
-use std::sync::Arc;
-
 use host_plugins::CallError;
 
 use crate::dead::{self, Scene};
@@ -49,8 +47,13 @@ impl Worker<'_> {
                         );
                         continue;
                     }
-                    self.count(&cause)?;
-                    self.give_up(&piece, &cause, &piece.moves()).await?;
+                    self.may_give_up(&cause)?;
+                    let flow = self.shard.spec.input_name(piece.input);
+                    self.give_up(&piece, &flow, &cause, &piece.moves()).await?;
+                    self.drain().await?;
+                    // Only what is committed counts: a broker that is full says nothing of the plugin.
+                    self.shard.row = self.shard.row.saturating_add(1);
+                    self.told_of(&piece, &flow, &cause);
                 }
                 Err(failure) => return Err(failure),
             }
@@ -73,46 +76,52 @@ impl Worker<'_> {
         self.shard.spec.policy == Policy::Auto && self.shard.row >= MOST_IN_A_ROW
     }
 
-    /// Counts an event that failed alone, and says whether it may be given up.
-    fn count(&mut self, cause: &CallError) -> Result<(), Failure> {
-        let held = self.is_held();
+    /// Whether an event that failed alone may be given up.
+    fn may_give_up(&self, cause: &CallError) -> Result<(), Failure> {
+        let (row, cause) = (self.shard.row, cause.clone());
         match self.shard.spec.policy {
-            Policy::Off => Err(Failure::Plugin(cause.clone())),
-            Policy::Auto if held => {
-                Err(Failure::Everything { row: self.shard.row, cause: cause.clone() })
-            }
-            Policy::Auto | Policy::All => {
-                self.shard.row = self.shard.row.saturating_add(1);
-                Ok(())
-            }
+            Policy::Off => Err(Failure::Plugin(cause)),
+            Policy::Auto if self.is_held() => Err(Failure::Everything { row, cause }),
+            Policy::Auto | Policy::All => Ok(()),
         }
     }
 
-    /// Writes one event to the dead letters, in the commit that moves past it.
+    /// Gathers one event for the dead letters, for the commit that moves past it.
     pub(crate) async fn give_up(
         &mut self,
         piece: &Next,
+        flow: &str,
         cause: &CallError,
         moves: Moves<'_>,
     ) -> Result<(), Failure> {
         let Some(kind) = pieces::kind(cause) else { return Err(Failure::Plugin(cause.clone())) };
         self.need_dead_flow().await?;
         let Some(dead) = &self.dead else { return Ok(()) };
-        let reason = match cause {
-            CallError::Reject { reason, .. } => reason.clone(),
-            other => other.to_string(),
-        };
-        let spec = Arc::clone(&self.shard.spec);
-        let flow = spec.input_name(piece.input);
-        let scene = Scene::of(&spec, &self.plugin, &flow, piece.batch.partition);
+        let scene = Scene::of(&self.shard.spec, &self.plugin, flow, piece.batch.partition);
         for stored in piece.batch.records.iter() {
-            let letter = dead::letter(&scene, stored, kind, &reason);
+            let letter = dead::letter(&scene, stored, kind, &words(cause));
             self.waiting.outputs.bury(dead, self.shard.shard, letter);
-            self.shard.told_of_letter(kind, &flow, piece.batch.partition, stored.offset, &reason);
         }
         // An overlay without changes, so that there is one for each batch that is committed.
         self.state.lock().begin();
         self.moved(piece.batch.records.len(), moves);
         Ok(())
+    }
+
+    /// Tells of an event that was given up, once that is committed.
+    pub(crate) fn told_of(&mut self, piece: &Next, flow: &str, cause: &CallError) {
+        let Some(kind) = pieces::kind(cause) else { return };
+        for stored in piece.batch.records.iter() {
+            let partition = piece.batch.partition;
+            self.shard.told_of_letter(kind, flow, partition, stored.offset, &words(cause));
+        }
+    }
+}
+
+/// The plugin's own words for a rejection, ours for everything else.
+fn words(cause: &CallError) -> String {
+    match cause {
+        CallError::Reject { reason, .. } => reason.clone(),
+        other => other.to_string(),
     }
 }

@@ -16,30 +16,30 @@ use crate::inputs::Next;
 use crate::pieces;
 use crate::shard::Failure;
 use crate::spec::Endpoint;
-use crate::worker::{End, MOST_WAITING_BATCHES, Worker};
+use crate::worker::{End, Worker};
 
-/// Where a replay stands in one partition of the dead-letter flow. It is kept as two positions under
-/// the processor's own id, which is no flow's life: the replay's number, and the next offset.
+/// Where a replay stands in one partition of the dead-letter flow. It is kept as a position under the
+/// processor's own id, which is no flow's life. Positions never move back, so it is the replay's number
+/// and, below that, the next offset.
 struct Cursor {
     life: Incarnation,
     partition: u32,
     number: u64,
 }
 
+/// Bits of the next offset in a cursor; the others are the number's ([`host_registry::MOST_REPLAYS`]).
+const OFFSET_BITS: u32 = 40;
+
 impl Cursor {
-    fn keys(&self) -> [u32; 2] {
-        let first = self.partition.saturating_mul(2);
-        [first, first.saturating_add(1)]
-    }
-
     fn next(&self, positions: &Position) -> u64 {
-        let [number, next] = self.keys().map(|key| positions.get(self.life, key));
-        if number == Some(self.number) { next.unwrap_or(0) } else { 0 }
+        let at = positions.get(self.life, self.partition).unwrap_or(0);
+        if at >> OFFSET_BITS == self.number { at & ((1 << OFFSET_BITS) - 1) } else { 0 }
     }
 
-    fn moves(&self, next: u64) -> [(Incarnation, u32, u64); 2] {
-        let [number, offset] = self.keys();
-        [(self.life, number, self.number), (self.life, offset, next)]
+    fn moves(&self, next: u64) -> [(Incarnation, u32, u64); 1] {
+        // A trillion letters in one partition do not come together.
+        let next = next.min((1 << OFFSET_BITS) - 1);
+        [(self.life, self.partition, self.number << OFFSET_BITS | next)]
     }
 }
 
@@ -51,7 +51,9 @@ impl Worker<'_> {
         if replay.done.contains(&shard) {
             return Ok(None);
         }
-        if let Some(dead) = self.shard.dead.find().await? {
+        let meant = |dead: &Endpoint| dead.topic.incarnation == replay.flow;
+        // In another life of the flow are other letters: those that were meant are gone.
+        if let Some(dead) = self.shard.dead.find().await?.filter(meant) {
             for partition in 0..dead.partitions {
                 if let Some(end) = self.replay_partition(&replay, &dead, partition).await? {
                     return Ok(Some(end));
@@ -106,15 +108,19 @@ impl Worker<'_> {
         }
         let Some((input, life)) = self.input_of(&opened.flow) else {
             let reason = format!("flow {} is no input of the processor any more", opened.flow);
+            let flow: Arc<str> = opened.flow.as_str().into();
             let next = one_event(0, Incarnation(self.shard.spec.id), opened);
             let cause = CallError::Reject { index: 0, reason };
-            return self.give_up(&next, &cause, &moves).await;
+            self.give_up(&next, &flow, &cause, &moves).await?;
+            self.drain().await?;
+            self.told_of(&next, &flow, &cause);
+            return Ok(());
         };
         let next = one_event(input, life, opened);
         if let Err(failure) = self.decide(&next, &moves).await {
             self.replay_alone(&next, failure, &moves).await?;
         }
-        if self.waiting.batches >= MOST_WAITING_BATCHES {
+        if !self.has_room() {
             self.drain().await?;
         }
         Ok(())
@@ -135,8 +141,10 @@ impl Worker<'_> {
         self.renew().await?;
         match self.decide(next, moves).await {
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
-                self.give_up(next, &cause, moves).await?;
+                let flow = self.shard.spec.input_name(next.input);
+                self.give_up(next, &flow, &cause, moves).await?;
                 self.drain().await?;
+                self.told_of(next, &flow, &cause);
                 self.renew().await
             }
             decided => decided,
@@ -160,3 +168,24 @@ fn one_event(input: u32, flow: Incarnation, opened: Opened) -> Next {
 
 /// Letters that are read at once.
 const AT_ONCE: BatchLimits = BatchLimits { records: 64, bytes: 1024 * 1024 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_only_grows_and_another_replay_begins_anew() {
+        let life = Incarnation(uuid::Uuid::nil());
+        let cursor = |number| Cursor { life, partition: 3, number };
+        let mut positions = Position::default();
+        let mut last = 0;
+        for (number, next) in [(1, 6), (1, 9), (2, 3), (2, 4), (host_registry::MOST_REPLAYS, 1)] {
+            let [(life, partition, at)] = cursor(number).moves(next);
+            assert!(at > last && i64::try_from(at).is_ok());
+            last = at;
+            positions.set(life, partition, at);
+            assert_eq!(cursor(number).next(&positions), next);
+            assert_eq!(cursor(number + 1).next(&positions), 0);
+        }
+    }
+}

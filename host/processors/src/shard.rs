@@ -187,9 +187,14 @@ impl Shard {
                 positions: starting.fresh,
                 state: Vec::new(),
                 digest: Arc::clone(plugin.digest()),
+                rewinds: !starting.gaps.is_empty(),
             };
             let recorded = self.record_gaps(&starting.gaps).await?;
             settle(commit_all(opened.fence.as_mut(), recorded, commit).await)?;
+            for gap in &starting.gaps {
+                tracing::warn!(processor = %self.spec.name, shard = self.shard, gap = %gap.cause, next = gap.next, "went on after a gap");
+                self.log.host_line(Level::Warn, "went on after a gap", &[("gap", &gap.cause)]);
+            }
         }
         starting.positions.0.extend(opened.positions.0.into_iter().filter(|((life, _), _)| {
             // How far a replay is lies beside the positions.
@@ -208,10 +213,8 @@ impl Shard {
             return Ok(Vec::new());
         }
         let dead = self.dead.get().await?;
-        let records = gaps.iter().map(|gap| {
-            tracing::warn!(processor = %self.spec.name, shard = self.shard, gap = %gap.cause, next = gap.next, "went on after a gap");
-            dead::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data())
-        });
+        let event = |gap: &Gap| dead::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data());
+        let records = gaps.iter().map(event);
         let (records, partition) = (records.collect(), self.shard % dead.partitions.max(1));
         Ok(vec![Output { topic: dead.topic, partition, records }])
     }
@@ -304,8 +307,11 @@ impl Shard {
     async fn destroy_cold(mut self) {
         let Ok(plugin) = self.current_plugin() else { return };
         let destroyed = async {
-            let held = self.take_over(&plugin).await?;
-            let mut instance = self.instantiate(&plugin, &held.state).await?;
+            // Where it stood does not matter any more, nor whether it still could.
+            let id = ShardId { processor: self.spec.id, shard: self.shard };
+            let opened = self.spec.target.open(id).await?;
+            let state = SharedState::new(ShardState::with_base(opened.state));
+            let mut instance = self.instantiate(&plugin, &state).await?;
             instance.destroy().await.map_err(Failure::from)
         };
         if let Err(failure) = destroyed.await {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnap::name::Name;
 use host_events::Position;
@@ -23,6 +24,9 @@ use crate::pieces::Size;
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
+
+/// Time between two tries to load a version that could not be had: the store may have been busy.
+const MISSING_PLUGIN: Duration = Duration::from_secs(30);
 
 /// What every processor of this host gets.
 #[derive(Clone, Debug, Default)]
@@ -101,9 +105,10 @@ impl Processors {
         let mut catalog = self.0.catalog.subscribe();
         loop {
             catalog.mark_unchanged();
-            self.refresh_plugins().await;
-            if catalog.changed().await.is_err() {
-                return;
+            let missing = self.refresh_plugins().await;
+            tokio::select! {
+                changed = catalog.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(MISSING_PLUGIN), if missing => {}
             }
         }
     }
@@ -161,12 +166,20 @@ impl Processors {
         Ok(())
     }
 
-    async fn refresh_plugins(&self) {
+    /// Offers each processor its version; says whether a version could not be had.
+    async fn refresh_plugins(&self) -> bool {
+        let mut missing = false;
         for entry in self.entries().await {
             if let Some(running) = &entry.lock().await.running {
-                running.offer(self.plugin_for(&running.spec).await);
+                let plugin = self.plugin_for(&running.spec).await;
+                missing |= plugin.is_none();
+                // One that runs goes on, whatever stands against loading it now.
+                if plugin.is_some() {
+                    running.offer(plugin);
+                }
             }
         }
+        missing
     }
 
     async fn entry(&self, id: Uuid) -> Arc<Mutex<Entry>> {
@@ -198,7 +211,8 @@ impl Processors {
         match self.0.catalog.version(digest).await {
             Ok(plugin) => Some(plugin),
             Err(error) => {
-                tracing::error!(processor = %spec.name, digest, cause = %error, "pinned version cannot be loaded");
+                // The shards say that they have none; they are asked again and again.
+                tracing::debug!(processor = %spec.name, digest, cause = %error, "pinned version cannot be loaded");
                 None
             }
         }

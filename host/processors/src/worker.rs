@@ -20,7 +20,7 @@ use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::Endpoint;
 
 /// Batches that may wait for a commit: enough to fill it while the one before is written.
-pub(crate) const MOST_WAITING_BATCHES: usize = 8;
+const MOST_WAITING_BATCHES: usize = 8;
 /// Bytes that may wait for a commit. With the commit in flight a busy shard holds twice this.
 const MOST_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
@@ -141,8 +141,7 @@ impl<'a> Worker<'a> {
     }
 
     async fn wake(&mut self) -> Result<Wake, Failure> {
-        let room = self.waiting.batches < MOST_WAITING_BATCHES
-            && self.waiting.outputs.bytes() < MOST_WAITING_BYTES;
+        let room = self.has_room();
         let in_flight = async {
             match &mut self.in_flight {
                 Some(in_flight) => (&mut in_flight.task).await,
@@ -162,6 +161,12 @@ impl<'a> Worker<'a> {
         })
     }
 
+    /// Whether more may wait for a commit.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.batches < MOST_WAITING_BATCHES
+            && self.waiting.outputs.bytes() < MOST_WAITING_BYTES
+    }
+
     /// Whether somebody wants something else of this shard than what it is in the middle of.
     pub(crate) fn is_called_away(&self) -> bool {
         // A sender that is gone: the host is ending.
@@ -174,6 +179,13 @@ impl<'a> Worker<'a> {
             return self.attempt(next).await;
         }
         for piece in pieces::chop(&next, self.shard.size.most()) {
+            if self.is_called_away() {
+                self.drain().await?;
+                return Ok(Some(End::ModeChanged));
+            }
+            if !self.has_room() {
+                self.drain().await?;
+            }
             if let Some(end) = self.attempt(piece).await? {
                 return Ok(Some(end));
             }
@@ -252,6 +264,7 @@ impl<'a> Worker<'a> {
             positions: waiting.positions.clone(),
             state: waiting.state,
             digest: Arc::clone(self.plugin.digest()),
+            rewinds: false,
         };
         let outputs = waiting.outputs.into_ready();
         let task = tokio::spawn(async move {

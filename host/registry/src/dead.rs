@@ -35,8 +35,10 @@ pub struct DeadLetters {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Replay {
-    /// Tells this one from those before it.
+    /// Tells this one from those before it; at most [`MOST_REPLAYS`].
     pub number: u64,
+    /// The life of the dead-letter flow that the letters lie in.
+    pub flow: Incarnation,
     /// Which.
     pub letters: Letters,
     /// Shards that are through with theirs.
@@ -51,10 +53,24 @@ impl DeadLetters {
     }
 
     /// Makes the letters handled ones of this life of the flow.
-    fn handle(&mut self, flow: Incarnation, letters: &Letters) {
+    pub(crate) fn handle(&mut self, flow: Incarnation, letters: &Letters) {
         self.handled = self.handled_of(flow);
         self.flow = Some(flow);
         self.handled.extend(letters);
+    }
+
+    /// Takes letters out of the replay under way; says whether it had any of them.
+    fn call_off(&mut self, flow: Incarnation, letters: &Letters) -> bool {
+        let Some(replay) = self.replay.as_mut().filter(|replay| replay.flow == flow) else {
+            return false;
+        };
+        let left = replay.letters.without(letters);
+        let had = left != replay.letters;
+        replay.letters = left;
+        if replay.letters.is_empty() {
+            self.replay = None;
+        }
+        had
     }
 
     fn check_room(&self) -> Result<(), RegistryError> {
@@ -85,41 +101,49 @@ impl State {
         name: &Name,
         flow: Incarnation,
         letters: &Letters,
+        gone: &Letters,
     ) -> Result<Decision, RegistryError> {
         let before = self.find_processor(name)?.clone();
         self.check_settled(name)?;
+        if before.dead.replays >= MOST_REPLAYS {
+            return Err(RegistryError::TooMany { what: "replays", limit: MOST_REPLAYS as usize });
+        }
         if before.dead.replay.is_some() {
             return Err(RegistryError::conflict(format!("a replay of {name} is under way")));
         }
         let letters = open(letters, &before, flow)?;
         let mut after = Processor { revision: before.revision + 1, ..before.clone() };
-        after.dead.handle(flow, &Letters::default());
+        after.dead.handle(flow, gone);
         after.dead.replays += 1;
         let number = after.dead.replays;
-        after.dead.replay = Some(Replay { number, letters, done: BTreeSet::new() });
+        after.dead.replay = Some(Replay { number, flow, letters, done: BTreeSet::new() });
         after.dead.check_room()?;
         let before = Box::new(before);
         let intent = Intent::UpdateProcessor { before, after: after.clone() };
         Ok(Decision::change(vec![Row::PutProcessor(after)], intent))
     }
 
+    /// Letters that are being replayed are called off: one that never ends must not hold up the rest.
     fn discard(
         &self,
         name: &Name,
         flow: Incarnation,
         letters: &Letters,
+        gone: &Letters,
     ) -> Result<Decision, RegistryError> {
-        let mut processor = self.find_processor(name)?.clone();
+        let before = self.find_processor(name)?.clone();
         self.check_settled(name)?;
-        let letters = open(letters, &processor, flow)?;
-        processor.revision += 1;
-        processor.dead.handle(flow, &letters);
-        processor.dead.check_room()?;
-        Ok(Decision::settled(
-            vec![Row::PutProcessor(processor)],
-            name,
-            "discarding of dead letters",
-        ))
+        let letters = open(letters, &before, flow)?;
+        let mut after = Processor { revision: before.revision + 1, ..before.clone() };
+        after.dead.handle(flow, &letters);
+        after.dead.handle(flow, gone);
+        after.dead.check_room()?;
+        let rows = |after: &Processor| vec![Row::PutProcessor(after.clone())];
+        if !after.dead.call_off(flow, &letters) {
+            return Ok(Decision::settled(rows(&after), name, "discarding of dead letters"));
+        }
+        let before = Box::new(before);
+        Ok(Decision::change(rows(&after), Intent::UpdateProcessor { before, after }))
     }
 
     /// A shard is through; with the last one the letters are handled.
@@ -128,7 +152,10 @@ impl State {
         let mut replay = processor.dead.replay.take().filter(|replay| replay.number == number)?;
         replay.done.insert(shard);
         if (0..shards).all(|shard| replay.done.contains(&shard)) {
-            processor.dead.handled.extend(&replay.letters);
+            // Letters of a former life of the flow are gone, whatever has their places now.
+            if processor.dead.flow == Some(replay.flow) {
+                processor.dead.handled.extend(&replay.letters);
+            }
         } else {
             processor.dead.replay = Some(replay);
         }
@@ -144,13 +171,7 @@ fn open(
     processor: &Processor,
     flow: Incarnation,
 ) -> Result<Letters, RegistryError> {
-    let mut taken = processor.dead.handled_of(flow);
-    if let Some(replay) =
-        processor.dead.replay.as_ref().filter(|_| processor.dead.flow == Some(flow))
-    {
-        taken.extend(&replay.letters);
-    }
-    let open = letters.without(&taken);
+    let open = letters.without(&processor.dead.handled_of(flow));
     if open.is_empty() {
         let words = format!("no such dead letters of {} are open", processor.name);
         return Err(RegistryError::conflict(words));
@@ -167,7 +188,8 @@ impl Registry {
         self.look(|state| state.dead_flow_of(processor))
     }
 
-    /// Lets dead letters go through the processor again. The entry has ended when its shards know.
+    /// Lets dead letters go through the processor again. The entry has ended when its shards know. What
+    /// is `gone` from the flow counts as dealt with.
     ///
     /// # Errors
     /// `NotFound`, `Conflict` when none of them is open or a replay is under way.
@@ -176,12 +198,14 @@ impl Registry {
         processor: &Name,
         flow: Incarnation,
         letters: Letters,
+        gone: Letters,
     ) -> Result<JournalId, RegistryError> {
         let name = processor.clone();
-        self.command(move |state| state.replay(&name, flow, &letters)).await
+        self.command(move |state| state.replay(&name, flow, &letters, &gone)).await
     }
 
-    /// Counts dead letters as dealt with. They stay in their flow until its retention takes them.
+    /// Counts dead letters as dealt with, also those that are being replayed. They stay in their flow
+    /// until its retention takes them.
     ///
     /// # Errors
     /// `NotFound`, `Conflict` when none of them is open.
@@ -190,9 +214,10 @@ impl Registry {
         processor: &Name,
         flow: Incarnation,
         letters: Letters,
+        gone: Letters,
     ) -> Result<JournalId, RegistryError> {
         let name = processor.clone();
-        self.command(move |state| state.discard(&name, flow, &letters)).await
+        self.command(move |state| state.discard(&name, flow, &letters, &gone)).await
     }
 
     /// Notes that a shard is through with its letters of a replay. Saying it again, or of a replay that
@@ -224,3 +249,6 @@ impl Registry {
 /// Ranges of dead letters that a processor's row holds: with every one apart they stay below a fifth of
 /// what a row may be.
 const MAX_RANGES: usize = 4_000;
+
+/// Replays of one processor: its number and an offset have to fit one position.
+pub const MOST_REPLAYS: u64 = (1 << 23) - 1;

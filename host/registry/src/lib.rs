@@ -25,7 +25,7 @@ mod store;
 mod tests;
 mod words;
 
-pub use dead::{DeadLetters, Replay};
+pub use dead::{DeadLetters, MOST_REPLAYS, Replay};
 pub use error::RegistryError;
 pub use fnap::name::Name;
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};

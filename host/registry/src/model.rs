@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::Name;
 use crate::dead::DeadLetters;
 use crate::error::RegistryError;
+use crate::letters::Letters;
 
 /// Settings as the operator wrote them.
 pub type Config = BTreeMap<String, String>;
@@ -250,6 +251,8 @@ pub struct NewProcessor {
     pub options: Config,
     /// Digest of the plugin that runs now: where `upgrade=pinned`, it stays with that.
     pub pin: Option<String>,
+    /// Dead letters that a processor of this name has left: they are not this one's.
+    pub former: Option<(Incarnation, Letters)>,
 }
 
 /// A change of a processor.

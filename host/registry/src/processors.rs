@@ -54,6 +54,9 @@ impl State {
             created_at: now(),
         };
         processor.settle_pin(new.pin)?;
+        if let Some((flow, letters)) = &new.former {
+            processor.dead.handle(*flow, letters);
+        }
         Ok(Decision::change(
             vec![Row::PutProcessor(processor.clone())],
             Intent::CreateProcessor { processor },
@@ -171,15 +174,18 @@ const HASH_OCTETS: usize = 5;
 impl State {
     /// Whether events would come back to where they were read: one event then goes round for ever.
     fn check_ring(&self, new: &NewProcessor) -> Result<(), RegistryError> {
-        let mut reached: BTreeSet<&Name> = new.outputs.iter().collect();
+        let mut reached: BTreeSet<Name> = new.outputs.iter().cloned().collect();
+        // What cannot get through comes out as a dead letter.
+        reached.extend(self.dead_flow_of(&new.name));
         loop {
             let before = reached.len();
             for processor in self.processors.values() {
                 if processor.inputs.iter().any(|input| reached.contains(input)) {
-                    reached.extend(&processor.outputs);
+                    reached.extend(processor.outputs.iter().cloned());
+                    reached.extend(self.dead_flow_of(&processor.name));
                 }
             }
-            if let Some(input) = new.inputs.iter().find(|input| reached.contains(input)) {
+            if let Some(input) = new.inputs.iter().find(|input| reached.contains(*input)) {
                 let words =
                     format!("events would come back to {input} for ever: a ring needs ring=allow");
                 return Err(RegistryError::conflict(words));

@@ -270,9 +270,11 @@ impl Writer {
         commit: &Commit,
         turn: &mut Turn,
     ) -> Result<Option<String>, StoreError> {
-        let back = shards::moves_back(&self.connection, shard, &commit.positions)?;
-        if back.is_some() {
-            return Ok(back);
+        if !commit.rewinds {
+            let back = shards::moves_back(&self.connection, shard, &commit.positions)?;
+            if back.is_some() {
+                return Ok(back);
+            }
         }
         for output in outputs {
             self.append_records(&output.topic, output.partition, output.records, turn)?;

@@ -53,12 +53,14 @@ pub async fn a_commit_holds_outputs_positions_and_state(place: impl Place) {
         positions: position(a.incarnation, 0, 5),
         state: vec![entry("k", "v"), entry("gone", "v"), entry("", "empty")],
         digest: "aa".into(),
+        rewinds: false,
     };
     committed(commit(&mut opened, outputs, first).await);
     let second = Commit {
         positions: position(b.incarnation, 0, 7),
         state: vec![entry("k", "w"), ("gone".into(), None), ("never".into(), None)],
         digest: "bb".into(),
+        rewinds: false,
     };
     committed(commit(&mut opened, vec![], second).await);
     drop(opened);
@@ -215,6 +217,18 @@ pub async fn positions_only_move_on(place: impl Place) {
     assert!(matches!(aborted(back), BrokerError::Invalid(_)));
     assert_eq!(ends(&broker, &topic, 0).await.latest, 0);
     assert_eq!(broker.open(id).await.unwrap().positions, position(flow, 0, 6));
+}
+
+pub async fn positions_move_back_where_the_commit_says_so(place: impl Place) {
+    let broker = place.open().await;
+    let topic = topic(&broker, "a", 1).await;
+    let (flow, id) = (topic.incarnation, shard(0));
+    let mut opened = broker.open(id).await.unwrap();
+    committed(commit(&mut opened, vec![], commit_of(position(flow, 0, 9))).await);
+    let back = Commit { rewinds: true, ..commit_of(position(flow, 0, 4)) };
+    committed(commit(&mut opened, vec![output(&topic, 0, "x")], back).await);
+    assert_eq!(ends(&broker, &topic, 0).await.latest, 1);
+    assert_eq!(broker.open(id).await.unwrap().positions, position(flow, 0, 4));
 }
 
 pub async fn a_reposition_moves_back_and_fences(place: impl Place) {

@@ -48,6 +48,7 @@ macro_rules! battery {
                 a_fence_does_not_outlive_its_broker,
                 a_forgotten_processor_is_fenced_and_empty,
                 positions_only_move_on,
+                positions_move_back_where_the_commit_says_so,
                 a_reposition_moves_back_and_fences,
                 a_reposition_resets_the_state_only_when_told,
                 shards_do_not_see_each_other,

@@ -103,6 +103,7 @@ impl House {
             start,
             options: Config::new(),
             pin: None,
+            former: None,
         };
         self.carried_out(self.registry.create_processor(new).await).await;
         processor

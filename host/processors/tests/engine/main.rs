@@ -10,6 +10,7 @@
 )]
 
 mod chance;
+mod dead;
 mod gaps;
 mod house;
 mod outcomes;

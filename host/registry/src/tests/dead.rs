@@ -44,9 +44,10 @@ async fn the_dead_letter_flow_lies_in_the_processors_namespace() {
 async fn a_replay_ends_when_every_shard_is_through_and_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let (registry, reconciler, p) = started(dir.path()).await;
-    let asked = registry.replay(&p, FLOW, letters(&[(0, 0, 3)])).await.unwrap();
+    let asked = registry.replay(&p, FLOW, letters(&[(0, 0, 3)]), Letters::default()).await.unwrap();
     reconciler.wait(asked).await.unwrap();
-    let second = registry.replay(&p, FLOW, letters(&[(0, 3, 4)])).await.unwrap_err();
+    let second =
+        registry.replay(&p, FLOW, letters(&[(0, 3, 4)]), Letters::default()).await.unwrap_err();
     assert!(matches!(second, RegistryError::Conflict { .. }), "{second}");
     let (id, now) = dead(&registry).await;
     let number = now.replay.unwrap().number;
@@ -58,7 +59,8 @@ async fn a_replay_ends_when_every_shard_is_through_and_counts_once() {
     assert_eq!((now.handled, now.replay), (letters(&[(0, 0, 3)]), None));
     // Said again after a crash.
     registry.replayed(id, number, 1, 2).await.unwrap();
-    let none = registry.replay(&p, FLOW, letters(&[(0, 0, 3)])).await.unwrap_err();
+    let none =
+        registry.replay(&p, FLOW, letters(&[(0, 0, 3)]), Letters::default()).await.unwrap_err();
     assert!(matches!(none, RegistryError::Conflict { .. }), "{none}");
     drop(registry);
     drop(reconciler);
@@ -70,12 +72,12 @@ async fn a_replay_ends_when_every_shard_is_through_and_counts_once() {
 async fn discarded_letters_are_closed_and_another_life_of_the_flow_begins_anew() {
     let dir = tempfile::tempdir().unwrap();
     let (registry, _reconciler, p) = started(dir.path()).await;
-    registry.discard(&p, FLOW, letters(&[(0, 0, 2), (3, 5, 6)])).await.unwrap();
-    registry.discard(&p, FLOW, letters(&[(0, 1, 4)])).await.unwrap();
+    registry.discard(&p, FLOW, letters(&[(0, 0, 2), (3, 5, 6)]), Letters::default()).await.unwrap();
+    registry.discard(&p, FLOW, letters(&[(0, 1, 4)]), Letters::default()).await.unwrap();
     assert_eq!(dead(&registry).await.1.handled, letters(&[(0, 0, 4), (3, 5, 6)]));
-    assert!(registry.discard(&p, FLOW, letters(&[(0, 0, 4)])).await.is_err());
+    assert!(registry.discard(&p, FLOW, letters(&[(0, 0, 4)]), Letters::default()).await.is_err());
     let other = Incarnation(Uuid::from_u128(8));
-    registry.discard(&p, other, letters(&[(0, 0, 1)])).await.unwrap();
+    registry.discard(&p, other, letters(&[(0, 0, 1)]), Letters::default()).await.unwrap();
     let (_, now) = dead(&registry).await;
     assert_eq!((now.flow, now.handled), (Some(other), letters(&[(0, 0, 1)])));
 }
@@ -85,11 +87,12 @@ async fn more_single_letters_than_a_row_may_hold_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (registry, _reconciler, p) = started(dir.path()).await;
     let every_second: Vec<_> = (0..4_001).map(|n| (0, 2 * n, 2 * n + 1)).collect();
-    registry.discard(&p, FLOW, letters(&every_second[..4_000])).await.unwrap();
-    let full = registry.discard(&p, FLOW, letters(&every_second)).await.unwrap_err();
+    registry.discard(&p, FLOW, letters(&every_second[..4_000]), Letters::default()).await.unwrap();
+    let full =
+        registry.discard(&p, FLOW, letters(&every_second), Letters::default()).await.unwrap_err();
     assert!(full.to_string().contains("too many single dead letters"), "{full}");
     // What lies between makes room.
-    registry.discard(&p, FLOW, letters(&[(0, 0, 8_002)])).await.unwrap();
+    registry.discard(&p, FLOW, letters(&[(0, 0, 8_002)]), Letters::default()).await.unwrap();
     assert_eq!(dead(&registry).await.1.handled.ranges(), 1);
 }
 

@@ -46,6 +46,7 @@ fn new_processor(text: &str, inputs: &[&str], outputs: &[&str]) -> NewProcessor 
         start: Start::Earliest,
         options: Config::new(),
         pin: None,
+        former: None,
     }
 }
 

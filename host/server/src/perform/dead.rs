@@ -2,9 +2,12 @@
 //!
 //! The letters themselves are read like any flow's events; REPLAY and DISCARD say which are dealt with.
 
+use std::time::Duration;
+
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use host_brokers::PartitionInfo;
+use host_events::Incarnation;
 use host_registry::{Flow, FlowStatus, Letters, Processor};
 use serde_json::{Value, json};
 
@@ -21,7 +24,8 @@ struct Dead {
 pub(super) async fn replay(services: &Services, name: Name, named: Vec<(u32, u64)>) -> Answer {
     let (dead, letters) = meant(services, &name, named).await?;
     let life = dead.flow.incarnation;
-    carried_out(services, services.registry.replay(&name, life, letters).await).await?;
+    carried_out(services, services.registry.replay(&name, life, letters, dead.gone()).await)
+        .await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -29,7 +33,8 @@ pub(super) async fn replay(services: &Services, name: Name, named: Vec<(u32, u64
 pub(super) async fn discard(services: &Services, name: Name, named: Vec<(u32, u64)>) -> Answer {
     let (dead, letters) = meant(services, &name, named).await?;
     let life = dead.flow.incarnation;
-    carried_out(services, services.registry.discard(&name, life, letters).await).await?;
+    carried_out(services, services.registry.discard(&name, life, letters, dead.gone()).await)
+        .await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -38,20 +43,22 @@ async fn meant(
     name: &Name,
     named: Vec<(u32, u64)>,
 ) -> Result<(Dead, Letters), Failure> {
-    let processor = super::processors::find(services, name).await?;
+    super::processors::find(services, name).await?;
     let none = || Failure::new(Code::NotFound, format!("processor {name} has no dead letters"));
-    let dead = find(services, &processor).await?.ok_or_else(none)?;
+    let dead = find(services, name).await?.ok_or_else(none)?;
     let letters = if named.is_empty() { dead.all() } else { dead.named(&named)? };
     Ok((dead, letters))
 }
 
-async fn find(services: &Services, processor: &Processor) -> Result<Option<Dead>, Failure> {
-    let name = services.registry.dead_flow_of(&processor.name).map_err(registry_failure)?;
+async fn find(services: &Services, processor: &Name) -> Result<Option<Dead>, Failure> {
+    let name = services.registry.dead_flow_of(processor).map_err(registry_failure)?;
     let flow = services.registry.flow(&name).await.map_err(registry_failure)?;
     let usable = |flow: &Flow| matches!(flow.status, FlowStatus::Active | FlowStatus::Paused);
     let Some(flow) = flow.filter(usable) else { return Ok(None) };
     let (broker, topic) = services.topic_of(&flow)?;
-    let info = broker.describe(&topic).await.map_err(|error| broker_failure(&error))?;
+    let late = |_| Failure::new(Code::Unavailable, "the broker does not answer");
+    let described = tokio::time::timeout(PATIENCE, broker.describe(&topic)).await.map_err(late)?;
+    let info = described.map_err(|error| broker_failure(&error))?;
     Ok(Some(Dead { flow, partitions: info.partitions }))
 }
 
@@ -60,6 +67,15 @@ impl Dead {
         let mut letters = Letters::default();
         for (log, partition) in self.partitions.iter().zip(0..) {
             letters.add(partition, log.earliest, log.latest);
+        }
+        letters
+    }
+
+    /// Offsets that the log does not hold any more.
+    fn gone(&self) -> Letters {
+        let mut letters = Letters::default();
+        for (log, partition) in self.partitions.iter().zip(0..) {
+            letters.add(partition, 0, log.earliest);
         }
         letters
     }
@@ -82,31 +98,51 @@ impl Dead {
     }
 }
 
-/// Where the dead letters of a processor lie, how many are open, and which are dealt with.
-pub(super) async fn describe(services: &Services, processor: &Processor) -> Result<Value, Failure> {
-    let flow = services.registry.dead_flow_of(&processor.name).map_err(registry_failure)?;
-    let (open, handled) = match find(services, processor).await? {
-        None => (0, Letters::default()),
-        Some(dead) => {
+/// Dead letters that a processor of this name has left behind, whoever it was.
+pub(super) async fn former(
+    services: &Services,
+    processor: &Name,
+) -> Result<Option<(Incarnation, Letters)>, Failure> {
+    // A name for which there is no such flow is refused elsewhere, with better words.
+    if services.registry.dead_flow_of(processor).is_err() {
+        return Ok(None);
+    }
+    let dead = find(services, processor).await?;
+    Ok(dead.map(|dead| {
+        let mut letters = dead.gone();
+        letters.extend(&dead.all());
+        (dead.flow.incarnation, letters)
+    }))
+}
+
+/// Where the dead letters of a processor lie, how many are open, and which are dealt with; `problem`
+/// where that cannot be told now.
+pub(super) async fn describe(services: &Services, processor: &Processor) -> Value {
+    let flow = services.registry.dead_flow_of(&processor.name).ok().map(|flow| flow.to_string());
+    let mut value = match find(services, &processor.name).await {
+        Err(failure) => json!({ "flow": flow, "open": null, "problem": failure.to_string() }),
+        Ok(None) => json!({ "flow": flow, "open": 0, "handled": {} }),
+        Ok(Some(dead)) => {
             let all = dead.all();
-            let handled = processor.dead.handled_of(dead.flow.incarnation);
-            let open = all.without(&handled);
-            (open.count(), all.without(&open))
+            let open = all.without(&processor.dead.handled_of(dead.flow.incarnation));
+            json!({ "flow": flow, "open": open.count(), "handled": all.without(&open) })
         }
     };
-    let mut value = json!({ "flow": flow.to_string(), "open": open, "handled": handled });
     if let (Some(replay), Some(value)) = (&processor.dead.replay, value.as_object_mut()) {
         value.insert("replaying".to_owned(), replay.letters.count().into());
     }
-    Ok(value)
+    value
 }
 
 /// How many dead letters of a processor are open; none where that cannot be told now.
 pub(super) async fn open(services: &Services, processor: &Processor) -> Option<u64> {
-    let dead = find(services, processor).await.ok()?;
+    let dead = find(services, &processor.name).await.ok()?;
     let count = |dead: Dead| {
         let handled = processor.dead.handled_of(dead.flow.incarnation);
         dead.all().without(&handled).count()
     };
     Some(dead.map_or(0, count))
 }
+
+/// Longest look at a broker: who looks wants to see what is wrong, not wait for it.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -38,6 +38,7 @@ pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
         options,
         // A type that is not installed is refused below.
         pin: Some(pin),
+        former: super::dead::former(services, &name).await?,
     };
     // What exists is 409 whatever its configuration.
     services.registry.check_new_processor(&new).await.map_err(registry_failure)?;
@@ -124,7 +125,7 @@ pub(super) async fn describe(services: &Services, word: &Word, format: Format) -
     };
     if let Some(processor) = processor {
         let report = services.processors.report(processor.id).await;
-        let dead = super::dead::describe(services, &processor).await?;
+        let dead = super::dead::describe(services, &processor).await;
         let description = detail(services, &processor, report).with("dead-letters", dead);
         return Ok(description.reply(format));
     }
