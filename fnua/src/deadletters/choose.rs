@@ -1,14 +1,15 @@
 //! Letters that were chosen, as commands that the protocol takes: many names become several commands.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::time::Duration;
 
-use fnap::Name;
 use fnap::command::{Command, MAX_PLACES};
 use fnap::line::MAX_COMMAND;
+use fnap::{Code, Name};
 
 use super::describe;
 use crate::cli::looking::Chosen;
-use crate::connection::Connection;
+use crate::connection::{Answer, Connection};
 use crate::error::Error;
 use crate::output;
 use crate::run::Setting;
@@ -50,7 +51,7 @@ pub(super) async fn send(
 ) -> Result<(), Error> {
     let all = commands.len();
     for (done, command) in commands.iter().enumerate() {
-        match connection.command(command).await {
+        match command_when_free(connection, command, done > 0).await {
             Ok(answer) => output::answer(stdout, &answer, setting)?,
             Err(error) => {
                 if all > 1 {
@@ -62,6 +63,27 @@ pub(super) async fn send(
     }
     Ok(())
 }
+
+/// A replay ends a while after its answer; the next part of the same waits for that.
+async fn command_when_free(
+    connection: &mut Connection,
+    command: &Command,
+    waits: bool,
+) -> Result<Answer, Error> {
+    loop {
+        match connection.command(command).await {
+            Err(Error::Refused(no))
+                if waits && no.code == Code::Conflict && no.words.contains("under way") =>
+            {
+                tokio::time::sleep(BETWEEN_TRIES).await;
+            }
+            answered => return answered,
+        }
+    }
+}
+
+/// Time between two looks whether the part before is over. It ends with the replay, or with Ctrl-C.
+const BETWEEN_TRIES: Duration = Duration::from_millis(300);
 
 /// Asks the person at the terminal.
 pub(super) async fn confirmed(

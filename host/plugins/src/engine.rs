@@ -18,7 +18,7 @@ use bytes::Bytes;
 use host_failpoints::failpoint;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -161,15 +161,22 @@ impl Engine {
     async fn find_or_compile(&self, component: Bytes) -> Result<Found, LoadError> {
         let permit = self.0.one_at_a_time.acquire().await;
         let _permit = permit.map_err(|_| LoadError::Ending)?;
+        // One is compiled at a time, so whatever else has a compiler was given up; nobody knows for how
+        // long, and this file is not to blame.
+        let busy = |_| LoadError::Compile("every compiler is busy with a file given up".into());
+        let compiler = Arc::clone(&self.0.compilers).try_acquire_owned().map_err(busy)?;
         let time = self.0.compile;
         let given_up = |_| LoadError::limit("compile_ms", millis(time));
-        tokio::time::timeout(time, self.compile(component)).await.map_err(given_up)?
+        let compiled = tokio::time::timeout(time, self.compile(component, compiler));
+        compiled.await.map_err(given_up)?
     }
 
     /// Compiles on threads of its own: those of a component that was given up are busy.
-    async fn compile(&self, component: Bytes) -> Result<Found, LoadError> {
-        let compiler = Arc::clone(&self.0.compilers).acquire_owned().await;
-        let compiler = compiler.map_err(|_| LoadError::Ending)?;
+    async fn compile(
+        &self,
+        component: Bytes,
+        compiler: OwnedSemaphorePermit,
+    ) -> Result<Found, LoadError> {
         let threads = compilers().map_err(|error| LoadError::Compile(error.to_string()))?;
         let (done, compiled) = oneshot::channel();
         let shared = Arc::clone(&self.0);

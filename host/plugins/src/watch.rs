@@ -153,7 +153,7 @@ impl Task {
         }
     }
 
-    /// What the catalog remembers of files that were taken away while nobody watched.
+    /// Time between two looks at the whole directory.
     fn interval(&self) -> Duration {
         if self.system.is_some() { RESCAN } else { RESCAN_BLIND }
     }
