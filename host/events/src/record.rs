@@ -101,6 +101,12 @@ impl<'a> FromIterator<(&'a [u8], Option<&'a [u8]>)> for Headers {
 pub struct HeadersBuilder(BytesMut);
 
 impl HeadersBuilder {
+    /// With room for so many encoded bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(BytesMut::with_capacity(bytes))
+    }
+
     /// Adds one header.
     pub fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
         put_varint(&mut self.0, name.len() as u64);
@@ -127,7 +133,18 @@ pub fn put_varint(out: &mut impl BufMut, mut number: u64) {
 
 /// Reads an unsigned LEB128 number of at most ten bytes from the front, and gives what follows.
 #[must_use]
+#[inline]
 pub fn split_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    // Nearly every length is one byte.
+    if let Some((&byte, rest)) = bytes.split_first()
+        && byte < 0x80
+    {
+        return Some((u64::from(byte), rest));
+    }
+    split_long_varint(bytes)
+}
+
+fn split_long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let mut number = 0_u64;
     for (index, byte) in bytes.iter().enumerate().take(10) {
         let low = u64::from(byte & 0x7f);

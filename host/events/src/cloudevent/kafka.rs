@@ -46,8 +46,10 @@ impl<'a> EventRef<'a> {
         match self {
             Self::Structured(event) => event.attribute(name).cloned(),
             Self::Binary(binary) => {
-                let (_, text) = binary.attributes().find(|(known, _)| *known == name)?;
-                Some(typed(name, text))
+                let mut headers = binary.record.headers.iter();
+                let wanted = |header: &[u8]| attribute_name(header) == Some(name.as_bytes());
+                let (_, value) = headers.find(|(header, _)| wanted(header))?;
+                Some(typed(name, std::str::from_utf8(value?).ok()?))
             }
         }
     }
@@ -139,8 +141,8 @@ impl CloudEvent {
     /// The event as a record in binary mode, without a key.
     #[must_use]
     pub fn to_record(&self, timestamp: i64) -> Record {
-        let mut headers = HeadersBuilder::default();
-        let mut header = Vec::with_capacity(32);
+        let mut headers = HeadersBuilder::with_capacity(self.attributes.len() * HEADER);
+        let mut header = Vec::with_capacity(HEADER);
         for (name, value) in self.attributes() {
             if name == "datacontenttype" {
                 headers.push(CONTENT_TYPE, Some(value.canonical().as_bytes()));
@@ -231,7 +233,9 @@ fn check_headers(record: &Record) -> Result<bool, Invalid> {
         if index >= MAX_ATTRIBUTES {
             return Err(Invalid::bytes(name, Rule::TooMany));
         }
-        let name = check_name(name)?;
+        // The names that the specification defines are sound.
+        let name =
+            if known { std::str::from_utf8(name).unwrap_or_default() } else { check_name(name)? };
         seen |= bit;
         if let Some(value) = value {
             let text = std::str::from_utf8(value).map_err(|_| Invalid::new(name, Rule::NotUtf8))?;
@@ -260,6 +264,8 @@ fn bit(name: &[u8]) -> u8 {
     }
 }
 
+/// Octets that a header mostly needs; one that is longer makes the buffer grow.
+const HEADER: usize = 32;
 const REQUIRED_BITS: u8 = 15;
 const PREFIX: &[u8] = b"ce_";
 const CONTENT_TYPE: &[u8] = b"content-type";

@@ -88,12 +88,16 @@ fn closing_quote(text: &str) -> Option<usize> {
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(is_token_char)
+    !text.is_empty() && text.bytes().all(|byte| is_token_char(char::from(byte)))
 }
 
 /// RFC 2045 section 5.1: printable ASCII without tspecials.
 fn is_token_char(c: char) -> bool {
-    c.is_ascii_graphic() && !"()<>@,;:\\\"/[]?=".contains(c)
+    let special = matches!(
+        c,
+        '(' | ')' | '<' | '>' | '@' | ',' | ';' | ':' | '\\' | '"' | '/' | '[' | ']' | '?' | '='
+    );
+    c.is_ascii_graphic() && !special
 }
 
 #[cfg(test)]

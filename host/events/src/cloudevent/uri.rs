@@ -103,11 +103,12 @@ fn all(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
 
 /// unreserved and sub-delims.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'$' | b'&'..=b'.' | b';' | b'=' | b'_' | b'~')
 }
 
 fn is_path(byte: u8) -> bool {
-    is_plain(byte) || b":@/".contains(&byte)
+    is_plain(byte) || matches!(byte, b':' | b'@' | b'/')
 }
 
 fn is_query(byte: u8) -> bool {
