@@ -45,6 +45,12 @@ unit: ## Unit and doc tests
 stories: ## The programs as users meet them; four at a time, they mostly wait for the disk
 	cargo test --workspace --locked --test command_line --test integration --test stories -- --test-threads 4
 
+# The whole workspace, so that the engine is built with the same features as everywhere.
+.PHONY: bench
+bench: ## One table of ratios: what the host costs; PARTS="boundary idle" measures some
+	cargo build --release --workspace --locked
+	@"$(TARGET_DIR)/release/fnaa-bench" $(PARTS)
+
 .PHONY: soak
 soak: ## A hundred kills at random under load; SOAK_SEED=n repeats one
 	SOAK_KILLS=$(or $(SOAK_KILLS),100) cargo test --workspace --locked --test command_line --test integration --test stories -- --nocapture soak::

@@ -132,6 +132,12 @@ impl Fnaad {
         Ok(Self { dir: dir.to_owned(), address, observe, child })
     }
 
+    /// The process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `127.0.0.1:PORT`.
     #[must_use]
     pub fn address(&self) -> &str {

@@ -26,7 +26,7 @@ fn build() -> Vec<u8> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     // The directory in which the unit tests build it, too; a cargo of its own must not wait for the lock
     // of the usual one.
-    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("plugin-tests");
+    let target = crate::program("fnaad").ancestors().nth(2).unwrap().join("plugin-tests");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "-p", "test-guest", "--target", "wasm32-wasip2", "--profile", "guest"]);
     // Flags of the native build mean nothing to the guest.

@@ -131,6 +131,7 @@ impl Guest {
                     Action::from(Action::rewrite(index, 0).set("seen", "yes").data(*b"new"))
                 })
                 .collect(),
+            "rewrite-data" => rewrite_data(batch),
             "count" => return count(batch),
             "fill" => return fill(batch, times),
             "long-key" => return write(&vec![b'k'; times as usize], b""),
@@ -186,6 +187,17 @@ fn trap(words: &str) -> ! {
 #[expect(unconditional_recursion, reason = "a guest that misbehaves")]
 fn recurse(depth: u64) -> u64 {
     black_box(recurse(black_box(depth + 1)) + 1)
+}
+
+/// Takes the data of all events, changes a little of each and gives it back.
+fn rewrite_data(batch: &Batch) -> Vec<Action> {
+    let all = (0..).zip(batch.data_all());
+    let rewritten = |(index, data): (u32, Option<Vec<u8>>)| {
+        let mut data = data.unwrap_or_default();
+        data.iter_mut().take(8).for_each(|byte| *byte = byte.to_ascii_uppercase());
+        Action::from(Action::rewrite(index, 0).data(data))
+    };
+    all.map(rewritten).collect()
 }
 
 /// Emits events with as many bytes of data as there are events.

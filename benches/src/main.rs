@@ -1,0 +1,31 @@
+//! What the host costs: one table of ratios from one run. `make bench` builds and runs it.
+//!
+//! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
+//! two things measured side by side say more than times, because machines differ and are shared.
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`; none means all.
+
+mod batches;
+mod boundary;
+mod idle;
+mod neighbours;
+mod path;
+mod table;
+
+use table::Table;
+
+fn main() {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
+    let mut table = Table::default();
+    let parts: [(&str, fn(&mut Table)); 4] = [
+        ("boundary", boundary::measure),
+        ("neighbours", neighbours::measure),
+        ("path", path::measure),
+        ("idle", idle::measure),
+    ];
+    for (part, measure) in parts.into_iter().filter(|(part, _)| wanted(part)) {
+        eprintln!("measuring: {part} (load {})", table::load());
+        measure(&mut table);
+    }
+    table.print();
+}
