@@ -13,11 +13,14 @@ mod table;
 
 use table::Table;
 
+/// Measures one part and adds its rows.
+type Measure = fn(&mut Table);
+
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, fn(&mut Table)); 4] = [
+    let parts: [(&str, Measure); 4] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
