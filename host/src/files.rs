@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +19,9 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if is_so(path, bytes) {
+        return Ok(());
+    }
     let partial = path.with_added_extension("new");
     // A leftover may have been made with another mode.
     match std::fs::remove_file(&partial) {
@@ -33,6 +36,14 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         Some(dir) => File::open(dir)?.sync_all(),
         None => Ok(()),
     }
+}
+
+/// Whether it is that file already: a full disk must not keep a host from starting again.
+fn is_so(path: &Path, bytes: &[u8]) -> bool {
+    let plain = |meta: &std::fs::Metadata| meta.is_file() && meta.mode() & 0o777 == 0o600;
+    let same_size = |meta: &std::fs::Metadata| meta.len() == bytes.len() as u64;
+    let found = std::fs::symlink_metadata(path).is_ok_and(|meta| plain(&meta) && same_size(&meta));
+    found && std::fs::read(path).is_ok_and(|now| now == bytes)
 }
 
 /// A small text file; `None` where there is none.

@@ -108,7 +108,8 @@ impl DeadFlow {
 
     /// The flow, made where it is not there.
     pub(crate) async fn get(&self) -> Result<Endpoint, DeadError> {
-        if let Some(found) = self.find().await? {
+        // Another shard may be making it, or somebody taking it away.
+        if let Some(found) = self.until_made().await? {
             return Ok(found);
         }
         let name = self.registry.dead_flow_of(&self.processor)?;
@@ -218,7 +219,7 @@ pub(crate) fn letter(scene: &Scene<'_>, stored: &Stored, kind: Kind, reason: &st
         stored.record.timestamp.to_string(),
         kind.word().to_owned(),
         one_line(reason),
-        Timestamp::from_unix_millis(now).map(|time| time.as_str().to_owned()).unwrap_or_default(),
+        time_of(now),
     ];
     let record = in_binary_mode(&stored.record);
     let mut headers = HeadersBuilder::default();
@@ -283,7 +284,9 @@ pub(crate) fn gap(processor: &str, flow: &str, partition: u32, data: &serde_json
             event.set("deadflow", Value::String(flow.to_owned()))?;
             event.set("deadpartition", Value::String(partition.to_string()))?;
             event.set("deadkind", Value::String("gap".to_owned()))?;
-            event.set("deadreason", Value::String(one_line(&data.to_string())))?;
+            let words = data.get("words").and_then(serde_json::Value::as_str).unwrap_or_default();
+            event.set("deadreason", Value::String(one_line(words)))?;
+            event.set("deadtime", Value::String(time_of(now)))?;
             event.set_data(Some(data.to_string().into()));
             Ok(event)
         });
@@ -314,6 +317,11 @@ fn one_line(text: &str) -> String {
 
 fn is_noncharacter(c: char) -> bool {
     matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
+}
+
+/// RFC 3339.
+fn time_of(millis: i64) -> String {
+    Timestamp::from_unix_millis(millis).map(|time| time.as_str().to_owned()).unwrap_or_default()
 }
 
 fn now() -> i64 {

@@ -218,14 +218,16 @@ impl Processors {
         }
     }
 
-    async fn start(&self, spec: Spec, mode: Mode) -> Running {
+    /// Starts the tasks; `before` are the shards that did the same until now, whose counts go on.
+    async fn start(&self, spec: Spec, mode: Mode, before: &[Arc<ShardStatus>]) -> Running {
         let plugin = self.plugin_for(&spec).await;
         let spec = Arc::new(spec);
         let (mode, _) = watch::channel(mode);
         let (plugin, _) = watch::channel(plugin);
         let mut running = Running { spec, mode, plugin, statuses: Vec::new(), tasks: Vec::new() };
         for shard in 0..running.spec.shards() {
-            let status = Arc::new(ShardStatus::default());
+            let status = before.get(shard as usize).cloned().unwrap_or_default();
+            status.phase(Phase::Starting);
             let task = self.shard(&running, shard, &status);
             running.tasks.push(tokio::spawn(task.run()));
             running.statuses.push(status);
@@ -311,7 +313,8 @@ impl Entry {
         let fits = self.running.as_ref().is_some_and(|running| running.spec.same(&spec));
         if !fits || self.has_ended() && mode != Mode::Stop {
             self.stop(Mode::Stop).await;
-            self.running = Some(processors.start(spec, mode).await);
+            let before = self.running.take().map(|running| running.statuses).unwrap_or_default();
+            self.running = Some(processors.start(spec, mode, &before).await);
         }
         if let Some(running) = &self.running {
             running.offer(processors.plugin_for(&running.spec).await);
@@ -334,7 +337,7 @@ impl Entry {
         if self.has_ended() || self.running.is_none() {
             let Inner { registry, brokers, .. } = &*processors.0;
             if let Ok(spec) = Spec::resolve(processor, registry, brokers).await {
-                self.running = Some(processors.start(spec, Mode::Destroy).await);
+                self.running = Some(processors.start(spec, Mode::Destroy, &[]).await);
             }
         }
         self.stop(Mode::Destroy).await;

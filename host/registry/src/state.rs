@@ -107,10 +107,15 @@ impl State {
             .find_map(|name| self.namespaces.get(&name))
     }
 
-    /// Processors that read or write a flow.
+    /// Processors that read or write a flow, or whose dead letters lie in it.
     pub(crate) fn users_of_flow(&self, flow: &Name) -> Vec<Name> {
+        let may_be_dead = flow.labels().any(|label| label == "dead");
+        let dead = |processor: &Processor| {
+            may_be_dead && self.dead_flow_of(&processor.name).is_ok_and(|name| name == *flow)
+        };
         let uses = |processor: &&Processor| {
-            processor.inputs.contains(flow) || processor.outputs.contains(flow)
+            let named = processor.inputs.contains(flow) || processor.outputs.contains(flow);
+            named || dead(processor)
         };
         self.processors.values().filter(uses).map(|processor| processor.name.clone()).collect()
     }

@@ -121,6 +121,10 @@ fn a_plugin_that_fails_on_everything_is_held_with_its_position_and_says_why() {
     let open = |seen: &Value| seen["dead-letters"]["open"] == 0;
     let seen = eventually_described(&mut wire, P, "all handled", open);
     assert_eq!(seen["dead-letters"]["handled"], json!({"0": [[0, 16]]}));
+    // Counts go on over changes of the processor.
+    assert_eq!(seen["events-out"], 100);
+    let used = wire.refused(&format!("DELETE FLOW {DEAD}"));
+    assert!(used.starts_with("409") && used.contains(P), "{used}");
 }
 
 #[test]
@@ -238,6 +242,8 @@ fn a_gap_is_recorded_where_the_processor_shall_go_on() {
     eventually_holds(&mut wire, B, 20);
     let gap = eventually_holds(&mut wire, DEAD, 1).swap_remove(0);
     assert_eq!((&gap["type"], &gap["deadkind"]), (&json!("flow.processor.gap"), &json!("gap")));
+    assert!(gap["deadreason"].as_str().unwrap().starts_with("gap: flow"), "{gap}");
+    assert!(gap["deadtime"].is_string(), "{gap}");
     let data = &gap["data"];
     assert_eq!((&data["flow"], &data["partition"]), (&json!(A), &json!(0)));
     assert_eq!(

@@ -217,5 +217,7 @@ pub async fn a_reader_does_not_wait_for_a_broker_that_was_dropped(place: impl Pl
     let mut next = source.next(LIMITS);
     assert!(next.as_mut().now_or_never().is_none());
     drop(broker);
-    assert!(matches!(next.await, Err(BrokerError::Unavailable(_))));
+    // Damaged: under fire the read that waits may be the one that is cut.
+    let told = next.await;
+    assert!(matches!(told, Err(BrokerError::Unavailable(_) | BrokerError::Damaged(_))), "{told:?}");
 }
