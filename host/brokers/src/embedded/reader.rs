@@ -157,6 +157,7 @@ impl Source for LogSource {
                 Some(read) => Some(read),
                 None => self.readers.read(self.log.id, self.next, limits).await?,
             };
+            let read = read.map(|read| until(read, span.next));
             let Some((end, records)) = read.filter(|(end, _)| *end > self.next) else {
                 // Rows may go between the look at the span and the read; otherwise they are lost. What is
                 // stored knows it before the writer has told.
@@ -193,6 +194,16 @@ impl LogSource {
         let (partition, wanted) = (self.partition, self.next);
         Err(BrokerError::OutOfRange { partition, wanted, earliest, latest })
     }
+}
+
+/// What was read, as far as the log is known to reach: rows are there a moment before the writer has
+/// told of them, and a reader ahead of that would stand beyond the end.
+fn until((end, records): Read, latest: u64) -> Read {
+    if end <= latest {
+        return (end, records);
+    }
+    let known = records.split_at(records.partition_point(|stored| stored.offset < latest)).0;
+    (latest, known.into())
 }
 
 /// As much of what was read as fits, from an offset on, and the offset after it.
