@@ -30,7 +30,7 @@ impl Worker<'_> {
         let (processor, shard, events) =
             (&self.shard.spec.name, self.shard.shard, next.batch.records.len());
         tracing::debug!(%processor, shard, events, cause = %cause, "batch is taken apart");
-        let letters = self.shard.letters;
+        let mut given_up = false;
         let mut pieces = pieces::split(&next, &cause, self.is_held());
         pieces.reverse();
         while let Some(piece) = pieces.pop() {
@@ -50,16 +50,15 @@ impl Worker<'_> {
                     self.may_give_up(&cause)?;
                     let flow = self.shard.spec.input_name(piece.input);
                     self.give_up(&piece, &flow, &cause, &piece.moves()).await?;
-                    self.drain().await?;
                     // Only what is committed counts: a broker that is full says nothing of the plugin.
                     self.shard.row = self.shard.row.saturating_add(1);
-                    self.told_of(&piece, &flow, &cause);
+                    given_up = true;
                 }
                 Err(failure) => return Err(failure),
             }
             self.drain().await?;
         }
-        if self.shard.letters == letters {
+        if !given_up {
             self.shard.size.was_too_much(events);
         }
         self.renew().await?;
@@ -86,7 +85,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Gathers one event for the dead letters, for the commit that moves past it.
+    /// Writes one event to the dead letters, in the commit that moves past it, and tells of it then.
     pub(crate) async fn give_up(
         &mut self,
         piece: &Next,
@@ -97,24 +96,20 @@ impl Worker<'_> {
         let Some(kind) = pieces::kind(cause) else { return Err(Failure::Plugin(cause.clone())) };
         self.need_dead_flow().await?;
         let Some(dead) = &self.dead else { return Ok(()) };
-        let scene = Scene::of(&self.shard.spec, &self.plugin, flow, piece.batch.partition);
+        let (partition, reason) = (piece.batch.partition, words(cause));
+        let scene = Scene::of(&self.shard.spec, &self.plugin, flow, partition);
         for stored in piece.batch.records.iter() {
-            let letter = dead::letter(&scene, stored, kind, &words(cause));
+            let letter = dead::letter(&scene, stored, kind, &reason);
             self.waiting.outputs.bury(dead, self.shard.shard, letter);
         }
         // An overlay without changes, so that there is one for each batch that is committed.
         self.state.lock().begin();
         self.moved(piece.batch.records.len(), moves);
-        Ok(())
-    }
-
-    /// Tells of an event that was given up, once that is committed.
-    pub(crate) fn told_of(&mut self, piece: &Next, flow: &str, cause: &CallError) {
-        let Some(kind) = pieces::kind(cause) else { return };
+        self.drain().await?;
         for stored in piece.batch.records.iter() {
-            let partition = piece.batch.partition;
-            self.shard.told_of_letter(kind, flow, partition, stored.offset, &words(cause));
+            self.shard.told_of_letter(kind, flow, partition, stored.offset, &reason);
         }
+        Ok(())
     }
 }
 

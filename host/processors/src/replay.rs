@@ -111,10 +111,7 @@ impl Worker<'_> {
             let flow: Arc<str> = opened.flow.as_str().into();
             let next = one_event(0, Incarnation(self.shard.spec.id), opened);
             let cause = CallError::Reject { index: 0, reason };
-            self.give_up(&next, &flow, &cause, &moves).await?;
-            self.drain().await?;
-            self.told_of(&next, &flow, &cause);
-            return Ok(());
+            return self.give_up(&next, &flow, &cause, &moves).await;
         };
         let next = one_event(input, life, opened);
         if let Err(failure) = self.decide(&next, &moves).await {
@@ -143,8 +140,6 @@ impl Worker<'_> {
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
                 let flow = self.shard.spec.input_name(next.input);
                 self.give_up(next, &flow, &cause, moves).await?;
-                self.drain().await?;
-                self.told_of(next, &flow, &cause);
                 self.renew().await
             }
             decided => decided,

@@ -107,8 +107,6 @@ pub(crate) struct Shard {
     pub(crate) size: Size,
     /// Events in a row that failed alone.
     pub(crate) row: u32,
-    /// Dead letters since the task began.
-    pub(crate) letters: u64,
     /// What was said about its failures.
     pub(crate) episode: Episode,
     /// What was said about its dead letters.
@@ -270,7 +268,6 @@ impl Shard {
         offset: u64,
         reason: &str,
     ) {
-        self.letters += 1;
         let place = format!("{flow}:{partition}:{offset}");
         let fields: [(&str, &dyn std::fmt::Display); 3] =
             [("kind", &kind.word()), ("event", &place), ("reason", &reason)];

@@ -251,7 +251,6 @@ impl Processors {
             size: Size::new(limits.batch_events as usize),
             limits,
             row: 0,
-            letters: 0,
             episode: Episode::default(),
             tally: Tally::default(),
         }

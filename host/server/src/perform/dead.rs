@@ -71,6 +71,11 @@ impl Dead {
         letters
     }
 
+    /// Those that are not dealt with.
+    fn open(&self, processor: &Processor) -> Letters {
+        self.all().without(&processor.dead.handled_of(self.flow.incarnation))
+    }
+
     /// Offsets that the log does not hold any more.
     fn gone(&self) -> Letters {
         let mut letters = Letters::default();
@@ -123,9 +128,8 @@ pub(super) async fn describe(services: &Services, processor: &Processor) -> Valu
         Err(failure) => json!({ "flow": flow, "open": null, "problem": failure.to_string() }),
         Ok(None) => json!({ "flow": flow, "open": 0, "handled": {} }),
         Ok(Some(dead)) => {
-            let all = dead.all();
-            let open = all.without(&processor.dead.handled_of(dead.flow.incarnation));
-            json!({ "flow": flow, "open": open.count(), "handled": all.without(&open) })
+            let open = dead.open(processor);
+            json!({ "flow": flow, "open": open.count(), "handled": dead.all().without(&open) })
         }
     };
     if let (Some(replay), Some(value)) = (&processor.dead.replay, value.as_object_mut()) {
@@ -137,11 +141,7 @@ pub(super) async fn describe(services: &Services, processor: &Processor) -> Valu
 /// How many dead letters of a processor are open; none where that cannot be told now.
 pub(super) async fn open(services: &Services, processor: &Processor) -> Option<u64> {
     let dead = find(services, &processor.name).await.ok()?;
-    let count = |dead: Dead| {
-        let handled = processor.dead.handled_of(dead.flow.incarnation);
-        dead.all().without(&handled).count()
-    };
-    Some(dead.map_or(0, count))
+    Some(dead.map_or(0, |dead| dead.open(processor).count()))
 }
 
 /// Longest look at a broker: who looks wants to see what is wrong, not wait for it.
