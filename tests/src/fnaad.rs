@@ -1,6 +1,7 @@
 //! `fnaad` as a process.
 
 use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ impl Fnaad {
     pub fn dev_with(dir: &Path, args: &[&str]) -> Self {
         crate::compiled::lend(dir);
         let mut command = Command::new(program("fnaad"));
-        command.arg("dev").arg(dir).args(args);
+        command.arg("dev").arg(dir).args(args).args(own_address(dir, args));
         Self::start(dir, command)
     }
 
@@ -70,7 +71,11 @@ impl Fnaad {
     pub fn mortal(dir: &Path) -> Option<Self> {
         crate::compiled::lend(dir);
         let mut command = Command::new(program("fnaad"));
-        command.arg("dev").arg(dir).args(["--namespace", "flows.unix.ar"]);
+        command
+            .arg("dev")
+            .arg(dir)
+            .args(["--namespace", "flows.unix.ar"])
+            .args(own_address(dir, &[]));
         command.env("FNAAD_FAILPOINTS", dir.join("failpoints"));
         match Self::try_start(dir, command) {
             Ok(host) => Some(host),
@@ -237,6 +242,18 @@ impl Drop for Fnaad {
 
 /// The signal by which a process ends itself.
 const ABORTED: i32 = 6;
+
+/// A loopback address of the directory's own, for its first start. A port kept over a restart would
+/// otherwise be anybody's meanwhile: another participant's, or an outgoing connection's.
+fn own_address(dir: &Path, args: &[&str]) -> Vec<String> {
+    if args.contains(&"--listen") || dir.join("listen").exists() {
+        return Vec::new();
+    }
+    let mut hasher = DefaultHasher::new();
+    (std::process::id(), dir).hash(&mut hasher);
+    let [a, b, c, ..] = hasher.finish().to_le_bytes();
+    vec!["--listen".to_owned(), format!("127.{}.{b}.{}:0", a | 1, c.clamp(1, 254))]
+}
 
 fn log_of(dir: &Path) -> String {
     std::fs::read_to_string(dir.join("fnaad.log")).unwrap_or_default()

@@ -83,7 +83,7 @@ fn it_ends_with_0_1_2_or_3() {
     assert!(host.end().success());
     let unreachable = fnua.run(&["get", "flows"]);
     assert_eq!(unreachable.code, 3, "{unreachable:?}");
-    assert!(unreachable.stderr.contains("cannot reach 127.0.0.1:"), "{unreachable:?}");
+    assert!(unreachable.stderr.contains("cannot reach 127."), "{unreachable:?}");
 }
 
 #[test]

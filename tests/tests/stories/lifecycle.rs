@@ -19,7 +19,7 @@ fn a_participant_started_again_goes_on_with_what_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let host = Fnaad::dev(dir.path());
     let (address, credentials) = (host.address().to_owned(), host.fnua().credentials());
-    assert!(address.starts_with("127.0.0.1:") && !address.ends_with(":0"), "{address}");
+    assert!(address.starts_with("127.") && !address.ends_with(":0"), "{address}");
     let mut wire = host.login();
     assert_eq!(wire.greeting, "220 fnaa.unix.ar FNAA");
     wire.ok("CREATE FLOW a.flows.unix.ar");

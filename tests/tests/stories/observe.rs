@@ -268,7 +268,7 @@ fn a_log_in_json_is_objects_with_what_an_operator_must_know() {
     };
     assert_eq!(find("starting")["version"], env!("CARGO_PKG_VERSION"));
     let ready = find("ready");
-    assert!(ready["fnap"].as_str().unwrap().starts_with("127.0.0.1:"), "{ready}");
+    assert!(ready["fnap"].as_str().unwrap().starts_with("127."), "{ready}");
     assert!(ready["observe"].is_string() && ready["took_ms"].is_u64(), "{ready}");
     assert_eq!(ready["namespaces"], 1, "{ready}");
     let rejected = find("plugin rejected, nothing changes");
