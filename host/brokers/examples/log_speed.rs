@@ -49,8 +49,13 @@ async fn open(dir: &Path) -> Arc<dyn Broker> {
 }
 
 async fn create(broker: &Arc<dyn Broker>, name: &str) -> TopicRef {
-    let topic = TopicRef { topic: name.into(), incarnation: Incarnation(Uuid::new_v4()) };
-    let spec = TopicSpec { topic: topic.clone(), partitions: 1, config: BTreeMap::new() };
+    let topic = TopicRef::new(name, Incarnation(Uuid::new_v4()));
+    let spec = TopicSpec {
+        topic: topic.clone(),
+        partitions: 1,
+        replication: None,
+        config: BTreeMap::new(),
+    };
     broker.create(&spec).await.unwrap();
     topic
 }

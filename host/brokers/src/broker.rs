@@ -18,12 +18,17 @@ pub trait Broker: Send + Sync {
     fn kind(&self) -> &'static str;
     /// What clients connect to, for `server=` of DESCRIBE FLOW.
     fn server(&self) -> String;
-    /// Creates a topic. Doing it again with the same incarnation is harmless.
-    async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError>;
+    /// Creates a topic, and gives the broker's own id of it where it has one. Doing it again after it was
+    /// made and before anything was written to it is harmless.
+    async fn create(&self, topic: &TopicSpec) -> Result<Option<Uuid>, BrokerError>;
     /// Adds partitions (never fewer) and replaces the given settings.
     async fn update(&self, topic: &TopicRef, change: &TopicChange) -> Result<(), BrokerError>;
     /// What the topic is now.
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError>;
+    /// Who reads the topic in the broker's own books (consumer groups), besides our processors.
+    async fn consumers(&self, _topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {
+        Ok(Vec::new())
+    }
     /// Deletes the topic and its records. Deleting what is not there is harmless.
     async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError>;
     /// Deletes every record; offsets go on from where they are.
@@ -150,6 +155,16 @@ pub struct TopicRef {
     pub topic: Arc<str>,
     /// The life of it.
     pub incarnation: Incarnation,
+    /// The broker's own id of that life, once it is known. A topic of another id is not found.
+    pub id: Option<Uuid>,
+}
+
+impl TopicRef {
+    /// A topic whose broker has no id of its own for it, or none that is known yet.
+    #[must_use]
+    pub fn new(topic: impl Into<Arc<str>>, incarnation: Incarnation) -> Self {
+        Self { topic: topic.into(), incarnation, id: None }
+    }
 }
 
 /// A topic to create.
@@ -159,6 +174,8 @@ pub struct TopicSpec {
     pub topic: TopicRef,
     /// At least 1.
     pub partitions: u32,
+    /// Copies of each partition; the broker's default where it is not said.
+    pub replication: Option<u16>,
     /// Settings by Kafka's names: `retention.ms`, `retention.bytes` (-1: no limit), `max.message.bytes`.
     pub config: BTreeMap<String, String>,
 }
@@ -175,12 +192,29 @@ pub struct TopicChange {
 /// What a topic is now.
 #[derive(Clone, Debug)]
 pub struct TopicInfo {
+    /// The broker's own id of this life, where it has one.
+    pub id: Option<Uuid>,
+    /// Copies of each partition, where the broker keeps any.
+    pub replication: Option<u16>,
     /// For each partition, its log's first offset and the offset after its last.
     pub partitions: Vec<PartitionInfo>,
     /// Bytes on disk, where the broker knows.
     pub bytes: Option<u64>,
     /// Settings in force.
     pub config: BTreeMap<String, String>,
+}
+
+/// Somebody who reads a topic by the broker's own books.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// The group's name.
+    pub group: String,
+    /// The group's state in the broker's word, e.g. `Stable` or `Empty`.
+    pub state: String,
+    /// How many members it has now.
+    pub members: usize,
+    /// Events between its committed offsets and the ends of the log, where all are known.
+    pub lag: Option<u64>,
 }
 
 /// How far a partition's log reaches.
@@ -263,6 +297,9 @@ pub enum BrokerError {
         /// The topic's limit.
         limit: usize,
     },
+    /// The broker does not let us: credentials or rights. Mended by an operator, not by waiting.
+    #[error("broker refuses: {0}")]
+    Refused(String),
     /// Try again later.
     #[error("broker unavailable: {0}")]
     Unavailable(String),

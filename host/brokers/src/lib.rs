@@ -1,4 +1,5 @@
-//! Brokers: the trait that every one of them implements, and the embedded one.
+//! Brokers: the trait that every one of them implements, and two of them: the embedded one
+//! and Apache Kafka.
 //!
 //! Knows nothing of Wasm, of processors or of FNAP.
 
@@ -6,5 +7,6 @@ pub mod broker;
 pub mod embedded;
 #[cfg(feature = "faults")]
 pub mod faulty;
+pub mod kafka;
 
 pub use broker::*;

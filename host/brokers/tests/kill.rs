@@ -37,13 +37,18 @@ const PROCESSOR: ShardId = ShardId { processor: Uuid::from_u128(7), shard: 0 };
 
 fn topic(name: &str) -> TopicRef {
     let life = name.bytes().fold(0, |life, byte| life << 8 | u128::from(byte));
-    TopicRef { topic: name.into(), incarnation: Incarnation(Uuid::from_u128(life)) }
+    TopicRef::new(name, Incarnation(Uuid::from_u128(life)))
 }
 
 async fn open(dir: &Path) -> Arc<dyn Broker> {
     let broker = Embedded::open(dir, EmbeddedOptions::default()).await.unwrap();
     for name in ["in", "out"] {
-        let spec = TopicSpec { topic: topic(name), partitions: 2, config: BTreeMap::new() };
+        let spec = TopicSpec {
+            topic: topic(name),
+            partitions: 2,
+            replication: None,
+            config: BTreeMap::new(),
+        };
         broker.create(&spec).await.unwrap();
     }
     broker

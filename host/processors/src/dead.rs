@@ -69,7 +69,7 @@ impl DeadFlow {
         }
         Ok(Some(Endpoint {
             name: name.to_string().into(),
-            topic: TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation },
+            topic: TopicRef::new(flow.topic.as_str(), flow.incarnation),
             partitions: flow.partitions,
             broker: Arc::clone(&self.target),
             paused: flow.status == FlowStatus::Paused,

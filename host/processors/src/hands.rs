@@ -24,8 +24,8 @@ impl Performer for Processors {
             return broker.describe(&topic(flow)).await.map(drop).map_err(perform_error);
         }
         let (topic, partitions, config) = (topic(flow), flow.partitions, flow.topic_config());
-        let spec = TopicSpec { topic, partitions, config };
-        broker.create(&spec).await.map_err(perform_error)
+        let spec = TopicSpec { topic, partitions, replication: None, config };
+        broker.create(&spec).await.map(drop).map_err(perform_error)
     }
 
     async fn update_topic(&self, flow: &Flow) -> Result<(), PerformError> {
@@ -115,7 +115,7 @@ impl Processors {
 }
 
 fn topic(flow: &Flow) -> TopicRef {
-    TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation }
+    TopicRef::new(flow.topic.as_str(), flow.incarnation)
 }
 
 fn perform_error(error: BrokerError) -> PerformError {

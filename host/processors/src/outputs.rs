@@ -176,7 +176,7 @@ mod tests {
     /// An output with so many partitions. The broker behind it is never asked.
     async fn endpoint(dir: &tempfile::TempDir, partitions: u32) -> Endpoint {
         let broker = Embedded::open(dir.path(), EmbeddedOptions::default()).await.unwrap();
-        let topic = TopicRef { topic: "out".into(), incarnation: Incarnation(uuid::Uuid::nil()) };
+        let topic = TopicRef::new("out", Incarnation(uuid::Uuid::nil()));
         Endpoint { name: "out".into(), topic, partitions, broker, paused: false }
     }
 

@@ -214,7 +214,7 @@ async fn endpoint(
     })?;
     let endpoint = Endpoint {
         name: name.to_string().into(),
-        topic: TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation },
+        topic: TopicRef::new(flow.topic.as_str(), flow.incarnation),
         partitions: flow.partitions,
         broker: Arc::clone(broker),
         paused: flow.status == FlowStatus::Paused,

@@ -42,7 +42,7 @@ impl Services {
         let broker = self.brokers.get(&flow.broker).ok_or_else(|| {
             Failure::new(Code::Unavailable, format!("broker {} is not configured", flow.broker))
         })?;
-        let topic = TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation };
+        let topic = TopicRef::new(flow.topic.as_str(), flow.incarnation);
         Ok((Arc::clone(broker), topic))
     }
 }

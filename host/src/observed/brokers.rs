@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use host_brokers::{
-    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Fence, Opened, Output, ShardId,
-    Source, TopicChange, TopicInfo, TopicRef, TopicSpec, Transaction,
+    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Consumer, Fence, Opened, Output,
+    ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec, Transaction,
 };
 use host_events::Position;
 use host_observe::{Counter, Exposition, Histogram, Kind};
@@ -155,7 +155,7 @@ impl Broker for Measured {
         self.inner.server()
     }
 
-    async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError> {
+    async fn create(&self, topic: &TopicSpec) -> Result<Option<Uuid>, BrokerError> {
         let done = self.inner.create(topic).await;
         self.measures.note(done.as_ref().err());
         done
@@ -169,6 +169,10 @@ impl Broker for Measured {
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
         self.inner.describe(topic).await
+    }
+
+    async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {
+        self.inner.consumers(topic).await
     }
 
     async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError> {

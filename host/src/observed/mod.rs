@@ -136,7 +136,7 @@ impl Up {
 
 /// Asks for a topic that no broker has: a broker that says so is there.
 async fn unreachable(broker: &dyn Broker) -> Option<String> {
-    let topic = TopicRef { topic: "_fnaa.probe".into(), incarnation: Incarnation(Uuid::nil()) };
+    let topic = TopicRef::new("_fnaa.probe", Incarnation(Uuid::nil()));
     match tokio::time::timeout(PATIENCE, broker.describe(&topic)).await {
         Err(_) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
         Ok(Err(error @ BrokerError::Unavailable(_))) => Some(error.to_string()),

@@ -66,7 +66,12 @@ pub(crate) fn make(writer: &mut Writer, change: Change) {
 }
 
 fn create(writer: &Writer, spec: TopicSpec) -> Result<(), BrokerError> {
-    let TopicSpec { topic, partitions, config } = spec;
+    let TopicSpec { topic, partitions, replication, config } = spec;
+    if let Some(copies) = replication.filter(|copies| *copies != 1) {
+        return Err(BrokerError::Invalid(format!(
+            "replication={copies}: this broker keeps one copy"
+        )));
+    }
     let config = Config::parse(config)?;
     check_partitions(partitions)?;
     if let Some(there) = writer.topics.named(&topic.topic) {

@@ -196,8 +196,9 @@ impl Broker for Embedded {
         "embedded".to_owned()
     }
 
-    async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError> {
-        self.change(|answer| Change::Create(topic.clone(), answer)).await
+    async fn create(&self, topic: &TopicSpec) -> Result<Option<Uuid>, BrokerError> {
+        self.change(|answer| Change::Create(topic.clone(), answer)).await?;
+        Ok(None)
     }
 
     async fn update(&self, topic: &TopicRef, change: &TopicChange) -> Result<(), BrokerError> {
@@ -210,6 +211,8 @@ impl Broker for Embedded {
         let info =
             |span: topics::Span| PartitionInfo { earliest: span.earliest, latest: span.next };
         Ok(TopicInfo {
+            id: None,
+            replication: None,
             partitions: spans().map(info).collect(),
             bytes: Some(spans().map(|span| span.bytes).sum()),
             config: topic.config.given.clone(),

@@ -70,7 +70,7 @@ mod tests {
     use crate::broker::{Append, TopicRef};
 
     fn append(bytes: usize) -> Request {
-        let topic = TopicRef { topic: "a".into(), incarnation: Incarnation(uuid::Uuid::nil()) };
+        let topic = TopicRef::new("a", Incarnation(uuid::Uuid::nil()));
         let value = Some(Bytes::from(vec![0; bytes]));
         let records = vec![(0, Record { value, ..Record::default() })];
         let append = Append { records, token: None };

@@ -15,8 +15,8 @@ use host_events::Position;
 use uuid::Uuid;
 
 use crate::broker::{
-    Append, Appended, Broker, BrokerError, Opened, ShardId, Source, TopicChange, TopicInfo,
-    TopicRef, TopicSpec,
+    Append, Appended, Broker, BrokerError, Consumer, Opened, ShardId, Source, TopicChange,
+    TopicInfo, TopicRef, TopicSpec,
 };
 
 use held::{FaultyFence, FaultySource};
@@ -136,7 +136,7 @@ impl Broker for Faulty {
         self.inner.server()
     }
 
-    async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError> {
+    async fn create(&self, topic: &TopicSpec) -> Result<Option<Uuid>, BrokerError> {
         self.under(Op::Topic, &topic.topic.topic, 0, self.inner.create(topic)).await
     }
 
@@ -146,6 +146,10 @@ impl Broker for Faulty {
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
         self.under(Op::Describe, &topic.topic, 0, self.inner.describe(topic)).await
+    }
+
+    async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {
+        self.under(Op::Describe, &topic.topic, 0, self.inner.consumers(topic)).await
     }
 
     async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError> {

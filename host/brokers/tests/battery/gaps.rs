@@ -121,7 +121,12 @@ pub async fn a_position_beyond_the_end_of_a_cut_log_is_refused(place: impl Place
     let commit = commit_of(position(whole.incarnation, 0, 3));
     opened.fence.begin().commit(commit).await;
     broker.delete(&whole).await.unwrap();
-    let spec = TopicSpec { topic: whole.clone(), partitions: 1, config: BTreeMap::new() };
+    let spec = TopicSpec {
+        topic: whole.clone(),
+        partitions: 1,
+        replication: None,
+        config: BTreeMap::new(),
+    };
     broker.create(&spec).await.unwrap();
     append(&broker, &whole, 0, &["x"]).await;
     // The position is kept as it is, and it is not in the log.

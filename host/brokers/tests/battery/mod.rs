@@ -169,14 +169,14 @@ pub async fn topic_with(
     partitions: u32,
     config: &[(&str, &str)],
 ) -> TopicRef {
-    let spec = spec(name, partitions, config);
-    broker.create(&spec).await.unwrap();
+    let mut spec = spec(name, partitions, config);
+    spec.topic.id = broker.create(&spec).await.unwrap();
     spec.topic
 }
 
 pub fn spec(name: &str, partitions: u32, config: &[(&str, &str)]) -> TopicSpec {
-    let topic = TopicRef { topic: name.into(), incarnation: Incarnation(Uuid::new_v4()) };
-    TopicSpec { topic, partitions, config: settings(config) }
+    let topic = TopicRef::new(name, Incarnation(Uuid::new_v4()));
+    TopicSpec { topic, partitions, replication: None, config: settings(config) }
 }
 
 pub fn settings(config: &[(&str, &str)]) -> BTreeMap<String, String> {

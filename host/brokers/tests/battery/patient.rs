@@ -6,7 +6,7 @@ use std::sync::Weak;
 use async_trait::async_trait;
 use host_brokers::faulty::{Fault, Faulty, INJECTED, Op, Rate};
 use host_brokers::{
-    Appended, CommitOutcome, Fence, Opened, Output, TopicChange, TopicInfo, Transaction,
+    Appended, CommitOutcome, Consumer, Fence, Opened, Output, TopicChange, TopicInfo, Transaction,
 };
 use host_events::Batch;
 
@@ -68,7 +68,7 @@ impl Broker for Patient {
         self.0.server()
     }
 
-    async fn create(&self, topic: &TopicSpec) -> Result<(), BrokerError> {
+    async fn create(&self, topic: &TopicSpec) -> Result<Option<Uuid>, BrokerError> {
         again(|| self.0.create(topic)).await
     }
 
@@ -78,6 +78,10 @@ impl Broker for Patient {
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
         again(|| self.0.describe(topic)).await
+    }
+
+    async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {
+        again(|| self.0.consumers(topic)).await
     }
 
     async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError> {

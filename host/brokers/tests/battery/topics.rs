@@ -6,8 +6,8 @@ use super::*;
 
 pub async fn creating_again_is_harmless_and_another_life_is_refused(place: impl Place) {
     let broker = place.open().await;
-    let first = spec("a", 2, &[]);
-    broker.create(&first).await.unwrap();
+    let mut first = spec("a", 2, &[]);
+    first.topic.id = broker.create(&first).await.unwrap();
     append(&broker, &first.topic, 1, &["x"]).await;
     broker.create(&first).await.unwrap();
     assert_eq!(values(&broker, &first.topic, 1).await, ["x"]);

@@ -18,7 +18,7 @@ struct Hanging;
 impl Broker for Hanging {
     fn kind(&self) -> &'static str { "hanging" }
     fn server(&self) -> String { String::new() }
-    async fn create(&self, _: &TopicSpec) -> Result<(), BrokerError> { std::future::pending().await }
+    async fn create(&self, _: &TopicSpec) -> Result<Option<Uuid>, BrokerError> { std::future::pending().await }
     async fn update(&self, _: &TopicRef, _: &TopicChange) -> Result<(), BrokerError> { std::future::pending().await }
     async fn describe(&self, _: &TopicRef) -> Result<TopicInfo, BrokerError> { std::future::pending().await }
     async fn delete(&self, _: &TopicRef) -> Result<(), BrokerError> { std::future::pending().await }
@@ -32,7 +32,7 @@ impl Broker for Hanging {
 }
 
 fn topic(name: &str) -> TopicRef {
-    TopicRef { topic: name.into(), incarnation: Incarnation(Uuid::new_v4()) }
+    TopicRef::new(name, Incarnation(Uuid::new_v4()))
 }
 
 fn spec(inputs: Vec<(TopicRef, u32, Arc<dyn Broker>)>) -> Spec {
@@ -76,7 +76,12 @@ fn standing(positions: &[(Incarnation, u32, u64)]) -> Arc<ShardStatus> {
 async fn written(dir: &std::path::Path, records: &[(u32, i64)]) -> (Arc<Embedded>, TopicRef) {
     let broker = Embedded::open(dir, Default::default()).await.unwrap();
     let topic = topic("t");
-    let spec = TopicSpec { topic: topic.clone(), partitions: 2, config: BTreeMap::new() };
+    let spec = TopicSpec {
+        topic: topic.clone(),
+        partitions: 2,
+        replication: None,
+        config: BTreeMap::new(),
+    };
     broker.create(&spec).await.unwrap();
     for (partition, timestamp) in records {
         let record = Record { timestamp: *timestamp, ..Record::default() };

@@ -207,7 +207,7 @@ async fn a_log_that_was_cut_is_gone_on_with_at_its_end_where_gaps_are_recorded()
     turn(Desired::Paused).await;
     let topic = house.topic("in.n.test").await;
     house.faulty.sound().delete(&topic).await.unwrap();
-    let spec = TopicSpec { topic, partitions: 1, config: BTreeMap::new() };
+    let spec = TopicSpec { topic, partitions: 1, replication: None, config: BTreeMap::new() };
     house.faulty.sound().create(&spec).await.unwrap();
     house.write("in.n.test", 0, 20..25).await;
     // Its commit fails twice, and the gap is recorded once.

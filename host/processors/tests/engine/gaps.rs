@@ -85,7 +85,7 @@ async fn a_processor_whose_log_was_cut_stops_with_the_figures() {
     let topic = house.topic("in.n.test").await;
     // The same life made again, as from an old copy of the disk.
     house.faulty.sound().delete(&topic).await.unwrap();
-    let spec = TopicSpec { topic, partitions: 1, config: BTreeMap::new() };
+    let spec = TopicSpec { topic, partitions: 1, replication: None, config: BTreeMap::new() };
     house.faulty.sound().create(&spec).await.unwrap();
     house.write("in.n.test", 0, 0..5).await;
     turn(&house, &bridge, Desired::Running).await;
@@ -101,7 +101,12 @@ async fn a_processor_whose_topic_became_another_one_reads_nothing_of_it() {
     let mut topic = house.topic("in.n.test").await;
     house.faulty.sound().delete(&topic).await.unwrap();
     topic.incarnation = host_events::Incarnation(uuid::Uuid::new_v4());
-    let spec = TopicSpec { topic: topic.clone(), partitions: 1, config: BTreeMap::new() };
+    let spec = TopicSpec {
+        topic: topic.clone(),
+        partitions: 1,
+        replication: None,
+        config: BTreeMap::new(),
+    };
     house.faulty.sound().create(&spec).await.unwrap();
     let event = host_events::CloudEvent::new("other", "/test", "t").unwrap().to_record(0);
     let append = host_brokers::Append { records: vec![(0, event); 40], token: None };

@@ -133,7 +133,7 @@ impl House {
 
     pub async fn topic(&self, flow: &str) -> TopicRef {
         let flow = self.registry.flow(&name(flow)).await.unwrap().unwrap();
-        TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation }
+        TopicRef::new(flow.topic.as_str(), flow.incarnation)
     }
 
     /// Appends events, called `flow/partition.number`.

@@ -155,7 +155,9 @@ pub(crate) fn broker_failure(error: &BrokerError) -> Failure {
         BrokerError::OutOfRange { .. } => Code::OutOfRange,
         BrokerError::Invalid(_) => Code::BadFormat,
         BrokerError::TooLarge { .. } => Code::TooLarge,
-        BrokerError::Unavailable(_) | BrokerError::Full(_) => Code::Unavailable,
+        BrokerError::Unavailable(_) | BrokerError::Full(_) | BrokerError::Refused(_) => {
+            Code::Unavailable
+        }
         _ => return incident(error),
     };
     Failure::new(code, error.to_string())

@@ -1,0 +1,126 @@
+//! Apache Kafka behind the broker trait: topics, reading, appending, and exactly-once commits over lanes.
+//!
+//! rdkafka is named here and nowhere else; its types stop here. A client of librdkafka costs threads, so
+//! there are few of them: shared consumers for reading, one producer a lane for what is committed, one
+//! more for everything else. Nothing here resets a position.
+
+mod append;
+mod cluster;
+mod errors;
+mod lanes;
+mod native;
+mod options;
+mod reading;
+mod records;
+mod topics;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use host_events::Position;
+use uuid::Uuid;
+
+use crate::broker::{
+    Append, Appended, Broker, BrokerError, Consumer, Opened, ShardId, Source, TopicChange,
+    TopicInfo, TopicRef, TopicSpec,
+};
+
+use cluster::Cluster;
+use lanes::Lanes;
+pub use options::KafkaOptions;
+use reading::Readers;
+
+/// A Kafka cluster that flows live on.
+pub struct Kafka {
+    cluster: Arc<Cluster>,
+    readers: Readers,
+    lanes: Lanes,
+}
+
+impl Kafka {
+    /// Connects as far as needed to say that the settings make sense; a cluster that is away is no error,
+    /// it is asked again when something is wanted of it.
+    ///
+    /// # Errors
+    /// When the settings cannot work.
+    pub async fn open(options: KafkaOptions) -> Result<Self, BrokerError> {
+        let cluster = Arc::new(Cluster::new(options)?);
+        let readers = Readers::new(Arc::clone(&cluster));
+        let lanes = Lanes::new(Arc::clone(&cluster));
+        Ok(Self { cluster, readers, lanes })
+    }
+}
+
+#[async_trait]
+impl Broker for Kafka {
+    fn kind(&self) -> &'static str {
+        "kafka"
+    }
+
+    fn server(&self) -> String {
+        self.cluster.options().servers.clone()
+    }
+
+    async fn create(&self, topic: &TopicSpec) -> Result<Option<Uuid>, BrokerError> {
+        topics::create(&self.cluster, topic).await
+    }
+
+    async fn update(&self, topic: &TopicRef, change: &TopicChange) -> Result<(), BrokerError> {
+        topics::update(&self.cluster, topic, change).await
+    }
+
+    async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
+        topics::describe(&self.cluster, topic).await
+    }
+
+    async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {
+        topics::consumers(&self.cluster, topic).await
+    }
+
+    async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError> {
+        topics::delete(&self.cluster, topic).await
+    }
+
+    async fn purge(&self, topic: &TopicRef) -> Result<(), BrokerError> {
+        topics::purge(&self.cluster, topic).await
+    }
+
+    async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
+        append::append(&self.cluster, &self.lanes, topic, append).await
+    }
+
+    async fn source(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        from: u64,
+    ) -> Result<Box<dyn Source>, BrokerError> {
+        self.readers.source(topic, partition, from).await
+    }
+
+    async fn offset_at(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        time: i64,
+    ) -> Result<u64, BrokerError> {
+        topics::offset_at(&self.cluster, topic, partition, time).await
+    }
+
+    async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError> {
+        self.lanes.open(shard).await
+    }
+
+    async fn reposition(
+        &self,
+        shard: ShardId,
+        positions: Position,
+        reset_state: bool,
+    ) -> Result<(), BrokerError> {
+        self.lanes.reposition(shard, positions, reset_state).await
+    }
+
+    async fn forget(&self, processor: Uuid) -> Result<(), BrokerError> {
+        self.lanes.forget(processor).await
+    }
+}

@@ -1,0 +1,3 @@
+//! What librdkafka offers and the binding does not. The only unsafe code of the workspace: small
+//! functions, each with the reason why it is sound.
+#![allow(unsafe_code, reason = "librdkafka is C")]
