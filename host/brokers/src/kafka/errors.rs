@@ -1,14 +1,112 @@
 //! What librdkafka says, in the words of the broker trait: which broker, which topic, which cause.
-#![allow(dead_code, reason = "being built")]
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::cluster::Cluster;
+use super::native::admin::Fault;
 use crate::broker::BrokerError;
 
 impl Cluster {
     /// An error about a topic (or about the cluster, with an empty one).
     pub(super) fn error(&self, topic: &str, error: &KafkaError) -> BrokerError {
-        BrokerError::Unavailable(format!("{}: {topic}: {error}", self.options().name))
+        match error {
+            KafkaError::AdminOp(code) => self.fault(topic, &Fault::new(*code, code.to_string())),
+            KafkaError::Transaction(error) => {
+                self.fault(topic, &Fault::new(error.code(), error.string()))
+            }
+            other => match other.rdkafka_error_code() {
+                Some(code) => self.fault(topic, &Fault::new(code, code.to_string())),
+                None => BrokerError::Invalid(self.words(topic, &other.to_string())),
+            },
+        }
     }
+
+    /// The same of a fault, where there is more than a code.
+    pub(super) fn fault(&self, topic: &str, fault: &Fault) -> BrokerError {
+        let trouble = if is_silence(fault.code) { self.voice().trouble() } else { None };
+        let fault = trouble.as_ref().unwrap_or(fault);
+        let words = self.words(topic, &cause(fault));
+        match fault.code {
+            Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicId => BrokerError::NotFound(words),
+            Code::TopicAlreadyExists => BrokerError::Exists(words),
+            code if is_refusal(code) => BrokerError::Refused(words),
+            code if is_invalid(code) => BrokerError::Invalid(words),
+            Code::KafkaStorageError => BrokerError::Full(words),
+            _ => BrokerError::Unavailable(words),
+        }
+    }
+
+    /// Broker, topic and cause.
+    pub(super) fn words(&self, topic: &str, cause: &str) -> String {
+        let name = &self.options().name;
+        if topic.is_empty() {
+            format!("broker {name}: {cause}")
+        } else {
+            format!("broker {name}: topic {topic}: {cause}")
+        }
+    }
+}
+
+/// Whether it says only that nobody answered, so that what librdkafka told meanwhile says more.
+fn is_silence(code: Code) -> bool {
+    matches!(
+        code,
+        Code::OperationTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::TimedOutQueue
+            | Code::MessageTimedOut
+    )
+}
+
+fn is_refusal(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed
+            | Code::DelegationTokenAuthorizationFailed
+            | Code::SecurityDisabled
+            | Code::PolicyViolation
+    )
+}
+
+fn is_invalid(code: Code) -> bool {
+    matches!(
+        code,
+        Code::InvalidTopic
+            | Code::InvalidPartitions
+            | Code::InvalidReplicationFactor
+            | Code::InvalidReplicaAssignment
+            | Code::InvalidConfig
+            | Code::InvalidRequest
+            | Code::InvalidArgument
+            | Code::InvalidTimestamp
+            | Code::InvalidRecord
+            | Code::UnsupportedVersion
+            | Code::UnsupportedFeature
+            | Code::UnsupportedForMessageFormat
+            | Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+    )
+}
+
+/// The cause in words that say what looks likely, where librdkafka's do not.
+fn cause(fault: &Fault) -> String {
+    let text = fault.text.trim();
+    if text.contains("SSL listener") {
+        return format!("it seems to speak TLS, and clear text is configured ({text})");
+    }
+    if text.contains("PLAINTEXT broker listener") || text.contains("wrong version number") {
+        return format!("it seems to speak clear text, and TLS is configured ({text})");
+    }
+    text.to_owned()
 }

@@ -12,7 +12,9 @@ mod native;
 mod options;
 mod reading;
 mod records;
+mod shared;
 mod topics;
+mod voice;
 
 use std::sync::Arc;
 

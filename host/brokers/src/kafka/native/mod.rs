@@ -1,3 +1,6 @@
 //! What librdkafka offers and the binding does not. The only unsafe code of the workspace: small
 //! functions, each with the reason why it is sound.
 #![allow(unsafe_code, reason = "librdkafka is C")]
+
+pub(super) mod admin;
+pub(super) mod handle;

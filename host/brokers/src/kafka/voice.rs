@@ -1,0 +1,149 @@
+//! What librdkafka tells by itself: log lines, and what is wrong with the cluster at the moment.
+//!
+//! Lines go to the log, repeated ones once a minute. What is wrong is kept, so that a request that
+//! waits in vain can say why.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::native::admin::Fault;
+
+/// How often one and the same line is told: a broker that is away makes librdkafka repeat itself with
+/// every attempt to connect.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// How many different lines are remembered for that; more of them within a minute are told again.
+const LINES: usize = 64;
+
+/// The context of every client of a cluster: cloned into each.
+#[derive(Clone)]
+pub(super) struct Voice(Arc<Inner>);
+
+struct Inner {
+    broker: String,
+    told: Mutex<HashMap<String, Instant>>,
+    trouble: Mutex<Trouble>,
+    changed: Notify,
+}
+
+/// What is wrong, since somebody last got an answer.
+#[derive(Default)]
+struct Trouble {
+    last: Option<Fault>,
+    /// Whether nobody answers, or nobody lets us in.
+    hopeless: bool,
+}
+
+impl Voice {
+    pub(super) fn new(broker: &str) -> Self {
+        Self(Arc::new(Inner {
+            broker: broker.to_owned(),
+            told: Mutex::default(),
+            trouble: Mutex::default(),
+            changed: Notify::new(),
+        }))
+    }
+
+    /// What was wrong last, since somebody last got an answer.
+    pub(super) fn trouble(&self) -> Option<Fault> {
+        lock(&self.0.trouble).last.clone()
+    }
+
+    /// Somebody got an answer: what was wrong is so no longer.
+    pub(super) fn is_well(&self) {
+        *lock(&self.0.trouble) = Trouble::default();
+    }
+
+    /// Waits until no broker of the cluster can be talked to.
+    pub(super) async fn troubled(&self) -> Fault {
+        loop {
+            let changed = self.0.changed.notified();
+            if let Trouble { last: Some(fault), hopeless: true } = &*lock(&self.0.trouble) {
+                return fault.clone();
+            }
+            changed.await;
+        }
+    }
+
+    fn note(&self, fault: Fault) {
+        let mut trouble = lock(&self.0.trouble);
+        trouble.hopeless |= matches!(fault.code, Code::AllBrokersDown | Code::Authentication);
+        // That all brokers are down says less than why the last one is.
+        if trouble.last.is_none() || fault.code != Code::AllBrokersDown {
+            trouble.last = Some(fault);
+        }
+        drop(trouble);
+        self.0.changed.notify_waiters();
+    }
+
+    fn is_news(&self, line: &str) -> bool {
+        let mut told = lock(&self.0.told);
+        let now = Instant::now();
+        if told.get(line).is_some_and(|last| now.duration_since(*last) < REPEAT) {
+            return false;
+        }
+        if told.len() >= LINES {
+            told.retain(|_, last| now.duration_since(*last) < REPEAT);
+        }
+        if told.len() >= LINES {
+            told.clear();
+        }
+        told.insert(line.to_owned(), now);
+        true
+    }
+}
+
+impl ClientContext for Voice {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if !self.is_news(&without_numbers(line)) {
+            return;
+        }
+        let broker = self.0.broker.as_str();
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => warn!(broker, facility, line, "librdkafka says"),
+            _ => debug!(broker, facility, line, "librdkafka says"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
+        if self.is_news(&without_numbers(reason)) {
+            warn!(broker = self.0.broker.as_str(), %code, reason, "broker in trouble");
+        }
+        if is_of_the_connection(code) {
+            self.note(Fault::new(code, reason));
+        }
+    }
+}
+
+fn is_of_the_connection(code: Code) -> bool {
+    matches!(
+        code,
+        Code::AllBrokersDown
+            | Code::Authentication
+            | Code::BrokerTransportFailure
+            | Code::CriticalSystemResource
+            | Code::Resolve
+            | Code::SSL
+    )
+}
+
+/// Lines that differ in durations, ports and counts alone are one.
+fn without_numbers(line: &str) -> String {
+    line.chars().filter(|c| !c.is_ascii_digit()).take(200).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
