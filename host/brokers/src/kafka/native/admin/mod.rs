@@ -4,6 +4,10 @@
 //! the answer is thrown away, but what was asked may still be done.
 #![allow(dead_code, reason = "being built")]
 
+mod changes;
+mod configs;
+mod groups;
+mod offsets;
 mod topics;
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -13,14 +17,19 @@ use std::time::Duration;
 use rdkafka::bindings::{
     rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new,
     rd_kafka_AdminOptions_set_operation_timeout, rd_kafka_AdminOptions_set_request_timeout,
-    rd_kafka_AdminOptions_t, rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_string,
-    rd_kafka_error_t, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_error_string,
-    rd_kafka_event_t, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_t,
+    rd_kafka_AdminOptions_t, rd_kafka_admin_op_t, rd_kafka_error_code, rd_kafka_error_destroy,
+    rd_kafka_error_string, rd_kafka_error_t, rd_kafka_event_destroy, rd_kafka_event_error,
+    rd_kafka_event_error_string, rd_kafka_event_t, rd_kafka_queue_t, rd_kafka_resp_err_t,
+    rd_kafka_t,
 };
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::handle::{Handle, Queue};
 
+pub(in crate::kafka) use changes::{create_partitions, create_topic, delete_records, delete_topic};
+pub(in crate::kafka) use configs::{Setting, set_settings, settings};
+pub(in crate::kafka) use groups::{Group, committed, describe_groups, list_groups};
+pub(in crate::kafka) use offsets::{Seen, Wanted, list_offsets};
 pub(in crate::kafka) use topics::{TopicDescription, describe_topics};
 
 /// Why a request, or a part of it, failed.
@@ -83,20 +92,47 @@ impl Drop for Event {
     }
 }
 
+/// Something of librdkafka's that is ours, and what gives it back.
+struct Owned<T>(NonNull<T>, unsafe extern "C" fn(*mut T));
+
+impl<T> Owned<T> {
+    /// # Safety
+    /// `made` is null or nobody else's, and `destroy` is what gives such a thing back.
+    unsafe fn new(made: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self, Fault> {
+        let made = NonNull::new(made).ok_or_else(|| no_memory("a request"))?;
+        Ok(Self(made, destroy))
+    }
+
+    fn as_ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and this is the last use.
+        unsafe { (self.1)(self.as_ptr()) };
+    }
+}
+
 /// Options of one request.
-struct Options(NonNull<rd_kafka_AdminOptions_t>);
+struct Options(Owned<rd_kafka_AdminOptions_t>);
 
 impl Options {
     fn new(handle: &Handle, op: rd_kafka_admin_op_t, limit: Duration) -> Result<Self, Fault> {
         // SAFETY: the client is alive.
-        let options = unsafe { rd_kafka_AdminOptions_new(handle.as_ptr(), op) };
-        let options = NonNull::new(options).map(Self).ok_or_else(|| no_memory("options"))?;
+        let options = unsafe {
+            Owned::new(
+                rd_kafka_AdminOptions_new(handle.as_ptr(), op),
+                rd_kafka_AdminOptions_destroy,
+            )?
+        };
         let millis = c_int::try_from(limit.as_millis()).unwrap_or(c_int::MAX);
         let mut words = Words::default();
         // SAFETY: the options are alive and the buffer is as large as is said.
         let code = unsafe {
             rd_kafka_AdminOptions_set_request_timeout(
-                options.0.as_ptr(),
+                options.as_ptr(),
                 millis,
                 words.as_mut_ptr(),
                 words.len(),
@@ -107,7 +143,7 @@ impl Options {
             // SAFETY: as above.
             let code = unsafe {
                 rd_kafka_AdminOptions_set_operation_timeout(
-                    options.0.as_ptr(),
+                    options.as_ptr(),
                     millis,
                     words.as_mut_ptr(),
                     words.len(),
@@ -115,7 +151,7 @@ impl Options {
             };
             words.check(code)?;
         }
-        Ok(options)
+        Ok(Self(options))
     }
 }
 
@@ -131,13 +167,6 @@ fn waits_at_the_broker(op: rd_kafka_admin_op_t) -> bool {
     )
 }
 
-impl Drop for Options {
-    fn drop(&mut self) {
-        // SAFETY: they are ours, and this is the last use.
-        unsafe { rd_kafka_AdminOptions_destroy(self.0.as_ptr()) };
-    }
-}
-
 /// A request that is under way.
 struct Asked(Queue);
 
@@ -149,7 +178,15 @@ impl Asked {
         limit: Duration,
         send: impl FnOnce(*mut rd_kafka_t, *mut rd_kafka_AdminOptions_t, *mut rd_kafka_queue_t),
     ) -> Result<Self, Fault> {
-        let options = Options::new(handle, op, limit)?;
+        Self::with(handle, &Options::new(handle, op, limit)?, send)
+    }
+
+    /// The same with options that say more.
+    fn with(
+        handle: &Handle,
+        options: &Options,
+        send: impl FnOnce(*mut rd_kafka_t, *mut rd_kafka_AdminOptions_t, *mut rd_kafka_queue_t),
+    ) -> Result<Self, Fault> {
         let queue = Queue::new(handle).ok_or_else(|| no_memory("a queue"))?;
         send(handle.as_ptr(), options.0.as_ptr(), queue.as_ptr());
         Ok(Self(queue))
@@ -195,6 +232,18 @@ impl Words {
     fn check(&self, code: rd_kafka_resp_err_t) -> Result<(), Fault> {
         // SAFETY: librdkafka ends its words with a zero within the room that it was told.
         unsafe { Fault::of_code(code, self.0.as_ptr()) }
+    }
+
+    /// Of an error object that was given to us, where null says that there is none.
+    fn refused(error: *mut rd_kafka_error_t) -> Result<(), Fault> {
+        // SAFETY: it is null or alive, and nobody else's.
+        unsafe {
+            let fault = Fault::of_error(error);
+            if !error.is_null() {
+                rd_kafka_error_destroy(error);
+            }
+            fault
+        }
     }
 
     fn fault(&self) -> Fault {

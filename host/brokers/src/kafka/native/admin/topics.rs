@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::bindings::*;
 use uuid::Uuid;
 
-use super::{Asked, Event, Fault, array, c_string, no_memory, string};
+use super::{Asked, Event, Fault, Owned, array, c_string, string};
 use crate::kafka::native::handle::Handle;
 
 /// A topic as a broker of the cluster knows it.
@@ -43,19 +43,17 @@ fn ask(handle: &Handle, names: &[&str], limit: Duration) -> Result<Asked, Fault>
     let names = names.iter().map(|name| c_string(name)).collect::<Result<Vec<_>, _>>()?;
     let mut pointers: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
     // SAFETY: as many names as are said; librdkafka copies them.
-    let topics =
-        unsafe { rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
-    if topics.is_null() {
-        return Err(no_memory("topic names"));
-    }
+    let topics = unsafe {
+        Owned::new(
+            rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()),
+            rd_kafka_TopicCollection_destroy,
+        )?
+    };
     let op = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
-    let asked = Asked::new(handle, op, limit, |client, options, queue| {
+    Asked::new(handle, op, limit, |client, options, queue| {
         // SAFETY: all four are alive, and librdkafka copies what it keeps.
-        unsafe { rd_kafka_DescribeTopics(client, topics, options, queue) }
-    });
-    // SAFETY: it is ours, and this is the last use.
-    unsafe { rd_kafka_TopicCollection_destroy(topics) };
-    asked
+        unsafe { rd_kafka_DescribeTopics(client, topics.as_ptr(), options, queue) }
+    })
 }
 
 fn described(event: &Event) -> Vec<(String, Result<TopicDescription, Fault>)> {
