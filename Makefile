@@ -28,7 +28,7 @@ demo: build ## The main job on real data; KEEP=1 leaves the participant running
 	@"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,)
 
 .PHONY: test
-test: setup lint unit stories deny ## Everything that CI runs
+test: setup kafka lint unit stories deny ## Everything that CI runs
 
 .PHONY: lint
 lint: ## Formatting and clippy
@@ -38,7 +38,7 @@ lint: ## Formatting and clippy
 # Both build with the features of the whole workspace: asking for single packages would build the
 # engine a second time.
 .PHONY: unit
-unit: ## Unit and doc tests
+unit: kafka ## Unit and doc tests, and those against a real Kafka
 	cargo test --workspace --exclude stories --locked
 
 .PHONY: stories
@@ -54,6 +54,14 @@ bench: ## One table of ratios: what the host costs; PARTS="boundary idle" measur
 .PHONY: soak
 soak: ## A hundred kills at random under load; SOAK_SEED=n repeats one
 	SOAK_KILLS=$(or $(SOAK_KILLS),100) cargo test --workspace --locked --test command_line --test integration --test stories -- --nocapture soak::
+
+.PHONY: kafka
+kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, installed or named
+	@.ci/setup kafka
+
+.PHONY: test-kafka
+test-kafka: setup kafka ## What is tested against a real Apache Kafka
+	cargo test --workspace --locked --test node -- --test-threads 2
 
 .PHONY: deny
 deny: ## Licences, sources and bans of the dependencies
