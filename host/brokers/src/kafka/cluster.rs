@@ -55,13 +55,8 @@ impl Cluster {
 
     /// What every client of this cluster is configured with.
     pub(super) fn client_config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.options.servers);
-        config.set("client.id", format!("fnaa.{}", self.options.identity));
+        let mut config = self.options.client_config();
         config.set("reconnect.backoff.max.ms", RECONNECT.as_millis().to_string());
-        for (key, value) in &self.options.client {
-            config.set(key, value);
-        }
         config
     }
 

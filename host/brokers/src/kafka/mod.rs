@@ -29,7 +29,7 @@ use crate::broker::{
 
 use cluster::Cluster;
 use lanes::Lanes;
-pub use options::KafkaOptions;
+pub use options::{KafkaOptions, LANES, Mechanism, Sasl, Tls, check_setting};
 use reading::Readers;
 
 /// A Kafka cluster that flows live on.
