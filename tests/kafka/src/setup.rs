@@ -162,7 +162,8 @@ impl Setup {
     }
 }
 
-/// Small, quick to start, and quick to notice that another node is gone.
+/// Small, quick to start, and quick to notice that a node is gone: one that was killed may only come
+/// back when its session has ended.
 const ALWAYS: &str = "process.roles=broker,controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLEAR
@@ -171,6 +172,8 @@ group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=5
 transaction.state.log.num.partitions=5
 share.coordinator.state.topic.num.partitions=1
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=4000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 log.cleaner.dedupe.buffer.size=4194304
 log.index.size.max.bytes=1048576
