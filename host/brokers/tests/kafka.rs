@@ -1,0 +1,17 @@
+//! Apache Kafka: the battery over a real node, and what only it can be asked.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what they expect, and each binary uses a part of the battery"
+)]
+
+mod battery;
+#[path = "kafka/place.rs"]
+mod place;
+#[path = "kafka/topics.rs"]
+mod topics;
