@@ -4,6 +4,7 @@
 //! Knows nothing of Wasm, of processors or of FNAP.
 
 pub mod broker;
+mod cut;
 pub mod embedded;
 #[cfg(feature = "faults")]
 pub mod faulty;

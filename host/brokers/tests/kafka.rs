@@ -1,17 +1,20 @@
-//! Apache Kafka: the battery over a real node, and what only it can be asked.
+//! Real Apache Kafka under the battery, and what only Kafka can do to a broker.
+
 #![allow(
     missing_docs,
     unreachable_pub,
-    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests say what they expect, and each binary uses a part of the battery"
+    dead_code,
+    reason = "tests say what they expect, and share a battery of which each uses a part"
 )]
 
 mod battery;
-#[path = "kafka/place.rs"]
-mod place;
-#[path = "kafka/topics.rs"]
-mod topics;
+
+mod kafka {
+    pub mod place;
+    pub mod raw;
+    pub mod reading;
+}

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::watch;
 
 use crate::broker::{BatchLimits, BrokerError, Source};
+use crate::cut::cut;
 
 use super::blob;
 use super::gone;
@@ -204,22 +205,6 @@ fn until((end, records): Read, latest: u64) -> Read {
     }
     let known = records.split_at(records.partition_point(|stored| stored.offset < latest)).0;
     (latest, known.into())
-}
-
-/// As much of what was read as fits, from an offset on, and the offset after it.
-fn cut(records: &Arc<[Stored]>, from: u64, end: u64, limits: BatchLimits) -> Read {
-    let rest = records.split_at(records.partition_point(|stored| stored.offset < from)).1;
-    let mut bytes = 0;
-    let fits = |(index, stored): &(usize, &Stored)| {
-        bytes += stored.record.size();
-        *index == 0 || (*index < limits.records && bytes <= limits.bytes)
-    };
-    let count = rest.iter().enumerate().take_while(fits).count();
-    if count == records.len() {
-        return (end, Arc::clone(records));
-    }
-    let (part, after) = rest.split_at(count);
-    (after.first().map_or(end, |stored| stored.offset), part.into())
 }
 
 fn failed(error: rusqlite::Error) -> BrokerError {

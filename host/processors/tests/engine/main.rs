@@ -11,8 +11,6 @@
 
 mod chance;
 mod dead;
-mod delivery;
 mod gaps;
 mod house;
 mod outcomes;
-mod refused;

@@ -160,14 +160,13 @@ fn processor_text(processor: &Processor) -> String {
 
 #[async_trait]
 impl Performer for World {
-    async fn create_topic(&self, flow: &Flow) -> Result<Option<Uuid>, PerformError> {
-        let make = || {
+    async fn create_topic(&self, flow: &Flow) -> Result<(), PerformError> {
+        self.call("create topic", || {
             if flow.owned {
                 self.write_topic(flow);
             }
-        };
-        self.call("create topic", make).await?;
-        Ok(flow.owned.then_some(flow.incarnation.0))
+        })
+        .await
     }
 
     async fn update_topic(&self, flow: &Flow) -> Result<(), PerformError> {
@@ -204,8 +203,8 @@ impl Performer for World {
         self.call("move processor", || {}).await
     }
 
-    async fn forget_processor(&self, processor: &Processor) -> Result<(), PerformError> {
-        let path = self.dir.join(format!("processor-{}", processor.id));
+    async fn forget_processor(&self, processor: Uuid) -> Result<(), PerformError> {
+        let path = self.dir.join(format!("processor-{processor}"));
         self.call("forget processor", || drop(std::fs::remove_file(path))).await
     }
 }

@@ -10,7 +10,6 @@ mod log;
 mod namespaces;
 mod participant;
 mod processors;
-mod taking;
 
 use std::fmt::Display;
 

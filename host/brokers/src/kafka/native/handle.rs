@@ -40,6 +40,14 @@ impl Handle {
         Some(Self { client, owner })
     }
 
+    /// A client that its owner keeps alive.
+    pub(super) fn of_client(
+        client: NonNull<rd_kafka_t>,
+        owner: Arc<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self { client, owner }
+    }
+
     pub(super) fn as_ptr(&self) -> *mut rd_kafka_t {
         self.client.as_ptr()
     }

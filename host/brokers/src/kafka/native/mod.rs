@@ -3,4 +3,6 @@
 #![allow(unsafe_code, reason = "librdkafka is C")]
 
 pub(super) mod admin;
+pub(super) mod consume;
+pub(super) mod consumer;
 pub(super) mod handle;

@@ -1,0 +1,136 @@
+//! What Kafka can do to a reader: transactions, lives, retention, cut logs, and being away.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use host_brokers::{Broker, Source, TopicRef};
+use host_events::Stored;
+
+use super::place::{KafkaPlace, servers};
+use super::raw::Writer;
+use crate::battery::{
+    LIMITS, Place, bounded, ends, eventually, read_all, read_until, topic_with, values,
+};
+
+/// A broker on the shared node, a topic of its own, and what it is called there.
+async fn setup(
+    partitions: u32,
+    config: &[(&str, &str)],
+) -> (KafkaPlace, Arc<dyn Broker>, TopicRef, String) {
+    let place = KafkaPlace::new();
+    let broker = place.open().await;
+    let topic = topic_with(&broker, "a", partitions, config).await;
+    let name = place.topic("a");
+    (place, broker, topic, name)
+}
+
+fn text(stored: &Stored) -> String {
+    String::from_utf8(stored.record.value.clone().unwrap().into()).unwrap()
+}
+
+async fn next_texts(source: &mut dyn Source) -> Vec<String> {
+    loop {
+        let batch = source.next(LIMITS).await.unwrap();
+        if !batch.records.is_empty() {
+            return batch.records.iter().map(text).collect();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_wrote_is_read_as_it_is() {
+    bounded(async {
+        let (_place, broker, topic, name) = setup(1, &[]).await;
+        let writer = Writer::new(&servers());
+        let headers: [(&str, Option<&[u8]>); 4] =
+            [("a", Some(b"1")), ("a", None), ("b", Some(b"\xff\x00")), ("", Some(b""))];
+        writer.write_with_headers(&name, 0, &headers);
+        writer.write(&name, 0, &["x", "y"]);
+        let all = read_all(&broker, &topic, 0).await;
+        let first = &all[0].record;
+        let seen: Vec<_> = first.headers.iter().collect();
+        let expected: Vec<(&[u8], _)> =
+            headers.iter().map(|(name, value)| (name.as_bytes(), *value)).collect();
+        assert_eq!(seen, expected);
+        assert_eq!(first.key.as_deref(), Some(&b"k"[..]));
+        assert!(first.timestamp > 1_700_000_000_000);
+        assert_eq!(all[1].record.key, None);
+        assert_eq!(all[1..].iter().map(text).collect::<Vec<_>>(), ["x", "y"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_committed_records_are_read_and_the_end_is_reached_behind_markers() {
+    bounded(async {
+        let (_place, broker, topic, name) = setup(1, &[]).await;
+        let writer = Writer::transactional(&servers(), &name);
+        let mut source = broker.source(&topic, 0, 0).await.unwrap();
+        writer.begin();
+        writer.write(&name, 0, &["a", "b"]);
+        // What is open is not there yet.
+        assert_eq!(ends(&broker, &topic, 0).await.latest, 0);
+        assert!(source.next(LIMITS).now_or_never().is_none());
+        writer.commit();
+        assert_eq!(next_texts(source.as_mut()).await, ["a", "b"]);
+        writer.begin();
+        writer.write(&name, 0, &["never"]);
+        writer.abort();
+        // Records 0 and 1, a marker, an aborted record, a marker.
+        eventually(|| async { ends(&broker, &topic, 0).await.latest == 5 }).await;
+        let mut next = 0;
+        while next < 5 {
+            let batch = source.next(LIMITS).await.unwrap();
+            assert!(batch.records.is_empty(), "{batch:?}");
+            next = batch.next;
+        }
+        assert_eq!(next, 5);
+        writer.begin();
+        writer.write(&name, 0, &["c"]);
+        writer.commit();
+        let batch = source.next(LIMITS).await.unwrap();
+        assert_eq!(batch.records.iter().map(text).collect::<Vec<_>>(), ["c"]);
+        assert_eq!(values(&broker, &topic, 0).await, ["a", "b", "c"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_readers_of_one_partition_each_get_everything_on_two_consumers() {
+    bounded(async {
+        let (_place, broker, topic, name) = setup(1, &[]).await;
+        let writer = Writer::new(&servers());
+        let payload = "x".repeat(1000);
+        let batch = vec![payload.as_str(); 500];
+        for _ in 0..8 {
+            writer.write(&name, 0, &batch);
+        }
+        let before = threads();
+        let reader = |from: u64| {
+            let (broker, topic) = (Arc::clone(&broker), topic.clone());
+            tokio::spawn(async move {
+                let mut source = broker.source(&topic, 0, from).await.unwrap();
+                let all = read_until(source.as_mut(), 5000).await;
+                let offsets: Vec<_> = all.iter().map(|stored| stored.offset).collect();
+                assert_eq!(offsets, (from..5000).collect::<Vec<_>>());
+            })
+        };
+        let readers: Vec<_> = (0..12).map(|index| reader(index * 350)).collect();
+        writer.write(&name, 0, &batch);
+        writer.write(&name, 0, &batch);
+        for reader in readers {
+            reader.await.unwrap();
+        }
+        let cost = threads().saturating_sub(before);
+        assert!(cost <= 12, "{cost} threads");
+    })
+    .await;
+}
+
+/// Threads of librdkafka's in this program.
+fn threads() -> usize {
+    let names = std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    names.filter(|name| name.starts_with("rdk:")).count()
+}
