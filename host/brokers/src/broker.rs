@@ -25,6 +25,24 @@ pub trait Broker: Send + Sync {
     async fn update(&self, topic: &TopicRef, change: &TopicChange) -> Result<(), BrokerError>;
     /// What the topic is now.
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError>;
+    /// What many topics are now, in their order: ids and partitions, without settings and sizes. It is asked
+    /// every few seconds about every topic in use, so it has to be cheap.
+    async fn look(&self, topics: &[TopicRef]) -> Vec<Result<TopicInfo, BrokerError>> {
+        let mut looks = Vec::with_capacity(topics.len());
+        for topic in topics {
+            looks.push(self.describe(topic).await);
+            if looks.len().is_multiple_of(LOOKS_IN_A_TURN) {
+                // A broker that answers from memory never waits.
+                tokio::task::yield_now().await;
+            }
+        }
+        looks
+    }
+    /// Topics that somebody may take over as flows: all that are no internal ones. A broker that holds
+    /// nothing but flows has none.
+    async fn topics(&self) -> Result<Vec<FoundTopic>, BrokerError> {
+        Ok(Vec::new())
+    }
     /// Who reads the topic in the broker's own books (consumer groups), besides our processors.
     async fn consumers(&self, _topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {
         Ok(Vec::new())
@@ -203,6 +221,20 @@ pub struct TopicInfo {
     /// Settings in force.
     pub config: BTreeMap<String, String>,
 }
+
+/// A topic that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundTopic {
+    /// Its name.
+    pub topic: String,
+    /// The broker's own id of its life, where it has one.
+    pub id: Option<Uuid>,
+    /// How many partitions it has.
+    pub partitions: u32,
+}
+
+/// Topics that are looked at before other tasks get a turn.
+const LOOKS_IN_A_TURN: usize = 64;
 
 /// Somebody who reads a topic by the broker's own books.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,20 +1,23 @@
-//! Real Apache Kafka under the battery, and what only Kafka can do to a broker.
-
+//! Apache Kafka: the battery over a real node, and what only it can be asked.
 #![allow(
     missing_docs,
     unreachable_pub,
+    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    dead_code,
-    reason = "tests say what they expect, and share a battery of which each uses a part"
+    reason = "tests say what they expect, and each binary uses a part of the battery"
 )]
 
 mod battery;
-
-mod kafka {
-    pub mod place;
-    pub mod raw;
-    pub mod reading;
-}
+#[path = "kafka/place.rs"]
+mod place;
+#[path = "kafka/prefixed.rs"]
+mod prefixed;
+#[path = "kafka/raw.rs"]
+mod raw;
+#[path = "kafka/reading.rs"]
+mod reading;
+#[path = "kafka/topics.rs"]
+mod topics;

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fnap::name::Name;
-use host_brokers::{Broker, BrokerError, TopicRef};
+use host_brokers::{Broker, BrokerError};
 use host_events::{
     CloudEvent, EventRef, Headers, HeadersBuilder, Record, Stored, Timestamp, Value,
 };
-use host_plugins::Plugin;
+use host_plugins::{CallError, Plugin};
 use host_registry::{FlowStatus, NewFlow, Registry, RegistryError};
 
-use crate::spec::{Endpoint, Spec};
+use crate::pieces;
+use crate::spec::{Endpoint, Spec, topic_of};
 
 /// Why there is nowhere to put a dead letter.
 #[derive(Debug, thiserror::Error)]
@@ -69,10 +70,11 @@ impl DeadFlow {
         }
         Ok(Some(Endpoint {
             name: name.to_string().into(),
-            topic: TopicRef::new(flow.topic.as_str(), flow.incarnation),
+            topic: topic_of(&flow),
             partitions: flow.partitions,
             broker: Arc::clone(&self.target),
             paused: flow.status == FlowStatus::Paused,
+            aside: false,
         }))
     }
 
@@ -114,12 +116,10 @@ impl DeadFlow {
         }
         let name = self.registry.dead_flow_of(&self.processor)?;
         let new = NewFlow {
-            name: name.clone(),
             broker: Some(self.broker.clone()),
-            topic: None,
             partitions: self.partitions,
             config: self.config().await?,
-            owned: true,
+            ..NewFlow::named(name.clone())
         };
         match self.registry.create_flow(new).await {
             Ok(entry) => self.registry.wait(entry, host_registry::COMMAND_WAIT).await?,
@@ -156,6 +156,8 @@ pub(crate) enum Kind {
     Contract,
     /// The plugin sent it there.
     Asked,
+    /// A broker refuses for good what it led to.
+    Broker,
 }
 
 impl Kind {
@@ -166,7 +168,32 @@ impl Kind {
             Self::Limit => "limit",
             Self::Contract => "contract",
             Self::Asked => "asked",
+            Self::Broker => "broker",
         }
+    }
+}
+
+/// Why an event is given up, and how much of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) kind: Kind,
+    pub(crate) reason: String,
+    /// The whole event is too large for the dead-letter flow.
+    pub(crate) truncated: bool,
+}
+
+impl Given {
+    pub(crate) fn new(kind: Kind, reason: String) -> Self {
+        Self { kind, reason, truncated: false }
+    }
+
+    /// The plugin's own words for a rejection, ours for everything else; none where no event is to blame.
+    pub(crate) fn of(cause: &CallError) -> Option<Self> {
+        let reason = match cause {
+            CallError::Reject { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        };
+        Some(Self::new(pieces::kind(cause)?, reason))
     }
 }
 
@@ -188,7 +215,7 @@ impl<'a> Scene<'a> {
 }
 
 /// Attributes that a letter carries beside the event's own.
-const ATTRIBUTES: [&str; 11] = [
+const ATTRIBUTES: [&str; 12] = [
     "deadprocessor",
     "deadtype",
     "deadversion",
@@ -200,15 +227,25 @@ const ATTRIBUTES: [&str; 11] = [
     "deadkind",
     "deadreason",
     "deadtime",
+    TRUNCATED,
 ];
+
+/// Says that only a part of the event is there: the rest lies where it came from, as long as it does.
+const TRUNCATED: &str = "deadtruncated";
+
+/// Bytes of a key or header that a truncated letter keeps: enough for what names an event.
+const MAX_KEPT: usize = 256;
+
+/// Bytes of all headers that a truncated letter keeps.
+const MAX_KEPT_HEADERS: usize = 8 * 1024;
 
 /// Bytes of a reason: what tells a person what happened; the whole trap is in the processor's log.
 const MAX_REASON: usize = 1024;
 
 /// The record of a letter. Its key is the event's, so that the letters of one key keep their order.
-pub(crate) fn letter(scene: &Scene<'_>, stored: &Stored, kind: Kind, reason: &str) -> Record {
+pub(crate) fn letter(scene: &Scene<'_>, stored: &Stored, given: &Given) -> Record {
     let now = now();
-    let values = [
+    let mut values = vec![
         scene.processor.to_owned(),
         scene.kind.to_owned(),
         scene.version.to_owned(),
@@ -217,11 +254,15 @@ pub(crate) fn letter(scene: &Scene<'_>, stored: &Stored, kind: Kind, reason: &st
         scene.partition.to_string(),
         stored.offset.to_string(),
         stored.record.timestamp.to_string(),
-        kind.word().to_owned(),
-        one_line(reason),
+        given.kind.word().to_owned(),
+        one_line(&given.reason),
         time_of(now),
     ];
-    let record = in_binary_mode(&stored.record);
+    let mut record = in_binary_mode(&stored.record);
+    if given.truncated {
+        values.push("true".to_owned());
+        record = truncated(record);
+    }
     let mut headers = HeadersBuilder::default();
     for (name, value) in record.headers.iter().filter(|(name, _)| !is_ours(name)) {
         headers.push(name, value);
@@ -244,6 +285,21 @@ fn in_binary_mode(record: &Record) -> Record {
     }
 }
 
+/// What is left of an event that is too large: what names it, without its data.
+fn truncated(record: Record) -> Record {
+    let mut room = MAX_KEPT_HEADERS;
+    let mut headers = HeadersBuilder::default();
+    for (name, value) in record.headers.iter() {
+        let size = name.len() + value.map_or(0, <[u8]>::len);
+        if size <= MAX_KEPT && size <= room {
+            room -= size;
+            headers.push(name, value);
+        }
+    }
+    let key = record.key.filter(|key| key.len() <= MAX_KEPT);
+    Record { key, value: None, headers: headers.build(), ..record }
+}
+
 fn is_ours(header: &[u8]) -> bool {
     let name = header.strip_prefix(b"ce_").unwrap_or_default();
     ATTRIBUTES.iter().any(|ours| ours.as_bytes() == name)
@@ -253,6 +309,8 @@ fn is_ours(header: &[u8]) -> bool {
 pub(crate) struct Opened {
     pub(crate) flow: String,
     pub(crate) partition: u32,
+    /// Only a part of it: the rest lies where it came from.
+    pub(crate) truncated: bool,
     pub(crate) stored: Stored,
 }
 
@@ -268,6 +326,7 @@ pub(crate) fn open(letter: &Record) -> Option<Opened> {
     Some(Opened {
         flow: text("deadflow")?.to_owned(),
         partition: text("deadpartition")?.parse().ok()?,
+        truncated: text(TRUNCATED).is_some(),
         stored: Stored { offset: text("deadoffset")?.parse().ok()?, record },
     })
 }

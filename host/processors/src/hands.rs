@@ -6,41 +6,52 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use host_brokers::{Broker, BrokerError, ShardId, TopicChange, TopicRef, TopicSpec};
+use host_brokers::{Broker, BrokerError, ShardId, TopicChange, TopicSpec};
 use host_events::Position;
 use host_registry::{Desired, Flow, PerformError, Performer, Processor, Start};
 use uuid::Uuid;
 
-use crate::spec::Spec;
+use crate::spec::{Spec, topic_of};
 use crate::start;
 use crate::status::Phase;
 use crate::supervisor::Processors;
 
 #[async_trait]
 impl Performer for Processors {
-    async fn create_topic(&self, flow: &Flow) -> Result<(), PerformError> {
+    async fn create_topic(&self, flow: &Flow) -> Result<Option<Uuid>, PerformError> {
         let broker = self.broker_of(flow)?;
         if !flow.owned {
-            return broker.describe(&topic(flow)).await.map(drop).map_err(perform_error);
+            let info = broker.describe(&topic_of(flow)).await.map_err(perform_error)?;
+            self.seen(flow).await?;
+            return Ok(info.id);
         }
-        let (topic, partitions, config) = (topic(flow), flow.partitions, flow.topic_config());
-        let spec = TopicSpec { topic, partitions, replication: None, config };
-        broker.create(&spec).await.map(drop).map_err(perform_error)
+        let (topic, partitions, config) = (topic_of(flow), flow.partitions, flow.topic_config());
+        let spec = TopicSpec { topic, partitions, replication: flow.replication, config };
+        broker.create(&spec).await.map_err(|error| match error {
+            BrokerError::Exists(_) => PerformError::conflict(format!(
+                "{error}: CREATE FLOW {} topic={} takes it over as it is",
+                flow.name, flow.topic
+            )),
+            error => perform_error(error),
+        })
     }
 
     async fn update_topic(&self, flow: &Flow) -> Result<(), PerformError> {
-        let change = TopicChange { partitions: Some(flow.partitions), config: flow.topic_config() };
-        self.broker_of(flow)?.update(&topic(flow), &change).await.map_err(perform_error)?;
-        let seen = self.flow_changed(&flow.name).await;
-        seen.map_err(|error| PerformError::Retry(error.to_string()))
+        let (broker, topic) = (self.broker_of(flow)?, topic_of(flow));
+        let known = broker.describe(&topic).await.map_err(perform_error)?.partitions.len();
+        // Somebody else may have added some meanwhile.
+        let partitions = (known < flow.partitions as usize).then_some(flow.partitions);
+        let change = TopicChange { partitions, config: flow.topic_config() };
+        broker.update(&topic, &change).await.map_err(perform_error)?;
+        self.seen(flow).await
     }
 
     async fn delete_topic(&self, flow: &Flow) -> Result<(), PerformError> {
-        self.broker_of(flow)?.delete(&topic(flow)).await.map_err(perform_error)
+        self.broker_of(flow)?.delete(&topic_of(flow)).await.map_err(perform_error)
     }
 
     async fn purge_topic(&self, flow: &Flow) -> Result<(), PerformError> {
-        self.broker_of(flow)?.purge(&topic(flow)).await.map_err(perform_error)
+        self.broker_of(flow)?.purge(&topic_of(flow)).await.map_err(perform_error)
     }
 
     async fn apply_processor(&self, processor: &Processor) -> Result<(), PerformError> {
@@ -81,9 +92,13 @@ impl Performer for Processors {
         Ok(())
     }
 
-    async fn forget_processor(&self, processor: Uuid) -> Result<(), PerformError> {
-        for broker in self.0.brokers.values() {
-            broker.forget(processor).await.map_err(perform_error)?;
+    async fn forget_processor(&self, processor: &Processor) -> Result<(), PerformError> {
+        let target = Spec::target_of(processor, &self.0.registry, &self.0.brokers).await;
+        // Where nobody knows any more which broker it was, it was one of them.
+        let all = || self.0.brokers.values().collect();
+        let brokers: Vec<_> = target.as_ref().map_or_else(all, |broker| vec![broker]);
+        for broker in brokers {
+            broker.forget(processor.id).await.map_err(perform_error)?;
         }
         Ok(())
     }
@@ -106,16 +121,18 @@ impl Processors {
         )
     }
 
+    /// The processors of a flow look at it again.
+    async fn seen(&self, flow: &Flow) -> Result<(), PerformError> {
+        let seen = self.flow_changed(&flow.name).await;
+        seen.map_err(|error| PerformError::Retry(error.to_string()))
+    }
+
     fn broker_of(&self, flow: &Flow) -> Result<&Arc<dyn Broker>, PerformError> {
         self.0
             .brokers
             .get(&flow.broker)
             .ok_or_else(|| PerformError::Retry(format!("broker {} is not configured", flow.broker)))
     }
-}
-
-fn topic(flow: &Flow) -> TopicRef {
-    TopicRef::new(flow.topic.as_str(), flow.incarnation)
 }
 
 fn perform_error(error: BrokerError) -> PerformError {

@@ -7,7 +7,7 @@
 
 use host_plugins::CallError;
 
-use crate::dead::{self, Scene};
+use crate::dead::{self, Given, Scene};
 use crate::inputs::Next;
 use crate::pieces;
 use crate::shard::Failure;
@@ -49,7 +49,8 @@ impl Worker<'_> {
                     }
                     self.may_give_up(&cause)?;
                     let flow = self.shard.spec.input_name(piece.input);
-                    self.give_up(&piece, &flow, &cause, &piece.moves()).await?;
+                    let given = Given::of(&cause).ok_or(Failure::Plugin(cause))?;
+                    self.give_up(&piece, &flow, &given, &piece.moves()).await?;
                     // Only what is committed counts: a broker that is full says nothing of the plugin.
                     self.shard.row = self.shard.row.saturating_add(1);
                     given_up = true;
@@ -90,33 +91,25 @@ impl Worker<'_> {
         &mut self,
         piece: &Next,
         flow: &str,
-        cause: &CallError,
+        given: &Given,
         moves: Moves<'_>,
     ) -> Result<(), Failure> {
-        let Some(kind) = pieces::kind(cause) else { return Err(Failure::Plugin(cause.clone())) };
         self.need_dead_flow().await?;
         let Some(dead) = &self.dead else { return Ok(()) };
-        let (partition, reason) = (piece.batch.partition, words(cause));
+        let partition = piece.batch.partition;
         let scene = Scene::of(&self.shard.spec, &self.plugin, flow, partition);
         for stored in piece.batch.records.iter() {
-            let letter = dead::letter(&scene, stored, kind, &reason);
+            let letter = dead::letter(&scene, stored, given);
             self.waiting.outputs.bury(dead, self.shard.shard, letter);
         }
+        self.waiting.given = Some(given.clone());
         // An overlay without changes, so that there is one for each batch that is committed.
         self.state.lock().begin();
         self.moved(piece.batch.records.len(), moves);
         self.drain().await?;
         for stored in piece.batch.records.iter() {
-            self.shard.told_of_letter(kind, flow, partition, stored.offset, &reason);
+            self.shard.told_of_letter(given, flow, partition, stored.offset);
         }
         Ok(())
-    }
-}
-
-/// The plugin's own words for a rejection, ours for everything else.
-fn words(cause: &CallError) -> String {
-    match cause {
-        CallError::Reject { reason, .. } => reason.clone(),
-        other => other.to_string(),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Looked at now and then by one task for all of them, so that whoever asks waits for no broker and a
 //! thousand processors cost what one question to each of their flows costs. What cannot be known is said
-//! to be unknown, never 0.
+//! to be unknown, never 0. The same look tells of partitions that somebody else has added.
 
 mod sweep;
 
@@ -92,6 +92,13 @@ impl Processors {
         // Until the sweep is done, which a broker can hold up, the last look is shown.
         let mut before = self.0.lags.seen().clone();
         let mut sweep = Sweep::default();
+        let specs = followed.iter().filter_map(|(_, followed)| match followed {
+            Followed::Is(spec, _) => Some(&**spec),
+            Followed::Busy | Followed::Not => None,
+        });
+        for (flow, life, partitions) in sweep.survey(specs).await {
+            self.grew(flow, life, partitions).await;
+        }
         // Reads of one sweep are limited: it is not always the same ones who come too late.
         let turn = self.0.lags.turn.fetch_add(sweep::MOST_READS as usize, Ordering::Relaxed);
         let turn = turn.checked_rem(followed.len()).unwrap_or(0);

@@ -4,9 +4,12 @@
 //! [`Processors`] supervisor makes what runs agree with what the registry says should run. Here
 //! plugins and brokers meet; this crate knows neither Wasm nor any particular broker, nor FNAP's wire.
 
+mod careful;
 mod control;
 mod dead;
+mod delivery;
 mod episodes;
+mod growth;
 mod hands;
 mod inputs;
 mod isolate;
@@ -25,10 +28,11 @@ mod swap;
 mod trial;
 mod worker;
 
+pub use delivery::Delivery;
 pub use lag::Lag;
 pub use logs::{KEPT_BYTES, KEPT_LINES, Logged, Logs, Tail};
 pub use shard::Backoff;
-pub use spec::{Brokers, SpecError};
+pub use spec::{Brokers, SpecError, topic_of};
 pub use status::{Phase, ShardReport};
 pub use supervisor::{Options, Processors, Report};
 pub use trial::{Candidate, TrialHook};

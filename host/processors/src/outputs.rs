@@ -4,12 +4,14 @@
 //! output has it, else its key is hashed, else it goes to shard mod n.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use host_brokers::Output;
+use host_brokers::{Broker, Output};
 use host_events::{Batch, Record, Stored, partition_for_key};
 use host_plugins::Action;
 
-use crate::dead::{self, Kind, Scene};
+use crate::dead::{self, Given, Kind, Scene};
+use crate::delivery::Aside;
 use crate::spec::Endpoint;
 
 /// The number that stands for the dead-letter flow among the outputs; no processor has so many.
@@ -36,10 +38,28 @@ pub(crate) struct Route<'a> {
 #[derive(Default)]
 pub(crate) struct Outputs {
     slots: HashMap<(u32, u32), usize>,
-    ready: Vec<Output>,
+    pieces: Vec<Piece>,
     records: u64,
     letters: u64,
     bytes: usize,
+    largest: usize,
+}
+
+/// What goes to one partition of one output.
+struct Piece {
+    key: (u32, u32),
+    output: Output,
+    /// The broker that it is appended at, outside of the commit.
+    aside: Option<Arc<dyn Broker>>,
+}
+
+/// Records as they are written.
+#[derive(Default)]
+pub(crate) struct Ready {
+    /// In the commit.
+    pub(crate) inside: Vec<Output>,
+    /// Before it.
+    pub(crate) aside: Vec<Aside>,
 }
 
 impl Outputs {
@@ -80,7 +100,11 @@ impl Outputs {
                     let missing = OutputError::Unknown { what: "output", number: DEAD };
                     let dead = dead.ok_or(missing)?;
                     let stored = stored_at(batch, index)?;
-                    self.bury(dead, shard, dead::letter(scene, stored, Kind::Asked, &reason));
+                    self.bury(
+                        dead,
+                        shard,
+                        dead::letter(scene, stored, &Given::new(Kind::Asked, reason)),
+                    );
                 }
             }
         }
@@ -104,9 +128,44 @@ impl Outputs {
         self.bytes
     }
 
-    /// The records, a piece for each partition.
-    pub(crate) fn into_ready(self) -> Vec<Output> {
-        self.ready
+    /// Payload bytes of the largest record.
+    pub(crate) fn largest(&self) -> usize {
+        self.largest
+    }
+
+    /// Adds what was decided after it.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.records += later.records;
+        self.letters += later.letters;
+        self.bytes += later.bytes;
+        self.largest = self.largest.max(later.largest);
+        for piece in later.pieces {
+            let slot = self.slots.get(&piece.key);
+            if let Some(mine) = slot.and_then(|slot| self.pieces.get_mut(*slot)) {
+                mine.output.records.extend(piece.output.records);
+            } else {
+                self.slots.insert(piece.key, self.pieces.len());
+                self.pieces.push(piece);
+            }
+        }
+    }
+
+    /// The records: a piece for each partition inside, one for each topic aside.
+    pub(crate) fn into_ready(self) -> Ready {
+        let mut ready = Ready::default();
+        for Piece { output, aside, .. } in self.pieces {
+            let Output { topic, partition, records } = output;
+            let Some(broker) = aside else {
+                ready.inside.push(Output { topic, partition, records });
+                continue;
+            };
+            let records = records.into_iter().map(|record| (partition, record));
+            match ready.aside.iter_mut().find(|aside| aside.topic == topic) {
+                Some(aside) => aside.records.extend(records),
+                None => ready.aside.push(Aside { broker, topic, records: records.collect() }),
+            }
+        }
+        ready
     }
 
     fn forward(
@@ -132,16 +191,17 @@ impl Outputs {
     fn push(&mut self, endpoint: &Endpoint, output: u32, partition: u32, record: Record) {
         self.records += 1;
         self.bytes += record.size();
-        let slot = *self.slots.entry((output, partition)).or_insert_with(|| {
-            self.ready.push(Output {
-                topic: endpoint.topic.clone(),
-                partition,
-                records: Vec::new(),
-            });
-            self.ready.len() - 1
+        self.largest = self.largest.max(record.size());
+        let key = (output, partition);
+        let slot = *self.slots.entry(key).or_insert_with(|| {
+            let topic = endpoint.topic.clone();
+            let output = Output { topic, partition, records: Vec::new() };
+            let aside = endpoint.aside.then(|| Arc::clone(&endpoint.broker));
+            self.pieces.push(Piece { key, output, aside });
+            self.pieces.len() - 1
         });
-        if let Some(piece) = self.ready.get_mut(slot) {
-            piece.records.push(record);
+        if let Some(piece) = self.pieces.get_mut(slot) {
+            piece.output.records.push(record);
         }
     }
 }
@@ -164,8 +224,6 @@ fn endpoint_at(endpoints: &[Endpoint], output: u32) -> Result<&Endpoint, OutputE
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
     use host_brokers::TopicRef;
     use host_brokers::embedded::{Embedded, EmbeddedOptions};
@@ -177,7 +235,7 @@ mod tests {
     async fn endpoint(dir: &tempfile::TempDir, partitions: u32) -> Endpoint {
         let broker = Embedded::open(dir.path(), EmbeddedOptions::default()).await.unwrap();
         let topic = TopicRef::new("out", Incarnation(uuid::Uuid::nil()));
-        Endpoint { name: "out".into(), topic, partitions, broker, paused: false }
+        Endpoint { name: "out".into(), topic, partitions, broker, paused: false, aside: false }
     }
 
     fn batch(partition: u32, keys: &[Option<&'static str>]) -> Batch {
@@ -192,7 +250,8 @@ mod tests {
     }
 
     fn partitions(outputs: Outputs) -> Vec<(u32, usize)> {
-        outputs.into_ready().iter().map(|piece| (piece.partition, piece.records.len())).collect()
+        let inside = outputs.into_ready().inside;
+        inside.iter().map(|piece| (piece.partition, piece.records.len())).collect()
     }
 
     fn route(endpoints: &[Endpoint], shard: u32) -> Route<'_> {
@@ -239,5 +298,26 @@ mod tests {
         let route = Route { dead: Some(&ends[1]), ..route(&ends[..1], 6) };
         outputs.apply(&route, &batch(6, &[None]), letter).unwrap();
         assert_eq!((outputs.counts(), partitions(outputs)), ((0, 1), vec![(2, 1)]));
+    }
+
+    #[tokio::test]
+    async fn what_lies_aside_is_one_append_for_each_topic_in_its_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = endpoint(&dir, 2).await;
+        let ends = [Endpoint { aside: true, ..output.clone() }, output];
+        let (mut outputs, mut later) = (Outputs::default(), Outputs::default());
+        for (outputs, partition) in [(&mut outputs, 1), (&mut later, 0)] {
+            for output in [0, 1] {
+                let all = vec![Action::ForwardAll { output }];
+                let batch = batch(partition, &[Some("a"), None]);
+                outputs.apply(&route(&ends, 0), &batch, all).unwrap();
+            }
+        }
+        outputs.absorb(later);
+        assert_eq!((outputs.counts(), outputs.largest()), ((8, 0), 1));
+        let ready = outputs.into_ready();
+        assert_eq!((ready.inside.len(), ready.aside.len()), (2, 1));
+        let aside: Vec<_> = ready.aside[0].records.iter().map(|(at, _)| *at).collect();
+        assert_eq!(aside, [1, 1, 0, 0]);
     }
 }

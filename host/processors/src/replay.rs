@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use host_brokers::BatchLimits;
+use host_brokers::{BatchLimits, BrokerError};
 use host_events::{Batch, Incarnation, Position, Stored};
-use host_plugins::CallError;
 use host_registry::Replay;
 
-use crate::dead::{self, Opened};
+use crate::dead::{self, Given, Kind, Opened};
 use crate::inputs::Next;
 use crate::pieces;
 use crate::shard::Failure;
@@ -110,17 +109,46 @@ impl Worker<'_> {
             let reason = format!("flow {} is no input of the processor any more", opened.flow);
             let flow: Arc<str> = opened.flow.as_str().into();
             let next = one_event(0, Incarnation(self.shard.spec.id), opened);
-            let cause = CallError::Reject { index: 0, reason };
-            return self.give_up(&next, &flow, &cause, &moves).await;
+            return self.give_up(&next, &flow, &Given::new(Kind::Reject, reason), &moves).await;
         };
-        let next = one_event(input, life, opened);
+        let truncated = opened.truncated;
+        let mut next = one_event(input, life, opened);
+        if let Some(given) = self.refused(&moves) {
+            let flow = self.shard.spec.input_name(input);
+            return self.give_up_refused(&next, &flow, given, &moves).await;
+        }
+        if truncated && !self.restore(&mut next).await? {
+            let flow = self.shard.spec.input_name(input);
+            let reason = "the event is not in its flow any more".to_owned();
+            let given = Given { truncated, ..Given::new(Kind::Broker, reason) };
+            return self.give_up(&next, &flow, &given, &moves).await;
+        }
         if let Err(failure) = self.decide(&next, &moves).await {
             self.replay_alone(&next, failure, &moves).await?;
         }
-        if !self.has_room() {
+        if !self.has_room() || self.shard.careful.is_some() {
             self.drain().await?;
         }
         Ok(())
+    }
+
+    /// Fetches the whole of an event from where it came from; `false` where it is gone.
+    async fn restore(&mut self, next: &mut Next) -> Result<bool, Failure> {
+        let Some(end) = self.shard.spec.inputs.get(next.input as usize) else { return Ok(false) };
+        let Some(part) = next.batch.records.first() else { return Ok(false) };
+        let (partition, offset) = (next.batch.partition, part.offset);
+        let read = async {
+            let mut source = end.broker.source(&end.topic, partition, offset).await?;
+            source.next(BatchLimits { records: 1, ..AT_ONCE }).await
+        };
+        let first = match read.await {
+            Ok(batch) => batch.records.first().cloned(),
+            Err(BrokerError::OutOfRange { .. } | BrokerError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(whole) = first.filter(|whole| whole.offset == offset) else { return Ok(false) };
+        next.batch.records = [whole].into();
+        Ok(true)
     }
 
     /// A letter that failed, in an instance that nothing else has been in.
@@ -139,7 +167,8 @@ impl Worker<'_> {
         match self.decide(next, moves).await {
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
                 let flow = self.shard.spec.input_name(next.input);
-                self.give_up(next, &flow, &cause, moves).await?;
+                let given = Given::of(&cause).ok_or(Failure::Plugin(cause))?;
+                self.give_up(next, &flow, &given, moves).await?;
                 self.renew().await
             }
             decided => decided,

@@ -16,12 +16,13 @@ use host_plugins::{
 };
 use tokio::sync::watch;
 
+use crate::careful::Careful;
 use crate::control::Mode;
-use crate::dead::{self, DeadError, DeadFlow, Kind};
+use crate::dead::{self, DeadError, DeadFlow, Given};
 use crate::episodes::{Episode, Tally};
 use crate::inputs::Inputs;
 use crate::logs::ShardLog;
-use crate::outputs::OutputError;
+use crate::outputs::{OutputError, Ready};
 use crate::pieces::Size;
 use crate::spec::Spec;
 use crate::start::{self, Gap, StartError};
@@ -67,6 +68,15 @@ pub(crate) enum Failure {
     NoPinned { kind: String, digest: String },
     #[error("no plugin of type {0} is installed")]
     NoPlugin(String),
+    /// Knowing more than before, so that beginning again is no repeat.
+    #[error("a commit was refused, the event to blame is looked for: {0}")]
+    Suspect(BrokerError),
+    #[error(
+        "a broker refuses event after event, {row} in a row became dead letters, the position is kept (UPDATE PROCESSOR … dead-letters=all lets them all go there): {cause}"
+    )]
+    RefusesEverything { row: u32, cause: String },
+    #[error("broker: {0}")]
+    Unwanted(String),
     #[error("the shard's task broke")]
     Broke,
 }
@@ -107,6 +117,10 @@ pub(crate) struct Shard {
     pub(crate) size: Size,
     /// Events in a row that failed alone.
     pub(crate) row: u32,
+    /// Events in a row that a broker refused.
+    pub(crate) refusals: u32,
+    /// A commit that was refused for good, until the event to blame is found.
+    pub(crate) careful: Option<Careful>,
     /// What was said about its failures.
     pub(crate) episode: Episode,
     /// What was said about its dead letters.
@@ -144,6 +158,9 @@ impl Shard {
             match session.unwrap_or(Err(Failure::Broke)) {
                 Ok(End::Destroyed) => return,
                 Ok(End::ModeChanged) => wait = self.retry.first,
+                Err(Failure::Suspect(cause)) => {
+                    tracing::debug!(processor = %self.spec.name, shard = self.shard, %cause, "commit is taken apart");
+                }
                 Err(failure) => {
                     let moved = self.status.report(self.shard).commits > commits;
                     if moved {
@@ -187,7 +204,8 @@ impl Shard {
                 digest: Arc::clone(plugin.digest()),
                 rewinds: !starting.gaps.is_empty(),
             };
-            let recorded = self.record_gaps(&starting.gaps).await?;
+            let inside = self.record_gaps(&starting.gaps).await?;
+            let recorded = Ready { inside, aside: Vec::new() };
             settle(commit_all(opened.fence.as_mut(), recorded, commit).await)?;
             for gap in &starting.gaps {
                 tracing::warn!(processor = %self.spec.name, shard = self.shard, gap = %gap.cause, next = gap.next, "went on after a gap");
@@ -262,18 +280,18 @@ impl Shard {
     /// One line a minute at most: a plugin that fails on many must not fill the log.
     pub(crate) fn told_of_letter(
         &mut self,
-        kind: Kind,
+        given: &Given,
         flow: &str,
         partition: u32,
         offset: u64,
-        reason: &str,
     ) {
+        let (kind, reason) = (given.kind.word(), &*given.reason);
         let place = format!("{flow}:{partition}:{offset}");
         let fields: [(&str, &dyn std::fmt::Display); 3] =
-            [("kind", &kind.word()), ("event", &place), ("reason", &reason)];
+            [("kind", &kind), ("event", &place), ("reason", &reason)];
         self.log.host_line(Level::Warn, "event became a dead letter", &fields);
         let Some(letters) = self.tally.add(1) else { return };
-        let (processor, shard, kind) = (&self.spec.name, self.shard, kind.word());
+        let (processor, shard) = (&self.spec.name, self.shard);
         tracing::warn!(%processor, shard, kind, flow, partition, offset, reason, letters, "event became a dead letter");
     }
 

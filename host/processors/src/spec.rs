@@ -9,6 +9,7 @@ use host_events::Incarnation;
 use host_registry::{Flow, FlowStatus, Letters, Processor, Registry, Replay, Start};
 use uuid::Uuid;
 
+use crate::delivery::Delivery;
 use crate::limits::OwnLimits;
 
 /// The brokers of this host by the names the operator gave them.
@@ -23,6 +24,8 @@ pub(crate) struct Endpoint {
     pub(crate) broker: Arc<dyn Broker>,
     /// The flow is paused: it is not read.
     pub(crate) paused: bool,
+    /// As an output: it is appended to before the commit, not within.
+    pub(crate) aside: bool,
 }
 
 /// What a shard needs to know.
@@ -34,6 +37,7 @@ pub(crate) struct Spec {
     pub(crate) outputs: Vec<Endpoint>,
     pub(crate) config: String,
     pub(crate) limits: OwnLimits,
+    pub(crate) delivery: Delivery,
     /// What becomes of an event that fails alone.
     pub(crate) policy: Policy,
     /// Go on after a gap and record it.
@@ -90,7 +94,9 @@ pub enum SpecError {
         flow: String,
     },
     /// One commit cannot span two brokers.
-    #[error("outputs on more than one broker ({0}, {1}) cannot be committed together")]
+    #[error(
+        "delivery=exactly-once cannot be: outputs on more than one broker ({0}, {1}) cannot be committed together"
+    )]
     TwoTargets(String, String),
     /// A processor without outputs has nowhere to commit.
     #[error("no output")]
@@ -111,19 +117,20 @@ impl Spec {
         for name in &processor.inputs {
             inputs.push(endpoint(registry, brokers, name).await?.1);
         }
-        let mut outputs = Vec::new();
-        let mut target: Option<(String, Arc<dyn Broker>)> = None;
+        let (mut outputs, mut targets) = (Vec::new(), Vec::new());
         for name in &processor.outputs {
             let (broker, output) = endpoint(registry, brokers, name).await?;
-            match &target {
-                Some((first, _)) if *first != broker => {
-                    return Err(SpecError::TwoTargets(first.clone(), broker));
-                }
-                _ => target = Some((broker, Arc::clone(&output.broker))),
-            }
+            targets.push(broker);
             outputs.push(output);
         }
-        let (target_name, target) = target.ok_or(SpecError::NoOutput)?;
+        let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let delivery = Delivery::decide(processor.option("delivery"), &names)?;
+        let first = outputs.first().map(|output| Arc::clone(&output.broker));
+        let target = first.ok_or(SpecError::NoOutput)?;
+        let target_name = targets.first().cloned().unwrap_or_default();
+        for (output, broker) in outputs.iter_mut().zip(&targets) {
+            output.aside = delivery.is_aside(*broker == target_name);
+        }
         Ok(Self {
             id: processor.id,
             name: processor.name.to_string().into(),
@@ -132,6 +139,7 @@ impl Spec {
             outputs,
             config: processor.config.clone(),
             limits: OwnLimits::of_processor(processor),
+            delivery,
             policy: Policy::of(processor),
             records_gaps: processor.option("on-gap") == Some("record"),
             pinned: processor.pinned.clone(),
@@ -151,6 +159,16 @@ impl Spec {
             target_name,
             processor: processor.name.clone(),
         })
+    }
+
+    /// The broker that a processor's positions lie on; none where that cannot be told any more.
+    pub(crate) async fn target_of(
+        processor: &Processor,
+        registry: &Registry,
+        brokers: &Brokers,
+    ) -> Option<Arc<dyn Broker>> {
+        let flow = registry.flow(processor.outputs.first()?).await.ok()??;
+        brokers.get(&flow.broker).cloned()
     }
 
     /// As many shards as the largest partition count of the inputs.
@@ -184,6 +202,7 @@ impl Spec {
             && self.config == other.config
             && self.limits == other.limits
             && self.policy == other.policy
+            && self.delivery == other.delivery
             && self.records_gaps == other.records_gaps
             && self.pinned == other.pinned
             && self.replay_letters() == other.replay_letters()
@@ -214,12 +233,19 @@ async fn endpoint(
     })?;
     let endpoint = Endpoint {
         name: name.to_string().into(),
-        topic: TopicRef::new(flow.topic.as_str(), flow.incarnation),
+        topic: topic_of(&flow),
         partitions: flow.partitions,
         broker: Arc::clone(broker),
         paused: flow.status == FlowStatus::Paused,
+        aside: false,
     };
     Ok((flow.broker, endpoint))
+}
+
+/// A flow's topic, and the life of it that is meant.
+#[must_use]
+pub fn topic_of(flow: &Flow) -> TopicRef {
+    TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation, id: flow.topic_id }
 }
 
 fn usable(flow: &Flow) -> bool {

@@ -22,6 +22,10 @@ pub(crate) enum StartError {
         "gap: flow {flow} is another one than when the processor was created (incarnation {now}, was {then})"
     )]
     Incarnation { flow: String, now: String, then: String },
+    #[error(
+        "gap: flow {flow}: {words} (UPDATE FLOW {flow} topic=NAME takes over one that is there now)"
+    )]
+    Gone { flow: String, words: String },
     #[error(transparent)]
     Broker(#[from] BrokerError),
 }
@@ -61,7 +65,7 @@ impl Gap {
             StartError::Incarnation { now, then, .. } => {
                 serde_json::json!({ "incarnation": now, "was": then })
             }
-            StartError::Broker(_) => serde_json::Value::Null,
+            StartError::Gone { .. } | StartError::Broker(_) => serde_json::Value::Null,
         };
         if let (Some(data), serde_json::Value::Object(figures)) = (data.as_object_mut(), figures) {
             data.extend(figures);
@@ -90,7 +94,8 @@ pub(crate) async fn positions(
                 starting.fresh.set(flow, shard, first);
                 first
             }
-            Err(StartError::Broker(error)) => return Err(error.into()),
+            // What is not there cannot be gone on with, whatever the processor does about gaps.
+            Err(gone @ (StartError::Broker(_) | StartError::Gone { .. })) => return Err(gone),
             Err(gap) if !spec.records_gaps => return Err(gap),
             Err(cause) => {
                 let next = after_gap(&cause, log);
@@ -161,12 +166,15 @@ fn check_incarnation(
     }
 }
 
-async fn partition_info(input: &Endpoint, shard: u32) -> Result<PartitionInfo, BrokerError> {
-    let info = input.broker.describe(&input.topic).await?;
-    info.partitions
-        .get(shard as usize)
-        .copied()
-        .ok_or_else(|| BrokerError::NotFound(format!("{} partition {shard}", input.topic.topic)))
+async fn partition_info(input: &Endpoint, shard: u32) -> Result<PartitionInfo, StartError> {
+    let gone = |words: String| StartError::Gone { flow: input.name.to_string(), words };
+    match input.broker.describe(&input.topic).await {
+        Ok(info) => info.partitions.get(shard as usize).copied().ok_or_else(|| {
+            gone(format!("topic {} has no partition {shard} any more", input.topic.topic))
+        }),
+        Err(error @ BrokerError::NotFound(_)) => Err(gone(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn check(

@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use crate::control::Mode;
 use crate::dead::DeadFlow;
+use crate::delivery::Delivery;
 use crate::episodes::{Episode, Tally};
+use crate::growth::is_keyed;
 use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::pieces::Size;
@@ -203,7 +205,7 @@ impl Processors {
     }
 
     /// The version that a processor shall run: the one it is pinned to, or the newest.
-    async fn plugin_for(&self, spec: &Spec) -> Option<Plugin> {
+    pub(crate) async fn plugin_for(&self, spec: &Spec) -> Option<Plugin> {
         let Some(digest) = &spec.pinned else {
             let snapshot = self.0.catalog.snapshot();
             return snapshot.types.get(&spec.kind).map(|active| active.plugin.clone());
@@ -251,6 +253,8 @@ impl Processors {
             size: Size::new(limits.batch_events as usize),
             limits,
             row: 0,
+            refusals: 0,
+            careful: None,
             episode: Episode::default(),
             tally: Tally::default(),
         }
@@ -264,6 +268,12 @@ impl Processors {
         let statuses = entry.running.iter().flat_map(|running| running.statuses.iter());
         let shards = statuses.zip(0..).map(|(status, shard)| status.report(shard)).collect();
         Some(Report { shards, problem: entry.problem.clone() })
+    }
+
+    /// How often an event of a processor may take effect; none where it cannot run at all.
+    pub async fn delivery(&self, processor: &Processor) -> Option<Delivery> {
+        let Inner { registry, brokers, .. } = &*self.0;
+        Some(Spec::resolve(processor, registry, brokers).await.ok()?.delivery)
     }
 
     /// What the plugins logged.
@@ -295,19 +305,13 @@ impl Entry {
         let Inner { registry, brokers, .. } = &*processors.0;
         let spec = match Spec::resolve(processor, registry, brokers).await {
             Ok(spec) => spec,
-            Err(error) => {
-                self.stop(Mode::Stop).await;
-                self.running = None;
-                let problem = error.to_string();
-                if self.problem.as_ref() != Some(&problem) {
-                    let fields: [(&str, &dyn std::fmt::Display); 1] = [("cause", &problem)];
-                    let name = processor.name.as_str();
-                    processors.0.logs.host_line(name, None, Level::Error, "cannot run", &fields);
-                }
-                self.problem = Some(problem);
-                return;
-            }
+            Err(error) => return self.cannot(processors, processor, error.to_string()).await,
         };
+        let plugin = processors.plugin_for(&spec).await;
+        let scattered = plugin.as_ref().is_some_and(is_keyed).then(|| spec.scattered_keys());
+        if let Some(problem) = scattered.flatten() {
+            return self.cannot(processors, processor, problem).await;
+        }
         self.problem = None;
         let fits = self.running.as_ref().is_some_and(|running| running.spec.same(&spec));
         if !fits || self.has_ended() && mode != Mode::Stop {
@@ -319,6 +323,18 @@ impl Entry {
             running.offer(processors.plugin_for(&running.spec).await);
         }
         self.tell(mode);
+    }
+
+    /// Ends the tasks of a processor that cannot run, and says why once.
+    async fn cannot(&mut self, processors: &Processors, processor: &Processor, problem: String) {
+        self.stop(Mode::Stop).await;
+        self.running = None;
+        if self.problem.as_ref() != Some(&problem) {
+            let fields: [(&str, &dyn std::fmt::Display); 1] = [("cause", &problem)];
+            let name = processor.name.as_str();
+            processors.0.logs.host_line(name, None, Level::Error, "cannot run", &fields);
+        }
+        self.problem = Some(problem);
     }
 
     /// Waits until the tasks have done what they were told, or cannot.

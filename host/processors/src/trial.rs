@@ -7,6 +7,7 @@ use host_plugins::log::NoLog;
 use host_plugins::{CallError, LogSink, Plugin, SharedState, Trial};
 use host_registry::{Desired, Processor};
 
+use crate::growth::is_keyed;
 use crate::shard::setup;
 use crate::spec::{Spec, SpecError};
 use crate::supervisor::Processors;
@@ -32,6 +33,9 @@ pub enum Candidate {
         /// How many outputs were named.
         outputs: usize,
     },
+    /// It keeps state by key, and the keys of its inputs do not lie together.
+    #[error("{0}")]
+    Keys(String),
     /// The plugin refused the configuration.
     #[error("{0}")]
     Refused(#[from] CallError),
@@ -120,7 +124,8 @@ fn check_shape(plugin: &Plugin, spec: &Spec) -> Result<(), Candidate> {
         host_plugins::Cardinality::Many => count >= 1,
     };
     if fits(info.inputs, spec.inputs.len()) && fits(info.outputs, spec.outputs.len()) {
-        return Ok(());
+        let scattered = is_keyed(plugin).then(|| spec.scattered_keys()).flatten();
+        return scattered.map_or(Ok(()), |words| Err(Candidate::Keys(words)));
     }
     let words = |cardinality| match cardinality {
         host_plugins::Cardinality::One => "one",

@@ -12,9 +12,10 @@ use host_plugins::{Action, Instance, Plugin, SharedState};
 use tokio::task::JoinHandle;
 
 use crate::control::Mode;
-use crate::dead::Scene;
+use crate::dead::{Given, Scene};
+use crate::delivery;
 use crate::inputs::{Inputs, Next};
-use crate::outputs::{Outputs, Route};
+use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
 use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::Endpoint;
@@ -58,15 +59,20 @@ pub(crate) struct Waiting {
     events_in: u64,
     /// A commit that is due even without events: the plugin changed.
     pub(crate) due: bool,
+    /// It is one event that is given up.
+    pub(crate) given: Option<Given>,
 }
 
-struct InFlight {
+pub(crate) struct InFlight {
     task: JoinHandle<(Box<dyn Fence>, CommitOutcome)>,
-    positions: Position,
-    batches: usize,
-    events_in: u64,
+    pub(crate) positions: Position,
+    pub(crate) batches: usize,
+    pub(crate) events_in: u64,
     events_out: u64,
     dead_letters: u64,
+    /// Bytes of its largest record.
+    pub(crate) largest: usize,
+    pub(crate) given: Option<Given>,
 }
 
 enum Wake {
@@ -175,6 +181,9 @@ impl<'a> Worker<'a> {
     }
 
     async fn process(&mut self, next: Next) -> Result<Option<End>, Failure> {
+        if self.is_suspected(&next) {
+            return self.process_carefully(next).await;
+        }
         if next.batch.records.len() <= self.shard.size.most() {
             return self.attempt(next).await;
         }
@@ -194,7 +203,7 @@ impl<'a> Worker<'a> {
         Ok(None)
     }
 
-    async fn attempt(&mut self, next: Next) -> Result<Option<End>, Failure> {
+    pub(crate) async fn attempt(&mut self, next: Next) -> Result<Option<End>, Failure> {
         match self.decide(&next, &next.moves()).await {
             Ok(()) => {
                 self.shard.size.went_well();
@@ -253,13 +262,14 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn commit_if_idle(&mut self) {
+    pub(crate) fn commit_if_idle(&mut self) {
         if self.in_flight.is_some() || !self.waiting.has_something() {
             return;
         }
         let Some(mut fence) = self.fence.take() else { return };
         let waiting = std::mem::take(&mut self.waiting);
         let (events_out, dead_letters) = waiting.outputs.counts();
+        let largest = waiting.outputs.largest();
         let commit = Commit {
             positions: waiting.positions.clone(),
             state: waiting.state,
@@ -278,6 +288,8 @@ impl<'a> Worker<'a> {
             events_in: waiting.events_in,
             events_out,
             dead_letters,
+            largest,
+            given: waiting.given,
         });
     }
 
@@ -289,12 +301,14 @@ impl<'a> Worker<'a> {
         let (fence, outcome) = settled.map_err(|error| {
             host_brokers::BrokerError::Unavailable(format!("the commit's task ended: {error}"))
         })?;
+        let outcome = self.blame(&in_flight, outcome)?;
         settle(outcome)?;
         self.fence = Some(fence);
         for _ in 0..in_flight.batches {
             self.state.lock().committed();
         }
-        let InFlight { positions, events_in, events_out, dead_letters, .. } = in_flight;
+        let InFlight { positions, events_in, events_out, dead_letters, given, .. } = in_flight;
+        self.went_through(&positions, events_in > 0 && given.is_none());
         self.shard.committed(&positions, events_in, events_out, dead_letters);
         Ok(())
     }
@@ -328,6 +342,16 @@ impl Drop for Worker<'_> {
 }
 
 impl Waiting {
+    /// Adds what was decided after it.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.outputs.absorb(later.outputs);
+        self.positions.0.extend(later.positions.0);
+        self.state.extend(later.state);
+        self.batches += later.batches;
+        self.events_in += later.events_in;
+        self.due |= later.due;
+    }
+
     fn has_something(&self) -> bool {
         self.due || self.batches > 0
     }
@@ -335,11 +359,15 @@ impl Waiting {
 
 pub(crate) async fn commit_all(
     fence: &mut dyn Fence,
-    outputs: Vec<host_brokers::Output>,
+    outputs: Ready,
     commit: Commit,
 ) -> CommitOutcome {
+    // Safe before the positions are: what is lost between the two comes again.
+    if let Err(error) = delivery::append(outputs.aside).await {
+        return CommitOutcome::Aborted(error);
+    }
     let mut transaction = fence.begin();
-    if let Err(error) = transaction.send(outputs).await {
+    if let Err(error) = transaction.send(outputs.inside).await {
         return CommitOutcome::Aborted(error);
     }
     transaction.commit(commit).await

@@ -1,6 +1,8 @@
 //! The commands that change what should be. Each is decided on the rows as they are and answers with
 //! the journal entry that carries it out; whoever needs the outcome waits for that.
 
+use host_events::Incarnation;
+
 use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::JournalId;
@@ -59,6 +61,31 @@ impl Registry {
     ) -> Result<JournalId, RegistryError> {
         let name = name.clone();
         self.command(move |state| state.update_flow(&name, change)).await
+    }
+
+    /// Notes that a flow's topic has gained partitions by somebody else's hand; says whether that is new.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn flow_grew(
+        &self,
+        name: &Name,
+        life: Incarnation,
+        partitions: u32,
+    ) -> Result<bool, RegistryError> {
+        if self.look(|state| state.flow_grew(name, life, partitions).is_none()) {
+            return Ok(false);
+        }
+        let name = name.clone();
+        let decided = self.command(move |state| {
+            let decision = state.flow_grew(&name, life, partitions);
+            decision.ok_or_else(|| RegistryError::conflict("the flow has changed"))
+        });
+        match decided.await {
+            Ok(_) => Ok(true),
+            Err(RegistryError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Holds a flow's readers and refuses WRITE.

@@ -7,7 +7,7 @@ use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::Intent;
 use crate::limits::{MAX_FLOWS, check_broker, check_config, check_partitions, check_topic};
-use crate::model::{Flow, FlowChange, FlowStatus, NewFlow};
+use crate::model::{Flow, FlowChange, FlowStatus, HOST_KEYS, NewFlow, PROTECTED, Taken};
 use crate::registry::now;
 use crate::state::{Change, Decision, Row, State};
 use crate::words::some_of;
@@ -26,14 +26,17 @@ impl State {
             incarnation: Incarnation(Uuid::new_v4()),
             broker: new.broker.unwrap_or_else(|| namespace.broker.clone()),
             topic: new.topic.unwrap_or_else(|| new.name.to_string()),
+            topic_id: new.topic_id,
             name: new.name,
             partitions: new.partitions,
+            replication: new.replication,
             config: new.config,
             owned: new.owned,
             status: FlowStatus::Creating,
             revision: 1,
             created_at: now(),
         };
+        let flow = if flow.owned { flow } else { protected(flow) };
         check_flow(&flow)?;
         self.check_topic_free(&flow)?;
         Ok(Decision::change(vec![Row::PutFlow(flow.clone())], Intent::CreateFlow { flow }))
@@ -49,8 +52,12 @@ impl State {
         after.config.extend(change.config);
         after.partitions = change.partitions.unwrap_or(before.partitions);
         after.revision += 1;
+        if let Some(taken) = change.taken {
+            after = take_over(after, taken)?;
+            self.check_topic_free(&after)?;
+        }
         check_flow(&after)?;
-        if after.partitions < before.partitions {
+        if after.incarnation == before.incarnation && after.partitions < before.partitions {
             let words = format!("flow {name} has {} partitions: never fewer", before.partitions);
             return Err(RegistryError::invalid(words));
         }
@@ -58,6 +65,23 @@ impl State {
             vec![Row::PutFlow(after.clone())],
             Intent::UpdateFlow { before, after },
         ))
+    }
+
+    /// A flow's topic has gained partitions by somebody else's hand. `None` where that is known, or is
+    /// about another life of it.
+    pub(crate) fn flow_grew(
+        &self,
+        name: &Name,
+        life: Incarnation,
+        partitions: u32,
+    ) -> Option<Decision> {
+        let flow = self.usable_flow(name).ok()?;
+        if flow.incarnation != life || flow.partitions >= partitions {
+            return None;
+        }
+        let grown = Flow { partitions, revision: flow.revision + 1, ..flow.clone() };
+        check_flow(&grown).ok()?;
+        Some(Decision::settled(vec![Row::PutFlow(grown)], name, "growth"))
     }
 
     /// Holds a flow or lets it go on. Asking for what already is changes nothing.
@@ -119,7 +143,9 @@ impl State {
     }
 
     fn check_topic_free(&self, new: &Flow) -> Result<(), RegistryError> {
-        let same = |flow: &&Flow| flow.broker == new.broker && flow.topic == new.topic;
+        let same = |flow: &&Flow| {
+            flow.broker == new.broker && flow.topic == new.topic && flow.name != new.name
+        };
         match self.flows.values().find(same) {
             None => Ok(()),
             Some(flow) => Err(RegistryError::conflict(format!(
@@ -128,6 +154,34 @@ impl State {
             ))),
         }
     }
+}
+
+/// The flow with another topic, which is another life of it; or as it is where it has that one.
+fn take_over(flow: Flow, taken: Taken) -> Result<Flow, RegistryError> {
+    if taken.id.is_some() && (&flow.topic, flow.topic_id) == (&taken.topic, taken.id) {
+        return Ok(flow);
+    }
+    if flow.owned && flow.topic != taken.topic {
+        let words = format!("flow {} has topic {} of its own", flow.name, flow.topic);
+        return Err(RegistryError::conflict(words));
+    }
+    Ok(protected(Flow {
+        incarnation: Incarnation(Uuid::new_v4()),
+        topic: taken.topic,
+        topic_id: taken.id,
+        partitions: taken.partitions,
+        replication: None,
+        // What was set was set on the former topic.
+        config: flow.config.into_iter().filter(|(key, _)| HOST_KEYS.contains(&&**key)).collect(),
+        owned: false,
+        ..flow
+    }))
+}
+
+/// Somebody else's events are not destroyed unless that is said in so many words.
+fn protected(mut flow: Flow) -> Flow {
+    flow.config.entry(PROTECTED.to_owned()).or_insert_with(|| "true".to_owned());
+    flow
 }
 
 fn check_flow(flow: &Flow) -> Result<(), RegistryError> {

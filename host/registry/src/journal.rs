@@ -147,6 +147,10 @@ impl Intent {
         match self {
             Self::Settled { .. } => vec![],
             Self::CreateFlow { .. } => vec![Step::CreateTopic],
+            // Another topic is looked for, and nothing is changed at it.
+            Self::UpdateFlow { before, after } if before.incarnation != after.incarnation => {
+                vec![Step::CreateTopic]
+            }
             Self::UpdateFlow { .. } => vec![Step::UpdateTopic],
             Self::PurgeFlow { .. } => vec![Step::PurgeTopic],
             Self::DeleteFlow { flow, .. } if flow.owned => vec![Step::DeleteTopic],

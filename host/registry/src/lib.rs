@@ -33,7 +33,7 @@ pub use letters::Letters;
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
     NewNamespace, NewProcessor, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,
-    ProcessorChange, Start,
+    ProcessorChange, Start, Taken,
 };
 pub use performer::{PerformError, Performer};
 pub use plugins::{Activation, MAX_COMPONENT};

@@ -32,6 +32,9 @@ pub const MAX_CONFIG_VALUE: usize = 4 * 1024;
 /// Octets of a processor's JSON configuration: a rule table of a thousand lines.
 pub const MAX_PROCESSOR_CONFIG: usize = 64 * 1024;
 
+/// How the names of topics begin that a broker, or a host on it, keeps for itself.
+pub const INTERNAL_TOPICS: &[&str] = &["__", "_fnaa."];
+
 /// Octets of a topic's name (Kafka's limit).
 pub const MAX_TOPIC: usize = 249;
 
@@ -118,6 +121,11 @@ pub(crate) fn check_processor_config(config: &str) -> Result<(), RegistryError> 
 pub(crate) fn check_topic(topic: &str) -> Result<(), RegistryError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let sound = (1..=MAX_TOPIC).contains(&topic.len()) && topic.bytes().all(allowed);
+    if INTERNAL_TOPICS.iter().any(|prefix| topic.starts_with(prefix)) {
+        let shown: String = topic.chars().take(MAX_TOPIC).collect();
+        let words = format!("topic {} is an internal one and no flow's", shown.escape_debug());
+        return Err(RegistryError::invalid(words));
+    }
     if sound && topic != "." && topic != ".." {
         return Ok(());
     }
@@ -223,9 +231,11 @@ mod tests {
     #[test]
     fn topics_types_partitions_and_brokers_have_their_shapes() {
         assert!(check_topic("time.flows_1-A").is_ok());
-        for bad in ["", ".", "..", "a/b", "a b", &"t".repeat(MAX_TOPIC + 1)] {
+        for bad in ["", ".", "..", "a/b", "a b", "__consumer_offsets", "_fnaa.x.state"] {
             assert!(check_topic(bad).is_err(), "{bad}");
         }
+        assert!(check_topic("_schemas").is_ok());
+        assert!(check_topic(&"t".repeat(MAX_TOPIC + 1)).is_err());
         assert!(check_kind("bridge").is_ok());
         for bad in ["", "Bridge", "-a", "a-", "a.b", &"k".repeat(MAX_KIND + 1)] {
             assert!(check_kind(bad).is_err(), "{bad}");

@@ -42,8 +42,15 @@ pub struct Flow {
     pub broker: String,
     /// The topic: decided at creation, never computed from the name later.
     pub topic: String,
+    /// The broker's own id of this life of the topic, where it has one: learnt when the topic was made or
+    /// taken over.
+    #[serde(default)]
+    pub topic_id: Option<Uuid>,
     /// How many partitions it should have; at least 1.
     pub partitions: u32,
+    /// Copies of each partition that were asked for; the broker's default where nothing was.
+    #[serde(default)]
+    pub replication: Option<u16>,
     /// Settings, the topic's and the host's own ([`HOST_KEYS`]).
     pub config: Config,
     /// Whether we made the topic. A topic that was taken over is released, never destroyed.
@@ -215,12 +222,44 @@ pub struct NewFlow {
     pub broker: Option<String>,
     /// The topic, or one called as the flow.
     pub topic: Option<String>,
+    /// The broker's own id of a topic that is taken over.
+    pub topic_id: Option<Uuid>,
     /// At least 1.
     pub partitions: u32,
+    /// Copies of each partition; the broker's default where `None`.
+    pub replication: Option<u16>,
     /// Settings.
     pub config: Config,
     /// Whether we make the topic (otherwise it is there and is taken over).
     pub owned: bool,
+}
+
+impl NewFlow {
+    /// A flow of one partition with a topic of its own, called as the flow.
+    #[must_use]
+    pub fn named(name: Name) -> Self {
+        Self {
+            name,
+            broker: None,
+            topic: None,
+            topic_id: None,
+            partitions: 1,
+            replication: None,
+            config: Config::new(),
+            owned: true,
+        }
+    }
+}
+
+/// A topic that is there, as its broker describes it.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Its name.
+    pub topic: String,
+    /// The broker's own id of it.
+    pub id: Option<Uuid>,
+    /// How many partitions it has.
+    pub partitions: u32,
 }
 
 /// A change of a flow.
@@ -230,6 +269,8 @@ pub struct FlowChange {
     pub partitions: Option<u32>,
     /// Settings to set.
     pub config: Config,
+    /// The topic that becomes the flow's, instead of the one that it has.
+    pub taken: Option<Taken>,
 }
 
 /// A processor to create.

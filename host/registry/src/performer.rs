@@ -10,9 +10,9 @@ use crate::model::{Flow, Processor, Start};
 /// a step and recording it; doing it again must be harmless.
 #[async_trait]
 pub trait Performer: Send + Sync + 'static {
-    /// Creates the topic (`owned`), or sees that the one to take over is there. After a refusal
-    /// nothing of it is there.
-    async fn create_topic(&self, flow: &Flow) -> Result<(), PerformError>;
+    /// Creates the topic (`owned`) and gives the broker's own id of it, or sees that the one to take over
+    /// is there. After a refusal nothing of it is there.
+    async fn create_topic(&self, flow: &Flow) -> Result<Option<Uuid>, PerformError>;
     /// Brings the topic to the flow's partitions and settings.
     async fn update_topic(&self, flow: &Flow) -> Result<(), PerformError>;
     /// Deletes the topic of this incarnation; harmless when there is none.
@@ -35,7 +35,7 @@ pub trait Performer: Send + Sync + 'static {
         keep_state: bool,
     ) -> Result<(), PerformError>;
     /// Forgets positions and state of a processor that is gone.
-    async fn forget_processor(&self, processor: Uuid) -> Result<(), PerformError>;
+    async fn forget_processor(&self, processor: &Processor) -> Result<(), PerformError>;
 }
 
 /// Why a step was not made.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use host_failpoints::failpoint;
 use tokio::task::{self, JoinHandle, JoinSet};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::Name;
 use crate::error::RegistryError;
@@ -129,7 +130,7 @@ impl Driver {
         let made = self.make(entry, step).await;
         failpoint!("reconciler.step-made");
         match made {
-            Ok(()) => self.registry.step_done(entry.id, step).await.map_err(words),
+            Ok(topic) => self.registry.step_done(entry.id, step, topic).await.map_err(words),
             Err(PerformError::Retry(words)) => Err(words),
             Err(PerformError::Refused(refusal)) => {
                 let (Refusal::Conflict(why) | Refusal::Invalid(why)) = &refusal;
@@ -143,14 +144,15 @@ impl Driver {
         }
     }
 
-    async fn make(&self, entry: &Entry, step: Step) -> Result<(), PerformError> {
+    /// Makes a step; gives the id of a topic that it made.
+    async fn make(&self, entry: &Entry, step: Step) -> Result<Option<Uuid>, PerformError> {
         let performer = &self.performer;
-        match &entry.intent {
+        let made = match &entry.intent {
             Intent::CreateFlow { flow }
             | Intent::UpdateFlow { after: flow, .. }
             | Intent::PurgeFlow { flow }
             | Intent::DeleteFlow { flow, .. } => match step {
-                Step::CreateTopic => performer.create_topic(flow).await,
+                Step::CreateTopic => return performer.create_topic(flow).await,
                 Step::UpdateTopic => performer.update_topic(flow).await,
                 Step::PurgeTopic => performer.purge_topic(flow).await,
                 Step::DeleteTopic => performer.delete_topic(flow).await,
@@ -165,11 +167,12 @@ impl Driver {
             | Intent::UpdateProcessor { after: processor, .. }
             | Intent::DeleteProcessor { processor } => match step {
                 Step::ApplyProcessor => performer.apply_processor(processor).await,
-                Step::ForgetProcessor => performer.forget_processor(processor.id).await,
+                Step::ForgetProcessor => performer.forget_processor(processor).await,
                 _ => Err(misplaced(step)),
             },
             Intent::Settled { .. } => Err(misplaced(step)),
-        }
+        };
+        made.map(|()| None)
     }
 
     /// Waits, but not longer than the entry is pending.

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use host_failpoints::failpoint;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::error::RegistryError;
 use crate::journal::{Entry, JournalId, Outcome, Refusal, Step};
@@ -145,14 +146,19 @@ impl Registry {
         }
     }
 
-    /// Records that a step is made; with the last one the entry ends and the rows follow. Recording
-    /// it again, or for an entry that ended, changes nothing.
+    /// Records that a step is made, and the id of a topic that it made; with the last one the entry ends
+    /// and the rows follow. Recording it again, or for an entry that ended, changes nothing.
     ///
     /// # Errors
     /// When it could not be written; the step will be made again.
-    pub async fn step_done(&self, id: JournalId, step: Step) -> Result<(), RegistryError> {
+    pub async fn step_done(
+        &self,
+        id: JournalId,
+        step: Step,
+        topic: Option<Uuid>,
+    ) -> Result<(), RegistryError> {
         let inner = Arc::clone(&self.0);
-        host_store::blocking(move || inner.step_done(id, step)).await
+        host_store::blocking(move || inner.step_done(id, step, topic)).await
     }
 
     /// Ends an entry that was refused for good, and puts the rows back as they were. `false` when
@@ -272,7 +278,12 @@ impl Inner {
         Ok(id)
     }
 
-    fn step_done(&self, id: JournalId, step: Step) -> Result<(), RegistryError> {
+    fn step_done(
+        &self,
+        id: JournalId,
+        step: Step,
+        topic: Option<Uuid>,
+    ) -> Result<(), RegistryError> {
         let mut writer = self.writer();
         let Some(entry) = self.state().pending.get(&id).cloned() else {
             return Ok(());
@@ -290,7 +301,7 @@ impl Inner {
             });
             return Ok(());
         }
-        let rows = self.state().rows_when_done(&entry.intent);
+        let rows = self.state().rows_when_done(&entry.intent, topic);
         self.end(&mut writer, id, rows, Outcome::Done)
     }
 

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Entry, Intent, JournalId, Outcome};
@@ -159,18 +161,29 @@ impl State {
         self.pending_of(name).map(|entry| entry.id).collect()
     }
 
-    /// Rows that change when every step of an entry is made.
-    pub(crate) fn rows_when_done(&self, intent: &Intent) -> Vec<Row> {
+    /// Rows that change when every step of an entry is made, and a topic with it.
+    pub(crate) fn rows_when_done(&self, intent: &Intent, topic: Option<Uuid>) -> Vec<Row> {
         match intent {
             Intent::CreateFlow { flow } => match self.flows.get(&flow.name) {
                 Some(row) if row.status == FlowStatus::Creating => {
-                    vec![Row::PutFlow(Flow { status: FlowStatus::Active, ..row.clone() })]
+                    let topic_id = topic.or(row.topic_id);
+                    let status = FlowStatus::Active;
+                    vec![Row::PutFlow(Flow { status, topic_id, ..row.clone() })]
                 }
                 _ => vec![],
             },
             Intent::DeleteFlow { flow, .. } => vec![Row::DropFlow(flow.name.clone())],
             Intent::DeleteProcessor { processor } => {
                 vec![Row::DropProcessor(processor.name.clone())]
+            }
+            // From where it was moved to it counts on what its inputs have now.
+            Intent::MoveProcessor { processor, .. } => {
+                let Some(row) = self.processors.get(&processor.name) else { return vec![] };
+                let mut row = row.clone();
+                for (name, partitions) in &mut row.input_partitions {
+                    *partitions = self.flows.get(name).map_or(*partitions, |flow| flow.partitions);
+                }
+                vec![Row::PutProcessor(row)]
             }
             _ => vec![],
         }

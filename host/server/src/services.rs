@@ -7,7 +7,7 @@ use host_brokers::{Broker, TopicRef};
 use host_iam::Users;
 use host_observe::Traffic;
 use host_plugins::Catalog;
-use host_processors::{Brokers, Processors};
+use host_processors::{Brokers, Processors, topic_of};
 use host_registry::{Flow, Reconciler, Registry};
 
 use fnap::reply::{Code, Failure};
@@ -42,8 +42,7 @@ impl Services {
         let broker = self.brokers.get(&flow.broker).ok_or_else(|| {
             Failure::new(Code::Unavailable, format!("broker {} is not configured", flow.broker))
         })?;
-        let topic = TopicRef::new(flow.topic.as_str(), flow.incarnation);
-        Ok((Arc::clone(broker), topic))
+        Ok((Arc::clone(broker), topic_of(flow)))
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use host_brokers::{
-    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Consumer, Fence, Opened, Output,
-    ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec, Transaction,
+    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Consumer, Fence, FoundTopic,
+    Opened, Output, ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec, Transaction,
 };
 use host_events::Position;
 use host_observe::{Counter, Exposition, Histogram, Kind};
@@ -169,6 +169,14 @@ impl Broker for Measured {
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
         self.inner.describe(topic).await
+    }
+
+    async fn look(&self, topics: &[TopicRef]) -> Vec<Result<TopicInfo, BrokerError>> {
+        self.inner.look(topics).await
+    }
+
+    async fn topics(&self) -> Result<Vec<FoundTopic>, BrokerError> {
+        self.inner.topics().await
     }
 
     async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {

@@ -19,6 +19,7 @@ mod home;
 mod node;
 mod proxy;
 mod ready;
+mod records;
 mod setup;
 mod tools;
 
@@ -26,5 +27,6 @@ pub use certificates::Certificates;
 pub use cluster::Cluster;
 pub use node::Node;
 pub use proxy::Proxy;
+pub use records::{Record, Writer, read_committed};
 pub use setup::{Setup, User};
 pub use tools::{Ran, tool};

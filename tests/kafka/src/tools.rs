@@ -46,6 +46,7 @@ pub(crate) fn with_input(class: &str, args: &[&str], input: &[u8]) -> Ran {
 
 /// Compiles and runs the one file `source`; its first argument is `servers`.
 pub(crate) fn java(servers: &str, source: &Path, args: &[&str]) -> Ran {
+    Home::get().prepare();
     let mut command = Home::get().tool();
     command.arg(source).arg(servers).args(args);
     run(command, &[])

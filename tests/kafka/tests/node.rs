@@ -1,11 +1,12 @@
 //! What tests rely on: a real node that is ready when it says so, and gone when they are.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kafka_node::{Cluster, Node, Setup};
+use kafka_node::{Cluster, Node, Setup, Writer, read_committed};
 
 fn topic(node: &Node, name: &str) {
     node.tool("TopicCommand", &["--create", "--topic", name, "--partitions", "2"]);
@@ -51,6 +52,21 @@ fn a_java_program_runs_with_kafkas_classes() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/Servers.java");
     let out = Node::shared().java(source, &["4"]);
     assert_eq!(out.trim(), "1 brokers, key in 1");
+}
+
+#[test]
+fn what_a_writer_has_written_is_read_as_it_is_partition_by_partition() {
+    let node = Node::shared();
+    topic(node, "written");
+    let writer = Writer::start(&node.servers(), "written", 2000);
+    std::thread::sleep(Duration::from_millis(300));
+    let count = writer.stop();
+    let read = read_committed(&node.servers(), "written", count);
+    assert_eq!(read.len(), 2);
+    let all: BTreeSet<&str> = read.values().flatten().map(|record| record.text.as_str()).collect();
+    assert!(count > 100 && all.len() == count, "{} of {count} records", all.len());
+    let nulls = all.iter().filter(|text| text.starts_with("- ")).count();
+    assert_eq!(nulls, count.div_ceil(7), "records without a key");
 }
 
 #[test]

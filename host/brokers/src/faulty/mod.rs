@@ -15,8 +15,8 @@ use host_events::Position;
 use uuid::Uuid;
 
 use crate::broker::{
-    Append, Appended, Broker, BrokerError, Consumer, Opened, ShardId, Source, TopicChange,
-    TopicInfo, TopicRef, TopicSpec,
+    Append, Appended, Broker, BrokerError, Consumer, FoundTopic, Opened, ShardId, Source,
+    TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 
 use held::{FaultyFence, FaultySource};
@@ -146,6 +146,10 @@ impl Broker for Faulty {
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
         self.under(Op::Describe, &topic.topic, 0, self.inner.describe(topic)).await
+    }
+
+    async fn topics(&self) -> Result<Vec<FoundTopic>, BrokerError> {
+        self.under(Op::Describe, "", 0, self.inner.topics()).await
     }
 
     async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {

@@ -157,9 +157,15 @@ macro_rules! battery_of_outcomes {
     };
 }
 
+tokio::task_local! {
+    /// What the topics of a test have in their names: brokers that many tests share tell them apart by it.
+    static OWN: String;
+}
+
 /// A test that hangs fails.
 pub async fn bounded(test: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_secs(60), test).await.expect("the test hangs");
+    let bounded = tokio::time::timeout(Duration::from_secs(60), test);
+    OWN.scope(Uuid::new_v4().simple().to_string(), bounded).await.expect("the test hangs");
 }
 
 /// A new life of a topic, created.
@@ -179,6 +185,7 @@ pub async fn topic_with(
 }
 
 pub fn spec(name: &str, partitions: u32, config: &[(&str, &str)]) -> TopicSpec {
+    let name = OWN.try_with(|own| format!("{name}-{own}")).unwrap_or_else(|_| name.to_owned());
     let topic = TopicRef::new(name, Incarnation(Uuid::new_v4()));
     TopicSpec { topic, partitions, replication: None, config: settings(config) }
 }

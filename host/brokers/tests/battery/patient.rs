@@ -6,7 +6,8 @@ use std::sync::Weak;
 use async_trait::async_trait;
 use host_brokers::faulty::{Fault, Faulty, INJECTED, Op, Rate};
 use host_brokers::{
-    Appended, CommitOutcome, Consumer, Fence, Opened, Output, TopicChange, TopicInfo, Transaction,
+    Appended, CommitOutcome, Consumer, Fence, FoundTopic, Opened, Output, TopicChange, TopicInfo,
+    Transaction,
 };
 use host_events::Batch;
 
@@ -78,6 +79,10 @@ impl Broker for Patient {
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
         again(|| self.0.describe(topic)).await
+    }
+
+    async fn topics(&self) -> Result<Vec<FoundTopic>, BrokerError> {
+        again(|| self.0.topics()).await
     }
 
     async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {

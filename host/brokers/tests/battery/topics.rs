@@ -120,9 +120,10 @@ pub async fn purging_takes_the_records_and_keeps_the_offsets(place: impl Place) 
 
 pub async fn retention_by_size_takes_the_oldest(place: impl Place) {
     let broker = place.open().await;
-    let topic = topic_with(&broker, "a", 1, &[("retention.bytes", "20000")]).await;
+    // Kafka's smallest segments are of one megabyte, and it deletes whole ones.
+    let topic = topic_with(&broker, "a", 1, &[("retention.bytes", "1200000")]).await;
     for index in 0..10 {
-        append(&broker, &topic, 0, &[&format!("{index}{}", "x".repeat(5000))]).await;
+        append(&broker, &topic, 0, &[&format!("{index}{}", "x".repeat(300_000))]).await;
     }
     eventually(|| async { ends(&broker, &topic, 0).await.earliest > 0 }).await;
     let kept = values(&broker, &topic, 0).await;

@@ -6,8 +6,8 @@ use futures::FutureExt;
 use host_brokers::{Broker, Source, TopicRef};
 use host_events::Stored;
 
-use super::place::{KafkaPlace, servers};
-use super::raw::Writer;
+use crate::prefixed::{KafkaPlace, servers};
+use crate::raw::Writer;
 use crate::battery::{
     LIMITS, Place, bounded, ends, eventually, read_all, read_until, topic_with, values,
 };

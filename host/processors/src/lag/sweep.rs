@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fnap::name::Name;
+use futures::future::join_all;
 use host_brokers::{BatchLimits, Broker, BrokerError, TopicRef};
-use host_events::Position;
+use host_events::{Incarnation, Position};
 
 use super::{Marks, Oldest, Seen};
 use crate::spec::{Endpoint, Spec};
@@ -51,6 +53,43 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
+    /// Asks each broker once about all flows of these processors, outputs too. Gives those that have more
+    /// partitions than is known.
+    pub(super) async fn survey<'a>(
+        &mut self,
+        specs: impl Iterator<Item = &'a Spec>,
+    ) -> Vec<(Name, Incarnation, u32)> {
+        let mut flows: HashMap<&TopicRef, &Endpoint> = HashMap::new();
+        for end in specs.flat_map(|spec| spec.inputs.iter().chain(&spec.outputs)) {
+            flows.insert(&end.topic, end);
+        }
+        let mut brokers: HashMap<usize, (&Arc<dyn Broker>, Vec<TopicRef>)> = HashMap::new();
+        for (topic, end) in &flows {
+            let broker = Arc::as_ptr(&end.broker).cast::<()>() as usize;
+            let (_, topics) = brokers.entry(broker).or_insert((&end.broker, Vec::new()));
+            topics.push((*topic).clone());
+        }
+        let asked = brokers.into_values().map(|(broker, topics)| async move {
+            let looks = tokio::time::timeout(PATIENCE, broker.look(&topics)).await.ok();
+            (broker, topics, looks)
+        });
+        let mut grown = Vec::new();
+        for (broker, topics, looks) in join_all(asked).await {
+            if looks.is_none() {
+                self.hanging.push(Arc::clone(broker));
+            }
+            for (topic, look) in topics.into_iter().zip(looks.into_iter().flatten()) {
+                let ends = look.ok().map(|info| {
+                    info.partitions.iter().map(|log| log.latest).collect::<Arc<[u64]>>()
+                });
+                let end = flows.get(&topic);
+                grown.extend(end.zip(ends.as_ref()).and_then(|(end, ends)| end.grown(ends.len())));
+                self.ends.insert(topic, ends);
+            }
+        }
+        grown
+    }
+
     /// How far one processor is behind.
     pub(super) async fn look(
         &mut self,
@@ -160,6 +199,15 @@ impl Sweep {
                 None
             }
         }
+    }
+}
+
+impl Endpoint {
+    /// The flow with so many partitions, where they are more than is known.
+    fn grown(&self, partitions: usize) -> Option<(Name, Incarnation, u32)> {
+        let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+        let flow = self.name.parse().ok()?;
+        (partitions > self.partitions).then_some((flow, self.topic.incarnation, partitions))
     }
 }
 

@@ -8,6 +8,7 @@ use host_events::{Position, Record};
 use host_registry::Start;
 
 use super::*;
+use crate::delivery::Delivery;
 use crate::spec::{Endpoint, Policy};
 
 /// A broker that never answers.
@@ -43,6 +44,7 @@ fn spec(inputs: Vec<(TopicRef, u32, Arc<dyn Broker>)>) -> Spec {
         partitions,
         broker,
         paused: false,
+        aside: false,
     };
     Spec {
         id: Uuid::new_v4(),
@@ -56,6 +58,7 @@ fn spec(inputs: Vec<(TopicRef, u32, Arc<dyn Broker>)>) -> Spec {
         partitions: BTreeMap::new(),
         target,
         limits: Default::default(),
+        delivery: Delivery::ExactlyOnce,
         policy: Policy::Auto,
         records_gaps: false,
         pinned: None,

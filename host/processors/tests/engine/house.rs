@@ -14,8 +14,8 @@ use host_events::CloudEvent;
 use host_plugins::{Catalog, Engine, EngineOptions, Limits, MemoryStore, Outcome};
 use host_processors::{Backoff, Options, Processors, Report, TrialHook};
 use host_registry::{
-    Config, JournalId, Name, NewFlow, NewNamespace, NewProcessor, Processor, Reconciler, Registry,
-    RegistryError, Start,
+    Config, FlowChange, JournalId, Name, NewFlow, NewNamespace, NewProcessor, Processor,
+    Reconciler, Registry, RegistryError, Start,
 };
 use tempfile::TempDir;
 
@@ -24,6 +24,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct House {
     pub faulty: Arc<Faulty>,
+    /// A second broker, for flows that are called `far…`.
+    pub other: Arc<Faulty>,
     pub registry: Registry,
     pub processors: Processors,
     pub catalog: Catalog,
@@ -37,8 +39,13 @@ impl House {
         let dir = TempDir::new().unwrap();
         let period = Duration::from_millis(20);
         let options = EmbeddedOptions { retention_period: period, ..EmbeddedOptions::default() };
-        let faulty = Faulty::new(Embedded::open(&dir.path().join("log"), options).await.unwrap());
-        let brokers = BTreeMap::from([("main".to_owned(), Arc::clone(&faulty) as Arc<dyn Broker>)]);
+        let open =
+            async |name| Embedded::open(&dir.path().join(name), options.clone()).await.unwrap();
+        let (faulty, other) = (Faulty::new(open("log").await), Faulty::new(open("other").await));
+        let brokers = BTreeMap::from([
+            ("main".to_owned(), Arc::clone(&faulty) as Arc<dyn Broker>),
+            ("other".to_owned(), Arc::clone(&other) as Arc<dyn Broker>),
+        ]);
         let registry = Registry::open(&dir.path().join("registry.db")).await.unwrap();
         let catalog = catalog().await;
         let options = Options {
@@ -52,7 +59,7 @@ impl House {
         // Ends with the test's runtime.
         drop(tokio::spawn(async move { following.watch().await }));
         let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
-        let house = Self { faulty, registry, processors, catalog, reconciler, _dir: dir };
+        let house = Self { faulty, other, registry, processors, catalog, reconciler, _dir: dir };
         let name = "n.test".parse().unwrap();
         let new = NewNamespace { name, broker: "main".into(), config: Config::new() };
         house.carried_out(house.registry.create_namespace(new).await).await;
@@ -62,16 +69,29 @@ impl House {
     /// Makes flows with so many partitions.
     pub async fn flows(&self, flows: &[(&str, u32)]) {
         for (flow, partitions) in flows {
-            let new = NewFlow {
-                name: name(flow),
-                broker: None,
-                topic: None,
-                partitions: *partitions,
-                config: Config::new(),
-                owned: true,
-            };
-            self.carried_out(self.registry.create_flow(new).await).await;
+            self.flow(flow, *partitions, &[]).await;
         }
+    }
+
+    /// Makes a flow with settings.
+    pub async fn flow(&self, flow: &str, partitions: u32, config: &[(&str, &str)]) {
+        let config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let broker = flow.starts_with("far").then(|| "other".to_owned());
+        let config = config.collect();
+        let new = NewFlow { broker, partitions, config, ..NewFlow::named(name(flow)) };
+        self.carried_out(self.registry.create_flow(new).await).await;
+    }
+
+    /// Sets one setting of a flow.
+    pub async fn set(&self, flow: &str, key: &str, value: &str) {
+        let config = [(key.to_owned(), value.to_owned())].into();
+        let change = FlowChange { config, ..Default::default() };
+        self.carried_out(self.registry.update_flow(&name(flow), change).await).await;
+    }
+
+    /// The broker of a flow, without faults.
+    pub fn sound(&self, flow: &str) -> &Arc<dyn Broker> {
+        if flow.starts_with("far") { self.other.sound() } else { self.faulty.sound() }
     }
 
     /// Waits until a command is carried out.
@@ -93,18 +113,12 @@ impl House {
         output: &str,
         config: &str,
     ) -> Name {
-        let processor = name(&format!("to-{output}"));
-        let new = NewProcessor {
-            name: processor.clone(),
-            kind: kind.into(),
-            inputs: inputs.iter().map(|flow| name(flow)).collect(),
-            outputs: vec![name(output)],
-            config: config.into(),
-            start,
-            options: Config::new(),
-            pin: None,
-            former: None,
-        };
+        let new = NewProcessor { start, ..new_processor(kind, inputs, &[output], config) };
+        self.process_as(new).await
+    }
+
+    pub async fn process_as(&self, new: NewProcessor) -> Name {
+        let processor = new.name.clone();
         self.carried_out(self.registry.create_processor(new).await).await;
         processor
     }
@@ -133,23 +147,36 @@ impl House {
 
     pub async fn topic(&self, flow: &str) -> TopicRef {
         let flow = self.registry.flow(&name(flow)).await.unwrap().unwrap();
-        TopicRef::new(flow.topic.as_str(), flow.incarnation)
+        host_processors::topic_of(&flow)
     }
 
     /// Appends events, called `flow/partition.number`.
     pub async fn write(&self, flow: &str, partition: u32, numbers: std::ops::Range<u32>) {
+        self.write_large(flow, partition, numbers, &[]).await;
+    }
+
+    /// The same, some of them with so many bytes of data more.
+    pub async fn write_large(
+        &self,
+        flow: &str,
+        partition: u32,
+        numbers: std::ops::Range<u32>,
+        large: &[(u32, usize)],
+    ) {
         let event = |number| {
             let mut event = CloudEvent::new(&id(flow, partition, number), "/test", "t").unwrap();
-            event.set_data(Some(Bytes::from(format!(r#"{{"n":{number}}}"#))));
+            let more = large.iter().find(|(large, _)| *large == number);
+            let more = "x".repeat(more.map_or(0, |(_, bytes)| *bytes));
+            event.set_data(Some(Bytes::from(format!(r#"{{"n":{number},"more":"{more}"}}"#))));
             (partition, event.to_record(1_780_000_000_000))
         };
         let append = Append { records: numbers.map(event).collect(), token: None };
-        self.faulty.sound().append(&self.topic(flow).await, append).await.unwrap();
+        self.sound(flow).append(&self.topic(flow).await, append).await.unwrap();
     }
 
     /// Ids of the events of a partition, or what an attribute of them says.
     pub async fn read(&self, flow: &str, partition: u32, attribute: &str) -> Vec<String> {
-        let (broker, topic) = (self.faulty.sound(), self.topic(flow).await);
+        let (broker, topic) = (self.sound(flow), self.topic(flow).await);
         let ends = broker.describe(&topic).await.unwrap().partitions[partition as usize];
         let mut source = broker.source(&topic, partition, ends.earliest).await.unwrap();
         let (mut seen, mut next) = (Vec::new(), ends.earliest);
@@ -163,7 +190,7 @@ impl House {
 
     /// Waits until a flow holds so many events.
     pub async fn holds(&self, flow: &str, count: u64) {
-        let (broker, topic) = (self.faulty.sound(), self.topic(flow).await);
+        let (broker, topic) = (self.sound(flow), self.topic(flow).await);
         let look = || async {
             let info = broker.describe(&topic).await.unwrap();
             info.partitions.iter().map(|ends| ends.latest).sum::<u64>()
@@ -177,6 +204,15 @@ impl House {
             let reports = self.reports().await;
             panic!("{flow} holds {} events, not {count}: {reports:#?}", look().await);
         }
+    }
+
+    /// Bytes of data of the last event of a flow's first partition.
+    pub async fn last_data(&self, flow: &str) -> usize {
+        let (broker, topic) = (self.sound(flow), self.topic(flow).await);
+        let last = broker.describe(&topic).await.unwrap().partitions[0].latest - 1;
+        let mut source = broker.source(&topic, 0, last).await.unwrap();
+        let batch = source.next(BatchLimits { records: 1, bytes: 1 }).await.unwrap();
+        batch.records[0].record.value.as_ref().map_or(0, |value| value.len())
     }
 
     async fn reports(&self) -> Vec<(Name, Option<Report>)> {
@@ -208,6 +244,7 @@ impl House {
     /// Ends everything that runs; what is in flight is finished.
     pub async fn end(&self) {
         self.faulty.calm();
+        self.other.calm();
         let drained = tokio::time::timeout(PATIENCE, self.processors.drain()).await;
         drained.expect("the processors do not end");
     }
@@ -217,10 +254,11 @@ impl House {
         let processor = self.processor(name).await;
         for flow in &processor.inputs {
             let topic = self.topic(flow.as_str()).await;
-            let ends = self.faulty.sound().describe(&topic).await.unwrap().partitions;
+            let ends = self.sound(flow.as_str()).describe(&topic).await.unwrap().partitions;
+            let target = self.sound(processor.outputs[0].as_str());
             for (shard, ends) in (0..).zip(ends) {
                 let id = ShardId { processor: processor.id, shard };
-                let opened = self.faulty.sound().open(id).await.unwrap();
+                let opened = target.open(id).await.unwrap();
                 let position = opened.positions.get(topic.incarnation, shard);
                 assert_eq!(position, Some(ends.latest), "{name} {flow} {shard}");
             }
@@ -240,6 +278,25 @@ async fn catalog() -> Catalog {
         assert!(matches!(outcome, Outcome::Activated { .. }), "{outcome:?}");
     }
     catalog
+}
+
+/// A processor called after its first output.
+pub fn new_processor(kind: &str, inputs: &[&str], outputs: &[&str], config: &str) -> NewProcessor {
+    NewProcessor {
+        name: name(&format!("to-{}", outputs[0])),
+        kind: kind.into(),
+        inputs: inputs.iter().map(|flow| name(flow)).collect(),
+        outputs: outputs.iter().map(|flow| name(flow)).collect(),
+        config: config.into(),
+        start: Start::Earliest,
+        options: Config::new(),
+        pin: None,
+        former: None,
+    }
+}
+
+pub fn options(options: &[(&str, &str)]) -> Config {
+    options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 pub fn name(text: &str) -> Name {

@@ -11,6 +11,8 @@
 
 mod chance;
 mod dead;
+mod delivery;
 mod gaps;
 mod house;
 mod outcomes;
+mod refused;

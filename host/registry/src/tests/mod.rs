@@ -10,6 +10,8 @@ mod world;
 use std::path::Path;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::*;
 use world::World;
 
@@ -26,14 +28,7 @@ fn new_namespace(text: &str) -> NewNamespace {
 }
 
 fn new_flow(text: &str) -> NewFlow {
-    NewFlow {
-        name: name(text),
-        broker: None,
-        topic: None,
-        partitions: 1,
-        config: Config::new(),
-        owned: true,
-    }
+    NewFlow::named(name(text))
 }
 
 fn new_processor(text: &str, inputs: &[&str], outputs: &[&str]) -> NewProcessor {
@@ -78,6 +73,7 @@ async fn furnished(dir: &Path) -> Registry {
 const COMMANDS: &[&str] = &[
     "create flow",
     "update flow",
+    "take over another topic",
     "purge flow",
     "delete flow",
     "release flow",
@@ -94,9 +90,15 @@ async fn command(registry: &Registry, what: &str) -> Result<JournalId, RegistryE
     match what {
         "create flow" => registry.create_flow(new_flow("new.n.test")).await,
         "update flow" => {
-            let change =
-                FlowChange { partitions: Some(4), config: config(&[("retention.ms", "9")]) };
+            let config = config(&[("retention.ms", "9")]);
+            let change = FlowChange { partitions: Some(4), config, taken: None };
             registry.update_flow(&a, change).await
+        }
+        "take over another topic" => {
+            let taken =
+                Taken { topic: "other".into(), id: Some(Uuid::from_u128(7)), partitions: 3 };
+            let change = FlowChange { taken: Some(taken), ..Default::default() };
+            registry.update_flow(&name("taken.n.test"), change).await
         }
         "purge flow" => registry.purge_flow(&a).await,
         "delete flow" => registry.delete_flow(&c).await,
@@ -130,6 +132,9 @@ async fn assert_agreement(registry: &Registry, world: &World) {
     assert!(registry.pending().is_empty());
     let flows = registry.flows(None).await.unwrap();
     assert!(flows.iter().all(|flow| flow.status == FlowStatus::Active), "{flows:?}");
+    // The world gives a topic the id of its life.
+    let known = |flow: &Flow| !flow.owned || flow.topic_id == Some(flow.incarnation.0);
+    assert!(flows.iter().all(known), "{flows:?}");
     world.assert_topics(&flows);
     let processors = registry.processors().await.unwrap();
     assert!(processors.iter().all(|processor| processor.desired != Desired::Deleted));

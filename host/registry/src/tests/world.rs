@@ -160,13 +160,14 @@ fn processor_text(processor: &Processor) -> String {
 
 #[async_trait]
 impl Performer for World {
-    async fn create_topic(&self, flow: &Flow) -> Result<(), PerformError> {
-        self.call("create topic", || {
+    async fn create_topic(&self, flow: &Flow) -> Result<Option<Uuid>, PerformError> {
+        let make = || {
             if flow.owned {
                 self.write_topic(flow);
             }
-        })
-        .await
+        };
+        self.call("create topic", make).await?;
+        Ok(flow.owned.then_some(flow.incarnation.0))
     }
 
     async fn update_topic(&self, flow: &Flow) -> Result<(), PerformError> {
@@ -203,8 +204,8 @@ impl Performer for World {
         self.call("move processor", || {}).await
     }
 
-    async fn forget_processor(&self, processor: Uuid) -> Result<(), PerformError> {
-        let path = self.dir.join(format!("processor-{processor}"));
+    async fn forget_processor(&self, processor: &Processor) -> Result<(), PerformError> {
+        let path = self.dir.join(format!("processor-{}", processor.id));
         self.call("forget processor", || drop(std::fs::remove_file(path))).await
     }
 }

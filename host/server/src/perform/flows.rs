@@ -1,40 +1,67 @@
 //! Flows: made, changed, emptied, looked at, taken away.
 
+use std::time::Duration;
+
 use fnap::command::Format;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::value::Settings;
-use host_registry::{Config, Flow, FlowChange, FlowStatus, NewFlow};
-use serde_json::Value;
+use host_brokers::{BrokerError, Consumer, TopicInfo};
+use host_registry::{Flow, FlowChange, FlowStatus, NewFlow};
+use serde_json::{Value, json};
 
 use super::describe::{Description, list as list_of, time};
-use super::{Answer, broker_failure, carried_out, find_flow, registry_failure};
+use super::taking::{self, Wanted};
+use super::{Answer, carried_out, find_flow, registry_failure};
 use crate::services::Services;
 
-/// Setting that is the flow's number of partitions.
-const PARTITIONS: &str = "partitions";
-
 pub(super) async fn create(services: &Services, name: Name, settings: &Settings) -> Answer {
-    let (partitions, mut config) = split(settings)?;
-    let broker = config.remove("broker");
+    let wanted = Wanted::of(settings)?;
+    let broker = &wanted.broker;
     if let Some(broker) = broker.as_ref().filter(|broker| !services.brokers.contains_key(*broker)) {
         return Err(Failure::new(Code::NotFound, format!("broker {broker}")));
     }
-    let new = NewFlow {
-        name: name.clone(),
-        broker,
-        topic: None,
-        partitions: partitions.unwrap_or(1),
-        config,
-        owned: true,
+    let mut new = NewFlow {
+        broker: wanted.broker.clone(),
+        partitions: wanted.partitions.unwrap_or(1),
+        replication: wanted.replication,
+        config: wanted.config.clone(),
+        ..NewFlow::named(name.clone())
     };
+    if let Some(topic) = &wanted.topic {
+        wanted.check_taken()?;
+        let namespace = services.registry.namespace_of(&name).await.map_err(registry_failure)?;
+        let broker = wanted.broker.or(namespace.map(|namespace| namespace.broker));
+        // Without a namespace the registry says what is wrong.
+        if let Some(broker) = broker {
+            let taken = taking::find(services, &broker, topic).await?;
+            (new.topic_id, new.partitions) = (taken.id, taken.partitions);
+        }
+        (new.topic, new.owned) = (Some(topic.clone()), false);
+    }
     carried_out(services, services.registry.create_flow(new).await).await?;
     Ok(Reply::ok_with(name))
 }
 
 pub(super) async fn update(services: &Services, name: Name, settings: &Settings) -> Answer {
-    let (partitions, config) = split(settings)?;
-    let change = FlowChange { partitions, config };
+    let wanted = Wanted::of(settings)?;
+    if wanted.broker.is_some() || wanted.replication.is_some() {
+        let words = "broker= and replication= are for CREATE FLOW";
+        return Err(Failure::new(Code::BadFormat, words));
+    }
+    let mut taken = None;
+    if let Some(topic) = &wanted.topic {
+        wanted.check_taken()?;
+        let flow = find_flow(services, &name).await?;
+        taken = Some(taking::find(services, &flow.broker, topic).await?);
+    }
+    if let Some(partitions) = wanted.partitions {
+        let held = services.processors.held_by_keys(&name, partitions).await;
+        if let Some(words) = held.map_err(registry_failure)? {
+            return Err(Failure::new(Code::Conflict, words));
+        }
+    }
+    let change = FlowChange { partitions: wanted.partitions, config: wanted.config, taken };
     carried_out(services, services.registry.update_flow(&name, change).await).await?;
     Ok(Reply::ok_with(name))
 }
@@ -49,15 +76,15 @@ pub(super) async fn purge(services: &Services, name: Name) -> Answer {
     Ok(Reply::ok_with(name))
 }
 
-/// The draft's four keys first and in its order, then ours.
+/// The draft's four keys first and in its order, then ours. What the broker does not say is left out, and
+/// why it does not.
 pub(super) async fn describe(services: &Services, name: Name, format: Format) -> Answer {
     let flow = find_flow(services, &name).await?;
     let (broker, topic) = services.topic_of(&flow)?;
-    let info = broker.describe(&topic).await.map_err(|error| broker_failure(&error))?;
-    let logs = info.partitions.iter().zip(0_u32..);
-    let logs = logs.map(|(log, partition)| {
-        serde_json::json!({"partition": partition, "earliest": log.earliest, "latest": log.latest})
-    });
+    let info = match tokio::time::timeout(PATIENCE, broker.describe(&topic)).await {
+        Ok(info) => info,
+        Err(_) => Err(BrokerError::Unavailable(format!("{} does not answer", flow.broker))),
+    };
     let used_by = services.registry.users_of_flow(&name).await.map_err(registry_failure)?;
     let used_by: Vec<String> = used_by.iter().map(ToString::to_string).collect();
     let mut description = Description::default()
@@ -67,19 +94,57 @@ pub(super) async fn describe(services: &Services, name: Name, format: Format) ->
         .with("server", broker.server())
         .with("status", status(&flow))
         .with("broker", flow.broker.clone())
-        .with("partitions", flow.partitions)
-        .with("incarnation", flow.incarnation.to_string())
-        .with("created", time(flow.created_at))
-        .with("isolation", "read_committed");
+        .with("partitions", flow.partitions);
+    let replication = info.as_ref().ok().and_then(|info| info.replication).or(flow.replication);
+    if let Some(replication) = replication {
+        description = description.with("replication", replication);
+    }
+    description = description.with("incarnation", flow.incarnation.to_string());
+    if let Some(id) = flow.topic_id {
+        description = description.with("topic-id", id.to_string());
+    }
+    if !flow.owned {
+        description = description.with("taken-over", true);
+    }
+    description =
+        description.with("created", time(flow.created_at)).with("isolation", "read_committed");
+    description = match info {
+        Ok(info) => described(description, &flow, info).with("consumers", {
+            let asked = tokio::time::timeout(PATIENCE, broker.consumers(&topic)).await;
+            asked.ok().and_then(Result::ok).map_or(Value::Null, consumers)
+        }),
+        Err(error) => {
+            description.with_all("config.", &flow.config).with("problem", error.to_string())
+        }
+    };
+    Ok(description.with("used-by", used_by).reply(format))
+}
+
+/// What the broker says of a flow's topic.
+fn described(mut description: Description, flow: &Flow, info: TopicInfo) -> Description {
     if let Some(bytes) = info.bytes {
         description = description.with("bytes", bytes);
     }
-    let description = description
-        .with_all("config.", &flow.config)
-        .with("log", logs.collect::<Vec<_>>())
-        .with("used-by", used_by);
-    Ok(description.reply(format))
+    let mut config = info.config;
+    config.extend(flow.config.clone());
+    let logs = info.partitions.iter().zip(0_u32..);
+    let logs = logs.map(|(log, partition)| {
+        json!({"partition": partition, "earliest": log.earliest, "latest": log.latest})
+    });
+    description.with_all("config.", &config).with("log", logs.collect::<Vec<_>>())
 }
+
+/// Who reads it by the broker's own books.
+fn consumers(consumers: Vec<Consumer>) -> Value {
+    let consumers = consumers.into_iter().map(|consumer| {
+        let Consumer { group, state, members, lag } = consumer;
+        json!({"group": group, "state": state, "members": members, "lag": lag})
+    });
+    consumers.collect()
+}
+
+/// Longest look at a broker: who looks at a flow wants to see what is wrong, not wait for it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) async fn list(services: &Services, namespace: Option<Name>, format: Format) -> Answer {
     if let Some(name) = &namespace {
@@ -113,20 +178,4 @@ fn status(flow: &Flow) -> &'static str {
         FlowStatus::Paused => "paused",
         FlowStatus::Deleting => "deleting",
     }
-}
-
-fn split(settings: &Settings) -> Result<(Option<u32>, Config), Failure> {
-    let mut partitions = None;
-    let mut config = Config::new();
-    for (key, value) in settings.iter() {
-        if key == PARTITIONS {
-            let number = value.parse().map_err(|_| {
-                Failure::new(Code::BadFormat, format!("partitions={value} is no number"))
-            })?;
-            partitions = Some(number);
-        } else {
-            config.insert(key.to_owned(), value.to_owned());
-        }
-    }
-    Ok((partitions, config))
 }

@@ -10,6 +10,7 @@ mod log;
 mod namespaces;
 mod participant;
 mod processors;
+mod taking;
 
 use std::fmt::Display;
 

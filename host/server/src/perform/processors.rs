@@ -16,9 +16,6 @@ use super::describe::{Description, list as list_of, time};
 use super::{Answer, carried_out, log, registry_failure};
 use crate::services::Services;
 
-/// Options of a processor that the registry knows and this host does not carry out yet.
-const NOT_YET: &[(&str, &[&str])] = &[("delivery", &["at-least-once"])];
-
 pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
     let kind = new.processor_type().to_owned();
     let config = new.config.as_ref().map_or("{}", Json::as_str).to_owned();
@@ -40,6 +37,8 @@ pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
         pin: Some(pin),
         former: super::dead::former(services, &name).await?,
     };
+    // What somebody else added to a topic before now is no growth after the creation.
+    services.processors.refresh(&new.inputs).await;
     // What exists is 409 whatever its configuration.
     services.registry.check_new_processor(&new).await.map_err(registry_failure)?;
     let candidate = services.processors.check(&preview(&new)).await;
@@ -78,8 +77,9 @@ pub(super) async fn configure(services: &Services, name: Name, config: Json) -> 
 pub(super) async fn set_options(services: &Services, name: Name, settings: &Settings) -> Answer {
     let pin = running(services, &find(services, &name).await?.kind);
     let change = ProcessorChange { options: options(services, settings)?, config: None, pin };
-    if change.options.keys().any(|key| key.starts_with(LIMIT_PREFIX)) {
-        try_limits(services, &name, &change.options).await?;
+    let tried = |key: &String| key.starts_with(LIMIT_PREFIX) || key == "delivery";
+    if change.options.keys().any(tried) {
+        try_options(services, &name, &change.options).await?;
     }
     carried_out(services, services.registry.update_processor(&name, change).await).await?;
     Ok(Reply::ok_with(name))
@@ -126,7 +126,14 @@ pub(super) async fn describe(services: &Services, word: &Word, format: Format) -
     if let Some(processor) = processor {
         let report = services.processors.report(processor.id).await;
         let dead = super::dead::describe(services, &processor).await;
-        let description = detail(services, &processor, report).with("dead-letters", dead);
+        let delivery = services.processors.delivery(&processor).await;
+        let mut description = detail(services, &processor, report).with("dead-letters", dead);
+        if let Some(delivery) = delivery {
+            description = description.with("delivery", delivery.word());
+            if let Some(why) = delivery.why() {
+                description = description.with("delivery-reason", why);
+            }
+        }
         return Ok(description.reply(format));
     }
     let snapshot = services.catalog.snapshot();
@@ -267,20 +274,14 @@ fn start(start: Start) -> host_registry::Start {
     }
 }
 
-/// Limits with which the plugin would not even start are refused.
-async fn try_limits(services: &Services, name: &Name, options: &Config) -> Result<(), Failure> {
+/// Limits with which the plugin would not even start are refused, and a delivery that cannot be.
+async fn try_options(services: &Services, name: &Name, options: &Config) -> Result<(), Failure> {
     let mut processor = find(services, name).await?;
     processor.options.extend(options.clone());
     services.processors.check(&processor).await.map_err(candidate_failure)
 }
 
 fn options(services: &Services, settings: &Settings) -> Result<Config, Failure> {
-    for (key, value) in settings.iter() {
-        let later = NOT_YET.iter().any(|(name, values)| *name == key && values.contains(&value));
-        if later {
-            return Err(Failure::new(Code::NotImplemented, format!("{key}={value}")));
-        }
-    }
     let options = settings.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let granted = services.processors.check_limits(&options);
     granted.map_err(|words| Failure::new(Code::BadFormat, words))?;
@@ -312,11 +313,10 @@ fn candidate_failure(candidate: Candidate) -> Failure {
     let code = match &candidate {
         Candidate::NoType(_) => Code::NotFound,
         Candidate::Spec(host_processors::SpecError::NoFlow(_)) => Code::NotFound,
-        Candidate::Spec(host_processors::SpecError::TwoTargets(..)) => Code::NotImplemented,
         Candidate::Spec(host_processors::SpecError::Registry(RegistryError::Store(_))) => {
             Code::ServerErr
         }
-        Candidate::Spec(_) => Code::Conflict,
+        Candidate::Spec(_) | Candidate::Keys(_) => Code::Conflict,
         Candidate::Shape { .. } | Candidate::Refused(_) => Code::BadFormat,
     };
     Failure::new(code, candidate.to_string())
