@@ -59,9 +59,15 @@ impl Fnaad {
     /// `fnaad serve --config FILE`.
     #[must_use]
     pub fn serve(dir: &Path, config: &Path) -> Self {
+        Self::serve_with(dir, config, &[])
+    }
+
+    /// The same in another environment.
+    #[must_use]
+    pub fn serve_with(dir: &Path, config: &Path, environment: &[(&str, &Path)]) -> Self {
         crate::compiled::lend(dir);
         let mut command = Command::new(program("fnaad"));
-        command.arg("serve").arg("--config").arg(config);
+        command.arg("serve").arg("--config").arg(config).envs(environment.iter().copied());
         Self::start(dir, command)
     }
 

@@ -3,6 +3,7 @@
 //! Nothing here sleeps to hope: it waits for lines, for answers, or for ends, each with a limit after
 //! which the test fails and says what it waited for.
 
+mod chance;
 mod compiled;
 mod config;
 mod fnaad;
@@ -14,6 +15,7 @@ mod mounts;
 mod prologue;
 mod wire;
 
+pub use chance::{Dice, number};
 pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};

@@ -19,8 +19,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /**
  * Load for a topic, and what a topic holds, with Kafka's own client.
  *
- *   SERVERS write TOPIC RATE   numbered records until standard input ends; prints how many there are
- *   SERVERS read TOPIC COUNT   at least so many records and all others that are committed, one a line
+ *   SERVERS write TOPIC RATE [wild]   numbered records until standard input ends; prints how many there are
+ *   SERVERS read TOPIC COUNT          at least so many records and all others that are committed, one a line
  */
 public class Records {
     /** A node may be away for minutes. */
@@ -28,15 +28,18 @@ public class Records {
     /** Longest time without a further record, while some are missing. */
     static final long STILL_MS = 120_000;
 
+    /** Of wild records: no time said, 1970, 2001, 2100, and the last one that there is. */
+    static final Long[] TIMES = {null, 0L, 1_000_000_000_000L, null, 4_102_444_800_000L, Long.MAX_VALUE};
+
     public static void main(String[] args) throws Exception {
         if (args[1].equals("write")) {
-            write(args[0], args[2], Integer.parseInt(args[3]));
+            write(args[0], args[2], Integer.parseInt(args[3]), args.length > 4);
         } else {
             read(args[0], args[2], Long.parseLong(args[3]));
         }
     }
 
-    static void write(String servers, String topic, int rate) throws Exception {
+    static void write(String servers, String topic, int rate, boolean wild) throws Exception {
         var settings = new HashMap<String, Object>(Map.of("bootstrap.servers", servers, "linger.ms", 5,
             "delivery.timeout.ms", PATIENCE_MS, "max.block.ms", PATIENCE_MS));
         settings.put("reconnect.backoff.max.ms", 200);
@@ -57,7 +60,7 @@ public class Records {
                     start += (due - n) * 1_000_000_000L / rate;
                 }
                 for (long last = Math.min(due, n + rate); n < last; n++) {
-                    producer.send(record(topic, partitions, n), (done, error) -> failed.compareAndSet(null, error));
+                    producer.send(record(topic, partitions, n, wild), (done, error) -> failed.compareAndSet(null, error));
                 }
                 Thread.sleep(2);
             }
@@ -80,11 +83,11 @@ public class Records {
     }
 
     /** Keys and none, values and none, headers that repeat, are no text, and have no value. */
-    static ProducerRecord<byte[], byte[]> record(String topic, int partitions, int n) {
+    static ProducerRecord<byte[], byte[]> record(String topic, int partitions, int n, boolean wild) {
         byte[] key = n % 7 == 0 ? null : ("k" + n % 16).getBytes();
         byte[] value = n % 101 == 50 ? null : ("v" + n + " " + "x".repeat(n % 200)).getBytes();
         Integer partition = key == null ? n % partitions : null;
-        var record = new ProducerRecord<>(topic, partition, key, value);
+        var record = new ProducerRecord<>(topic, partition, wild ? TIMES[n % TIMES.length] : null, key, value);
         record.headers().add(new RecordHeader("n", Integer.toString(n).getBytes()));
         if (n % 3 == 0) {
             record.headers().add(new RecordHeader("odd", new byte[] {(byte) 0xff, 0, (byte) n}));

@@ -68,7 +68,8 @@ impl Node {
         voters: &[Ipv4Addr],
         cluster: &str,
     ) -> Self {
-        let dir = TempDir::with_prefix("kafka-node-").unwrap().keep();
+        let under = setup.under.clone().unwrap_or_else(std::env::temp_dir);
+        let dir = TempDir::with_prefix_in("kafka-node-", under).unwrap().keep();
         let guard = Guard::over(&dir);
         let certificates = setup.tls.then(|| Certificates::make(&dir, address.ip.into()));
         let place =
@@ -121,6 +122,11 @@ impl Node {
     /// The process that runs it; none after [`Node::kill`] and [`Node::terminate`].
     pub fn pid(&self) -> Option<u32> {
         self.running().jvm.as_ref().map(Child::id)
+    }
+
+    /// Whether it has ended by itself, as a node does that can no longer write.
+    pub fn has_ended(&self) -> bool {
+        self.running().jvm.as_mut().is_some_and(|jvm| jvm.try_wait().unwrap().is_some())
     }
 
     /// Ends it at once (SIGKILL); address and data stay.

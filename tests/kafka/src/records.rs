@@ -33,9 +33,18 @@ fn source() -> PathBuf {
 impl Writer {
     /// Writes `rate` records a second to `topic`, and returns when it begins.
     pub fn start(servers: &str, topic: &str, rate: u32) -> Self {
+        Self::spawn(&[servers, "write", topic, &rate.to_string()])
+    }
+
+    /// The same with times of the distant past and future on some of the records.
+    pub fn start_wild(servers: &str, topic: &str, rate: u32) -> Self {
+        Self::spawn(&[servers, "write", topic, &rate.to_string(), "wild"])
+    }
+
+    fn spawn(args: &[&str]) -> Self {
         Home::get().prepare();
         let mut command: Command = Home::get().tool();
-        command.arg(source()).args([servers, "write", topic, &rate.to_string()]);
+        command.arg(source()).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut jvm = command.spawn().expect("java runs");
         let said = BufReader::new(jvm.stdout.take().unwrap());

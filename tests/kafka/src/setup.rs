@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::certificates::Certificates;
 
@@ -25,6 +25,7 @@ pub struct Setup {
     pub(crate) users: Vec<User>,
     acls: bool,
     proxy: Option<SocketAddr>,
+    pub(crate) under: Option<PathBuf>,
     pub(crate) rehearsal: bool,
 }
 
@@ -99,6 +100,13 @@ impl Setup {
     #[must_use]
     pub fn behind(mut self, proxy: SocketAddr) -> Self {
         self.proxy = Some(proxy);
+        self
+    }
+
+    /// Puts the node's folder below another one than the system's for temporary files.
+    #[must_use]
+    pub fn under(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.under = Some(dir.into());
         self
     }
 

@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
-use stories::{Fnaad, Wire, by_partition, drop_in, event, eventually, eventually_holds, ids};
+use stories::{
+    Dice, Fnaad, Wire, by_partition, drop_in, event, eventually, eventually_holds, ids, number,
+};
 
 const SOURCE: &str = "source.flows.unix.ar";
 const SIDE: &str = "side.flows.unix.ar";
@@ -32,28 +34,6 @@ const TOGETHER: usize = 20;
 
 /// Events of one partition and rule that make an alert.
 const COUNT: usize = 50;
-
-/// A number from the environment, or another one.
-fn number(variable: &str, otherwise: usize) -> usize {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
-}
-
-/// Numbers that look random and follow from a seed.
-struct Dice(u64);
-
-impl Dice {
-    /// One of `0..below`.
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % below
-    }
-
-    fn wait(&mut self, from: u64, to: u64) {
-        std::thread::sleep(Duration::from_millis(from + self.roll(to - from)));
-    }
-}
 
 /// A connection that finds its way back to a host that is born again.
 struct Client<'a> {
@@ -148,10 +128,8 @@ fn network(wire: &mut Wire) {
 #[test]
 fn killed_at_random_under_load_and_meddled_with_the_outputs_equal_the_inputs() {
     let kills = number("SOAK_KILLS", KILLS);
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as usize;
-    let seed = number("SOAK_SEED", now % 1_000_000_007);
-    println!("SOAK_SEED={seed} SOAK_KILLS={kills}");
-    let mut dice = Dice(seed as u64 ^ 0x9e37_79b9_7f4a_7c15);
+    println!("SOAK_KILLS={kills}");
+    let mut dice = Dice::of("SOAK_SEED");
     let dir = tempfile::tempdir().unwrap();
     let mut host = Fnaad::dev(dir.path());
     network(&mut host.login());
@@ -160,7 +138,7 @@ fn killed_at_random_under_load_and_meddled_with_the_outputs_equal_the_inputs() {
         let [one, two, operator] = [(); 3].map(|()| Client::of(&host, &enough));
         let source = scope.spawn(|| one.write(SOURCE, 5));
         let side = scope.spawn(|| two.write(SIDE, 20));
-        let choices = Dice(dice.0 ^ 0x2545_f491_4f6c_dd1d);
+        let choices = dice.other();
         scope.spawn(|| operator.meddle(dir.path(), choices));
         // Whoever waits for an answer must hear that it is over, also where something here fails.
         let _over = Over(&enough);

@@ -1,0 +1,90 @@
+//! What happens to the nodes: killed, started again, paused, out of room.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use kafka_node::{Cluster, Node, Setup};
+use stories::{Dice, eventually, in_private_mounts, mount_small};
+
+use crate::site::{Site, check, load, login, network, running, times};
+
+#[test]
+fn a_node_that_is_killed_paused_and_started_again_under_load_costs_no_record() {
+    let node = Node::start(Setup::default());
+    let site = Site::on(&node.servers(), "");
+    let host = site.start();
+    network(&mut login(&host), 1);
+    let writer = load(&node.servers());
+    let mut dice = Dice::of("CHAOS_SEED");
+    for _ in 0..times(1, 10) {
+        dice.wait(1000, 4000);
+        node.kill();
+        dice.wait(100, 3000);
+        node.restart();
+        dice.wait(1000, 4000);
+        node.pause();
+        dice.wait(1000, 8000);
+        node.resume();
+        dice.wait(1000, 2000);
+        node.terminate();
+        node.restart();
+    }
+    running(&mut login(&host));
+    check(&node.servers(), writer.stop());
+}
+
+#[test]
+fn one_node_of_three_may_be_killed_and_nobody_notices() {
+    let setup = Setup::default().property("min.insync.replicas", 2);
+    let cluster = Cluster::start(3, setup);
+    let site = Site::on(&cluster.servers(), "");
+    let host = site.start();
+    network(&mut login(&host), 3);
+    let writer = load(&cluster.servers());
+    let mut dice = Dice::of("CHAOS_SEED");
+    for round in 0..times(1, 9) {
+        let node = cluster.node(round % 3);
+        dice.wait(1000, 4000);
+        node.kill();
+        dice.wait(1000, 8000);
+        node.restart();
+    }
+    running(&mut login(&host));
+    check(&cluster.servers(), writer.stop());
+}
+
+/// Takes whatever room there is.
+fn fill(path: &Path) {
+    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+    for size in [1 << 20, 1 << 12, 1] {
+        while file.write_all(&vec![b'x'; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_node_whose_disk_is_full_ends_and_goes_on_when_there_is_room() {
+    if !in_private_mounts("nodes::a_node_whose_disk_is_full_ends_and_goes_on_when_there_is_room") {
+        return;
+    }
+    let disk = tempfile::tempdir().unwrap();
+    mount_small(disk.path(), 256);
+    let node = Node::start(Setup::default().under(disk.path()));
+    let site = Site::on(&node.servers(), "");
+    let host = site.start();
+    network(&mut login(&host), 1);
+    let writer = load(&node.servers());
+    let filler = disk.path().join("filler");
+    for _ in 0..times(1, 5) {
+        std::thread::sleep(Duration::from_secs(2));
+        fill(&filler);
+        // A node whose only disk can no longer be written ends itself.
+        eventually("the end of a node without room", || {
+            node.has_ended().then_some(()).ok_or_else(|| node.log())
+        });
+        std::fs::remove_file(&filler).unwrap();
+        node.restart();
+    }
+    running(&mut login(&host));
+    check(&node.servers(), writer.stop());
+}
