@@ -7,6 +7,8 @@ SHELL := /bin/bash
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 CACHE := $(or $(FNAA_CACHE),$(HOME)/.cache/fnaa)
 DENY := $(CACHE)/tools/bin/cargo-deny
+# Tests at once: a Kafka node of a test's own takes 300 MB.
+AT_ONCE := $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 # Warnings are errors where somebody else has to live with them.
 STRICT := $(if $(CI),-D warnings,)
 
@@ -39,7 +41,7 @@ lint: ## Formatting and clippy
 # engine a second time.
 .PHONY: unit
 unit: kafka ## Unit and doc tests, and those against a real Kafka
-	cargo test --workspace --exclude stories --locked
+	cargo test --workspace --exclude stories --locked -- --test-threads $(AT_ONCE)
 
 .PHONY: stories
 stories: ## The programs as users meet them; four at a time, they mostly wait for the disk
@@ -61,7 +63,7 @@ kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, install
 
 .PHONY: test-kafka
 test-kafka: setup kafka ## What is tested against a real Apache Kafka
-	cargo test --workspace --locked --test node -- --test-threads 2
+	cargo test --workspace --locked --test node --test kafka -- --test-threads $(AT_ONCE)
 
 .PHONY: deny
 deny: ## Licences, sources and bans of the dependencies
