@@ -174,7 +174,7 @@ impl Node {
     /// The same with `input` as its standard input; how it ended is the caller's matter.
     pub fn try_tool(&self, class: &str, args: &[&str], input: &[u8]) -> Ran {
         let servers = self.servers();
-        tools::with_input(class, &[&["--bootstrap-server", &servers], args].concat(), input)
+        tools::tool_with(class, &[&["--bootstrap-server", &servers], args].concat(), input)
     }
 
     /// Compiles and runs the Java program of one file, with this node's servers as its first

@@ -28,11 +28,11 @@ const ELSEWHERE: [(&str, &str); 5] = [
 
 /// Runs a tool with these arguments alone: for listeners that no other method names.
 pub fn tool(class: &str, args: &[&str]) -> Ran {
-    with_input(class, args, &[])
+    tool_with(class, args, &[])
 }
 
-/// Runs `class` with `input`; the package is added where there is none.
-pub(crate) fn with_input(class: &str, args: &[&str], input: &[u8]) -> Ran {
+/// The same with `input` as its standard input.
+pub fn tool_with(class: &str, args: &[&str], input: &[u8]) -> Ran {
     Home::get().prepare();
     let mut command = Home::get().tool();
     let package = ELSEWHERE

@@ -7,6 +7,7 @@
 
 mod site;
 
+mod clients;
 mod clock;
 mod hosts;
 mod network;

@@ -6,11 +6,11 @@ use futures::FutureExt;
 use host_brokers::{Broker, Source, TopicRef};
 use host_events::Stored;
 
-use crate::prefixed::{KafkaPlace, servers};
-use crate::raw::Writer;
 use crate::battery::{
     LIMITS, Place, bounded, ends, eventually, read_all, read_until, topic_with, values,
 };
+use crate::prefixed::{KafkaPlace, servers};
+use crate::raw::Writer;
 
 /// A broker on the shared node, a topic of its own, and what it is called there.
 async fn setup(
