@@ -1,5 +1,9 @@
 //! A flow is a topic: any client of Kafka writes and reads it with what DESCRIBE FLOW says.
 
+use std::path::Path;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use host_events::partition_for_key;
 use kafka_node::{Node, tool, tool_with};
 use stories::{event, eventually_holds};
 
@@ -46,6 +50,24 @@ fn what_describe_says_of_a_flow_is_all_that_kafkas_own_tools_need() {
         // Whoever writes a key, host or tool, it lies in the same partition.
         assert!(line.starts_with(&format!("Partition:{}\t", event["flowpartition"])), "{line}");
         assert!(line.ends_with(&format!("\t{key}\t{{\"n\":{n}}}")), "{line}");
+    }
+}
+
+#[test]
+fn a_key_goes_where_the_java_producer_sends_it() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/Partitions.java");
+    let said = Node::shared().java(source, &[]);
+    assert_eq!(said.lines().count(), 2000);
+    for line in said.lines() {
+        let [key, partitions, chosen] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let key = BASE64_STANDARD.decode(key).unwrap();
+        assert_eq!(
+            partition_for_key(&key, partitions.parse().unwrap()),
+            chosen.parse::<u32>().unwrap(),
+            "{line}"
+        );
     }
 }
 
