@@ -21,3 +21,5 @@ mod raw;
 mod reading;
 #[path = "kafka/topics.rs"]
 mod topics;
+#[path = "kafka/trouble.rs"]
+mod trouble;

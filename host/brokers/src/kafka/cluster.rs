@@ -68,8 +68,12 @@ impl Cluster {
     }
 
     pub(super) fn handle(&self) -> Result<Handle, BrokerError> {
-        let none = || BrokerError::Unavailable(self.words("", "the client is closing"));
-        self.shared()?.handle().ok_or_else(none)
+        self.handle_or_fault().map_err(|fault| self.fault("", &fault))
+    }
+
+    pub(super) fn handle_or_fault(&self) -> Result<Handle, Fault> {
+        let shared = self.shared().map_err(|error| Fault::ours(error.to_string()))?;
+        shared.handle().ok_or_else(|| Fault::ours("the client is closing"))
     }
 
     /// Waits for the answer to a question; for a cluster in trouble only for a while, since asking changes
@@ -79,6 +83,14 @@ impl Cluster {
         topic: &str,
         question: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, BrokerError> {
+        self.ask(question).await.map_err(|fault| self.fault(topic, &fault))
+    }
+
+    /// The same where the fault is told later.
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let hopeless = async {
             tokio::time::sleep(AWAY).await;
             self.voice.troubled().await
@@ -90,7 +102,7 @@ impl Cluster {
         if answer.is_ok() {
             self.voice.is_well();
         }
-        answer.map_err(|fault| self.fault(topic, &fault))
+        answer
     }
 
     /// Topics as the cluster knows them now; `None` for one that is not there.
@@ -98,22 +110,28 @@ impl Cluster {
         &self,
         topics: &[&str],
     ) -> Result<BTreeMap<String, Option<TopicDescription>>, BrokerError> {
-        let handle = self.handle()?;
+        let about = if let [one] = topics { one } else { "" };
+        let described = self.described(&self.handle()?, topics).await;
+        let known = |(name, topic): (String, Result<TopicDescription, Fault>)| match topic {
+            Ok(topic) => Ok((name, Some(topic))),
+            Err(fault) if is_unknown(fault.code) => Ok((name, None)),
+            Err(fault) => Err(self.fault(&name, &fault)),
+        };
+        described.map_err(|fault| self.fault(about, &fault))?.into_iter().map(known).collect()
+    }
+
+    /// Topics, or why each of them cannot be described.
+    pub(super) async fn described(
+        &self,
+        handle: &Handle,
+        topics: &[&str],
+    ) -> Result<BTreeMap<String, Result<TopicDescription, Fault>>, Fault> {
         let mut names = topics.to_vec();
         names.sort_unstable();
         names.dedup();
         let mut known = BTreeMap::new();
         for names in names.chunks(ASKED_AT_ONCE) {
-            let about = if let [one] = names { one } else { "" };
-            let asked = admin::describe_topics(&handle, names, REQUEST);
-            for (name, described) in self.answer(about, asked).await? {
-                let described = match described {
-                    Ok(description) => Some(description),
-                    Err(fault) if is_unknown(fault.code) => None,
-                    Err(fault) => return Err(self.fault(&name, &fault)),
-                };
-                known.insert(name, described);
-            }
+            known.extend(self.ask(admin::describe_topics(handle, names, REQUEST)).await?);
         }
         Ok(known)
     }
@@ -131,6 +149,16 @@ impl Cluster {
     pub(super) async fn topic(&self, topic: &TopicRef) -> Result<TopicDescription, BrokerError> {
         let name = &*topic.topic;
         let found = self.topics(&[name]).await?.remove(name).flatten();
+        self.alive(topic, found)
+    }
+
+    /// A topic that was found, if it is in the life that is meant.
+    pub(super) fn alive(
+        &self,
+        topic: &TopicRef,
+        found: Option<TopicDescription>,
+    ) -> Result<TopicDescription, BrokerError> {
+        let name = &*topic.topic;
         let found = found.ok_or_else(|| BrokerError::NotFound(self.words(name, "not there")))?;
         match (topic.id, found.id) {
             (Some(meant), Some(id)) if meant != id => {
@@ -147,6 +175,6 @@ impl Cluster {
     }
 }
 
-fn is_unknown(code: RDKafkaErrorCode) -> bool {
+pub(super) fn is_unknown(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
 }

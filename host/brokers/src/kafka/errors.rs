@@ -25,7 +25,7 @@ impl Cluster {
     pub(super) fn fault(&self, topic: &str, fault: &Fault) -> BrokerError {
         let trouble = if is_silence(fault.code) { self.voice().trouble() } else { None };
         let fault = trouble.as_ref().unwrap_or(fault);
-        let words = self.words(topic, &cause(fault));
+        let words = self.words(topic, &self.cause(fault));
         match fault.code {
             Code::UnknownTopicOrPartition
             | Code::UnknownTopic
@@ -37,6 +37,27 @@ impl Cluster {
             Code::KafkaStorageError => BrokerError::Full(words),
             _ => BrokerError::Unavailable(words),
         }
+    }
+
+    /// The cause, with what looks likely where librdkafka does not say it.
+    fn cause(&self, fault: &Fault) -> String {
+        let text = fault.text.trim();
+        let is_clear = self.options().tls.is_none();
+        let closed_in = |state| {
+            text.contains("connection closed by peer") && text.contains(&format!("state {state}"))
+        };
+        let likely = if text.contains("SSL listener") || is_clear && closed_in("APIVERSION_QUERY") {
+            "it seems to speak TLS, and clear text is configured"
+        } else if text.contains("PLAINTEXT broker listener")
+            || text.contains("wrong version number")
+        {
+            "it seems to speak clear text, and TLS is configured"
+        } else if self.options().sasl.is_none() && closed_in("UP") {
+            "it went away, or it wants a user and none is configured"
+        } else {
+            return text.to_owned();
+        };
+        format!("{likely} ({text})")
     }
 
     /// Broker, topic and cause.
@@ -97,16 +118,4 @@ fn is_invalid(code: Code) -> bool {
             | Code::MessageSizeTooLarge
             | Code::InvalidMessageSize
     )
-}
-
-/// The cause in words that say what looks likely, where librdkafka's do not.
-fn cause(fault: &Fault) -> String {
-    let text = fault.text.trim();
-    if text.contains("SSL listener") {
-        return format!("it seems to speak TLS, and clear text is configured ({text})");
-    }
-    if text.contains("PLAINTEXT broker listener") || text.contains("wrong version number") {
-        return format!("it seems to speak clear text, and TLS is configured ({text})");
-    }
-    text.to_owned()
 }

@@ -23,8 +23,8 @@ use host_events::Position;
 use uuid::Uuid;
 
 use crate::broker::{
-    Append, Appended, Broker, BrokerError, Consumer, Opened, ShardId, Source, TopicChange,
-    TopicInfo, TopicRef, TopicSpec,
+    Append, Appended, Broker, BrokerError, Consumer, FoundTopic, Opened, ShardId, Source,
+    TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 
 use cluster::Cluster;
@@ -73,6 +73,14 @@ impl Broker for Kafka {
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
         topics::describe(&self.cluster, topic).await
+    }
+
+    async fn look(&self, topics: &[TopicRef]) -> Vec<Result<TopicInfo, BrokerError>> {
+        topics::look(&self.cluster, topics).await
+    }
+
+    async fn topics(&self) -> Result<Vec<FoundTopic>, BrokerError> {
+        topics::topics(&self.cluster).await
     }
 
     async fn consumers(&self, topic: &TopicRef) -> Result<Vec<Consumer>, BrokerError> {

@@ -33,12 +33,15 @@ struct Inner {
     changed: Notify,
 }
 
-/// What is wrong, since somebody last got an answer.
 #[derive(Default)]
 struct Trouble {
-    last: Option<Fault>,
+    /// What is wrong, since somebody last got an answer.
+    now: Option<Fault>,
     /// Whether nobody answers, or nobody lets us in.
     hopeless: bool,
+    /// Why a connection last failed: librdkafka says the same reason twice a minute at most, and how many
+    /// brokers are down every time.
+    reason: Option<Fault>,
 }
 
 impl Voice {
@@ -53,19 +56,21 @@ impl Voice {
 
     /// What was wrong last, since somebody last got an answer.
     pub(super) fn trouble(&self) -> Option<Fault> {
-        lock(&self.0.trouble).last.clone()
+        lock(&self.0.trouble).now.clone()
     }
 
     /// Somebody got an answer: what was wrong is so no longer.
     pub(super) fn is_well(&self) {
-        *lock(&self.0.trouble) = Trouble::default();
+        let mut trouble = lock(&self.0.trouble);
+        trouble.now = None;
+        trouble.hopeless = false;
     }
 
     /// Waits until no broker of the cluster can be talked to.
     pub(super) async fn troubled(&self) -> Fault {
         loop {
             let changed = self.0.changed.notified();
-            if let Trouble { last: Some(fault), hopeless: true } = &*lock(&self.0.trouble) {
+            if let Trouble { now: Some(fault), hopeless: true, .. } = &*lock(&self.0.trouble) {
                 return fault.clone();
             }
             changed.await;
@@ -75,10 +80,13 @@ impl Voice {
     fn note(&self, fault: Fault) {
         let mut trouble = lock(&self.0.trouble);
         trouble.hopeless |= matches!(fault.code, Code::AllBrokersDown | Code::Authentication);
-        // That all brokers are down says less than why the last one is.
-        if trouble.last.is_none() || fault.code != Code::AllBrokersDown {
-            trouble.last = Some(fault);
-        }
+        trouble.now = match fault.code {
+            Code::AllBrokersDown => trouble.reason.clone().or(Some(fault)),
+            _ => {
+                trouble.reason = Some(fault);
+                trouble.reason.clone()
+            }
+        };
         drop(trouble);
         self.0.changed.notify_waiters();
     }
@@ -102,6 +110,11 @@ impl Voice {
 
 impl ClientContext for Voice {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if facility == "FAIL" {
+            // Some failures are told in no other way.
+            let fault = Fault::new(Code::BrokerTransportFailure, line);
+            lock(&self.0.trouble).reason = Some(fault);
+        }
         if !self.is_news(&without_numbers(line)) {
             return;
         }
@@ -146,4 +159,42 @@ fn without_numbers(line: &str) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_differ_in_numbers_alone_are_told_once_and_others_each() {
+        let voice = Voice::new("k");
+        let is_news = |line: &str| voice.is_news(&without_numbers(line));
+        assert!(is_news("127.0.0.1:9092: refused (after 3ms, 2 suppressed)"));
+        assert!(!is_news("127.0.0.1:9094: refused (after 41ms, 170 suppressed)"));
+        assert!(is_news("something else"));
+        for line in 0..10 * LINES {
+            let name: String = line.to_string().bytes().map(|c| char::from(c + 50)).collect();
+            assert!(is_news(&name), "{name}");
+            assert!(lock(&voice.0.told).len() <= LINES);
+        }
+    }
+
+    #[test]
+    fn that_brokers_are_down_is_told_with_the_reason_also_when_that_was_told_before() {
+        let voice = Voice::new("k");
+        let down = || voice.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        voice.error(KafkaError::Global(Code::Authentication), "who are you");
+        down();
+        assert_eq!(voice.trouble().unwrap().code, Code::Authentication);
+        voice.is_well();
+        assert!(voice.trouble().is_none());
+        down();
+        assert_eq!(voice.trouble().unwrap().text, "who are you");
+        voice.log(RDKafkaLogLevel::Info, "FAIL", "connecting to a SSL listener?");
+        down();
+        assert_eq!(voice.trouble().unwrap().text, "connecting to a SSL listener?");
+        voice.is_well();
+        voice.error(KafkaError::Global(Code::UnknownTopicOrPartition), "no topic");
+        assert!(voice.trouble().is_none());
+    }
 }

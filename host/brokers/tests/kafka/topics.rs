@@ -6,7 +6,7 @@ use host_brokers::{BrokerError, PartitionInfo, TopicChange, TopicRef, TopicSpec}
 use kafka_node::Node;
 use uuid::Uuid;
 
-use crate::battery::{Place, bounded, eventually, settings, spec, topic, topic_with};
+use crate::battery::{Place, bounded, eventually, is_not_found, settings, spec, topic, topic_with};
 use crate::place::OnKafka;
 
 fn tool(class: &'static str, args: &[&str]) -> String {
@@ -101,6 +101,31 @@ async fn a_topic_that_was_deleted_and_made_again_behind_our_back_is_another_life
 
 fn again(topic: &TopicRef) -> TopicSpec {
     TopicSpec { topic: topic.clone(), ..spec("a", 1, &[]) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_topics_are_looked_at_together_and_each_has_its_own_answer() {
+    bounded(async {
+        let broker = OnKafka::new().open().await;
+        let (one, two) = (topic(&broker, "one", 1).await, topic(&broker, "two", 3).await);
+        produce(&one, 5);
+        let absent = spec("absent", 1, &[]).topic;
+        let other = TopicRef { id: Some(Uuid::new_v4()), ..one.clone() };
+        let looks = broker.look(&[two.clone(), absent, one.clone(), other]).await;
+        let [Ok(second), Err(gone), Ok(first), Err(another)] = &looks[..] else {
+            panic!("{looks:?}");
+        };
+        assert_eq!(first.partitions, [PartitionInfo { earliest: 0, latest: 5 }]);
+        assert_eq!((first.id, second.id, second.partitions.len()), (one.id, two.id, 3));
+        assert!(is_not_found(gone) && is_not_found(another), "{gone} {another}");
+        let found = broker.topics().await.unwrap();
+        let find = |topic: &TopicRef| found.iter().find(|found| found.topic == *topic.topic);
+        let found_two = find(&two).unwrap();
+        assert_eq!((found_two.id, found_two.partitions), (two.id, 3));
+        assert!(find(&one).is_some());
+        assert!(!found.iter().any(|found| found.topic.starts_with("__")), "{found:?}");
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

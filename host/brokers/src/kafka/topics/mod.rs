@@ -3,7 +3,9 @@
 //! What a cluster decides its nodes learn a little later, also when there is one node alone. So every
 //! change here waits until it can be seen, and a topic that should be there is looked for more than once.
 
+mod consumers;
 mod look;
+mod offsets;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +17,9 @@ use super::cluster::{Cluster, REQUEST};
 use super::native::admin::{self, Fault, Seen, TopicDescription};
 use crate::broker::{BrokerError, TopicChange, TopicRef, TopicSpec};
 
-pub(super) use look::{consumers, describe, offset_at};
+pub(super) use consumers::consumers;
+pub(super) use look::{describe, look, topics};
+pub(super) use offsets::offset_at;
 
 /// How long a change may take to be seen by the node that is asked. It is made already: what is not
 /// seen after that is told as the broker's trouble, and asking again finds it.
@@ -97,7 +101,7 @@ async fn same(
         return exists(&format!("there with {key}={value}"));
     }
     let written = |(earliest, latest): &(i64, i64)| *earliest != 0 || *latest != 0;
-    if look::spans(cluster, &there, Seen::Everything).await?.iter().any(written) {
+    if offsets::spans(cluster, &there, Seen::Everything).await?.values().any(written) {
         return exists("there, and not empty");
     }
     Ok(there.id)

@@ -134,7 +134,8 @@ pub(in crate::kafka) async fn delete_records(
     limit: Duration,
 ) -> Result<Vec<(i32, Result<i64, Fault>)>, Fault> {
     let asked = {
-        let partitions = Partitions::new(name, before)?;
+        let partitions =
+            Partitions::new(before.iter().map(|(partition, offset)| (name, *partition, *offset)))?;
         // SAFETY: the list is alive and copied.
         let records = unsafe {
             Owned::new(

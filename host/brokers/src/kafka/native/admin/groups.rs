@@ -84,8 +84,7 @@ pub(in crate::kafka) async fn committed(
 ) -> Result<Vec<(i32, Result<i64, Fault>)>, Fault> {
     let asked = {
         let group = c_string(group)?;
-        let partitions: Vec<_> = partitions.iter().map(|one| (*one, -1001)).collect();
-        let partitions = Partitions::new(topic, &partitions)?;
+        let partitions = Partitions::new(partitions.iter().map(|one| (topic, *one, -1001)))?;
         // SAFETY: name and list are alive and copied.
         let wanted = unsafe {
             Owned::new(

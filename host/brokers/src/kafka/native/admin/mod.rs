@@ -46,6 +46,11 @@ impl Fault {
         Self { code, text: text.into() }
     }
 
+    /// Nothing that a broker said.
+    pub(in crate::kafka) fn ours(text: impl Into<String>) -> Self {
+        Self::new(RDKafkaErrorCode::Fail, text)
+    }
+
     /// Of a code and words that may be missing.
     ///
     /// # Safety

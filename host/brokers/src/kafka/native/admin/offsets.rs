@@ -28,16 +28,18 @@ pub(in crate::kafka) enum Seen {
     Everything,
 }
 
-/// An offset for each of some partitions of a topic.
+/// A partition of a topic, and its offset or why there is none.
+pub(in crate::kafka) type Found = (String, i32, Result<i64, Fault>);
+
+/// An offset for each of some partitions.
 pub(in crate::kafka) async fn list_offsets(
     handle: &Handle,
-    topic: &str,
-    partitions: &[i32],
+    partitions: &[(&str, i32)],
     wanted: Wanted,
     seen: Seen,
     limit: Duration,
-) -> Result<Vec<(i32, Result<i64, Fault>)>, Fault> {
-    let event = ask(handle, topic, partitions, wanted, seen, limit)?.answer().await?;
+) -> Result<Vec<Found>, Fault> {
+    let event = ask(handle, partitions, wanted, seen, limit)?.answer().await?;
     // SAFETY: the event is alive, and everything in it as long; null where it is of another kind.
     unsafe {
         let result = rd_kafka_event_ListOffsets_result(event.as_ptr());
@@ -47,14 +49,17 @@ pub(in crate::kafka) async fn list_offsets(
         let mut count = 0;
         let infos = rd_kafka_ListOffsets_result_infos(result, &mut count);
         let partition = |info: &*const _| rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
-        Ok(array(infos, count).iter().map(|info| answer(&*partition(info))).collect())
+        let found = |element: &rd_kafka_topic_partition_t| {
+            let (number, offset) = answer(element);
+            (string(element.topic), number, offset)
+        };
+        Ok(array(infos, count).iter().map(|info| found(&*partition(info))).collect())
     }
 }
 
 fn ask(
     handle: &Handle,
-    topic: &str,
-    partitions: &[i32],
+    partitions: &[(&str, i32)],
     wanted: Wanted,
     seen: Seen,
     limit: Duration,
@@ -64,8 +69,8 @@ fn ask(
         Wanted::Latest => rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64,
         Wanted::At(time) => time.max(0),
     };
-    let partitions: Vec<_> = partitions.iter().map(|one| (*one, offset)).collect();
-    let partitions = Partitions::new(topic, &partitions)?;
+    let partitions = partitions.iter().map(|(topic, number)| (*topic, *number, offset));
+    let partitions = Partitions::new(partitions)?;
     let isolation = match seen {
         Seen::Committed => rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
         Seen::Everything => rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
@@ -81,12 +86,13 @@ fn ask(
     })
 }
 
-/// Partitions of one topic with an offset each, as librdkafka wants them.
+/// Partitions with an offset each, as librdkafka wants them.
 pub(super) struct Partitions(Owned<rd_kafka_topic_partition_list_t>);
 
 impl Partitions {
-    pub(super) fn new(topic: &str, partitions: &[(i32, i64)]) -> Result<Self, Fault> {
-        let topic = c_string(topic)?;
+    pub(super) fn new<'a>(
+        partitions: impl Iterator<Item = (&'a str, i32, i64)>,
+    ) -> Result<Self, Fault> {
         // SAFETY: the list grows by itself, the name is copied, and each element is set before the next
         // is added, which may move it.
         unsafe {
@@ -94,10 +100,11 @@ impl Partitions {
                 rd_kafka_topic_partition_list_new(0),
                 rd_kafka_topic_partition_list_destroy,
             )?;
-            for (partition, offset) in partitions {
+            for (topic, partition, offset) in partitions {
+                let topic = c_string(topic)?;
                 let element =
-                    rd_kafka_topic_partition_list_add(list.as_ptr(), topic.as_ptr(), *partition);
-                (*element).offset = *offset;
+                    rd_kafka_topic_partition_list_add(list.as_ptr(), topic.as_ptr(), partition);
+                (*element).offset = offset;
             }
             Ok(Self(list))
         }
