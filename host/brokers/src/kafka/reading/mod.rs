@@ -128,12 +128,12 @@ impl Pool {
         partition: u32,
         wanted: Wanted,
     ) -> Result<u64, BrokerError> {
-        let numbers = [i32::try_from(partition).unwrap_or(i32::MAX)];
+        let asked = [(&**topic, i32::try_from(partition).unwrap_or(i32::MAX))];
         let handle = self.cluster.handle()?;
-        let asked = admin::list_offsets(&handle, topic, &numbers, wanted, Seen::Committed, REQUEST);
+        let asked = admin::list_offsets(&handle, &asked, wanted, Seen::Committed, REQUEST);
         let answer = self.cluster.answer(topic, asked).await?.pop();
         let missing = || Fault::new(Code::Fail, "an offset is missing");
-        let offset = answer.map_or_else(|| Err(missing()), |(_, offset)| offset);
+        let offset = answer.map_or_else(|| Err(missing()), |(_, _, offset)| offset);
         let offset = offset.and_then(|offset| u64::try_from(offset).map_err(|_| missing()));
         offset.map_err(|fault| self.cluster.fault(topic, &fault))
     }
