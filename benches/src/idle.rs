@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use stories::{Fnaad, Wire};
 
+use crate::process::{cpu_seconds, memory_mib};
 use crate::table::{Reach, Table};
 
 /// Flows of the population.
@@ -17,8 +18,6 @@ const LOOK: Duration = Duration::from_secs(30);
 const CONNECTIONS: usize = 16;
 /// Commands that are under way on each.
 const PIPELINED: usize = 64;
-/// The unit of processor time in /proc, the same on every Linux machine of today.
-const TICKS_PER_SECOND: f64 = 100.0;
 /// Starts of which the best counts.
 const STARTS: usize = 5;
 
@@ -34,7 +33,7 @@ pub fn measure(table: &mut Table) {
     let began = Instant::now();
     let host = Fnaad::dev(dir.path());
     let started = began.elapsed();
-    settle(&host);
+    settle(|| host.login(), PROCESSORS);
     let settled = began.elapsed();
     let before = cpu_seconds(host.id());
     std::thread::sleep(LOOK);
@@ -63,12 +62,12 @@ fn starts(table: &mut Table) {
 
 fn populate(host: &Fnaad) {
     let flows = (0..FLOWS).map(|number| format!("CREATE FLOW {}", flow(number)));
-    run(host, &flows.collect::<Vec<_>>());
+    run(|| host.login(), &flows.collect::<Vec<_>>());
     let processor = |number: usize| {
         let (from, to) = (flow(2 * number), flow(2 * number + 1));
         format!("CREATE PROCESSOR p{number}.flows.unix.ar TYPE bridge FROM {from} TO {to}")
     };
-    run(host, &(0..PROCESSORS).map(processor).collect::<Vec<_>>());
+    run(|| host.login(), &(0..PROCESSORS).map(processor).collect::<Vec<_>>());
 }
 
 fn flow(number: usize) -> String {
@@ -76,11 +75,12 @@ fn flow(number: usize) -> String {
 }
 
 /// Carries commands out over some connections, many under way on each.
-fn run(host: &Fnaad, commands: &[String]) {
+pub fn run(login: impl Fn() -> Wire + Sync, commands: &[String]) {
     std::thread::scope(|scope| {
         for part in commands.chunks(commands.len().div_ceil(CONNECTIONS)) {
+            let login = &login;
             scope.spawn(move || {
-                let mut wire = host.login();
+                let mut wire = login();
                 part.chunks(PIPELINED).for_each(|commands| pipelined(&mut wire, commands));
             });
         }
@@ -96,32 +96,17 @@ fn pipelined(wire: &mut Wire, commands: &[String]) {
     }
 }
 
-/// Waits until all processors run, and then until they have nothing left to do.
-fn settle(host: &Fnaad) {
-    let mut wire = host.login();
+/// Waits until all of so many processors run.
+pub fn settle(login: impl Fn() -> Wire, count: usize) {
+    let mut wire = login();
     let began = Instant::now();
     loop {
         let processors = wire.json("GET PROCESSORS");
         let running = processors.iter().filter(|one| one["state"] == "running").count();
-        if running == PROCESSORS {
+        if running == count {
             return;
         }
-        assert!(began.elapsed() < stories::PATIENCE, "{running} of {PROCESSORS} run");
+        assert!(began.elapsed() < stories::PATIENCE, "{running} of {count} run");
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// Seconds of processor time that a process has used.
-fn cpu_seconds(id: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
-    ticks / TICKS_PER_SECOND
-}
-
-/// Memory of a process that is its own and in use.
-fn memory_mib(id: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1024.0
 }

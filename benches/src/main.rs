@@ -2,13 +2,17 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`; none means all.
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `kafka`, `kafka-idle`; none
+//! means all.
+//! `copy-loop …` is the yardstick of the part `kafka` in a process of its own.
 
 mod batches;
 mod boundary;
 mod idle;
+mod kafka;
 mod neighbours;
 mod path;
+mod process;
 mod table;
 
 use table::Table;
@@ -18,13 +22,20 @@ type Measure = fn(&mut Table);
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, rest @ ..] = &asked[..]
+        && first == kafka::COPY_LOOP
+    {
+        return kafka::copy_loop(rest);
+    }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 4] = [
+    let parts: [(&str, Measure); 6] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
         ("idle", idle::measure),
+        ("kafka", kafka::measure),
+        ("kafka-idle", kafka::measure_idle),
     ];
     for (part, measure) in parts.into_iter().filter(|(part, _)| wanted(part)) {
         eprintln!("measuring: {part} (load {})", table::load());

@@ -63,7 +63,7 @@ impl Home {
     }
 
     /// A JVM with Kafka's jars; `archive` is the option that reads one or writes one.
-    fn java(&self, archive: &str) -> Command {
+    pub(crate) fn java(&self, archive: &str) -> Command {
         let mut command = Command::new(&self.java);
         command.args(["-cp", &self.classpath, archive]);
         command.env_remove("JAVA_TOOL_OPTIONS").env_remove("CLASSPATH");

@@ -29,4 +29,4 @@ pub use node::Node;
 pub use proxy::Proxy;
 pub use records::{Record, Writer, read_committed};
 pub use setup::{Setup, User};
-pub use tools::{Ran, tool, tool_with};
+pub use tools::{Ran, jvm, tool, tool_with};

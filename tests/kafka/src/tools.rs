@@ -44,6 +44,12 @@ pub fn tool_with(class: &str, args: &[&str], input: &[u8]) -> Ran {
     run(command, input)
 }
 
+/// A JVM with Kafka's jars and settings of its own, for programs that run on: the caller adds options,
+/// the class and its arguments.
+pub fn jvm() -> Command {
+    Home::get().java("-Xshare:auto")
+}
+
 /// Compiles and runs the one file `source`; its first argument is `servers`.
 pub(crate) fn java(servers: &str, source: &Path, args: &[&str]) -> Ran {
     Home::get().prepare();
