@@ -8,19 +8,18 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use fnap::name::Name;
-use host_brokers::Broker;
-use host_brokers::embedded::Embedded;
 use host_iam::Users;
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
-use host_processors::{Brokers, Options, Processors, TrialHook};
+use host_processors::{Options, Processors, TrialHook};
 use host_registry::{NewNamespace, Reconciler, Registry};
 use host_server::{Listener, ListenerOptions, Services};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{self, BrokerKind, Config};
+use crate::brokers::open_brokers;
+use crate::config::Config;
 use crate::included;
-use crate::observed::{Measured, Measures, Observed, Up};
+use crate::observed::{Observed, Up};
 use crate::plugin_store::RegistryPlugins;
 
 /// A running participant.
@@ -183,21 +182,6 @@ impl Host {
         self.services.processors.drain().await;
         observed.ended();
     }
-}
-
-async fn open_brokers(config: &Config) -> Result<(Brokers, Vec<Arc<Measures>>)> {
-    let (mut brokers, mut measures) = (std::collections::BTreeMap::new(), Vec::new());
-    for config::Broker { name, kind: BrokerKind::Embedded } in &config.brokers {
-        let dir = config.data_dir.join("brokers").join(name);
-        let broker = Embedded::open(&dir, Default::default())
-            .await
-            .with_context(|| format!("embedded broker {name} in {}", dir.display()))?;
-        let measured = Measures::new(name);
-        measures.push(Arc::clone(&measured));
-        let broker: Arc<dyn Broker> = Arc::new(Measured::new(broker, measured));
-        brokers.insert(name.clone(), broker);
-    }
-    Ok((Arc::new(brokers), measures))
 }
 
 /// What the configuration names exists; what it no longer names stays, because flows may live there.

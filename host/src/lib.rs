@@ -1,5 +1,6 @@
 //! The participant: what `fnaad` is made of.
 
+mod brokers;
 pub mod cli;
 pub mod config;
 pub mod demo;

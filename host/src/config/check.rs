@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{Config, ConfigError};
+use super::{Broker, BrokerKind, Config, ConfigError};
 use crate::lock::DirLock;
 
 /// What was found.
@@ -26,6 +26,13 @@ pub fn check(path: &Path) -> Result<Vec<Finding>, ConfigError> {
     let mut findings = Vec::new();
     if let Err(error) = config.all_users() {
         findings.push(fatal(error.to_string()));
+    }
+    for Broker { name, kind } in &config.brokers {
+        if let BrokerKind::Kafka(kafka) = kind
+            && let Err(reason) = kafka.check(name)
+        {
+            findings.push(fatal(format!("broker {name}: {reason}")));
+        }
     }
     let warning = |what| Finding { fatal: false, what };
     // No error: who asks before a SIGHUP or a restart has it running.

@@ -13,13 +13,15 @@ use toml::Spanned;
 use tracing_subscriber::EnvFilter;
 
 use super::error::Fault;
-use super::raw::{At, Raw, RawBroker, RawLimits, RawLog, RawNamespace, RawPluginLimits, line_of};
-use super::{Broker, BrokerKind, Config, EMBEDDED, Log, LogFormat, listener_defaults};
+use super::raw::{At, Raw, RawLimits, RawLog, RawNamespace, RawPluginLimits, line_of};
+use super::{Broker, Config, Log, LogFormat, listener_defaults};
 
 /// The meaning of a file whose relative paths are relative to `base`.
 pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<Fault>> {
     let mut reader = Reader { text, faults: Vec::new() };
-    let brokers = reader.brokers(raw.brokers.unwrap_or_default());
+    let hostname = reader.required("hostname", raw.hostname).and_then(|name| reader.name(&name));
+    let us = hostname.as_ref().map_or("", Name::as_str);
+    let brokers = reader.brokers(raw.brokers.unwrap_or_default(), us, base);
     let namespaces = reader.namespaces(raw.namespaces.unwrap_or_default(), &brokers);
     let mut users = UserList::default();
     for user in raw.users.unwrap_or_default() {
@@ -32,7 +34,6 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
     let log = reader.log(raw.log.unwrap_or_default());
     let observe = raw.observe.unwrap_or_default().listen;
     let observe = observe.and_then(|address| reader.address(&address));
-    let hostname = reader.required("hostname", raw.hostname).and_then(|name| reader.name(&name));
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
     let plugins_dir = match raw.plugins_dir {
@@ -63,13 +64,13 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     faults: Vec<Fault>,
 }
 
 impl Reader<'_> {
-    fn fault<T>(&mut self, at: &Spanned<T>, what: impl ToString) {
+    pub(super) fn fault<T>(&mut self, at: &Spanned<T>, what: impl ToString) {
         let line = line_of(self.text, at.span().start);
         self.faults.push(Fault { line, what: what.to_string() });
     }
@@ -86,14 +87,14 @@ impl Reader<'_> {
         value
     }
 
-    fn name(&mut self, text: &Spanned<String>) -> Option<Name> {
+    pub(super) fn name(&mut self, text: &Spanned<String>) -> Option<Name> {
         let name = text.get_ref().parse().map_err(|error: fnap::name::NameError| {
             self.fault(text, format!("not a name: {error}"));
         });
         name.ok()
     }
 
-    fn path(&mut self, text: &Spanned<String>, base: &Path) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, text: &Spanned<String>, base: &Path) -> Option<PathBuf> {
         if text.get_ref().is_empty() {
             self.fault(text, "empty path");
             return None;
@@ -124,34 +125,6 @@ impl Reader<'_> {
             self.fault(text, "not an address and port, as in 127.0.0.1:61000");
         }
         address
-    }
-
-    fn brokers(&mut self, written: Vec<RawBroker>) -> Vec<Broker> {
-        let mut brokers: Vec<Broker> = Vec::new();
-        for RawBroker { name, kind } in written {
-            match kind.get_ref().as_str() {
-                EMBEDDED => {}
-                known @ "kafka" => {
-                    self.fault(&kind, format!("broker type {known} is not implemented yet"));
-                }
-                other => {
-                    let shown = other.escape_debug();
-                    self.fault(&kind, format!("no broker type {shown}: there is {EMBEDDED}"));
-                }
-            }
-            // The name is a directory below data_dir.
-            if name.get_ref().contains('.') || self.name(&name).is_none() {
-                self.fault(&name, "a broker's name is one label of a-z, 0-9 and inner '-'");
-            }
-            if brokers.iter().any(|other| other.name == *name.get_ref()) {
-                self.fault(&name, format!("a second broker {}", name.get_ref()));
-            }
-            brokers.push(Broker { name: name.into_inner(), kind: BrokerKind::Embedded });
-        }
-        if brokers.is_empty() {
-            brokers.push(Broker { name: EMBEDDED.to_owned(), kind: BrokerKind::Embedded });
-        }
-        brokers
     }
 
     fn namespaces(
@@ -249,7 +222,7 @@ impl Reader<'_> {
         }
     }
 
-    fn number(&mut self, value: At<u64>, range: RangeInclusive<u64>) -> Option<u64> {
+    pub(super) fn number(&mut self, value: At<u64>, range: RangeInclusive<u64>) -> Option<u64> {
         let value = value?;
         if !range.contains(value.get_ref()) {
             let (least, most) = (range.start(), range.end());

@@ -3,9 +3,11 @@
 //! A file is read into `raw` (what may stand there), then into [`Config`] (what it means). Unknown keys
 //! and wrong values are refused with file and line, all of them at once. Starts nothing.
 
+mod brokers;
 mod check;
 mod diff;
 mod error;
+mod kafka;
 mod meaning;
 mod raw;
 #[cfg(test)]
@@ -23,6 +25,7 @@ use host_server::ListenerOptions;
 pub use check::{Finding, check};
 pub use diff::{Difference, differences};
 pub use error::{ConfigError, Fault};
+pub use kafka::{KafkaBroker, Password};
 
 /// A participant's configuration.
 #[derive(Clone, Debug)]
@@ -65,10 +68,12 @@ pub struct Broker {
 }
 
 /// What a broker is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerKind {
     /// The log inside of this host, under the data directory.
     Embedded,
+    /// A cluster of Apache Kafka.
+    Kafka(Box<KafkaBroker>),
 }
 
 /// What is logged, and how; always to stderr.

@@ -2,6 +2,8 @@
 //!
 //! Every key is explained in docs/fnaad.example.toml; a test compares the two.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 #[cfg(test)]
 use serde::Serialize;
@@ -83,6 +85,32 @@ pub(super) struct RawBroker {
     pub(super) name: Spanned<String>,
     #[serde(rename = "type")]
     pub(super) kind: Spanned<String>,
+    pub(super) servers: At<String>,
+    pub(super) identity: At<String>,
+    pub(super) lanes: At<u64>,
+    pub(super) replication: At<u64>,
+    pub(super) tls: At<RawTls>,
+    pub(super) sasl: At<RawSasl>,
+    pub(super) client: At<BTreeMap<String, Spanned<toml::Value>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) ca_file: At<String>,
+    pub(super) certificate_file: At<String>,
+    pub(super) key_file: At<String>,
+    pub(super) take_any_certificate: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSasl {
+    pub(super) mechanism: Spanned<String>,
+    pub(super) username: Spanned<String>,
+    pub(super) password_file: Spanned<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -13,19 +13,24 @@ fn refusal(text: &str) -> String {
     parse(text).unwrap_err().to_string().replace("/etc/fnaad/", "")
 }
 
-/// Every key of a document with its path; the keys of a list's tables are those of the list.
-fn keys(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+/// Every key of a document with its path, and those without a value; the keys of a list's tables are those
+/// of the list.
+fn keys(
+    value: &serde_json::Value,
+    path: &str,
+    found: &mut BTreeSet<String>,
+    absent: &mut BTreeSet<String>,
+) {
     match value {
         serde_json::Value::Object(map) => {
             for (key, value) in map {
                 let path = format!("{path}.{key}");
-                assert!(!value.is_null(), "{path} is not in the example");
-                keys(value, &path, found);
-                found.insert(path);
+                keys(value, &path, found, absent);
+                if value.is_null() { &mut *absent } else { &mut *found }.insert(path);
             }
         }
         serde_json::Value::Array(values) => {
-            values.iter().for_each(|value| keys(value, path, found))
+            values.iter().for_each(|value| keys(value, path, found, absent))
         }
         _ => {}
     }
@@ -40,15 +45,20 @@ fn the_example_parses_and_says_what_the_defaults_are() {
     assert_eq!(format!("{:?}", config.listener), format!("{:?}", defaults.listener));
     assert_eq!(config.limits, defaults.limits);
     assert_eq!(config.most, defaults.most);
-    assert_eq!(config.brokers, defaults.brokers);
+    assert_eq!(config.brokers[..1], defaults.brokers);
+    let plain = KafkaBroker::plain("", "fnaa.example.com");
+    let BrokerKind::Kafka(kafka) = &config.brokers[1].kind else { panic!("no kafka") };
+    assert_eq!((&kafka.identity, kafka.lanes), (&plain.identity, plain.lanes));
     assert_eq!(config.log, defaults.log);
 }
 
 #[test]
 fn every_key_is_in_the_example_and_explained_there() {
     let raw = raw::parse(EXAMPLE).unwrap();
-    let mut found = BTreeSet::new();
-    keys(&serde_json::to_value(&raw).unwrap(), "", &mut found);
+    let (mut found, mut absent) = (BTreeSet::new(), BTreeSet::new());
+    keys(&serde_json::to_value(&raw).unwrap(), "", &mut found, &mut absent);
+    let absent: Vec<_> = absent.difference(&found).collect();
+    assert!(absent.is_empty(), "not in the example: {absent:?}");
     assert!(found.contains(".limits.plugin.call_ms") && found.contains(".brokers.type"));
     let lines: Vec<&str> = EXAMPLE.lines().collect();
     for (index, line) in lines.iter().enumerate() {
@@ -113,7 +123,7 @@ fn every_fault_is_told_at_once_each_with_its_line() {
             "fnaad.toml:2: 127.0.0.1:1 is listed twice",
             "fnaad.toml:4: a log level is error, warn, info, debug or trace",
             "fnaad.toml:6: 0 is not between 1 and 100000",
-            "fnaad.toml:9: broker type kafka is not implemented yet",
+            "fnaad.toml:9: servers is missing: host:port,… of a kafka broker",
             "fnaad.toml:12: no broker x",
         ]
     );
@@ -219,4 +229,105 @@ fn differences_name_keys_and_whether_a_running_host_takes_them_over() {
             ("limits.plugin_most", false)
         ]
     );
+}
+
+const KAFKA: &str = "[[brokers]]\nname = \"k\"\ntype = \"kafka\"\n";
+
+#[test]
+fn a_kafka_broker_has_the_hosts_name_as_its_identity_and_settings_of_every_kind() {
+    let text = format!(
+        "{SMALL}{KAFKA}servers = \"a:9092,[::1]:9093\"\nreplication = 3\nlanes = 2\n[brokers.tls]\n\
+        [brokers.sasl]\nmechanism = \"SCRAM-SHA-256\"\nusername = \"u\"\npassword_file = \"p\"\n\
+        [brokers.client]\n\"linger.ms\" = 5\n\"compression.type\" = \"zstd\"\n\"socket.keepalive.enable\" = true\n"
+    );
+    let config = parse(&text).unwrap();
+    let BrokerKind::Kafka(kafka) = &config.brokers[0].kind else { panic!("no kafka") };
+    assert_eq!(
+        (kafka.identity.as_str(), kafka.servers.as_str()),
+        ("fnaa.test", "a:9092,[::1]:9093")
+    );
+    assert_eq!((kafka.lanes, kafka.replication), (2, Some(3)));
+    assert!(!kafka.tls.as_ref().unwrap().take_any_certificate);
+    assert_eq!(kafka.sasl.as_ref().unwrap().file, Path::new("/etc/fnaad/p"));
+    let client: Vec<_> =
+        kafka.client.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(
+        client,
+        [("compression.type", "zstd"), ("linger.ms", "5"), ("socket.keepalive.enable", "true")]
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_kafka_broker_is_told_with_its_line() {
+    let refused = |text: &str| refusal(&format!("{SMALL}{KAFKA}{text}"));
+    let server = "servers = \"a:9092\"\n";
+    for wrong in ["", "a", "a:", "a:0", "a:9092,", ":9092", "a:9092, b:9092"] {
+        let told = refused(&format!("servers = {wrong:?}\n"));
+        assert!(told.starts_with("fnaad.toml:7: servers are host:port"), "{wrong}: {told}");
+    }
+    for (text, words) in [
+        ("identity = \"a_b\"\n", "fnaad.toml:8: an identity is 1 to 200 of"),
+        ("lanes = 0\n", "fnaad.toml:8: 0 is not between 1 and 64"),
+        ("replication = 33\n", "fnaad.toml:8: 33 is not between 1 and 32"),
+        ("[brokers.tls]\nkey_file = \"k\"\n", "fnaad.toml:8: certificate_file and key_file"),
+        (
+            "[brokers.sasl]\nmechanism = \"NONE\"\nusername = \"u\"\npassword_file = \"p\"\n",
+            "fnaad.toml:9: a mechanism is PLAIN",
+        ),
+        ("[brokers.client]\n\"acks\" = 1\n", "fnaad.toml:9: acks cannot be set here: "),
+        (
+            "[brokers.client]\n\"lingre.ms\" = 1\n",
+            "fnaad.toml:9: librdkafka does not take lingre.ms",
+        ),
+        ("[brokers.client]\n\"linger.ms\" = []\n", "fnaad.toml:9: linger.ms is a text"),
+    ] {
+        let told = refused(&format!("{server}{text}"));
+        assert!(told.starts_with(words), "{told}");
+    }
+    for inline in [
+        "[brokers.sasl]\npassword = \"hunter2\"\n",
+        "[brokers.client]\n\"sasl.password\" = \"hunter2\"\n",
+    ] {
+        let told = refused(&format!("{server}{inline}"));
+        assert!(
+            told.contains("password") && told.contains("file") && !told.contains("hunter2"),
+            "{told}"
+        );
+    }
+    let embedded = refusal(&format!("{SMALL}{KAFKA}{server}").replace("\"kafka\"", "\"embedded\""));
+    assert_eq!(embedded, "fnaad.toml:6: an embedded broker has no servers");
+}
+
+#[test]
+fn check_looks_at_what_a_kafka_broker_points_at() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fnaad.toml");
+    let write = |name: &str, text: &str, mode| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let fatal = || {
+        let findings = check(&path).unwrap();
+        findings.into_iter().filter(|one| one.fatal).map(|one| one.what).collect::<Vec<_>>()
+    };
+    let text = format!(
+        "{SMALL}{KAFKA}servers = \"127.0.0.1:1\"\n[brokers.tls]\nca_file = \"ca.pem\"\n\
+        [brokers.sasl]\nmechanism = \"PLAIN\"\nusername = \"u\"\npassword_file = \"p\"\n"
+    );
+    write("fnaad.toml", &text, 0o600);
+    assert!(
+        fatal()[0].contains("broker k: ") && fatal()[0].contains("No such file"),
+        "{:?}",
+        fatal()
+    );
+    write("p", "hunter2", 0o644);
+    assert!(fatal()[0].contains("chmod 600") && !fatal()[0].contains("hunter2"), "{:?}", fatal());
+    write("p", "hunter2", 0o600);
+    assert!(fatal()[0].contains("ca.pem"), "{:?}", fatal());
+    write("ca.pem", "no certificate", 0o644);
+    assert!(fatal()[0].contains("ssl.ca.location"), "{:?}", fatal());
+    write("fnaad.toml", &text.replace("ca_file", "#ca_file"), 0o600);
+    assert_eq!(fatal(), [""; 0]);
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 use uuid::Uuid;
 
@@ -41,6 +42,16 @@ impl Cluster {
     pub(super) fn new(options: KafkaOptions) -> Result<Self, BrokerError> {
         let voice = Voice::new(&options.name);
         Ok(Self { options, voice, shared: Shared::default() })
+    }
+
+    /// Makes a client and drops it: librdkafka looks at certificates and at settings together only then.
+    pub(super) fn check(&self) -> Result<(), BrokerError> {
+        let config = self.client_config();
+        let kind = rdkafka::types::RDKafkaType::RD_KAFKA_PRODUCER;
+        let made = config
+            .create_native_config()
+            .and_then(|native| Client::new(&config, native, kind, self.voice.clone()));
+        made.map(drop).map_err(|error| self.error("", &error))
     }
 
     pub(super) fn options(&self) -> &KafkaOptions {

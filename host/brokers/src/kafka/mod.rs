@@ -40,6 +40,14 @@ pub struct Kafka {
 }
 
 impl Kafka {
+    /// Whether a cluster could be opened with these settings; asks no cluster.
+    ///
+    /// # Errors
+    /// When the settings cannot work.
+    pub fn check(options: &KafkaOptions) -> Result<(), BrokerError> {
+        Cluster::new(options.clone())?.check()
+    }
+
     /// Connects as far as needed to say that the settings make sense; a cluster that is away is no error,
     /// it is asked again when something is wanted of it.
     ///
@@ -47,6 +55,7 @@ impl Kafka {
     /// When the settings cannot work.
     pub async fn open(options: KafkaOptions) -> Result<Self, BrokerError> {
         let cluster = Arc::new(Cluster::new(options)?);
+        cluster.shared()?;
         let readers = Readers::new(Arc::clone(&cluster));
         let lanes = Lanes::new(Arc::clone(&cluster));
         Ok(Self { cluster, readers, lanes })
