@@ -9,6 +9,7 @@ pub mod command;
 pub mod line;
 pub mod log;
 pub mod name;
+pub mod pattern;
 pub mod reply;
 pub mod sasl;
 pub mod server;

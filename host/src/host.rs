@@ -77,12 +77,15 @@ impl Host {
             .with_context(|| format!("plugin directory {}", config.plugins_dir.display()))?;
         processors.start_all().await.context("processors")?;
         let (following, behind) = (processors.clone(), processors.clone());
-        let background = vec![
+        let patterns = processors.clone();
+        let mut background = vec![
             tokio::spawn(async move { following.watch().await }),
             tokio::spawn(async move { behind.watch_lag().await }),
         ];
         let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
         make_namespaces(&registry, &reconciler, &config.namespaces).await?;
+        // What it makes is carried out by the reconciler.
+        background.push(tokio::spawn(async move { patterns.watch_patterns().await }));
         let services = Arc::new(Services {
             hostname: config.hostname.clone(),
             registry,

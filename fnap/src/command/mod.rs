@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use crate::name::{FlowName, Name, NamespaceName, ProcessorName, SubscriptionName};
+use crate::pattern::Pattern;
 use crate::value::{Json, Settings, ValueError, Word};
 
 mod error;
@@ -103,6 +104,8 @@ pub enum Command {
 
     /// `REPLICATE`, `COLLECT`, `DISTRIBUTE`, `SIGNAL` and `CREATE PROCESSOR`
     CreateProcessor(NewProcessor),
+    /// `REPLICATE` and `COLLECT` with a pattern: flows that come later are taken in, too.
+    CreateMirror(NewMirror),
     /// `UPDATE PROCESSOR p key=value…`
     UpdateProcessor { processor: ProcessorName, settings: Settings },
     /// `UPDATE PROCESSOR p CONFIG json`
@@ -183,6 +186,33 @@ pub struct NewProcessor {
     pub settings: Settings,
     /// `CONFIG json`
     pub config: Option<Json>,
+}
+
+/// Processors for all flows that a pattern means, now and later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMirror {
+    /// Which flows are read.
+    pub from: Pattern,
+    /// Where to.
+    pub to: MirrorTo,
+    /// `AS name`
+    pub name: Option<ProcessorName>,
+    /// `FROM …` or `START …`, for flows that are there already; later ones are read from their beginning.
+    pub start: Option<Start>,
+    /// `key=value…` of each processor.
+    pub settings: Settings,
+    /// `CONFIG json` of each processor.
+    pub config: Option<Json>,
+}
+
+/// What becomes of the flows that a pattern means.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MirrorTo {
+    /// `REPLICATE a-* b-*`: each has a flow and a bridge of its own.
+    Each(Pattern),
+    /// `COLLECT a-* b`: all come together in one.
+    One(FlowName),
 }
 
 /// The five ways to ask for a processor.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Command, Format, KeepState, NewKind, NewProcessor, Read};
+use super::{Command, Format, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, Read};
 use crate::name::Name;
 use crate::value::{Quoted, Settings};
 
@@ -28,6 +28,7 @@ impl Display for Command {
             Self::Resume { name } => write!(out, "RESUME {name}"),
             Self::Stop { name } => write!(out, "STOP {name}"),
             Self::CreateProcessor(new) => new.fmt(out),
+            Self::CreateMirror(new) => new.fmt(out),
             Self::Replay { processor, letters } => {
                 write!(out, "REPLAY {processor}{}", Places("", letters))
             }
@@ -161,6 +162,18 @@ impl Display for NewProcessor {
             }
         }
         let (name, start) = (Then("AS ", name), Then("START ", self.start));
+        let config = Then("CONFIG ", self.config.as_ref());
+        write!(out, "{name}{start}{}{config}", Pairs(&self.settings))
+    }
+}
+
+impl Display for NewMirror {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match &self.to {
+            MirrorTo::Each(to) => write!(out, "REPLICATE {} {to}", self.from)?,
+            MirrorTo::One(to) => write!(out, "COLLECT {} {to}", self.from)?,
+        }
+        let (name, start) = (Then("AS ", self.name.as_ref()), Then("START ", self.start));
         let config = Then("CONFIG ", self.config.as_ref());
         write!(out, "{name}{start}{}{config}", Pairs(&self.settings))
     }

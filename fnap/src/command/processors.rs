@@ -1,7 +1,7 @@
 //! The commands about processors, from words to values.
 
 use super::words::{Words, once};
-use super::{Command, KeepState, NewKind, NewProcessor, ParseError};
+use super::{Command, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, ParseError};
 use crate::value::Settings;
 
 type Parsed = Result<Command, ParseError>;
@@ -41,6 +41,9 @@ pub(super) fn update(words: &mut Words<'_>) -> Parsed {
 
 /// Behind REPLICATE, COLLECT and DISTRIBUTE.
 pub(super) fn make(words: &mut Words<'_>, kind: NewKind) -> Parsed {
+    if kind != NewKind::Distribute && words.peek().is_some_and(|word| word.contains('*')) {
+        return mirror(words, kind);
+    }
     let one = |names: Vec<_>, words: &Words<'_>| match names.len() {
         1 => Ok(names),
         _ => Err(words.wrong("expected one flow only")),
@@ -54,6 +57,21 @@ pub(super) fn make(words: &mut Words<'_>, kind: NewKind) -> Parsed {
         outputs = one(outputs, words)?;
     }
     options(words, NewProcessor::new(kind, inputs, outputs))
+}
+
+/// Behind REPLICATE and COLLECT, where the first word is a pattern.
+fn mirror(words: &mut Words<'_>, kind: NewKind) -> Parsed {
+    let from = words.pattern("a pattern of flows to read")?;
+    let to = match kind {
+        NewKind::Collect => MirrorTo::One(words.name("a flow to write")?),
+        _ => MirrorTo::Each(words.pattern("a pattern of flows to write")?),
+    };
+    let options = options(words, NewProcessor::new(kind, Vec::new(), Vec::new()))?;
+    let Command::CreateProcessor(NewProcessor { name, start, settings, config, .. }) = options
+    else {
+        return Err(words.missing("options"));
+    };
+    Ok(Command::CreateMirror(NewMirror { from, to, name, start, settings, config }))
 }
 
 /// Behind SIGNAL.

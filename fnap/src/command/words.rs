@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::start::{Start, Timestamp, parse_offset};
 use super::{Format, MAX_LIST, ParseError};
 use crate::name::Name;
+use crate::pattern::Pattern;
 use crate::value::{Json, Settings, Word};
 
 type Parsed<T> = Result<T, ParseError>;
@@ -53,6 +54,10 @@ impl<'a> Words<'a> {
     }
 
     pub(super) fn word(&mut self, what: &str) -> Parsed<Word> {
+        self.value(what)
+    }
+
+    pub(super) fn pattern(&mut self, what: &str) -> Parsed<Pattern> {
         self.value(what)
     }
 

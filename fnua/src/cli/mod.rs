@@ -17,7 +17,7 @@ use fnap::{Name, Word};
 use looking::{DeadLetters, LogsArgs, StatusArgs, TopArgs};
 use objects::{Create, Delete, Describe, Get, Purge, Remove, Update};
 use streams::{ReadArgs, WriteArgs};
-use values::{NameList, ProcessorOptions};
+use values::{Meant, NameList, ProcessorOptions};
 
 /// Uses flows: create them, write and read events, and run processors between them.
 #[derive(Debug, Parser)]
@@ -78,13 +78,15 @@ pub(crate) enum Command {
     Read(ReadArgs),
     /// Write events to a flow: JSON lines from files or stdin.
     Write(WriteArgs),
-    /// Copy one flow to another (a bridge processor).
-    #[command(after_help = "Example:\n  fnua replicate time.flows.unix.ar copy.flows.unix.ar")]
+    /// Copy one flow to another (a bridge processor), or all that a pattern means.
+    #[command(
+        after_help = "Examples:\n  fnua replicate time.flows.unix.ar copy.flows.unix.ar\n  fnua replicate 'orders-*.flows.unix.ar' '*.copies.unix.ar'"
+    )]
     Replicate {
-        /// Flow to read.
-        from: Name,
-        /// Flow to write.
-        to: Name,
+        /// Flow to read, or a pattern of flows: each gets a bridge, those that come later, too.
+        from: Meant,
+        /// Flow to write, or the pattern of their names.
+        to: Meant,
         #[command(flatten)]
         options: ProcessorOptions,
     },
@@ -94,8 +96,8 @@ pub(crate) enum Command {
     )]
     Collect {
         /// Flows to read, then the flow to write.
-        #[arg(num_args = 2.., required = true, value_name = "FLOW[,FLOW…]")]
-        flows: Vec<NameList>,
+        #[arg(num_args = 2.., required = true, value_name = "FLOW[,FLOW…]|PATTERN")]
+        flows: Vec<Meant>,
         #[command(flatten)]
         options: ProcessorOptions,
     },

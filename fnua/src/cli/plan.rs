@@ -1,10 +1,11 @@
 //! From what was typed to commands of the protocol, and to the name that chooses the host.
 
-use fnap::command::{Command as Fnap, NewKind};
+use fnap::command::{Command as Fnap, MirrorTo, NewKind, NewMirror};
+use fnap::pattern::Pattern;
 use fnap::{Format as FnapFormat, Name, NewProcessor};
 
 use super::objects::{Create, Delete, Describe, Get, Purge, Remove, Update, UpdateProcessor};
-use super::values::{self, NameList, ProcessorOptions};
+use super::values::{self, Meant, NameList, ProcessorOptions};
 use super::{Command, Format};
 use crate::error::Error;
 
@@ -32,12 +33,24 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
             about(name, Fnap::PurgeFlow { flow: name.clone() })
         }
         Command::Replicate { from, to, options } => {
-            processor(NewKind::Replicate, vec![from.clone()], vec![to.clone()], options)?
+            if let (Meant::Pattern(from), Meant::Pattern(to)) = (from, to) {
+                mirror(from, MirrorTo::Each(to.clone()), to.fill("x").ok(), options)?
+            } else {
+                let (input, output) = (one(from)?, one(to)?);
+                processor(NewKind::Replicate, vec![input], vec![output], options)?
+            }
         }
-        Command::Collect { flows, options } => {
-            let (inputs, output) = split_last(flows)?;
-            processor(NewKind::Collect, inputs, vec![output], options)?
-        }
+        Command::Collect { flows, options } => match flows.as_slice() {
+            [Meant::Pattern(from), to] => {
+                let to = one(to)?;
+                mirror(from, MirrorTo::One(to.clone()), Some(to), options)?
+            }
+            flows => {
+                let flows = flows.iter().map(|meant| meant.names().cloned());
+                let (inputs, output) = split_last(&flows.collect::<Result<Vec<_>, _>>()?)?;
+                processor(NewKind::Collect, inputs, vec![output], options)?
+            }
+        },
         Command::Distribute { flows, options } => {
             let (input, outputs) = split_first(flows)?;
             processor(NewKind::Distribute, vec![input], outputs, options)?
@@ -107,6 +120,30 @@ fn processor(
         config: options.config.read()?,
     });
     Ok(Plan { command, about })
+}
+
+fn mirror(
+    from: &Pattern,
+    to: MirrorTo,
+    about: Option<Name>,
+    options: &ProcessorOptions,
+) -> Result<Plan, Error> {
+    let command = Fnap::CreateMirror(NewMirror {
+        from: from.clone(),
+        to,
+        name: options.as_name.clone(),
+        start: options.start,
+        settings: values::settings(&options.settings)?,
+        config: options.config.read()?,
+    });
+    Ok(Plan { command, about })
+}
+
+fn one(meant: &Meant) -> Result<Name, Error> {
+    match meant.names()?.0.as_slice() {
+        [name] => Ok(name.clone()),
+        _ => Err(Error::Usage("one flow is needed there".to_owned())),
+    }
 }
 
 fn split_last(lists: &[NameList]) -> Result<(Vec<Name>, Name), Error> {

@@ -44,6 +44,8 @@ fn what_is_typed_becomes_the_protocols_commands() {
 #[test]
 fn processors_are_made_of_lists_of_flows() {
     assert_eq!(sent(&["replicate", "a.b", "c.b"]), "REPLICATE a.b c.b");
+    assert_eq!(sent(&["replicate", "*.b", "x-*.c"]), "REPLICATE *.b x-*.c");
+    assert_eq!(sent(&["collect", "*.b", "all.c", "--as", "m.c"]), "COLLECT *.b all.c AS m.c");
     assert_eq!(sent(&["collect", "a.b,c.b", "d.b"]), "COLLECT a.b,c.b d.b");
     assert_eq!(sent(&["collect", "a.b", "c.b", "d.b"]), "COLLECT a.b,c.b d.b");
     assert_eq!(sent(&["distribute", "a.b", "c.b,d.b", "e.b"]), "DISTRIBUTE a.b c.b,d.b,e.b");

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use fnap::command::MAX_LIST;
+use fnap::pattern::Pattern;
 use fnap::{Json, Name, Settings, Start};
 
 use crate::error::Error;
@@ -19,6 +20,36 @@ impl FromStr for NameList {
     fn from_str(text: &str) -> Result<Self, String> {
         let parse = |part: &str| part.parse::<Name>().map_err(|error| format!("{part:?}: {error}"));
         Ok(Self(text.split(',').map(parse).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Names, or a pattern that means those that come later, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    Names(NameList),
+    Pattern(Pattern),
+}
+
+impl FromStr for Meant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('*') {
+            return text.parse().map(Self::Pattern).map_err(|error| format!("{text:?}: {error}"));
+        }
+        text.parse().map(Self::Names)
+    }
+}
+
+impl Meant {
+    /// The names, where it is no pattern.
+    pub(crate) fn names(&self) -> Result<&NameList, Error> {
+        match self {
+            Self::Names(names) => Ok(names),
+            Self::Pattern(pattern) => {
+                Err(Error::Usage(format!("{pattern} is a pattern, and a flow is needed there")))
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod episodes;
 mod growth;
 mod hands;
 mod inputs;
+mod intake;
 mod isolate;
 mod lag;
 mod limits;

@@ -20,6 +20,7 @@ use crate::dead::DeadFlow;
 use crate::delivery::Delivery;
 use crate::episodes::{Episode, Tally};
 use crate::growth::is_keyed;
+use crate::intake::Intake;
 use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::pieces::Size;
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) logs: Logs,
     pub(crate) lags: Lags,
+    pub(crate) intake: Intake,
     running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
 
@@ -99,7 +101,8 @@ impl Processors {
         let running = Mutex::new(BTreeMap::new());
         let logs = Logs::default();
         let lags = Lags::default();
-        Self(Arc::new(Inner { registry, brokers, catalog, options, logs, lags, running }))
+        let intake = Intake::default();
+        Self(Arc::new(Inner { registry, brokers, catalog, options, logs, lags, intake, running }))
     }
 
     /// Follows the plugin catalog until the future is dropped.

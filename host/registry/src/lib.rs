@@ -5,6 +5,7 @@
 //! [`Performer`]) makes. So whatever a crash interrupts is finished or undone after the next start.
 //! Knows no broker and no plugin; holds no event.
 
+mod adoption;
 mod commands;
 mod dead;
 mod error;
@@ -12,6 +13,7 @@ mod flows;
 mod journal;
 mod letters;
 pub mod limits;
+mod mirrors;
 mod model;
 mod namespaces;
 mod performer;
@@ -25,11 +27,13 @@ mod store;
 mod tests;
 mod words;
 
+pub use adoption::{ADOPT, Adoption, flow_of_topic};
 pub use dead::{DeadLetters, MOST_REPLAYS, Replay};
 pub use error::RegistryError;
 pub use fnap::name::Name;
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 pub use letters::Letters;
+pub use mirrors::Mirror;
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
     NewNamespace, NewProcessor, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,

@@ -131,6 +131,9 @@ pub struct Processor {
     /// What became of its dead letters.
     #[serde(default)]
     pub dead: Box<DeadLetters>,
+    /// What has made it of a pattern.
+    #[serde(default)]
+    pub mirror: Option<Name>,
     /// When it was created.
     pub created_at: i64,
 }
@@ -294,6 +297,33 @@ pub struct NewProcessor {
     pub pin: Option<String>,
     /// Dead letters that a processor of this name has left: they are not this one's.
     pub former: Option<(Incarnation, Letters)>,
+    /// What makes it of a pattern.
+    pub mirror: Option<Name>,
+}
+
+impl NewProcessor {
+    /// The processor as it would be, for a trial.
+    #[must_use]
+    pub fn preview(&self) -> Processor {
+        Processor {
+            id: Uuid::nil(),
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+            config: self.config.clone(),
+            start: self.start,
+            desired: Desired::Running,
+            options: self.options.clone(),
+            revision: 0,
+            input_incarnations: BTreeMap::new(),
+            input_partitions: BTreeMap::new(),
+            pinned: None,
+            dead: Box::default(),
+            mirror: None,
+            created_at: 0,
+        }
+    }
 }
 
 /// A change of a processor.

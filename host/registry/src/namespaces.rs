@@ -1,6 +1,7 @@
 //! What may be done with namespaces.
 
 use crate::Name;
+use crate::adoption::{ADOPT, Adoption};
 use crate::error::RegistryError;
 use crate::limits::{MAX_NAMESPACES, check_broker, check_config};
 use crate::model::{Config, Namespace, NewNamespace};
@@ -41,6 +42,9 @@ impl State {
         let mut row = self.find_namespace(name)?.clone();
         row.config.extend(config);
         check_config(&row.config)?;
+        if let Some(adopt) = row.config.get(ADOPT) {
+            Adoption::parse(adopt).map_err(RegistryError::invalid)?;
+        }
         Ok(Decision::settled(vec![Row::PutNamespace(row)], name, "change"))
     }
 
@@ -56,7 +60,7 @@ impl State {
 
     /// Flows and processors below a name, whoever's they are.
     fn names_below(&self, name: &Name) -> Vec<Name> {
-        let names = self.flows.keys().chain(self.processors.keys());
+        let names = self.flows.keys().chain(self.processors.keys()).chain(self.mirrors.keys());
         names.filter(|inner| inner.is_within(name)).cloned().collect()
     }
 

@@ -51,6 +51,7 @@ impl State {
             input_partitions,
             pinned: None,
             dead: Default::default(),
+            mirror: new.mirror,
             created_at: now(),
         };
         processor.settle_pin(new.pin)?;

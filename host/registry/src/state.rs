@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Entry, Intent, JournalId, Outcome};
+use crate::mirrors::Mirror;
 use crate::model::{Flow, FlowStatus, Namespace, Processor};
 
 /// Everything the registry knows.
@@ -17,6 +18,7 @@ pub(crate) struct State {
     pub(crate) namespaces: BTreeMap<Name, Namespace>,
     pub(crate) flows: BTreeMap<Name, Flow>,
     pub(crate) processors: BTreeMap<Name, Processor>,
+    pub(crate) mirrors: BTreeMap<Name, Mirror>,
     /// Entries that are not ended.
     pub(crate) pending: BTreeMap<JournalId, Entry>,
     /// The last entries that ended.
@@ -36,6 +38,8 @@ pub(crate) enum Row {
     DropFlow(Name),
     PutProcessor(Processor),
     DropProcessor(Name),
+    PutMirror(Mirror),
+    DropMirror(Name),
 }
 
 /// What one command decides: rows and one journal entry, in one transaction.
@@ -77,6 +81,8 @@ impl State {
                 Row::DropFlow(name) => drop(self.flows.remove(&name)),
                 Row::PutProcessor(row) => drop(self.processors.insert(row.name.clone(), row)),
                 Row::DropProcessor(name) => drop(self.processors.remove(&name)),
+                Row::PutMirror(row) => drop(self.mirrors.insert(row.name.clone(), row)),
+                Row::DropMirror(name) => drop(self.mirrors.remove(&name)),
             }
         }
     }
@@ -132,6 +138,9 @@ impl State {
             return Err(RegistryError::conflict(format!("flow {name} {words}")));
         }
         if self.processors.contains_key(name) {
+            return Err(RegistryError::conflict(format!("processor {name} exists")));
+        }
+        if self.mirrors.contains_key(name) {
             return Err(RegistryError::conflict(format!("processor {name} exists")));
         }
         if self.namespaces.contains_key(name) {

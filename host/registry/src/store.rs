@@ -11,12 +11,13 @@ use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Entry, Intent, JournalId, Outcome, Step};
 use crate::limits::MAX_DOCUMENT;
+use crate::mirrors::Mirror;
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{KEPT_ENTRIES, Row, State};
 
 /// The registry's database.
 pub(crate) const SCHEMA: Schema =
-    Schema { name: "registry", application_id: 0x666e_6172, migrations: &[V1, V2] };
+    Schema { name: "registry", application_id: 0x666e_6172, migrations: &[V1, V2, V3] };
 
 const V1: &str = "
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
@@ -49,6 +50,8 @@ CREATE TABLE plugin_activations (
 /// Rows may say more since: a host that does not know a topic's id must not write it away.
 const V2: &str = "UPDATE meta SET revision = revision + 1;";
 
+const V3: &str = "CREATE TABLE mirrors (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;";
+
 #[derive(Serialize, Deserialize)]
 struct JournalDocument {
     intent: Intent,
@@ -60,7 +63,8 @@ struct JournalDocument {
 pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
     let mut state = State { revision: revision(connection)?, ..State::default() };
     let rows = "SELECT name, document, 'namespace' FROM namespaces
-        UNION ALL SELECT name, document, kind FROM objects";
+        UNION ALL SELECT name, document, kind FROM objects
+        UNION ALL SELECT name, document, 'mirror' FROM mirrors";
     let mut rows = connection.prepare(rows)?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
@@ -68,6 +72,7 @@ pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
         let row = match text(row, 2)? {
             "namespace" => Row::PutNamespace(parse(key, document)?),
             "flow" => Row::PutFlow(parse(key, document)?),
+            "mirror" => Row::PutMirror(parse(key, document)?),
             _ => Row::PutProcessor(parse(key, document)?),
         };
         let name = row.name();
@@ -123,6 +128,11 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
             Row::PutProcessor(row) => {
                 tx.execute(OBJECT, params![name, "processor", document(row)?])?
             }
+            Row::PutMirror(row) => tx.execute(
+                "INSERT OR REPLACE INTO mirrors (name, document) VALUES (?1, ?2)",
+                params![name, document(row)?],
+            )?,
+            Row::DropMirror(_) => tx.execute("DELETE FROM mirrors WHERE name = ?1", [name])?,
             Row::DropNamespace(_) => {
                 tx.execute("DELETE FROM namespaces WHERE name = ?1", [name])?
             }
@@ -178,6 +188,8 @@ impl Row {
             Self::PutNamespace(Namespace { name, .. })
             | Self::PutFlow(Flow { name, .. })
             | Self::PutProcessor(Processor { name, .. })
+            | Self::PutMirror(Mirror { name, .. })
+            | Self::DropMirror(name)
             | Self::DropNamespace(name)
             | Self::DropFlow(name)
             | Self::DropProcessor(name) => name,

@@ -33,6 +33,7 @@ async fn bridge(house: &House, config: String, options: &[(&str, &str)]) -> Name
             .collect::<Config>(),
         pin: None,
         former: None,
+        mirror: None,
     };
     house.carried_out(house.registry.create_processor(new).await).await;
     name("p.n.test")

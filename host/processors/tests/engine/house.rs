@@ -292,6 +292,7 @@ pub fn new_processor(kind: &str, inputs: &[&str], outputs: &[&str], config: &str
         options: Config::new(),
         pin: None,
         former: None,
+        mirror: None,
     }
 }
 

@@ -14,5 +14,6 @@ mod dead;
 mod delivery;
 mod gaps;
 mod house;
+mod mirrors;
 mod outcomes;
 mod refused;

@@ -42,6 +42,7 @@ fn new_processor(text: &str, inputs: &[&str], outputs: &[&str]) -> NewProcessor 
         options: Config::new(),
         pin: None,
         former: None,
+        mirror: None,
     }
 }
 

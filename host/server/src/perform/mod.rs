@@ -7,6 +7,7 @@ mod describe;
 mod flows;
 mod hold;
 mod log;
+mod mirrors;
 mod namespaces;
 mod participant;
 mod processors;
@@ -74,6 +75,7 @@ async fn dispatch(services: &Services, command: Command) -> Answer {
         Command::GetFlows { namespace, format } => flows::list(services, namespace, format).await,
 
         Command::CreateProcessor(new) => processors::create(services, new).await,
+        Command::CreateMirror(new) => mirrors::create(services, new).await,
         Command::ConfigureProcessor { processor, config } => {
             processors::configure(services, processor, config).await
         }

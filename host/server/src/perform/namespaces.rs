@@ -4,7 +4,7 @@ use fnap::command::Format;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::value::{Settings, Word};
-use host_registry::{Namespace, NewNamespace};
+use host_registry::{ADOPT, Namespace, NewNamespace};
 
 use super::describe::{Description, list as list_of, time};
 use super::{Answer, carried_out, registry_failure};
@@ -24,6 +24,9 @@ pub(super) async fn create(services: &Services, name: Name, broker: Option<Word>
 pub(super) async fn update(services: &Services, name: Name, settings: &Settings) -> Answer {
     let config = settings.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     carried_out(services, services.registry.update_namespace(&name, config).await).await?;
+    if settings.get(ADOPT).is_some() {
+        services.processors.take_in().await;
+    }
     Ok(Reply::ok_with(name))
 }
 
@@ -37,7 +40,11 @@ pub(super) async fn describe(services: &Services, name: Name, format: Format) ->
     let namespace =
         namespace.ok_or_else(|| Failure::new(Code::NotFound, format!("namespace {name}")))?;
     let flows = services.registry.flows(Some(&name)).await.map_err(registry_failure)?;
-    Ok(description(&namespace).with("flows", flows.len()).reply(format))
+    let mut description = description(&namespace).with("flows", flows.len());
+    if namespace.config.contains_key(ADOPT) {
+        description = description.with("trouble", services.processors.troubles(name.as_str()));
+    }
+    Ok(description.reply(format))
 }
 
 pub(super) async fn list(services: &Services, format: Format) -> Answer {

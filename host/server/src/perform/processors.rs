@@ -36,12 +36,13 @@ pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
         // A type that is not installed is refused below.
         pin: Some(pin),
         former: super::dead::former(services, &name).await?,
+        mirror: None,
     };
     // What somebody else added to a topic before now is no growth after the creation.
     services.processors.refresh(&new.inputs).await;
     // What exists is 409 whatever its configuration.
     services.registry.check_new_processor(&new).await.map_err(registry_failure)?;
-    let candidate = services.processors.check(&preview(&new)).await;
+    let candidate = services.processors.check(&new.preview()).await;
     candidate.map_err(candidate_failure)?;
     carried_out(services, services.registry.create_processor(new).await).await?;
     Ok(Reply::ok_with(name))
@@ -98,6 +99,9 @@ pub(super) async fn reposition(
 }
 
 pub(super) async fn delete(services: &Services, name: Name) -> Answer {
+    if super::mirrors::is_one(services, &name) {
+        return super::mirrors::delete(services, name).await;
+    }
     carried_out(services, services.registry.delete_processor(&name).await).await?;
     Ok(Reply::ok_with(name))
 }
@@ -113,6 +117,7 @@ pub(super) async fn list(services: &Services, format: Format) -> Answer {
         }
         described.push((processor.name.to_string(), summary));
     }
+    described.extend(super::mirrors::list(services));
     Ok(list_of(described, format))
 }
 
@@ -134,6 +139,11 @@ pub(super) async fn describe(services: &Services, word: &Word, format: Format) -
                 description = description.with("delivery-reason", why);
             }
         }
+        return Ok(description.reply(format));
+    }
+    if let Some(description) =
+        name.as_ref().and_then(|name| super::mirrors::describe(services, name))
+    {
         return Ok(description.reply(format));
     }
     let snapshot = services.catalog.snapshot();
@@ -229,6 +239,9 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
     if let Some(digest) = &processor.pinned {
         description = description.with("pinned", digest.clone());
     }
+    if let Some(mirror) = &processor.mirror {
+        description = description.with("pattern", mirror.to_string());
+    }
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
     }
@@ -265,7 +278,7 @@ pub(super) async fn find(services: &Services, name: &Name) -> Result<Processor, 
     processor.ok_or_else(|| Failure::new(Code::NotFound, format!("processor {name}")))
 }
 
-fn start(start: Start) -> host_registry::Start {
+pub(super) fn start(start: Start) -> host_registry::Start {
     match start {
         Start::Earliest => host_registry::Start::Earliest,
         Start::Latest => host_registry::Start::Latest,
@@ -281,32 +294,11 @@ async fn try_options(services: &Services, name: &Name, options: &Config) -> Resu
     services.processors.check(&processor).await.map_err(candidate_failure)
 }
 
-fn options(services: &Services, settings: &Settings) -> Result<Config, Failure> {
+pub(super) fn options(services: &Services, settings: &Settings) -> Result<Config, Failure> {
     let options = settings.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let granted = services.processors.check_limits(&options);
     granted.map_err(|words| Failure::new(Code::BadFormat, words))?;
     Ok(options)
-}
-
-/// The processor as it would be, for a trial.
-fn preview(new: &host_registry::NewProcessor) -> Processor {
-    Processor {
-        id: uuid::Uuid::nil(),
-        name: new.name.clone(),
-        kind: new.kind.clone(),
-        inputs: new.inputs.clone(),
-        outputs: new.outputs.clone(),
-        config: new.config.clone(),
-        start: new.start,
-        desired: Desired::Running,
-        options: new.options.clone(),
-        revision: 0,
-        input_incarnations: Default::default(),
-        input_partitions: Default::default(),
-        pinned: None,
-        dead: Default::default(),
-        created_at: 0,
-    }
 }
 
 fn candidate_failure(candidate: Candidate) -> Failure {

@@ -1,0 +1,278 @@
+//! Takes in what patterns mean: topics that become flows, and flows that get a processor.
+//!
+//! Looks again and again at what there is, and makes what is missing: ordinary flows and processors,
+//! through the registry like any command. Never takes anything away, so that nothing is lost by a topic
+//! that is missing for a moment. What stands against it is kept in words for whoever asks.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use fnap::command::MirrorTo;
+use fnap::name::Name;
+use host_brokers::{Broker, FoundTopic};
+use host_registry::{
+    ADOPT, Adoption, COMMAND_WAIT, Config, Flow, FlowChange, JournalId, Mirror, Namespace, NewFlow,
+    NewProcessor, Processor, RegistryError, Start, derived_name, flow_of_topic,
+};
+use tokio::sync::Mutex as Turn;
+
+use crate::supervisor::{Inner, Processors};
+
+/// Pause between two looks at what brokers have. New topics wait so long at most.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Longest wait for a list of topics.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Troubles of one pattern that are told.
+const MOST_TROUBLES: usize = 10;
+
+/// What patterns could not take in, in words, by the name of the pattern or namespace.
+#[derive(Default)]
+pub(crate) struct Intake {
+    troubles: Mutex<BTreeMap<String, Vec<String>>>,
+    /// One look at a time.
+    turn: Turn<()>,
+}
+
+impl Processors {
+    /// Takes in what comes, until the future is dropped.
+    pub async fn watch_patterns(&self) {
+        loop {
+            self.take_in().await;
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+
+    /// Takes in what is there now.
+    pub async fn take_in(&self) {
+        let _turn = self.0.intake.turn.lock().await;
+        for namespace in self.0.registry.namespaces().await.unwrap_or_default() {
+            let Some(adopt) = namespace.config.get(ADOPT) else { continue };
+            let troubles = match Adoption::parse(adopt) {
+                Ok(adoption) => self.adopt(&namespace, &adoption).await,
+                Err(words) => vec![words],
+            };
+            self.0.intake.note(namespace.name.as_str(), troubles);
+        }
+        for mirror in self.0.registry.mirrors() {
+            let troubles = match &mirror.to {
+                MirrorTo::Each(_) => self.mirror_each(&mirror).await,
+                MirrorTo::One(to) => self.collect(&mirror, to).await,
+            };
+            self.0.intake.note(mirror.name.as_str(), troubles);
+        }
+    }
+
+    /// What a pattern, or the adoption of a namespace, could not take in.
+    #[must_use]
+    pub fn troubles(&self, name: &str) -> Vec<String> {
+        self.0.intake.troubles().get(name).cloned().unwrap_or_default()
+    }
+
+    /// Topics that are meant become flows of the namespace.
+    async fn adopt(&self, namespace: &Namespace, adoption: &Adoption) -> Vec<String> {
+        let Inner { registry, brokers, .. } = &*self.0;
+        let name = &namespace.broker;
+        let Some(broker) = brokers.get(name) else {
+            return vec![format!("broker {name} is not configured")];
+        };
+        let topics = match tokio::time::timeout(PATIENCE, broker.topics()).await {
+            Ok(Ok(topics)) => topics,
+            Ok(Err(error)) => return vec![error.to_string()],
+            Err(_) => return vec![format!("broker {name} does not answer")],
+        };
+        let flows = registry.flows(None).await.unwrap_or_default();
+        let is_flow = |topic: &FoundTopic| {
+            flows.iter().any(|flow| flow.broker == *name && flow.topic == topic.topic)
+        };
+        let mut troubles = Vec::new();
+        for topic in topics {
+            if !adoption.means(&topic.topic) || is_flow(&topic) {
+                continue;
+            }
+            let shown = topic.topic.clone();
+            if let Err(words) = self.take_over(namespace, topic).await {
+                troubles.push(format!("topic {shown}: {words}"));
+            }
+        }
+        troubles
+    }
+
+    async fn take_over(&self, namespace: &Namespace, topic: FoundTopic) -> Result<(), String> {
+        let name = flow_of_topic(&topic.topic, &namespace.name)?;
+        let new = NewFlow {
+            broker: Some(namespace.broker.clone()),
+            topic: Some(topic.topic),
+            topic_id: topic.id,
+            partitions: topic.partitions,
+            owned: false,
+            ..NewFlow::named(name)
+        };
+        self.made(self.0.registry.create_flow(new).await).await
+    }
+
+    /// Each flow that is meant has one at the other end, and a bridge between them.
+    async fn mirror_each(&self, mirror: &Mirror) -> Vec<String> {
+        let mut troubles = Vec::new();
+        for name in self.0.registry.taken_by(mirror) {
+            if let Err(words) = self.mirror_one(mirror, &name).await {
+                troubles.push(format!("flow {name}: {words}"));
+            }
+        }
+        troubles
+    }
+
+    async fn mirror_one(&self, mirror: &Mirror, name: &Name) -> Result<(), String> {
+        let MirrorTo::Each(to) = &mirror.to else { return Ok(()) };
+        let star = mirror.from.star_of(name).ok_or("not meant")?;
+        let target = to.fill(star).map_err(|error| error.to_string())?;
+        let source = self.flow_named(name).await?;
+        match self.0.registry.flow(&target).await.map_err(words)? {
+            None => self.make_target(&source, target.clone()).await?,
+            Some(flow) if flow.partitions < source.partitions => {
+                let partitions = Some(source.partitions);
+                let change = FlowChange { partitions, ..Default::default() };
+                self.made(self.0.registry.update_flow(&target, change).await).await?;
+            }
+            Some(_) => {}
+        }
+        let processors = self.0.registry.processors().await.map_err(words)?;
+        let there = |row: &Processor| {
+            row.inputs.as_slice() == std::slice::from_ref(name) && row.outputs.contains(&target)
+        };
+        if processors.iter().any(there) {
+            return Ok(());
+        }
+        let start =
+            if source.created_at <= mirror.created_at { mirror.start } else { Start::Earliest };
+        let inputs = vec![name.clone()];
+        self.make_processor(mirror, inputs, target, start, &mirror.config).await
+    }
+
+    /// A flow like another one: as many partitions, and what is set on its topic.
+    async fn make_target(&self, source: &Flow, target: Name) -> Result<(), String> {
+        let Inner { registry, brokers, .. } = &*self.0;
+        let namespace = registry.namespace_of(&target).await.map_err(words)?;
+        let namespace = namespace.ok_or("no namespace")?;
+        let broker = brokers.get(&namespace.broker).ok_or("its broker is not configured")?;
+        let from = brokers.get(&source.broker).ok_or("its broker is not configured")?;
+        let info = from.describe(&crate::spec::topic_of(source)).await;
+        let config = carried(info.map_err(|error| error.to_string())?.config, &**broker);
+        let partitions = source.partitions;
+        let new = NewFlow { partitions, config, ..NewFlow::named(target) };
+        self.made(registry.create_flow(new).await).await
+    }
+
+    /// All flows that are meant come together in one.
+    async fn collect(&self, mirror: &Mirror, to: &Name) -> Vec<String> {
+        let collected = async {
+            let meant = self.0.registry.taken_by(mirror);
+            let processors = self.0.registry.processors().await.map_err(words)?;
+            let ours = processors.iter().find(|row| row.mirror.as_ref() == Some(&mirror.name));
+            let Some(ours) = ours else {
+                if meant.is_empty() {
+                    return Ok(());
+                }
+                let seed = format!("{} {}", mirror.from, mirror.config);
+                return self.make_processor(mirror, meant, to.clone(), mirror.start, &seed).await;
+            };
+            let more: Vec<Name> =
+                meant.into_iter().filter(|flow| !ours.inputs.contains(flow)).collect();
+            if more.is_empty() {
+                return Ok(());
+            }
+            self.made(self.0.registry.add_inputs(&ours.name, more).await).await
+        };
+        collected.await.err().into_iter().collect()
+    }
+
+    async fn make_processor(
+        &self,
+        mirror: &Mirror,
+        inputs: Vec<Name>,
+        output: Name,
+        start: Start,
+        seed: &str,
+    ) -> Result<(), String> {
+        let namespace = self.0.registry.namespace_of(&output).await.map_err(words)?;
+        let namespace = namespace.ok_or("no namespace")?.name;
+        let named = if inputs.len() == 1 { inputs.as_slice() } else { &[] };
+        let outputs = std::slice::from_ref(&output);
+        let name = derived_name(mirror.kind(), named, outputs, seed, &namespace).map_err(words)?;
+        self.refresh(&inputs).await;
+        let running = self.0.catalog.active(mirror.kind());
+        let new = NewProcessor {
+            name,
+            kind: mirror.kind().to_owned(),
+            inputs,
+            outputs: vec![output],
+            config: mirror.config.clone(),
+            start,
+            options: mirror.options.clone(),
+            pin: running.map(|active| active.plugin.digest().to_string()),
+            former: None,
+            mirror: Some(mirror.name.clone()),
+        };
+        self.check(&new.preview()).await.map_err(|error| error.to_string())?;
+        self.made(self.0.registry.create_processor(new).await).await
+    }
+
+    async fn flow_named(&self, name: &Name) -> Result<Flow, String> {
+        let flow = self.0.registry.flow(name).await.map_err(words)?;
+        flow.ok_or_else(|| "it is gone".to_owned())
+    }
+
+    async fn made(&self, decided: Result<JournalId, RegistryError>) -> Result<(), String> {
+        let entry = decided.map_err(words)?;
+        self.0.registry.wait(entry, COMMAND_WAIT).await.map_err(words)
+    }
+}
+
+fn words(error: RegistryError) -> String {
+    error.to_string()
+}
+
+/// Settings of a topic that are carried over to one on another broker. What is about nodes and copies is
+/// not: that is for the other cluster to say.
+fn carried(config: Config, to: &dyn Broker) -> Config {
+    // The embedded log knows no more.
+    let everywhere =
+        |key: &str| matches!(key, "retention.ms" | "retention.bytes" | "max.message.bytes");
+    let on_kafka = |key: &str| !NOT_CARRIED.contains(&key);
+    let is_kafka = to.kind() == "kafka";
+    let meant = |key: &str| if is_kafka { on_kafka(key) } else { everywhere(key) };
+    config.into_iter().filter(|(key, _)| meant(key)).collect()
+}
+
+/// As MirrorMaker 2 leaves out, and for its reasons.
+const NOT_CARRIED: &[&str] = &[
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "message.timestamp.difference.max.ms",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.type",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+];
+
+impl Intake {
+    fn troubles(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<String>>> {
+        // Replaced as a whole.
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says once what is in the way.
+    fn note(&self, name: &str, mut troubles: Vec<String>) {
+        troubles.truncate(MOST_TROUBLES);
+        let mut known = self.troubles();
+        if known.get(name).is_none_or(|known| *known != troubles) {
+            for trouble in &troubles {
+                tracing::warn!(pattern = name, trouble, "not taken in");
+            }
+        }
+        known.insert(name.to_owned(), troubles);
+    }
+}
