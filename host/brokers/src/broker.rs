@@ -295,7 +295,7 @@ pub struct BatchLimits {
 }
 
 /// Why a broker did not do it, named by what the caller can do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// There is no such topic, or another life of it.

@@ -65,6 +65,14 @@ async fn a_second_host_on_the_same_directory_is_refused() {
 }
 
 #[tokio::test]
+async fn a_record_as_large_as_the_limit_is_taken() {
+    let dir = Dir::new();
+    let broker = dir.open().await;
+    let topic = topic_with(&broker, "a", 1, &[("max.message.bytes", "1000")]).await;
+    append(&broker, &topic, 0, &[&"x".repeat(1000)]).await;
+}
+
+#[tokio::test]
 async fn a_newer_format_is_refused_by_name() {
     let dir = Dir::new();
     drop(dir.open().await);

@@ -7,10 +7,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "tests say what they expect, and each binary uses a part of the battery"
 )]
 
 mod battery;
+#[path = "kafka/lanes.rs"]
+mod lanes;
 #[path = "kafka/place.rs"]
 mod place;
 #[path = "kafka/prefixed.rs"]

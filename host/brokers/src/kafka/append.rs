@@ -1,14 +1,130 @@
 //! Records from outside: safe when every in-sync copy has them; with a token, once.
 
-use super::cluster::Cluster;
-use super::lanes::Lanes;
-use crate::broker::{Append, Appended, BrokerError, TopicRef};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-pub(super) async fn append(
-    _cluster: &Cluster,
-    _lanes: &Lanes,
-    _topic: &TopicRef,
-    _append: Append,
-) -> Result<Appended, BrokerError> {
-    Err(BrokerError::Unavailable("not built yet".into()))
+use host_events::Record;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::cluster::Cluster;
+use super::lanes::{Lanes, send};
+use super::native::admin::Fault;
+use super::outlets::Outlets;
+use super::waves::{BATCH_BYTES, alone, waves};
+use crate::broker::{Append, Appended, BrokerError, Output, TopicRef};
+
+/// Appends to topics with a small limit, one after the other: the library would put those that wait into one
+/// batch. Topics that are waited for.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>);
+
+/// What an append works with.
+pub(super) struct Appender<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) outlets: &'a Arc<Outlets>,
+    pub(super) lanes: &'a Lanes,
+    pub(super) turns: &'a Turns,
+}
+
+impl Appender<'_> {
+    pub(super) async fn append(
+        &self,
+        topic: &TopicRef,
+        append: Append,
+    ) -> Result<Appended, BrokerError> {
+        let count = append.records.len() as u64;
+        let outputs = outputs(topic, append.records);
+        if let Some(token) = append.token {
+            return self.lanes.append(topic, &token, outputs).await;
+        }
+        self.outlets.check_records(topic, std::iter::empty()).await?;
+        self.outlets.check(&outputs).await?;
+        if self.outlets.known_limit(&topic.topic) > BATCH_BYTES {
+            self.write(topic, outputs).await?;
+        } else {
+            let turn = self.turns.of(&topic.topic);
+            let written = {
+                let _mine = turn.lock().await;
+                self.write(topic, outputs).await
+            };
+            self.turns.tidy(&topic.topic, turn);
+            written?;
+        }
+        Ok(Appended { count, repeated: false })
+    }
+
+    async fn write(&self, topic: &TopicRef, outputs: Vec<Output>) -> Result<(), BrokerError> {
+        let handle = self.cluster.handle()?;
+        let loads = [Arc::new(outputs)];
+        for wave in waves(&loads, |topic| self.outlets.known_limit(topic)) {
+            let mut sent = Vec::with_capacity(wave.len());
+            for piece in &wave {
+                for load in &loads {
+                    sent.push(send(&handle, load, piece).await);
+                }
+            }
+            for parcel in sent {
+                parcel.done().await;
+                if let Some(refused) = parcel.refused() {
+                    let output = parcel.outputs().get(refused.output);
+                    return Err(self.refusal(topic, output, refused.code).await);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn refusal(
+        &self,
+        topic: &TopicRef,
+        output: Option<&Output>,
+        code: RDKafkaErrorCode,
+    ) -> BrokerError {
+        if code == RDKafkaErrorCode::MessageSizeTooLarge {
+            let records = output.map_or(&[][..], |output| &output.records);
+            return match self.outlets.fresh_limit(topic).await {
+                Ok(limit) => {
+                    let size = records.iter().map(Record::size).max().unwrap_or_default();
+                    let wire = records.iter().map(alone).max().unwrap_or_default();
+                    BrokerError::TooLarge { size: if size > limit { size } else { wire }, limit }
+                }
+                Err(error) => error,
+            };
+        }
+        // Whatever was known of it is no longer so.
+        self.outlets.forget(&topic.topic);
+        self.cluster.fault(&topic.topic, &Fault::new(code, code.to_string()))
+    }
+}
+
+impl Turns {
+    fn of(&self, topic: &Arc<str>) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(Arc::clone(topic)).or_default())
+    }
+
+    /// Forgets a topic that nobody waits for.
+    fn tidy(&self, topic: &Arc<str>, turn: Arc<tokio::sync::Mutex<()>>) {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's and ours.
+        if Arc::strong_count(&turn) <= 2 {
+            turns.remove(topic);
+        }
+    }
+}
+
+/// One output a partition, in the order of the records.
+fn outputs(topic: &TopicRef, records: Vec<(u32, Record)>) -> Vec<Output> {
+    let mut outputs: Vec<Output> = Vec::new();
+    let mut places = HashMap::new();
+    for (partition, record) in records {
+        let place = *places.entry(partition).or_insert(outputs.len());
+        if place == outputs.len() {
+            outputs.push(Output { topic: topic.clone(), partition, records: Vec::new() });
+        }
+        if let Some(output) = outputs.get_mut(place) {
+            output.records.push(record);
+        }
+    }
+    outputs
 }

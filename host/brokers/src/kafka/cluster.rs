@@ -12,6 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use uuid::Uuid;
 
 use super::KafkaOptions;
+use super::lanes::producer_config;
 use super::native::admin::{self, Fault, TopicDescription};
 use super::native::handle::Handle;
 use super::shared::{Shared, SharedClient};
@@ -73,8 +74,7 @@ impl Cluster {
 
     /// The client for admin requests and plain appends: an idempotent producer without transactions.
     pub(super) fn shared(&self) -> Result<Arc<SharedClient>, BrokerError> {
-        let mut config = self.client_config();
-        config.set("enable.idempotence", "true");
+        let config = producer_config(self);
         self.shared.client(&config, &self.voice).map_err(|error| self.error("", &error))
     }
 

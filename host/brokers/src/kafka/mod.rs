@@ -10,11 +10,14 @@ mod errors;
 mod lanes;
 mod native;
 mod options;
+mod outlets;
+mod parcel;
 mod reading;
 mod records;
 mod shared;
 mod topics;
 mod voice;
+mod waves;
 
 use std::sync::Arc;
 
@@ -27,16 +30,20 @@ use crate::broker::{
     TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 
+use append::{Appender, Turns};
 use cluster::Cluster;
 use lanes::Lanes;
 pub use options::{KafkaOptions, LANES, Mechanism, Sasl, Tls, check_setting};
+use outlets::Outlets;
 use reading::Readers;
 
 /// A Kafka cluster that flows live on.
 pub struct Kafka {
     cluster: Arc<Cluster>,
     readers: Readers,
+    outlets: Arc<Outlets>,
     lanes: Lanes,
+    turns: Turns,
 }
 
 impl Kafka {
@@ -57,8 +64,9 @@ impl Kafka {
         let cluster = Arc::new(Cluster::new(options)?);
         cluster.shared()?;
         let readers = Readers::new(Arc::clone(&cluster));
-        let lanes = Lanes::new(Arc::clone(&cluster));
-        Ok(Self { cluster, readers, lanes })
+        let outlets = Outlets::new(Arc::clone(&cluster));
+        let lanes = Lanes::new(Arc::clone(&cluster), Arc::clone(&outlets));
+        Ok(Self { cluster, readers, outlets, lanes, turns: Turns::default() })
     }
 }
 
@@ -77,7 +85,9 @@ impl Broker for Kafka {
     }
 
     async fn update(&self, topic: &TopicRef, change: &TopicChange) -> Result<(), BrokerError> {
-        topics::update(&self.cluster, topic, change).await
+        let updated = topics::update(&self.cluster, topic, change).await;
+        self.outlets.forget(&topic.topic);
+        updated
     }
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
@@ -97,7 +107,9 @@ impl Broker for Kafka {
     }
 
     async fn delete(&self, topic: &TopicRef) -> Result<(), BrokerError> {
-        topics::delete(&self.cluster, topic).await
+        let deleted = topics::delete(&self.cluster, topic).await;
+        self.outlets.forget(&topic.topic);
+        deleted
     }
 
     async fn purge(&self, topic: &TopicRef) -> Result<(), BrokerError> {
@@ -105,7 +117,8 @@ impl Broker for Kafka {
     }
 
     async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
-        append::append(&self.cluster, &self.lanes, topic, append).await
+        let Self { cluster, outlets, lanes, turns, .. } = self;
+        Appender { cluster, outlets, lanes, turns }.append(topic, append).await
     }
 
     async fn source(

@@ -8,26 +8,15 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use tokio::sync::Notify;
 
 use super::native::handle::{Handle, Queue};
+use super::parcel::{Parcel, Refused};
 use super::voice::Voice;
-
-/// Who waits for records that the shared client was given.
-pub(super) trait Reports: Send + Sync {
-    /// The record of this index is safe (at this offset), or is not. Called once for each record that was
-    /// handed over.
-    fn report(&self, index: usize, result: Result<i64, KafkaError>);
-}
-
-/// Goes with a record, as its opaque value.
-pub(super) struct Report {
-    pub(super) index: usize,
-    pub(super) to: Arc<dyn Reports>,
-}
+use crate::broker::Output;
 
 /// The context of the shared client.
 pub(super) struct Context(Voice);
@@ -43,14 +32,17 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Box<Report>;
+    type DeliveryOpaque = Arc<Parcel>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, report: Self::DeliveryOpaque) {
-        let result = match result {
-            Ok(message) => Ok(message.offset()),
-            Err((error, _)) => Err(error.clone()),
+    fn delivery(&self, result: &DeliveryResult<'_>, parcel: Arc<Parcel>) {
+        let Err((error, message)) = result else { return parcel.report(None) };
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        let is_it = |output: &Output| {
+            *output.topic.topic == *message.topic()
+                && i32::try_from(output.partition) == Ok(message.partition())
         };
-        report.to.report(report.index, result);
+        let output = parcel.outputs().iter().position(is_it).unwrap_or_default();
+        parcel.report(Some(Refused { output, code }));
     }
 }
 
@@ -70,7 +62,7 @@ impl Shared {
         let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = there.as_ref() {
             // After a fatal error a producer stays unusable.
-            if client.producer().is_some_and(|one| one.client().fatal_error().is_none()) {
+            if !client.is_broken() {
                 return Ok(Arc::clone(client));
             }
         }
@@ -90,7 +82,7 @@ struct Watched {
 }
 
 impl SharedClient {
-    fn make(config: &ClientConfig, voice: &Voice) -> Result<Arc<Self>, KafkaError> {
+    pub(super) fn make(config: &ClientConfig, voice: &Voice) -> Result<Arc<Self>, KafkaError> {
         let none = || KafkaError::ClientCreation("no client".into());
         let producer: PlainProducer = config.create_with_context(Context(voice.clone()))?;
         let producer = Arc::new(producer);
@@ -106,6 +98,11 @@ impl SharedClient {
     /// For appends.
     pub(super) fn producer(&self) -> Option<&PlainProducer> {
         self.0.as_ref().map(|watched| &*watched.producer)
+    }
+
+    /// Whether it is of no use any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.producer().is_none_or(|one| one.client().fatal_error().is_some())
     }
 
     /// For admin requests.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
@@ -151,6 +152,8 @@ fn is_of_the_connection(code: Code) -> bool {
             | Code::SSL
     )
 }
+
+impl ConsumerContext for Voice {}
 
 /// Lines that differ in durations, ports and counts alone are one.
 fn without_numbers(line: &str) -> String {

@@ -26,7 +26,8 @@ pub async fn a_record_that_is_too_large_refuses_its_append(place: impl Place) {
     let error = broker.append(&topic, Append { records, token: None }).await.unwrap_err();
     assert!(matches!(error, BrokerError::TooLarge { size: 1001, limit: 1000 }), "{error}");
     assert_eq!(ends(&broker, &topic, 0).await.latest, 0);
-    append(&broker, &topic, 1, &[&"x".repeat(1000)]).await;
+    // A broker whose limit is one of batches takes a little less than that.
+    append(&broker, &topic, 1, &[&"x".repeat(900)]).await;
 }
 
 pub async fn a_partition_that_is_not_there_refuses_its_append(place: impl Place) {
@@ -66,7 +67,7 @@ pub async fn a_repeated_token_writes_nothing_and_gets_the_first_answer(place: im
     // The token recognises the append, whatever it brings this time.
     let other = broker.append(&topic, one("z", token("ana", "t1"))).await.unwrap();
     assert_eq!(other, Appended { count: 2, repeated: true });
-    assert_eq!(values(&broker, &topic, 0).await, ["x", "y"]);
+    shows(&broker, &topic, 0, ["x", "y"]).await;
 }
 
 pub async fn a_repeated_token_is_recognised_whatever_the_limits_are_today(place: impl Place) {
@@ -94,7 +95,7 @@ pub async fn a_token_is_its_principals_and_its_topics(place: impl Place) {
     ] {
         assert!(!broker.append(topic, one("x", token)).await.unwrap().repeated);
     }
-    assert_eq!(ends(&broker, &a, 0).await.latest, 3);
+    shows(&broker, &a, 0, ["x", "x", "x"]).await;
     broker.delete(&a).await.unwrap();
     let a = topic(&broker, "a", 1).await;
     assert!(!broker.append(&a, one("x", token("ana", "t"))).await.unwrap().repeated);
@@ -105,7 +106,7 @@ pub async fn a_refused_append_does_not_use_its_token_up(place: impl Place) {
     let topic = topic_with(&broker, "a", 1, &[("max.message.bytes", "100")]).await;
     broker.append(&topic, one(&"x".repeat(101), token("ana", "t"))).await.unwrap_err();
     assert!(!broker.append(&topic, one("x", token("ana", "t"))).await.unwrap().repeated);
-    assert_eq!(values(&broker, &topic, 0).await, ["x"]);
+    shows(&broker, &topic, 0, ["x"]).await;
 }
 
 pub async fn one_token_at_once_writes_once(place: impl Place) {
@@ -119,7 +120,7 @@ pub async fn one_token_at_once_writes_once(place: impl Place) {
     let ended = futures::future::join_all(appends.collect::<Vec<_>>()).await;
     let first = ended.into_iter().filter(|ended| !ended.as_ref().unwrap().repeated);
     assert_eq!(first.count(), 1);
-    assert_eq!(ends(&broker, &topic, 0).await.latest, 1);
+    assert_eq!(at_least(&broker, &topic, 0, 1).await.len(), 1);
 }
 
 pub async fn acknowledged_records_and_tokens_are_there_after_reopening(place: impl Place) {
@@ -132,8 +133,8 @@ pub async fn acknowledged_records_and_tokens_are_there_after_reopening(place: im
     drop(broker);
     let broker = place.open().await;
     let expected: Vec<_> = (0..20).map(|index: u32| index.to_string()).collect();
-    assert_eq!(values(&broker, &topic, 0).await, expected);
+    shows(&broker, &topic, 0, expected).await;
     assert!(broker.append(&topic, one("again", token("ana", "7"))).await.unwrap().repeated);
     append(&broker, &topic, 0, &["next"]).await;
-    assert_eq!(read_all(&broker, &topic, 0).await.last().unwrap().offset, 20);
+    assert_eq!(at_least(&broker, &topic, 0, 21).await.split_off(20), ["next"]);
 }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use rdkafka::ClientContext;
 use rdkafka::bindings::{
     rd_kafka_event_t, rd_kafka_queue_cb_event_enable, rd_kafka_queue_destroy,
-    rd_kafka_queue_get_main, rd_kafka_queue_length, rd_kafka_queue_new, rd_kafka_queue_poll,
-    rd_kafka_queue_t, rd_kafka_t,
+    rd_kafka_queue_get_consumer, rd_kafka_queue_get_main, rd_kafka_queue_length,
+    rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_t,
 };
 use rdkafka::client::Client;
 use tokio::sync::Notify;
@@ -78,6 +78,13 @@ impl Queue {
     pub(in crate::kafka) fn main(handle: &Handle) -> Option<Self> {
         // SAFETY: the client is alive.
         let queue = unsafe { rd_kafka_queue_get_main(handle.as_ptr()) };
+        Self::watched(queue, handle)
+    }
+
+    /// The queue of a consumer's group: records, and what happens to its partitions.
+    pub(in crate::kafka) fn consumer(handle: &Handle) -> Option<Self> {
+        // SAFETY: the client is alive; null where it is no consumer.
+        let queue = unsafe { rd_kafka_queue_get_consumer(handle.as_ptr()) };
         Self::watched(queue, handle)
     }
 

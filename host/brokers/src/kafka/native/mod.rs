@@ -5,4 +5,6 @@
 pub(super) mod admin;
 pub(super) mod consume;
 pub(super) mod consumer;
+pub(super) mod follow;
 pub(super) mod handle;
+pub(super) mod produce;

@@ -113,7 +113,10 @@ async fn names(cluster: &Cluster) -> Result<Vec<String>, BrokerError> {
     cluster.answer("", asked).await
 }
 
-pub(super) async fn settings(cluster: &Cluster, name: &str) -> Result<Vec<Setting>, BrokerError> {
+pub(in crate::kafka) async fn settings(
+    cluster: &Cluster,
+    name: &str,
+) -> Result<Vec<Setting>, BrokerError> {
     let handle = cluster.handle()?;
     cluster.answer(name, admin::settings(&handle, name, REQUEST)).await
 }

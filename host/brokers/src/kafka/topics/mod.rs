@@ -18,7 +18,7 @@ use super::native::admin::{self, Fault, Seen, TopicDescription};
 use crate::broker::{BrokerError, TopicChange, TopicRef, TopicSpec};
 
 pub(super) use consumers::consumers;
-pub(super) use look::{describe, look, topics};
+pub(super) use look::{describe, look, settings, topics};
 pub(super) use offsets::offset_at;
 
 /// How long a change may take to be seen by the node that is asked. It is made already: what is not

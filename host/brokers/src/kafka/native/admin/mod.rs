@@ -69,7 +69,7 @@ impl Fault {
     ///
     /// # Safety
     /// `error` is null or alive.
-    unsafe fn of_error(error: *const rd_kafka_error_t) -> Result<(), Self> {
+    pub(super) unsafe fn of_error(error: *const rd_kafka_error_t) -> Result<(), Self> {
         if error.is_null() {
             return Ok(());
         }
@@ -261,7 +261,7 @@ impl Words {
 ///
 /// # Safety
 /// `text` is null or a C string.
-unsafe fn string(text: *const c_char) -> String {
+pub(super) unsafe fn string(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }

@@ -1,0 +1,81 @@
+//! How long to wait between two transactions of a producer.
+//!
+//! A cluster answers that a transaction is committed before it has told so to all its partitions. A next one
+//! that comes before that is sent away, and librdkafka asks again after 20 ms. Who waits a few milliseconds
+//! first is faster; how many is learnt.
+
+use std::time::{Duration, Instant};
+
+/// A first report that comes later than this was sent away once, or the cluster is slow.
+const SENT_AWAY: Duration = Duration::from_millis(20);
+
+/// Waiting longer than this costs as much as being sent away.
+const LONGEST: Duration = Duration::from_millis(15);
+
+/// What is waited at first.
+const FIRST: Duration = Duration::from_millis(3);
+
+/// What is added when it was too short, and taken away when it was not: a transaction in some thirty is sent
+/// away to find out whether less would do.
+const MORE: Duration = Duration::from_millis(1);
+const LESS: Duration = Duration::from_micros(30);
+
+/// When the next transaction begins.
+pub(super) struct Pace {
+    ended: Option<Instant>,
+    wait: Duration,
+    /// Whether the transaction under way had to wait, so that it says something of the wait.
+    waited: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { ended: None, wait: FIRST, waited: false }
+    }
+}
+
+impl Pace {
+    /// A transaction has ended.
+    pub(super) fn ended(&mut self) {
+        self.ended = Some(Instant::now());
+    }
+
+    /// When the next one is to begin, if not at once.
+    pub(super) fn begins_at(&mut self) -> Option<Instant> {
+        let at = self.ended.map(|ended| ended + self.wait).filter(|at| *at > Instant::now());
+        self.waited = at.is_some();
+        at
+    }
+
+    /// How long the first report of the transaction took.
+    pub(super) fn learn(&mut self, took: Duration) {
+        if self.waited {
+            let wait =
+                if took > SENT_AWAY { self.wait + MORE } else { self.wait.saturating_sub(LESS) };
+            self.wait = wait.min(LONGEST);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_grows_when_it_was_too_short_and_shrinks_when_it_was_not() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.begins_at(), None);
+        pace.ended();
+        let first = pace.begins_at().unwrap();
+        pace.learn(Duration::from_millis(30));
+        assert_eq!(pace.begins_at().unwrap(), first + MORE);
+        for _ in 0..1000 {
+            pace.learn(Duration::from_millis(30));
+        }
+        assert_eq!(pace.begins_at().unwrap(), first - FIRST + LONGEST);
+        for _ in 0..1000 {
+            pace.learn(Duration::from_millis(3));
+        }
+        assert_eq!(pace.begins_at(), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! The transactional producer of a lane.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use tokio::task::{coop, spawn_blocking};
+
+use super::pace::Pace;
+use crate::broker::{BrokerError, Output};
+use crate::kafka::cluster::Cluster;
+use crate::kafka::native::admin::Fault;
+use crate::kafka::native::handle::Handle;
+use crate::kafka::native::produce::{self, Topic, Trouble};
+use crate::kafka::parcel::{Parcel, Refused};
+use crate::kafka::shared::SharedClient;
+use crate::kafka::waves::{BATCH_BYTES, Piece};
+
+/// After this the cluster aborts a transaction whose producer says nothing more. It bounds for how long a host
+/// that was stopped hides what others write to the same partitions.
+const TRANSACTION: Duration = Duration::from_secs(15);
+
+/// How long one record may take, all attempts together. Shorter than the transaction, so that its report
+/// comes while the transaction can still be aborted.
+const RECORD: Duration = Duration::from_secs(10);
+
+/// How long fencing whoever had the lane may take: he may have left a transaction open.
+const INIT: Duration = Duration::from_secs(30);
+
+/// How long a commit or an abort may take before it is asked again, and in all: a coordinator that is
+/// restarted, or elected, needs some seconds.
+const STEP: Duration = Duration::from_secs(10);
+const STEPS: Duration = Duration::from_secs(40);
+
+/// Largest record that the library takes: Kafka's own limit of a request. The limit that counts is the topic's.
+const LARGEST: usize = 100 * 1024 * 1024;
+
+/// What goes together is handed over together: waiting for more gains nothing. The library's queue holds a
+/// transaction, however small its records.
+const UNLESS_SET: [(&str, &str); 3] = [
+    ("linger.ms", "0"),
+    ("queue.buffering.max.messages", "1000000"),
+    ("queue.buffering.max.kbytes", "1048576"),
+];
+
+/// A producer that has its lane.
+pub(super) struct LaneProducer {
+    // Goes first, so that the client is given back where giving it back may wait.
+    handle: Handle,
+    client: Arc<SharedClient>,
+    has_begun: bool,
+    pace: Pace,
+}
+
+impl LaneProducer {
+    /// Fences whoever had the lane, and waits until what he left behind is settled.
+    pub(super) async fn open(cluster: &Cluster, lane: u32) -> Result<Self, BrokerError> {
+        let (config, voice) = (config(cluster, lane), cluster.voice().clone());
+        let closing = || Fault::new(RDKafkaErrorCode::Fail, "the client is closing");
+        let made = spawn_blocking(move || -> Result<_, Fault> {
+            let client = SharedClient::make(&config, &voice)
+                .map_err(|error| Fault::new(RDKafkaErrorCode::Fail, error.to_string()))?;
+            let handle = client.handle().ok_or_else(closing)?;
+            produce::init(&handle, INIT).map_err(|trouble| trouble.fault)?;
+            Ok((client, handle))
+        });
+        let made = made.await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+        let (client, handle) = made.map_err(|fault| cluster.fault("", &fault))?;
+        Ok(Self { handle, client, has_begun: false, pace: Pace::default() })
+    }
+
+    /// Whether it is of no use any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.client.is_broken()
+    }
+
+    /// Begins a transaction, unless one has begun already, when the one before is likely to be settled.
+    pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
+        if let Some(at) = self.pace.begins_at() {
+            tokio::time::sleep_until(at.into()).await;
+        }
+        if !self.has_begun {
+            blocking(&self.handle, produce::begin).await?;
+            self.has_begun = true;
+        }
+        Ok(())
+    }
+
+    /// Hands records over, and gives the parcel that tells what becomes of them.
+    pub(super) async fn send(&self, outputs: &Arc<Vec<Output>>, piece: &Piece) -> Arc<Parcel> {
+        send(&self.handle, outputs, piece).await
+    }
+
+    /// Whether the transaction can still be committed as far as the library knows.
+    pub(super) fn is_sound(&self) -> bool {
+        produce::takes_records(&self.handle)
+    }
+
+    /// The first report of the transaction came after so long.
+    pub(super) fn reported_after(&mut self, took: Duration) {
+        self.pace.learn(took);
+    }
+
+    /// Commits and begins the next one. Everything has to be reported before. When it fails in a way that
+    /// says neither that it must be aborted nor that it is fenced, nobody knows.
+    pub(super) async fn commit(&mut self) -> Result<(), Trouble> {
+        self.has_begun = false;
+        self.has_begun = blocking(&self.handle, |handle| {
+            patiently(|| produce::commit(handle, STEP))?;
+            Ok(produce::begin(handle).is_ok())
+        })
+        .await?;
+        self.pace.ended();
+        Ok(())
+    }
+
+    /// Aborts. Where this fails the producer is of no use any more.
+    pub(super) async fn abort(&mut self) -> Result<(), Trouble> {
+        self.has_begun = false;
+        let aborted = blocking(&self.handle, |handle| patiently(|| produce::abort(handle, STEP)));
+        aborted.await?;
+        self.pace.ended();
+        Ok(())
+    }
+}
+
+/// Hands records over, and gives the parcel that tells what becomes of them.
+pub(in crate::kafka) async fn send(
+    handle: &Handle,
+    outputs: &Arc<Vec<Output>>,
+    piece: &Piece,
+) -> Arc<Parcel> {
+    let parcel = Parcel::new(Arc::clone(outputs));
+    let refused = produce_all(handle, &parcel, piece).await.err();
+    parcel.one_less(refused.map(|code| Refused { output: piece.output, code }));
+    parcel
+}
+
+async fn produce_all(
+    handle: &Handle,
+    parcel: &Arc<Parcel>,
+    piece: &Piece,
+) -> Result<(), RDKafkaErrorCode> {
+    let Some(output) = parcel.outputs().get(piece.output) else { return Ok(()) };
+    let topic = Topic::new(handle, &output.topic.topic)?;
+    for record in output.records.get(piece.records.clone()).unwrap_or_default() {
+        while let Err(code) = topic.produce(output.partition, record, parcel) {
+            if code != RDKafkaErrorCode::QueueFull {
+                return Err(code);
+            }
+            // Room comes with the reports of what is under way.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        coop::consume_budget().await;
+    }
+    Ok(())
+}
+
+/// Asks again where librdkafka says that this goes on with the same.
+fn patiently(ask: impl Fn() -> Result<(), Trouble>) -> Result<(), Trouble> {
+    let begun = Instant::now();
+    loop {
+        match ask() {
+            Err(trouble) if trouble.is_retriable && begun.elapsed() < STEPS => {}
+            asked => return asked,
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    handle: &Handle,
+    work: impl FnOnce(&Handle) -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    let handle = handle.clone();
+    let done = spawn_blocking(move || work(&handle)).await;
+    done.unwrap_or_else(|error| {
+        let fault = Fault::new(RDKafkaErrorCode::Fail, error.to_string());
+        Err(Trouble { fault, is_fatal: true, is_retriable: false, needs_abort: false })
+    })
+}
+
+fn config(cluster: &Cluster, lane: u32) -> ClientConfig {
+    let mut config = producer_config(cluster);
+    config.set("transactional.id", format!("fnaa.{}.{lane}", cluster.options().identity));
+    config.set("transaction.timeout.ms", TRANSACTION.as_millis().to_string());
+    config.set("message.timeout.ms", RECORD.as_millis().to_string());
+    config
+}
+
+/// What every producer of ours is configured with. What an operator set for all clients counts, except where
+/// correctness hangs on it.
+pub(in crate::kafka) fn producer_config(cluster: &Cluster) -> ClientConfig {
+    let mut config = cluster.client_config();
+    for (key, value) in UNLESS_SET {
+        if config.get(key).is_none() {
+            config.set(key, value);
+        }
+    }
+    config.set("batch.size", BATCH_BYTES.to_string());
+    config.set("message.max.bytes", LARGEST.to_string());
+    config.set("enable.idempotence", "true");
+    config
+}
