@@ -1,14 +1,21 @@
 //! How far logs reach, and what lies at a time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
-use super::known;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::{LOOK, known};
 use crate::broker::{BrokerError, TopicRef};
 use crate::kafka::cluster::{Cluster, REQUEST};
 use crate::kafka::native::admin::{self, Fault, Seen, TopicDescription, Wanted};
 
 /// Partitions that one question is about.
 const ASKED_AT_ONCE: usize = 2000;
+
+/// How long the leader of a partition that was made a moment ago may need to learn that it is: others know
+/// it before.
+const LED: Duration = Duration::from_secs(5);
 
 /// First and next offset of partitions, by their numbers.
 pub(super) type Spans = BTreeMap<i32, (i64, i64)>;
@@ -19,10 +26,19 @@ pub(super) async fn spans(
     topic: &TopicDescription,
     seen: Seen,
 ) -> Result<Spans, BrokerError> {
-    let spans = spans_of(cluster, &[topic], seen).await;
-    let mut spans = spans.map_err(|fault| cluster.fault(&topic.name, &fault))?;
-    let spans = spans.remove(&topic.name).unwrap_or_else(|| Ok(Spans::new()));
-    spans.map_err(|fault| cluster.fault(&topic.name, &fault))
+    let deadline = Instant::now() + LED;
+    loop {
+        let spans = spans_of(cluster, &[topic], seen).await;
+        let mut spans = spans.map_err(|fault| cluster.fault(&topic.name, &fault))?;
+        match spans.remove(&topic.name).unwrap_or_else(|| Ok(Spans::new())) {
+            Err(fault)
+                if fault.code == Code::NotLeaderForPartition && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            spans => return spans.map_err(|fault| cluster.fault(&topic.name, &fault)),
+        }
+    }
 }
 
 /// The same of many topics.
