@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use fnap::name::Name;
 
 use crate::config::LogFormat;
+use crate::dev::DevBroker;
 
 /// A participant of the event streaming open network: carries events between flows, through sandboxed
 /// processors.
@@ -26,7 +27,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a participant for trying out: everything embedded, everything in one directory
+    /// Run a participant for trying out: everything in one directory, events there or on a Kafka
     Dev(Dev),
     /// Run a participant as the operator configured it
     Serve(Configured),
@@ -58,6 +59,10 @@ pub struct Dev {
     /// Namespace to make, if it does not exist; can be repeated [default: flows.test]
     #[arg(long = "namespace", value_name = "NS")]
     pub namespaces: Vec<Name>,
+    /// Where new namespaces have their topics: kafka=HOST:PORT (one that is there, in clear text) or
+    /// embedded; kept for the next start [default: embedded]
+    #[arg(long, value_name = "BROKER")]
+    pub broker: Option<DevBroker>,
 }
 
 /// `fnaad serve` and `fnaad check`.
@@ -77,6 +82,10 @@ pub struct Demo {
     /// Directory of the participant [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+    /// Where the events are: kafka=HOST:PORT (one that is there, in clear text) or embedded [default:
+    /// embedded]
+    #[arg(long, value_name = "BROKER")]
+    pub broker: Option<DevBroker>,
 }
 
 /// Reads one line with a password and writes its verifier.
@@ -117,10 +126,11 @@ standard error. The second address has /metrics, /livez and /readyz.
 Examples:
   fnaad dev ./try
   fnaad dev ./try --listen 127.0.0.1:61000 --namespace flows.unix.ar --namespace flows.example
+  fnaad dev ./onkafka --broker kafka=127.0.0.1:9092
   fnua --config ./try/fnua.toml create flow time.flows.unix.ar
   cp target/my-plugin.wasm ./try/plugins/     running processors take it over
 
-In the directory: fnua.toml (for the user agent, with the password), users.toml, plugins, data, listen.";
+In the directory: fnua.toml (for the user agent, with the password), users.toml, plugins, data, listen, broker.";
 
 #[cfg(test)]
 mod tests {
@@ -155,10 +165,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_a_usage_error() {
-        let wrong: [&[&str]; 5] = [
+        let wrong: [&[&str]; 6] = [
             &["fnaad", "dev"],
             &["fnaad", "dev", "d", "--listen", "nowhere"],
             &["fnaad", "dev", "d", "--namespace", "a..b"],
+            &["fnaad", "dev", "d", "--broker", "kafka"],
             &["fnaad", "serve"],
             &["fnaad", "fly"],
         ];

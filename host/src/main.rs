@@ -43,13 +43,13 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
 /// Ctrl-C ends the demo, and the participant with it.
 async fn run_demo(args: cli::Demo) -> Result<bool> {
     tokio::select! {
-        done = demo::run(demo::Options { keep: args.keep, dir: args.dir }) => done,
+        done = demo::run(demo::Options { keep: args.keep, dir: args.dir, broker: args.broker }) => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     }
 }
 
 async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
-    let mut dev = Dev::prepare(&args.dir, args.listen, &args.namespaces)?;
+    let mut dev = Dev::prepare(&args.dir, args.listen, &args.namespaces, args.broker.as_ref())?;
     let mut config = dev.config().clone();
     config.observe = args.observe.or(config.observe);
     log_as(&config.log, log_format)?;

@@ -22,6 +22,7 @@ use host_iam::{UserList, UsersError};
 use host_plugins::Limits;
 use host_server::ListenerOptions;
 
+pub(crate) use brokers::is_server;
 pub use check::{Finding, check};
 pub use diff::{Difference, differences};
 pub use error::{ConfigError, Fault};
@@ -136,17 +137,22 @@ impl Config {
         meaning::meaning(raw, text, base).map_err(faults)
     }
 
-    /// What `fnaad dev DIR` runs: everything embedded, everything under one directory.
+    /// What `fnaad dev DIR` runs: everything under one directory. New namespaces get the first broker.
     #[must_use]
-    pub fn dev(dir: &Path, listen: SocketAddr, namespaces: Vec<Name>) -> Self {
-        let broker = Broker { name: EMBEDDED.to_owned(), kind: BrokerKind::Embedded };
+    pub fn dev(
+        dir: &Path,
+        listen: SocketAddr,
+        namespaces: Vec<Name>,
+        brokers: Vec<Broker>,
+    ) -> Self {
+        let first = brokers.first().map_or(EMBEDDED, |broker| &broker.name).to_owned();
         Self {
             hostname: hostname_of(namespaces.first()),
             listen: vec![listen],
             data_dir: dir.join("data"),
             plugins_dir: dir.join("plugins"),
-            namespaces: namespaces.into_iter().map(|name| (name, broker.name.clone())).collect(),
-            brokers: vec![broker],
+            namespaces: namespaces.into_iter().map(|name| (name, first.clone())).collect(),
+            brokers,
             users_file: Some(dir.join("users.toml")),
             users: UserList::default(),
             listener: listener_defaults(),
@@ -238,7 +244,7 @@ fn refuse_if_exposed(path: &Path) -> Result<(), ConfigError> {
     }
 }
 
-/// The broker of `fnaad dev`.
+/// The type of the broker inside of this host, and what it is called where nobody says.
 pub const EMBEDDED: &str = "embedded";
 
 /// Connections at once: about 30 KiB each when idle, so 30 MiB.

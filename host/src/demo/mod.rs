@@ -21,6 +21,8 @@ use participant::Participant;
 use screen::Screen;
 use tally::Tally;
 
+use crate::dev::DevBroker;
+
 /// The namespace of the draft's transcripts.
 const NAMESPACE: &str = "flows.unix.ar";
 
@@ -37,6 +39,8 @@ pub struct Options {
     pub keep: bool,
     /// Where to keep the participant; a temporary directory where absent.
     pub dir: Option<PathBuf>,
+    /// Where the events are; with the participant where absent.
+    pub broker: Option<DevBroker>,
 }
 
 /// Runs the demo. True when nothing was lost and nothing repeated.
@@ -51,7 +55,7 @@ pub async fn run(options: Options) -> Result<bool> {
     screen.step(
         "A participant for flows.unix.ar starts: broker, registry and plugins under one directory",
     );
-    let mut participant = Participant::start(&dir, NAMESPACE).await?;
+    let mut participant = Participant::start(&dir, NAMESPACE, options.broker.as_ref()).await?;
     screen.note(&format!("fnaad dev {} is ready at {}", dir.display(), participant.address()));
     let agent = Agent::new(&dir, screen.clone());
 

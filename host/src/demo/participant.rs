@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::screen::Screen;
+use crate::dev::DevBroker;
 
 /// Longest time to `ready`: the first start compiles four plugins.
 const START: Duration = Duration::from_secs(60);
@@ -26,8 +27,12 @@ pub(super) struct Participant {
 }
 
 impl Participant {
-    pub(super) async fn start(dir: &Path, namespace: &str) -> Result<Self> {
-        let (child, address) = launch(dir, namespace).await?;
+    pub(super) async fn start(
+        dir: &Path,
+        namespace: &str,
+        broker: Option<&DevBroker>,
+    ) -> Result<Self> {
+        let (child, address) = launch(dir, namespace, broker).await?;
         Ok(Self { dir: dir.to_owned(), namespace: namespace.to_owned(), child, address })
     }
 
@@ -50,7 +55,7 @@ impl Participant {
     pub(super) async fn kill_and_restart(&mut self, screen: &Screen) -> Result<()> {
         self.child.kill().await.context("kill")?;
         screen.event("the host was killed with SIGKILL");
-        (self.child, self.address) = launch(&self.dir, &self.namespace).await?;
+        (self.child, self.address) = launch(&self.dir, &self.namespace, None).await?;
         screen.event(&format!("started again, ready at {}", self.address));
         Ok(())
     }
@@ -77,13 +82,19 @@ impl Participant {
     }
 }
 
-async fn launch(dir: &Path, namespace: &str) -> Result<(Child, String)> {
+/// The broker that was named at the first start is kept by the directory.
+async fn launch(
+    dir: &Path,
+    namespace: &str,
+    broker: Option<&DevBroker>,
+) -> Result<(Child, String)> {
     std::fs::create_dir_all(dir).context("the demo's directory")?;
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("fnaad.log"));
     let mut child = Command::new(std::env::current_exe().context("own path")?)
         .arg("dev")
         .arg(dir)
         .args(["--namespace", namespace])
+        .args(broker.map(|broker| format!("--broker={broker}")))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log.context("the host's log")?)

@@ -1,11 +1,13 @@
 //! `fnaad dev DIR`: prepares a directory so that a participant runs out of it, and again next time.
 //!
-//! In the directory: `layout` (format of all this), `lock`, `listen` (the kept address), `fnua.toml`
+//! In the directory: `layout` (format of all this), `lock`, `listen` (the kept address), `broker` (the kept
+//! Kafka, where one was named), `fnua.toml`
 //! (for the user agent, with the password in the clear: mode 0600), `users.toml` (its verifier),
 //! `plugins` (the inbox, filled at the first start only) and `data`. What belongs to somebody else in
 //! the directory is left alone.
 
 mod agent;
+mod broker;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use crate::config::Config;
 use crate::lock::DirLock;
 use crate::{files, included};
 use agent::AgentFile;
+pub use broker::DevBroker;
 
 /// A directory that is prepared and held.
 #[derive(Debug)]
@@ -29,18 +32,24 @@ pub struct Dev {
 
 impl Dev {
     /// Makes or opens a directory. Without an address the one of the last start is taken, without
-    /// namespaces those of the last start.
+    /// namespaces those of the last start, without a broker that of the last start.
     ///
     /// # Errors
     /// When another host runs on it, a newer one made it, or it cannot be written.
-    pub fn prepare(dir: &Path, listen: Option<SocketAddr>, namespaces: &[Name]) -> Result<Self> {
+    pub fn prepare(
+        dir: &Path,
+        listen: Option<SocketAddr>,
+        namespaces: &[Name],
+        broker: Option<&DevBroker>,
+    ) -> Result<Self> {
         let dir = std::path::absolute(dir).context("directory")?;
         let lock = DirLock::take(&dir)?;
         check_layout(&dir)?;
         let mut agent = AgentFile::open(&dir)?;
         let namespaces = agent.add_namespaces(namespaces)?;
         let listen = choose_address(listen, kept_address(&dir)?);
-        let config = Config::dev(&dir, listen, namespaces);
+        let brokers = broker::brokers(&dir, broker)?;
+        let config = Config::dev(&dir, listen, namespaces, brokers);
         files::make_dir(&config.data_dir)?;
         included::put(&config.plugins_dir)?;
         Ok(Self { dir, config, agent, _lock: lock })

@@ -14,7 +14,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn started(dir: &Path, listen: Option<&str>, namespaces: &[&str], port: u16) -> Dev {
-    let mut dev = Dev::prepare(dir, listen.map(address), &names(namespaces)).unwrap();
+    let mut dev = Dev::prepare(dir, listen.map(address), &names(namespaces), None).unwrap();
     let mut bound = dev.config().listen[0];
     bound.set_port(port);
     dev.listening(bound).unwrap();
@@ -91,7 +91,7 @@ fn an_asked_port_counts_and_port_0_keeps_the_one_of_that_address() {
 fn a_second_host_on_the_same_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let _first = started(dir.path(), None, &[], 4321);
-    let error = Dev::prepare(dir.path(), None, &[]).unwrap_err().to_string();
+    let error = Dev::prepare(dir.path(), None, &[], None).unwrap_err().to_string();
     assert!(error.contains("in use by another host"), "{error}");
 }
 
@@ -135,7 +135,7 @@ fn other_agents_stay_and_nothing_is_written_where_nothing_changes() {
 fn a_newer_layout_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("layout"), "fnaad dev 2\n").unwrap();
-    let error = Dev::prepare(dir.path(), None, &[]).unwrap_err().to_string();
+    let error = Dev::prepare(dir.path(), None, &[], None).unwrap_err().to_string();
     assert!(error.contains("\"fnaad dev 2\"") && error.contains("\"fnaad dev 1\""), "{error}");
 }
 
@@ -147,6 +147,6 @@ fn a_broken_file_is_named_with_its_line_and_without_its_secret() {
         "[[agents]]\nname = \"dev\"\npassword = hunter2\n",
     )
     .unwrap();
-    let error = format!("{:#}", Dev::prepare(dir.path(), None, &[]).unwrap_err());
+    let error = format!("{:#}", Dev::prepare(dir.path(), None, &[], None).unwrap_err());
     assert!(error.contains("fnua.toml:3") && !error.contains("hunter2"), "{error}");
 }
