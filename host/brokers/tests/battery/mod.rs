@@ -46,6 +46,11 @@ macro_rules! battery {
         }
     };
     (@all $place:expr) => {
+        $crate::battery!(@topics $place);
+        $crate::battery!(@logs $place);
+        $crate::battery!(@writes $place);
+    };
+    (@topics $place:expr) => {
             $crate::battery!(@tests $place, topics: [
                 creating_again_is_harmless_and_another_life_is_refused,
                 what_was_given_is_described,
@@ -58,6 +63,8 @@ macro_rules! battery {
                 retention_by_age_takes_the_oldest,
                 topics_are_there_after_reopening,
             ]);
+    };
+    (@logs $place:expr) => {
             $crate::battery!(@tests $place, logs: [
                 records_come_back_as_they_were_in_their_order,
                 a_reader_begins_where_it_is_told,
@@ -72,12 +79,11 @@ macro_rules! battery {
                 many_write_and_read_at_once_and_nothing_is_lost_or_repeated,
             ]);
             $crate::battery!(@tests $place, gaps: [
-            a_reader_that_retention_overtook_is_told,
-            a_reader_that_races_retention_never_jumps,
-            sources_of_a_life_that_ended_read_nothing_of_the_next,
-            a_position_beyond_the_end_of_a_cut_log_is_refused,
-        ]);
-        $crate::battery!(@writes $place);
+                a_reader_that_retention_overtook_is_told,
+                a_reader_that_races_retention_never_jumps,
+                sources_of_a_life_that_ended_read_nothing_of_the_next,
+                a_position_beyond_the_end_of_a_cut_log_is_refused,
+            ]);
     };
     (@commits $place:expr) => {
             $crate::battery!(@tests $place, commits: [

@@ -9,6 +9,8 @@ use uuid::Uuid;
 use crate::battery::{Place, bounded, eventually, is_not_found, settings, spec, topic, topic_with};
 use crate::place::OnKafka;
 
+crate::battery!(@topics OnKafka::new());
+
 fn tool(class: &'static str, args: &[&str]) -> String {
     tokio::task::block_in_place(|| Node::shared().tool(class, args))
 }
