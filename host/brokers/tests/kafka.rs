@@ -14,10 +14,10 @@
 mod battery;
 #[path = "kafka/lanes.rs"]
 mod lanes;
+#[path = "kafka/gaps.rs"]
+mod gaps;
 #[path = "kafka/place.rs"]
 mod place;
-#[path = "kafka/prefixed.rs"]
-mod prefixed;
 #[path = "kafka/raw.rs"]
 mod raw;
 #[path = "kafka/reading.rs"]

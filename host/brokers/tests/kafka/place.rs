@@ -12,19 +12,26 @@ use crate::battery::Place;
 
 /// An identity on the node that all tests share.
 pub struct OnKafka {
+    servers: String,
     identity: String,
     cache: TempDir,
 }
 
 impl OnKafka {
     pub fn new() -> Self {
-        Self { identity: Uuid::new_v4().simple().to_string(), cache: TempDir::new().unwrap() }
+        Self::at(&servers())
+    }
+
+    /// On a node of a test's own.
+    pub fn at(servers: &str) -> Self {
+        let (servers, identity) = (servers.to_owned(), Uuid::new_v4().simple().to_string());
+        Self { servers, identity, cache: TempDir::new().unwrap() }
     }
 
     /// Few lanes: each test has its own.
     pub fn options(&self) -> KafkaOptions {
         let cache = self.cache.path();
-        let mut options = KafkaOptions::new("k", &servers(), &self.identity, cache);
+        let mut options = KafkaOptions::new("k", &self.servers, &self.identity, cache);
         options.lanes = 2;
         options
     }
@@ -34,9 +41,13 @@ impl Place for OnKafka {
     async fn open(&self) -> Arc<dyn Broker> {
         Arc::new(Kafka::open(self.options()).await.unwrap())
     }
+
+    fn reads_ahead(&self) -> bool {
+        true
+    }
 }
 
 /// The shared node's; the first to ask starts it.
-fn servers() -> String {
+pub fn servers() -> String {
     tokio::task::block_in_place(|| Node::shared().servers())
 }

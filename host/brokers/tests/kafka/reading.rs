@@ -9,18 +9,18 @@ use host_events::Stored;
 use crate::battery::{
     LIMITS, Place, bounded, ends, eventually, read_all, read_until, topic_with, values,
 };
-use crate::prefixed::{KafkaPlace, servers};
+use crate::place::{OnKafka, servers};
 use crate::raw::Writer;
 
 /// A broker on the shared node, a topic of its own, and what it is called there.
 async fn setup(
     partitions: u32,
     config: &[(&str, &str)],
-) -> (KafkaPlace, Arc<dyn Broker>, TopicRef, String) {
-    let place = KafkaPlace::new();
+) -> (OnKafka, Arc<dyn Broker>, TopicRef, Arc<str>) {
+    let place = OnKafka::new();
     let broker = place.open().await;
     let topic = topic_with(&broker, "a", partitions, config).await;
-    let name = place.topic("a");
+    let name = Arc::clone(&topic.topic);
     (place, broker, topic, name)
 }
 

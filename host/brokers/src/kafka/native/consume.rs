@@ -13,7 +13,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::admin::Fault;
-use super::consumer::Consumer;
+use super::consumer::{Consumer, told};
 use super::handle::Queue;
 
 /// A partition that is being read. A consumer reads a partition once at a time.
@@ -74,17 +74,19 @@ impl Partition {
 
     /// What has come, up to so many messages; does not wait.
     pub(in crate::kafka) fn take(&self, most: usize) -> Messages<'_> {
-        let mut taken = Messages { messages: Vec::new(), _of: PhantomData };
+        let mut taken = Messages { messages: Vec::new(), doubt: None, _of: PhantomData };
         let Some(queue) = self.queue.as_ref().filter(|queue| queue.len() > 0) else {
             return taken;
         };
         let mut found = vec![std::ptr::null_mut(); most];
+        drop(told());
         // SAFETY: the queue is alive and there is room for as many pointers as are said.
         let count = unsafe {
             rd_kafka_consume_batch_queue(queue.as_ptr(), 0, found.as_mut_ptr(), found.len())
         };
         found.truncate(usize::try_from(count).unwrap_or_default());
         taken.messages = found.into_iter().filter_map(NonNull::new).collect();
+        taken.doubt = told();
         taken
     }
 }
@@ -100,12 +102,20 @@ impl Drop for Partition {
 /// Messages in the order of their offsets, between them what else happened to the partition.
 pub(in crate::kafka) struct Messages<'a> {
     messages: Vec<NonNull<rd_kafka_message_t>>,
+    doubt: Option<String>,
     _of: PhantomData<&'a Partition>,
 }
 
 impl Messages<'_> {
+    /// Whether nothing came and nothing happened.
     pub(in crate::kafka) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.is_empty() && self.doubt.is_none()
+    }
+
+    /// That the partition may not be there any more, in words.
+    pub(in crate::kafka) fn doubt(&self) -> Option<Fault> {
+        let text = self.doubt.as_deref()?;
+        Some(Fault::new(RDKafkaErrorCode::UnknownTopicOrPartition, text))
     }
 
     pub(in crate::kafka) fn len(&self) -> usize {

@@ -5,6 +5,7 @@
 //! has to be heard in the moment it is said (see `reading::ears`).
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -96,6 +97,17 @@ impl Drop for Parting {
 
 const NAME: &CStr = c"fnaa";
 
+thread_local! {
+    /// The last error that was only told as a line of the log, by a call of this thread.
+    static TOLD: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// What of a partition's errors was only told as a line of the log by the calls that this thread made
+/// since it asked last: that a topic or a partition is not there any more.
+pub(super) fn told() -> Option<String> {
+    TOLD.take()
+}
+
 /// # Safety
 /// `opaque` is what `new` gave.
 unsafe fn ears<'a>(opaque: *mut c_void) -> &'a dyn Hears {
@@ -116,8 +128,11 @@ unsafe extern "C" fn on_line(
             return;
         }
         let (facility, line) = (CStr::from_ptr(facility), CStr::from_ptr(line));
-        let ears = ears(rd_kafka_opaque(client));
-        ears.line(level, &facility.to_string_lossy(), &line.to_string_lossy());
+        let (facility, line) = (facility.to_string_lossy(), line.to_string_lossy());
+        if facility == "ERROR" {
+            TOLD.set(Some(line.clone().into_owned()));
+        }
+        ears(rd_kafka_opaque(client)).line(level, &facility, &line);
     }
 }
 

@@ -189,7 +189,8 @@ impl Feed {
 
     /// Puts what was taken into the window.
     fn put(&self, state: &mut State, taken: Taken, life: Option<Uuid>) {
-        if life != Some(self.life) {
+        // A topic that is not there when reading begins has no life.
+        if life != Some(self.life) && !(life.is_none() && taken.is_only_a_fault()) {
             let text = match life {
                 Some(life) => format!("another life: its id is {life}, meant is {}", self.life),
                 None => "librdkafka did not tell the topic's id".to_owned(),
@@ -244,6 +245,12 @@ struct Taken {
     fault: Option<Fault>,
 }
 
+impl Taken {
+    fn is_only_a_fault(&self) -> bool {
+        self.records.is_empty() && self.end.is_none() && self.fault.is_some()
+    }
+}
+
 fn sort(messages: &Messages<'_>, from: u64) -> Taken {
     let mut arena = Arena::with_capacity(messages.len(), messages.bytes());
     let (mut next, mut end, mut fault) = (from, None, None);
@@ -268,6 +275,7 @@ fn sort(messages: &Messages<'_>, from: u64) -> Taken {
             }
         }
     }
+    let fault = fault.or_else(|| messages.doubt());
     let (records, bytes) = arena.finish();
     Taken { records, bytes, next, end, fault }
 }
