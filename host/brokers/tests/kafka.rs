@@ -12,10 +12,10 @@
 )]
 
 mod battery;
-#[path = "kafka/lanes.rs"]
-mod lanes;
 #[path = "kafka/gaps.rs"]
 mod gaps;
+#[path = "kafka/lanes.rs"]
+mod lanes;
 #[path = "kafka/place.rs"]
 mod place;
 #[path = "kafka/raw.rs"]

@@ -5,13 +5,38 @@ use host_brokers::{Append, BrokerError};
 
 use super::*;
 
-const RETAINED: &[(&str, &str)] = &[("retention.bytes", "20000")];
+const ONE: BatchLimits = BatchLimits { records: 1, ..LIMITS };
 
-/// Eight records of 5000 bytes, of which retention leaves about four.
+/// Kafka's smallest segments are of one megabyte, and it deletes whole ones.
+const RETAINED: &[(&str, &str)] = &[("retention.bytes", "1200000")];
+
+/// Eight records of 300 kB, of which retention leaves about four.
 async fn fill(broker: &Arc<dyn Broker>, topic: &TopicRef) {
     for number in 0..8 {
-        append(broker, topic, 0, &[&format!("{number}{}", "x".repeat(5000))]).await;
+        append(broker, topic, 0, &[&format!("{number}{}", "x".repeat(300_000))]).await;
     }
+}
+
+/// Where a reader is told that it cannot go on, and how. One that reads ahead may hand out what it holds
+/// before that, record by record; if it holds everything it is told nothing.
+async fn told(
+    source: &mut Box<dyn Source>,
+    mut next: u64,
+    end: u64,
+    ahead: bool,
+) -> Option<(u64, BrokerError)> {
+    while next < end {
+        match source.next(ONE).await {
+            Ok(batch) => {
+                assert!(ahead, "{batch:?}");
+                assert!(batch.records.iter().all(|stored| stored.offset == next));
+                next += batch.records.len() as u64;
+                assert_eq!(batch.next, next);
+            }
+            Err(error) => return Some((next, error)),
+        }
+    }
+    None
 }
 
 fn out_of_range(error: &BrokerError, position: u64, log: PartitionInfo) {
@@ -28,16 +53,19 @@ pub async fn a_reader_that_retention_overtook_is_told(place: impl Place) {
     let mut idle = broker.source(&topic, 0, 0).await.unwrap();
     append(&broker, &topic, 0, &["a", "b", "c"]).await;
     let mut begun = broker.source(&topic, 0, 0).await.unwrap();
-    let one = BatchLimits { records: 1, ..LIMITS };
-    assert_eq!(begun.next(one).await.unwrap().next, 1);
+    assert_eq!(begun.next(ONE).await.unwrap().next, 1);
     let mut later = broker.source(&topic, 0, 3).await.unwrap();
     fill(&broker, &topic).await;
     eventually(|| async { ends(&broker, &topic, 0).await.earliest > 3 }).await;
     let log = ends(&broker, &topic, 0).await;
     for (source, position) in [(&mut idle, 0), (&mut begun, 1), (&mut later, 3)] {
+        let ahead = position == 1 && place.reads_ahead();
+        let told = told(source, position, log.latest, ahead).await;
+        let Some((position, error)) = told else { continue };
+        out_of_range(&error, position, log);
         // Told again as often as it is asked.
         for _ in 0..2 {
-            out_of_range(&source.next(one).await.unwrap_err(), position, log);
+            out_of_range(&source.next(ONE).await.unwrap_err(), position, log);
         }
         out_of_range(&broker.source(&topic, 0, position).await.err().unwrap(), position, log);
     }
@@ -46,12 +74,13 @@ pub async fn a_reader_that_retention_overtook_is_told(place: impl Place) {
 /// Retention works while somebody reads: each record is either next in line or the reader is told.
 pub async fn a_reader_that_races_retention_never_jumps(place: impl Place) {
     let broker = place.open().await;
-    let topic = topic_with(&broker, "a", 1, &[("retention.bytes", "2000")]).await;
+    let (kept, size) = if place.reads_ahead() { ("1200000", 20_000) } else { ("2000", 500) };
+    let topic = topic_with(&broker, "a", 1, &[("retention.bytes", kept)]).await;
     let writing = {
         let (broker, topic) = (broker.clone(), topic.clone());
         tokio::spawn(async move {
             for _ in 0..400 {
-                let records = vec![(0, record("x".repeat(500)))];
+                let records = vec![(0, record("x".repeat(size)))];
                 broker.append(&topic, Append { records, token: None }).await.unwrap();
             }
         })
@@ -94,15 +123,16 @@ pub async fn sources_of_a_life_that_ended_read_nothing_of_the_next(place: impl P
     let mut behind = broker.source(&old, 0, 0).await.unwrap();
     let mut at_end = broker.source(&old, 0, 2).await.unwrap();
     let mut begun = broker.source(&old, 0, 0).await.unwrap();
-    let one = BatchLimits { records: 1, ..LIMITS };
-    begun.next(one).await.unwrap();
+    begun.next(ONE).await.unwrap();
     broker.delete(&old).await.unwrap();
     let new = topic(&broker, "a", 1).await;
     append(&broker, &new, 0, &["new", "new", "new"]).await;
-    for source in [&mut behind, &mut at_end, &mut begun] {
-        for _ in 0..2 {
-            assert!(is_not_found(&source.next(one).await.unwrap_err()));
-        }
+    for (source, position) in [(&mut behind, 0), (&mut at_end, 2), (&mut begun, 1)] {
+        let ahead = position == 1 && place.reads_ahead();
+        // Behind its old records there is nothing for it, as long as the new log may be.
+        let (_, error) = told(source, position, 3, ahead).await.unwrap();
+        assert!(is_not_found(&error));
+        assert!(is_not_found(&source.next(ONE).await.unwrap_err()));
     }
     for position in 0..3 {
         assert!(is_not_found(&broker.source(&old, 0, position).await.err().unwrap()));

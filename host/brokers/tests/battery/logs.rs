@@ -23,7 +23,7 @@ pub async fn records_come_back_as_they_were_in_their_order(place: impl Place) {
             headers,
             timestamp: 1_780_000_000_001,
         },
-        Record { key: bytes(b""), value: bytes(b""), headers: Headers::default(), timestamp: 0 },
+        Record { key: bytes(b""), value: bytes(b""), headers: Headers::default(), timestamp: 1 },
         Record {
             key: None,
             value: None,

@@ -48,6 +48,8 @@ macro_rules! battery {
     (@all $place:expr) => {
         $crate::battery!(@topics $place);
         $crate::battery!(@logs $place);
+        // What cannot be cut this way is cut in tests of its own.
+        $crate::battery!(@tests $place, gaps: [a_position_beyond_the_end_of_a_cut_log_is_refused]);
         $crate::battery!(@writes $place);
     };
     (@topics $place:expr) => {
@@ -82,7 +84,6 @@ macro_rules! battery {
                 a_reader_that_retention_overtook_is_told,
                 a_reader_that_races_retention_never_jumps,
                 sources_of_a_life_that_ended_read_nothing_of_the_next,
-                a_position_beyond_the_end_of_a_cut_log_is_refused,
             ]);
     };
     (@commits $place:expr) => {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use host_brokers::{
@@ -212,6 +213,11 @@ async fn own_node() -> (Arc<Node>, OnKafka, Arc<dyn Broker>, TopicRef, Arc<str>)
     (node, place, broker, topic, name)
 }
 
+/// A test with a node of its own, which may have to wait for one and starts it more than once.
+async fn patiently(test: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(240), test).await.expect("the test hangs");
+}
+
 async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
@@ -251,7 +257,7 @@ fn copy_files(from: &Path, to: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_was_cut_is_told_with_figures_also_when_it_has_grown_again() {
-    bounded(async {
+    patiently(async {
         let (node, _place, broker, topic, name) = own_node().await;
         write(&node.servers(), &name, &values("x", 10));
         let copy = away({
@@ -294,7 +300,7 @@ async fn a_log_that_was_cut_is_told_with_figures_also_when_it_has_grown_again() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_was_cut_and_has_grown_past_a_reader_is_told() {
-    bounded(async {
+    patiently(async {
         let (node, _place, broker, topic, name) = own_node().await;
         write(&node.servers(), &name, &values("x", 10));
         let copy = away({
@@ -334,7 +340,7 @@ async fn a_log_that_was_cut_and_has_grown_past_a_reader_is_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_killed_and_comes_back_costs_a_reader_nothing() {
-    bounded(async {
+    patiently(async {
         let (node, _place, broker, topic, name) = own_node().await;
         let mut source = broker.source(&topic, 0, 0).await.unwrap();
         let mut next = 0;
@@ -365,7 +371,7 @@ async fn a_node_that_is_killed_and_comes_back_costs_a_reader_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_away_is_told_and_read_again_when_it_is_back() {
-    bounded(async {
+    patiently(async {
         let (node, _place, broker, topic, name) = own_node().await;
         let mut source = broker.source(&topic, 0, 0).await.unwrap();
         write(&node.servers(), &name, &values("x", 3));

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use host_brokers::{Broker, Source, TopicRef};
-use host_events::Stored;
+use host_brokers::{Append, Broker, Source, TopicRef};
+use host_events::{Headers, Record, Stored};
+use rdkafka::producer::BaseRecord;
 
 use crate::battery::{
-    LIMITS, Place, bounded, ends, eventually, read_all, read_until, topic_with, values,
+    LIMITS, Place, bounded, ends, eventually, read_all, read_until, record, topic_with, values,
 };
 use crate::place::{OnKafka, servers};
 use crate::raw::Writer;
+
+crate::battery!(@logs OnKafka::new());
 
 /// A broker on the shared node, a topic of its own, and what it is called there.
 async fn setup(
@@ -56,6 +59,55 @@ async fn what_others_wrote_is_read_as_it_is() {
         assert!(first.timestamp > 1_700_000_000_000);
         assert_eq!(all[1].record.key, None);
         assert_eq!(all[1..].iter().map(text).collect::<Vec<_>>(), ["x", "y"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_of_headers_need_not_be_text() {
+    bounded(async {
+        let (_place, broker, topic, _) = setup(1, &[]).await;
+        let headers: Headers =
+            [(&b"\xff\xfe"[..], Some(&b"\x00\xff"[..])), (b"", None), (b"\xff\xfe", Some(b""))]
+                .into_iter()
+                .collect();
+        let record = Record { headers, ..record("v") };
+        let append = Append { records: vec![(0, record.clone())], token: None };
+        broker.append(&topic, append).await.unwrap();
+        assert_eq!(read_all(&broker, &topic, 0).await[0].record, record);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_partitions_are_read_by_one_consumer() {
+    bounded(async {
+        const PARTITIONS: u32 = 40;
+        let (_place, broker, topic, name) = setup(PARTITIONS, &[]).await;
+        let before = threads();
+        let reader = |partition: u32| {
+            let (broker, topic) = (Arc::clone(&broker), topic.clone());
+            tokio::spawn(async move {
+                let mut source = broker.source(&topic, partition, 0).await.unwrap();
+                let all = read_until(source.as_mut(), 3).await;
+                all.iter().map(text).collect::<Vec<_>>()
+            })
+        };
+        let readers: Vec<_> = (0..PARTITIONS).map(reader).collect();
+        let writer = Writer::new(&servers());
+        for number in 0..3 {
+            for partition in 0..PARTITIONS as i32 {
+                let value = format!("{partition}.{number}");
+                writer.send(BaseRecord::<(), str>::to(&name).partition(partition).payload(&value));
+            }
+        }
+        writer.flush();
+        for (partition, reader) in readers.into_iter().enumerate() {
+            let expected: Vec<_> = (0..3).map(|number| format!("{partition}.{number}")).collect();
+            assert_eq!(reader.await.unwrap(), expected);
+        }
+        let cost = threads().saturating_sub(before);
+        assert!(cost <= MOST_THREADS, "{cost} threads");
     })
     .await;
 }
@@ -122,10 +174,14 @@ async fn many_readers_of_one_partition_each_get_everything_on_two_consumers() {
             reader.await.unwrap();
         }
         let cost = threads().saturating_sub(before);
-        assert!(cost <= 12, "{cost} threads");
+        assert!(cost <= MOST_THREADS, "{cost} threads");
     })
     .await;
 }
+
+/// Of two consumers, a plain writer and one for questions, where one node is all there is, and of other tests
+/// that run at the same time.
+const MOST_THREADS: usize = 60;
 
 /// Threads of librdkafka's in this program.
 fn threads() -> usize {

@@ -18,11 +18,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rdkafka::error::RDKafkaErrorCode as Code;
 use uuid::Uuid;
 
-use super::cluster::{Cluster, REQUEST};
-use super::native::admin::{self, Fault, Seen, Wanted};
+use super::cluster::Cluster;
+use super::native::admin::{Seen, TopicDescription};
+use super::topics::spans;
 use crate::broker::{BrokerError, Source, TopicRef};
 
 use consumers::Consumers;
@@ -65,8 +65,8 @@ impl Readers {
         from: u64,
     ) -> Result<Box<dyn Source>, BrokerError> {
         let pool = &self.0;
-        let life = pool.life(topic, partition).await?;
-        pool.check(&topic.topic, partition, from).await?;
+        let (life, found) = pool.find(topic, partition).await?;
+        pool.check(&found, partition, from).await?;
         let (place, number) = pool.enter(&topic.topic, partition, life).await;
         let topic = TopicRef { id: Some(life), ..topic.clone() };
         Ok(Box::new(Reader::new(Arc::clone(pool), place, number, topic, from)))
@@ -84,30 +84,34 @@ impl Drop for Readers {
 }
 
 impl Pool {
-    /// The life that is meant, and is there.
-    async fn life(&self, topic: &TopicRef, partition: u32) -> Result<Uuid, BrokerError> {
-        let found = self.cluster.topic(topic).await?;
-        let there = i32::try_from(partition)
-            .is_ok_and(|number| found.partitions.iter().any(|one| one.number == number));
-        if !there {
-            let words = format!("no partition {partition} of {}", found.partitions.len());
+    /// The life that is meant, and the topic as it is there with one partition alone.
+    async fn find(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+    ) -> Result<(Uuid, TopicDescription), BrokerError> {
+        let mut found = self.cluster.topic(topic).await?;
+        let count = found.partitions.len();
+        found.partitions.retain(|one| u32::try_from(one.number) == Ok(partition));
+        if found.partitions.is_empty() {
+            let words = format!("no partition {partition} of {count}");
             return Err(BrokerError::NotFound(self.cluster.words(&topic.topic, &words)));
         }
         let none = || {
             let words = "the broker gives no topic ids; Kafka 3.1 or newer is needed";
             BrokerError::Invalid(self.cluster.words(&topic.topic, words))
         };
-        found.id.ok_or_else(none)
+        Ok((found.id.ok_or_else(none)?, found))
     }
 
     /// Sees that a position is in the log.
     async fn check(
         &self,
-        topic: &Arc<str>,
+        topic: &TopicDescription,
         partition: u32,
         wanted: u64,
     ) -> Result<(), BrokerError> {
-        let (earliest, latest) = self.ends(topic, partition).await?;
+        let (earliest, latest) = self.ends(topic).await?;
         if (earliest..=latest).contains(&wanted) {
             return Ok(());
         }
@@ -115,27 +119,14 @@ impl Pool {
     }
 
     /// First offset of a partition, and the offset behind the last that may be read.
-    async fn ends(&self, topic: &Arc<str>, partition: u32) -> Result<(u64, u64), BrokerError> {
-        // The end after the beginning: what is deleted meanwhile cannot make it lie before.
-        let earliest = self.offset(topic, partition, Wanted::Earliest).await?;
-        let latest = self.offset(topic, partition, Wanted::Latest).await?;
+    async fn ends(&self, topic: &TopicDescription) -> Result<(u64, u64), BrokerError> {
+        let spans = spans(&self.cluster, topic, Seen::Committed).await?;
+        let offset = |offset: i64| u64::try_from(offset).unwrap_or_default();
+        let ends = spans.into_values().next().map(|(low, high)| (offset(low), offset(high)));
+        let (earliest, latest) = ends.ok_or_else(|| {
+            BrokerError::Unavailable(self.cluster.words(&topic.name, "its offsets are missing"))
+        })?;
         Ok((earliest, latest.max(earliest)))
-    }
-
-    async fn offset(
-        &self,
-        topic: &Arc<str>,
-        partition: u32,
-        wanted: Wanted,
-    ) -> Result<u64, BrokerError> {
-        let asked = [(&**topic, i32::try_from(partition).unwrap_or(i32::MAX))];
-        let handle = self.cluster.handle()?;
-        let asked = admin::list_offsets(&handle, &asked, wanted, Seen::Committed, REQUEST);
-        let answer = self.cluster.answer(topic, asked).await?.pop();
-        let missing = || Fault::new(Code::Fail, "an offset is missing");
-        let offset = answer.map_or_else(|| Err(missing()), |(_, _, offset)| offset);
-        let offset = offset.and_then(|offset| u64::try_from(offset).map_err(|_| missing()));
-        offset.map_err(|fault| self.cluster.fault(topic, &fault))
     }
 
     /// Where a partition is read, with one more reader there, and that reader's number.

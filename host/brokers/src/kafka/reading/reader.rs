@@ -174,7 +174,9 @@ impl Reader {
             Code::UnknownTopicOrPartition
             | Code::UnknownTopic
             | Code::UnknownPartition
-            | Code::UnknownTopicId => self.find_life().await?,
+            | Code::UnknownTopicId => {
+                self.pool.find(&self.topic, self.place.partition).await?;
+            }
             _ if !self.told => {
                 self.told = true;
                 return Err(self.failure(fault));
@@ -185,20 +187,16 @@ impl Reader {
         self.begin(role, begun).await
     }
 
-    async fn find_life(&self) -> Result<(), BrokerError> {
-        self.pool.life(&self.topic, self.place.partition).await.map(drop)
-    }
-
     /// Whether the position is out of the log: of the same life, or of another one.
     async fn find_range(&self, fault: &Fault) -> Result<(), BrokerError> {
-        self.find_life().await?;
-        let (topic, partition, wanted) = (&self.topic.topic, self.place.partition, self.at);
+        let (partition, wanted) = (self.place.partition, self.at);
+        let (_, found) = self.pool.find(&self.topic, partition).await?;
         let Some(latest) = cut_at(fault).filter(|latest| *latest < wanted) else {
-            return self.pool.check(topic, partition, wanted).await;
+            return self.pool.check(&found, partition, wanted).await;
         };
         // The log was cut below the position and has grown again: the position is in it, but what lies
         // behind it is not what follows on what was read.
-        let (earliest, _) = self.pool.ends(topic, partition).await?;
+        let (earliest, _) = self.pool.ends(&found).await?;
         Err(BrokerError::OutOfRange { partition, wanted, earliest, latest })
     }
 

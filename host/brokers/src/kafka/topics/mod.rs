@@ -19,7 +19,7 @@ use crate::broker::{BrokerError, TopicChange, TopicRef, TopicSpec};
 
 pub(super) use consumers::consumers;
 pub(super) use look::{describe, look, settings, topics};
-pub(super) use offsets::offset_at;
+pub(super) use offsets::{offset_at, spans};
 
 /// How long a change may take to be seen by the node that is asked. It is made already: what is not
 /// seen after that is told as the broker's trouble, and asking again finds it.

@@ -15,13 +15,13 @@ const ASKED_AT_ONCE: usize = 2000;
 
 /// How long the leader of a partition that was made a moment ago may need to learn that it is: others know
 /// it before.
-const LED: Duration = Duration::from_secs(5);
+const LED: Duration = Duration::from_secs(15);
 
 /// First and next offset of partitions, by their numbers.
-pub(super) type Spans = BTreeMap<i32, (i64, i64)>;
+pub(in crate::kafka) type Spans = BTreeMap<i32, (i64, i64)>;
 
 /// First and next offset of each partition of a topic.
-pub(super) async fn spans(
+pub(in crate::kafka) async fn spans(
     cluster: &Cluster,
     topic: &TopicDescription,
     seen: Seen,
@@ -31,14 +31,24 @@ pub(super) async fn spans(
         let spans = spans_of(cluster, &[topic], seen).await;
         let mut spans = spans.map_err(|fault| cluster.fault(&topic.name, &fault))?;
         match spans.remove(&topic.name).unwrap_or_else(|| Ok(Spans::new())) {
-            Err(fault)
-                if fault.code == Code::NotLeaderForPartition && Instant::now() < deadline =>
-            {
+            Err(fault) if is_of_the_leader(fault.code) && Instant::now() < deadline => {
                 tokio::time::sleep(LOOK).await;
             }
             spans => return spans.map_err(|fault| cluster.fault(&topic.name, &fault)),
         }
     }
+}
+
+/// Whether who leads a partition, and how far, is being found out.
+fn is_of_the_leader(code: Code) -> bool {
+    matches!(
+        code,
+        Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::OffsetNotAvailable
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+    )
 }
 
 /// The same of many topics.
