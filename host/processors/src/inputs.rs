@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use host_brokers::{BatchLimits, BrokerError, Source};
@@ -12,7 +13,9 @@ use host_events::{Batch, Incarnation, Position};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::shard::Failure;
 use crate::spec::Spec;
+use crate::start::StartError;
 
 /// Batches read ahead of an input: one to be taken while the next is read.
 const READ_AHEAD: usize = 1;
@@ -37,8 +40,20 @@ pub(crate) struct Inputs {
     turn: usize,
 }
 
+/// A position that is not in the log is a gap in a flow.
+fn failure(flow: &Arc<str>, error: BrokerError) -> Failure {
+    match error {
+        BrokerError::OutOfRange { partition, wanted: position, earliest, latest } => {
+            let flow = flow.to_string();
+            StartError::Gap { flow, partition, position, earliest, latest }.into()
+        }
+        error => error.into(),
+    }
+}
+
 struct Reader {
     input: u32,
+    flow: Arc<str>,
     queue: mpsc::Receiver<Result<Batch, BrokerError>>,
     task: JoinHandle<()>,
 }
@@ -50,22 +65,24 @@ impl Inputs {
         shard: u32,
         positions: &Position,
         limits: BatchLimits,
-    ) -> Result<Self, BrokerError> {
+    ) -> Result<Self, Failure> {
         let mut readers = BTreeMap::new();
         for (input, endpoint) in spec.inputs.iter().enumerate().filter(|(_, end)| !end.paused) {
             let Some(from) = positions.get(endpoint.topic.incarnation, shard) else {
                 continue;
             };
             // A flow that is named twice is read once for each time.
-            let source = endpoint.broker.source(&endpoint.topic, shard, from).await?;
-            readers.insert(input, Reader::start(input as u32, source, limits));
+            let source = endpoint.broker.source(&endpoint.topic, shard, from).await;
+            let source = source.map_err(|error| failure(&endpoint.name, error))?;
+            let flow = Arc::clone(&endpoint.name);
+            readers.insert(input, Reader::start(input as u32, flow, source, limits));
         }
         Ok(Self { readers: readers.into_values().collect(), turn: 0 })
     }
 
     /// The next batch, inputs taking turns. Waits for ever where there is no input; dropping the
     /// future loses nothing.
-    pub(crate) async fn next(&mut self) -> Result<Next, BrokerError> {
+    pub(crate) async fn next(&mut self) -> Result<Next, Failure> {
         let Self { readers, turn } = self;
         let count = readers.len();
         poll_fn(|context| {
@@ -77,7 +94,9 @@ impl Inputs {
                     let ended = || Err(BrokerError::Unavailable("the reader ended".into()));
                     let input = reader.input;
                     return Poll::Ready(
-                        read.unwrap_or_else(ended).map(|batch| Next { input, batch }),
+                        read.unwrap_or_else(ended)
+                            .map(|batch| Next { input, batch })
+                            .map_err(|error| failure(&reader.flow, error)),
                     );
                 }
             }
@@ -88,7 +107,7 @@ impl Inputs {
 }
 
 impl Reader {
-    fn start(input: u32, mut source: Box<dyn Source>, limits: BatchLimits) -> Self {
+    fn start(input: u32, flow: Arc<str>, mut source: Box<dyn Source>, limits: BatchLimits) -> Self {
         let (sender, queue) = mpsc::channel(READ_AHEAD);
         let task = tokio::spawn(async move {
             loop {
@@ -99,7 +118,7 @@ impl Reader {
                 }
             }
         });
-        Self { input, queue, task }
+        Self { input, flow, queue, task }
     }
 }
 

@@ -175,8 +175,9 @@ impl Processors {
                 if meant.is_empty() {
                     return Ok(());
                 }
+                let (inputs, start) = self.first_of(mirror, meant).await?;
                 let seed = format!("{} {}", mirror.from, mirror.config);
-                return self.make_processor(mirror, meant, to.clone(), mirror.start, &seed).await;
+                return self.make_processor(mirror, inputs, to.clone(), start, &seed).await;
             };
             let more: Vec<Name> =
                 meant.into_iter().filter(|flow| !ours.inputs.contains(flow)).collect();
@@ -186,6 +187,22 @@ impl Processors {
             self.made(self.0.registry.add_inputs(&ours.name, more).await).await
         };
         collected.await.err().into_iter().collect()
+    }
+
+    /// What a collector begins with. Flows that came after the pattern are read from their beginning, so
+    /// they are added later where others were there before.
+    async fn first_of(
+        &self,
+        mirror: &Mirror,
+        meant: Vec<Name>,
+    ) -> Result<(Vec<Name>, Start), String> {
+        let mut old = Vec::new();
+        for name in &meant {
+            if self.flow_named(name).await?.created_at <= mirror.created_at {
+                old.push(name.clone());
+            }
+        }
+        Ok(if old.is_empty() { (meant, Start::Earliest) } else { (old, mirror.start) })
     }
 
     async fn make_processor(

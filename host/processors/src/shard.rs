@@ -25,7 +25,7 @@ use crate::logs::ShardLog;
 use crate::outputs::{OutputError, Ready};
 use crate::pieces::Size;
 use crate::spec::Spec;
-use crate::start::{self, Gap, StartError};
+use crate::start::{self, Cuts, Gap, StartError};
 use crate::status::{Phase, ShardStatus};
 use crate::worker::{End, Worker, commit_all};
 
@@ -112,6 +112,8 @@ pub(crate) struct Shard {
     pub(crate) retry: Backoff,
     /// First positions that were found, until they are known to be committed.
     pub(crate) found: Position,
+    /// Logs that were cut below a position.
+    pub(crate) cuts: Cuts,
     pub(crate) dead: DeadFlow,
     /// How much the plugin gets at once.
     pub(crate) size: Size,
@@ -162,6 +164,7 @@ impl Shard {
                     tracing::debug!(processor = %self.spec.name, shard = self.shard, %cause, "commit is taken apart");
                 }
                 Err(failure) => {
+                    self.remember_cut(&failure);
                     let moved = self.status.report(self.shard).commits > commits;
                     if moved {
                         wait = self.retry.first;
@@ -178,7 +181,12 @@ impl Shard {
     async fn session(&mut self) -> Result<End, Failure> {
         self.status.phase(Phase::Starting);
         let plugin = self.current_plugin()?;
-        let held = self.take_over(&plugin).await?;
+        // A broker that is away lets nobody wait who wants something else of this shard.
+        let mut mode = self.mode.clone();
+        let held = tokio::select! {
+            held = self.take_over(&plugin) => held?,
+            Ok(()) = mode.changed() => return Ok(End::ModeChanged),
+        };
         self.committed_before(&held.positions);
         let instance = self.instantiate(&plugin, &held.state).await?;
         let limits = self.batch_limits();
@@ -194,7 +202,9 @@ impl Shard {
     async fn take_over(&mut self, plugin: &Plugin) -> Result<Held, Failure> {
         let id = ShardId { processor: self.spec.id, shard: self.shard };
         let mut opened = self.spec.target.open(id).await?;
-        let starting = start::positions(&self.spec, self.shard, &opened.positions, &self.found);
+        self.cuts.retain(&opened.positions);
+        let (committed, found) = (&opened.positions, &self.found);
+        let starting = start::positions(&self.spec, self.shard, committed, found, &self.cuts);
         let mut starting = starting.await?;
         if !starting.fresh.0.is_empty() {
             self.found = starting.fresh.clone();
@@ -221,6 +231,14 @@ impl Shard {
             positions: starting.positions,
             state: SharedState::new(ShardState::with_base(opened.state)),
         })
+    }
+
+    fn remember_cut(&mut self, failure: &Failure) {
+        let Failure::Start(gap) = failure else { return };
+        let Some((flow, partition, cut)) = gap.cut() else { return };
+        if let Some(input) = self.spec.inputs.iter().find(|input| *input.name == *flow) {
+            self.cuts.remember(input.topic.incarnation, partition, cut);
+        }
     }
 
     /// Events that say what was passed over, for the commit that passes over it.

@@ -3,10 +3,11 @@
 //! Committed positions are the truth. A position that the log no longer holds, lies beyond its end,
 //! or belongs to another life of the flow stops the shard (`gap`): nothing ever resets by itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use host_brokers::{BrokerError, PartitionInfo};
-use host_events::Position;
+use host_events::{Incarnation, Position};
 use host_registry::Start;
 
 use crate::spec::{Endpoint, Spec};
@@ -28,6 +29,51 @@ pub(crate) enum StartError {
     Gone { flow: String, words: String },
     #[error(transparent)]
     Broker(#[from] BrokerError),
+}
+
+impl StartError {
+    /// The cut that it tells of, if it tells of one.
+    pub(crate) fn cut(&self) -> Option<(&str, u32, Cut)> {
+        match *self {
+            Self::Gap { ref flow, partition, position, earliest, latest } if position > latest => {
+                Some((flow, partition, Cut { position, earliest, latest }))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A log that ended before a position. It is remembered: once the log has grown past the position again
+/// nothing shows any more that what lies between was never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    position: u64,
+    earliest: u64,
+    latest: u64,
+}
+
+/// Cuts that were seen, until the position is moved.
+#[derive(Default)]
+pub(crate) struct Cuts(BTreeMap<(Incarnation, u32), Cut>);
+
+impl Cuts {
+    /// Remembers a cut.
+    pub(crate) fn remember(&mut self, flow: Incarnation, partition: u32, cut: Cut) {
+        self.0.insert((flow, partition), cut);
+    }
+
+    /// Forgets those whose position was moved.
+    pub(crate) fn retain(&mut self, committed: &Position) {
+        self.0.retain(|(flow, partition), cut| {
+            committed.get(*flow, *partition) == Some(cut.position)
+        });
+    }
+
+    fn check(&self, input: &Endpoint, partition: u32) -> Result<(), StartError> {
+        let Some(cut) = self.0.get(&(input.topic.incarnation, partition)) else { return Ok(()) };
+        let Cut { position, earliest, latest } = *cut;
+        Err(StartError::Gap { flow: input.name.to_string(), partition, position, earliest, latest })
+    }
 }
 
 /// Positions of this shard: the committed ones, and first ones for inputs that have none.
@@ -81,13 +127,17 @@ pub(crate) async fn positions(
     shard: u32,
     committed: &Position,
     found: &Position,
+    cuts: &Cuts,
 ) -> Result<Starting, StartError> {
     let mut starting = Starting::default();
     for input in spec.inputs.iter().filter(|input| shard < input.partitions) {
         let flow = input.topic.incarnation;
         let log = partition_info(input, shard).await?;
         let known = Known { committed: committed.get(flow, shard), found: found.get(flow, shard) };
-        let found = find(spec, input, shard, known, log).await;
+        let found = match cuts.check(input, shard) {
+            Ok(()) => find(spec, input, shard, known, log).await,
+            Err(cut) => Err(cut),
+        };
         let next = match found {
             Ok(Found::Committed(next)) => next,
             Ok(Found::First(first)) => {
@@ -147,7 +197,10 @@ async fn find(
 /// The nearest that is there: nothing is read twice and nothing more is missed.
 fn after_gap(cause: &StartError, log: PartitionInfo) -> u64 {
     match cause {
-        StartError::Gap { position, latest, .. } if position > latest => log.latest,
+        // What was written after the cut was never read.
+        StartError::Gap { position, latest, .. } if position > latest => {
+            (*latest).max(log.earliest).min(log.latest)
+        }
         _ => log.earliest,
     }
 }

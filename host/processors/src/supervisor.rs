@@ -252,6 +252,7 @@ impl Processors {
             log: self.0.logs.shard(&spec.name, shard),
             retry: self.0.options.retry,
             found: Position::default(),
+            cuts: Default::default(),
             dead: DeadFlow::of(spec, &self.0.registry),
             size: Size::new(limits.batch_events as usize),
             limits,

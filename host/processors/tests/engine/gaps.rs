@@ -92,6 +92,17 @@ async fn a_processor_whose_log_was_cut_stops_with_the_figures() {
     let figures =
         "gap: flow in.n.test partition 0: position 20 is not in the log, earliest=0 latest=5";
     stops(&house, &bridge, figures).await;
+    // The log grows past the position: nothing of what lies between was read.
+    house.write("in.n.test", 0, 5..30).await;
+    stops(&house, &bridge, figures).await;
+    turn(&house, &bridge, Desired::Paused).await;
+    turn(&house, &bridge, Desired::Running).await;
+    stops(&house, &bridge, figures).await;
+    turn(&house, &bridge, Desired::Paused).await;
+    let moved = house.registry.move_processor(&bridge, Start::Earliest, true).await;
+    house.carried_out(moved).await;
+    turn(&house, &bridge, Desired::Running).await;
+    house.holds("out.n.test", 50).await;
     house.end().await;
 }
 

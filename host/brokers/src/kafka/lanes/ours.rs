@@ -117,6 +117,6 @@ mod tests {
             ours.lane_of(ShardId { processor: Uuid::from_u128(0x1234_5678_9abc_def0), shard })
         });
         // Stored data depends on these numbers.
-        assert_eq!(lanes.collect::<Vec<_>>(), [0, 0, 0, 0, 0, 0]);
+        assert_eq!(lanes.collect::<Vec<_>>(), [6, 4, 4, 7, 4, 0]);
     }
 }
