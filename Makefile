@@ -25,9 +25,11 @@ build: setup ## Host, client and plugin components, in release
 	cargo build --release --locked -p fnaad -p fnua
 	@! grep -q FNAAD_FAILPOINTS "$(TARGET_DIR)/release/fnaad" || { echo "the release build can be told to end itself" >&2; exit 1; }
 
+# BROKER=kafka starts an Apache Kafka for it; BROKER=kafka=HOST:PORT takes one that is there.
 .PHONY: demo
-demo: build ## The main job on real data; KEEP=1 leaves the participant running
-	@"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,)
+demo: build $(if $(filter kafka,$(BROKER)),kafka) ## The main job on real data; KEEP=1 leaves the participant running, BROKER=kafka does it on one
+	@$(if $(filter kafka,$(BROKER)),KEEP="$(KEEP)" .ci/kafka-node bash -c 'exec "$$0" "$$@" --broker kafka=$$KAFKA') \
+		"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,) $(if $(filter-out kafka,$(BROKER)),--broker "$(BROKER)",)
 
 .PHONY: test
 test: setup kafka lint unit stories deny ## Everything that CI runs

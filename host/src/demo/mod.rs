@@ -79,6 +79,10 @@ pub async fn run(options: Options) -> Result<bool> {
             participant.leave()
         ));
     } else {
+        if let Some(DevBroker::Kafka(_)) = options.broker {
+            take_away(&agent).await?;
+            screen.note("flows and their topics were deleted; the topics _fnaa.dev-… stay");
+        }
         participant.end().await?;
     }
     drop(temporary);
@@ -114,6 +118,19 @@ async fn create(agent: &Agent) -> Result<String> {
         ])
         .await?;
     Ok(bridge.trim().to_owned())
+}
+
+/// A Kafka that somebody else runs is left as it was, but for what keeps positions and state.
+async fn take_away(agent: &Agent) -> Result<()> {
+    for line in agent.ask(&["get", "processors"]).await?.lines() {
+        if let Some(name) = line.split_whitespace().next() {
+            agent.ask(&["delete", "processor", name]).await?;
+        }
+    }
+    for (flow, _) in tally::FLOWS {
+        agent.ask(&["delete", "flow", &on(flow)]).await?;
+    }
+    Ok(())
 }
 
 /// The version that was dropped in has to be the one that runs, on every shard.
