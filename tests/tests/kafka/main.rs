@@ -9,7 +9,10 @@ mod site;
 
 mod clients;
 mod clock;
+mod flows;
+mod gaps;
 mod hosts;
+mod mirror;
 mod network;
 mod nodes;
 mod refused;

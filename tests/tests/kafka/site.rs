@@ -41,6 +41,13 @@ impl Site {
         Self { dir, config }
     }
 
+    /// On the node that tests share, under an identity of the test's own, with an embedded broker beside it.
+    pub(crate) fn shared(test: &str) -> Self {
+        let embedded = "[[brokers]]\nname = \"embedded\"\ntype = \"embedded\"";
+        let servers = kafka_node::Node::shared().servers();
+        Self::on(&servers, &format!("identity = \"{test}\"\n\n{embedded}"))
+    }
+
     /// The same host once more: everything that it has, for a second process.
     pub(crate) fn copied(&self) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -84,7 +91,7 @@ pub(crate) fn load(servers: &str) -> Writer {
 pub(crate) fn running(wire: &mut Wire) {
     for processor in [BRIDGE, COLLECTOR] {
         eventually_described(wire, processor, "a processor that runs", |seen| {
-            seen["status"] == "running"
+            seen["state"] == "running"
         });
     }
 }

@@ -7,7 +7,7 @@ use fnap::reply::{Code, Failure};
 use fnap::value::Settings;
 use host_brokers::{BrokerError, TopicRef};
 use host_events::Incarnation;
-use host_registry::{Config, HOST_KEYS, Taken};
+use host_registry::{Config, HOST_KEYS, Taken, limits};
 
 use super::broker_failure;
 use crate::services::Services;
@@ -59,6 +59,10 @@ impl Wanted {
 pub(super) async fn find(services: &Services, broker: &str, topic: &str) -> Result<Taken, Failure> {
     let unknown = || Failure::new(Code::NotFound, format!("broker {broker}"));
     let found = services.brokers.get(broker).ok_or_else(unknown)?;
+    if limits::INTERNAL_TOPICS.iter().any(|prefix| topic.starts_with(prefix)) {
+        let words = format!("topic {topic} is an internal one and no flow's");
+        return Err(Failure::new(Code::BadFormat, words));
+    }
     // Whatever life of it is there now.
     let any = TopicRef::new(topic, Incarnation(uuid::Uuid::nil()));
     let info = found.describe(&any).await.map_err(|error| match error {
