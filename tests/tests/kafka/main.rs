@@ -9,6 +9,8 @@ mod site;
 
 mod clients;
 mod clock;
+mod dead;
+mod delivery;
 mod flows;
 mod gaps;
 mod hosts;

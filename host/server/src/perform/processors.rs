@@ -222,7 +222,7 @@ fn versions(report: Option<&Report>) -> String {
     versions.into_iter().collect::<Vec<_>>().join(",")
 }
 
-/// Seconds for people and programs: what is measured every two seconds has no milliseconds.
+/// Seconds for people and programs: what is measured every few seconds has no milliseconds.
 fn tenths(seconds: f64) -> Value {
     Value::from((seconds * 10.0).round() / 10.0)
 }
