@@ -1,7 +1,7 @@
 //! Dead letters on Kafka: the same split, attributes and commands as on the embedded broker, each once.
 
 use serde_json::json;
-use stories::{Wire, event, eventually_described, eventually_holds, ids};
+use stories::{Wire, event, eventually, eventually_described, eventually_holds, ids};
 
 use crate::site::{Site, login};
 
@@ -17,6 +17,15 @@ fn start(wire: &mut Wire, prefix: &str, out: &str, more: &str) -> [String; 4] {
     wire.ok(&format!("CREATE PROCESSOR {p} TYPE bridge FROM {input} TO {output} {more}"));
     let dead = format!("{prefix}-p.dead.flows.unix.ar");
     [input, output, p, dead]
+}
+
+/// Waits until the flow of dead letters is there, and holds so many.
+fn letters(wire: &mut Wire, dead: &str, count: usize) -> Vec<serde_json::Value> {
+    eventually(&format!("flow {dead}"), || {
+        let answer = wire.ask(&format!("DESCRIBE FLOW {dead}"));
+        if answer[0] == "220 DATA" { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
+    eventually_holds(wire, dead, count)
 }
 
 fn large(n: usize, bytes: usize) -> String {
@@ -35,7 +44,7 @@ fn an_event_that_a_topic_is_too_small_for_is_a_dead_letter_and_goes_through_once
         .map(|n| if [7, 30, 31].contains(&n) { large(n, 10_000) } else { event(n) })
         .collect();
     wire.write(&input, &events);
-    let letters = eventually_holds(&mut wire, &dead, 3);
+    let letters = letters(&mut wire, &dead, 3);
     eventually_holds(&mut wire, &output, 57);
     let mut numbers: Vec<&str> = ids(&letters);
     numbers.sort_unstable();
@@ -73,7 +82,7 @@ fn what_a_plugin_cannot_take_is_a_dead_letter_in_order_also_over_crashes_of_the_
         host = site.start();
         wire = login(&host);
     }
-    let letters = eventually_holds(&mut wire, &dead, 10);
+    let letters = letters(&mut wire, &dead, 10);
     assert!(letters.iter().all(|letter| letter["deadprocessor"] == json!(p)), "{letters:?}");
     let out = eventually_holds(&mut wire, &output, 190);
     // The order of each partition, without those that were given up.

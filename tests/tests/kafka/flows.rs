@@ -17,7 +17,10 @@ pub(crate) fn topic(name: &str, partitions: usize, records: usize) {
 /// Plain records, as some other program writes them.
 pub(crate) fn produce(topic: &str, numbers: std::ops::Range<usize>) {
     let lines: String = numbers.map(|n| format!("k{n}\tv{n}\n")).collect();
+    // A topic that was just made has no leader for a moment.
+    let patient = ["--message-send-max-retries", "200", "--request-timeout-ms", "60000"];
     let args = ["--topic", topic, "--sync", "--property", "parse.key=true"];
+    let args = [&args[..], &patient].concat();
     let ran = Node::shared().try_tool("ConsoleProducer", &args, lines.as_bytes());
     assert!(ran.ok, "{ran:?}");
 }
