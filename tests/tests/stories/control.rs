@@ -227,7 +227,6 @@ fn what_is_not_there_yet_says_so() {
         "STREAM".to_owned(),
         "GET AGENTS".to_owned(),
         "DESCRIBE AGENT flows.unix.ar".to_owned(),
-        format!("REPLICATE {A} {B} delivery=at-least-once"),
     ] {
         let refused = wire.refused(&command);
         assert!(refused.starts_with("501 NOT_IMPLEMENTED "), "{command}: {refused}");
