@@ -14,6 +14,8 @@
 mod battery;
 #[path = "kafka/gaps.rs"]
 mod gaps;
+#[path = "kafka/hosts.rs"]
+mod hosts;
 #[path = "kafka/lanes.rs"]
 mod lanes;
 #[path = "kafka/place.rs"]

@@ -15,8 +15,8 @@ use super::cluster::Cluster;
 use super::topics;
 use crate::broker::{BrokerError, Output, TopicRef};
 
-/// After this a topic's life is asked for again, beside the work. A topic that was made again is noticed at
-/// the latest by the commit after the one during which that happened, when commits are not closer together.
+/// How old what is known of a topic's life may be when something is committed to it. It is asked for beside the
+/// delivery, so this costs no time, and at most five questions a second.
 const LIFE_KNOWN_FOR: Duration = Duration::from_millis(200);
 
 /// Who has not asked for that long waits for the answer: nobody writes to a topic on old news.
@@ -70,7 +70,10 @@ struct Life {
 /// How fresh an answer has to be.
 #[derive(Clone, Copy, PartialEq)]
 enum Want {
+    /// As old as may be: it is asked again beside the work.
     Known,
+    /// Not older than [`LIFE_KNOWN_FOR`].
+    Recent,
     Fresh,
 }
 
@@ -115,6 +118,22 @@ impl Outlets {
             }
         }
         Ok(())
+    }
+
+    /// Sees that topics are there in the lives that are meant, as a moment ago at the latest; the first one
+    /// that is not.
+    pub(super) async fn confirm(
+        self: &Arc<Self>,
+        topics: impl Iterator<Item = &TopicRef>,
+    ) -> Option<BrokerError> {
+        for topic in topics {
+            if let Err(error @ BrokerError::NotFound(_)) =
+                self.partitions(topic, Want::Recent).await
+            {
+                return Some(error);
+            }
+        }
+        None
     }
 
     /// Sees that topics are there now in the lives that are meant; the first one that is not.
@@ -163,6 +182,7 @@ impl Outlets {
                 }
                 life
             }
+            Some(life) if want == Want::Recent && life.at.elapsed() < LIFE_KNOWN_FOR => life,
             seen => self.ask_life(&outlet, &topic.topic, seen).await?,
         };
         let mut meant = self.meant(topic, life);

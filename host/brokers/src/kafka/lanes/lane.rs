@@ -15,6 +15,7 @@ use super::format::{self, TokenId};
 use super::ours::Ours;
 use super::producer::LaneProducer;
 use super::recover;
+use super::shares::{Missing, Shares};
 use super::truth::{ShardTruth, Truth};
 use super::turn::{Entry, Turn};
 use crate::broker::{Appended, BrokerError, Commit, CommitOutcome, Output, ShardId};
@@ -57,6 +58,10 @@ pub(super) enum Request {
         processor: Uuid,
         answer: Answer<()>,
     },
+    /// The group gives the lane to another host.
+    Release {
+        answer: oneshot::Sender<()>,
+    },
 }
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, BrokerError>>;
@@ -87,6 +92,7 @@ pub(super) struct Lane {
     pub(super) cluster: Arc<Cluster>,
     pub(super) outlets: Arc<Outlets>,
     pub(super) ours: Ours,
+    pub(super) shares: Arc<Shares>,
     /// Openings so far: no two shards, nor two openings of one, get the same number.
     openings: u64,
     held: Option<Held>,
@@ -106,8 +112,9 @@ impl Lane {
         cluster: Arc<Cluster>,
         outlets: Arc<Outlets>,
         ours: Ours,
+        shares: Arc<Shares>,
     ) -> Self {
-        Self { number, cluster, outlets, ours, openings: 0, held: None }
+        Self { number, cluster, outlets, ours, shares, openings: 0, held: None }
     }
 
     /// Works until the broker is dropped.
@@ -158,6 +165,10 @@ impl Lane {
                 let done = self.forget(processor).await;
                 drop(answer.send(done));
             }
+            Some(Request::Release { answer }) => {
+                self.held = None;
+                answer.send(()).ok();
+            }
             Some(request) => {
                 waiting.push_front(request);
                 let entries = together(waiting);
@@ -173,6 +184,7 @@ impl Lane {
             self.held = None;
         }
         if self.held.is_none() {
+            self.shares.wait_for(self.number).await.map_err(|missing| self.missing(missing))?;
             let producer = LaneProducer::open(&self.cluster, self.number).await?;
             let mut truth = Truth::default();
             recover::read(&self.cluster, &self.ours, self.number, &mut truth).await?;
@@ -181,6 +193,18 @@ impl Lane {
         }
         let closed = || BrokerError::Unavailable("the lane is not held".into());
         self.held.as_mut().ok_or_else(closed)
+    }
+
+    fn missing(&self, missing: Missing) -> BrokerError {
+        if let Missing::Out(error) = missing {
+            return error;
+        }
+        let words = format!(
+            "lane {} is not this host's: another host of identity {} has it, or they are being shared out",
+            self.number,
+            self.cluster.options().identity
+        );
+        BrokerError::Unavailable(self.cluster.words(&self.ours.positions.topic, &words))
     }
 
     async fn open(&mut self, shard: ShardId) -> Result<Opening, BrokerError> {
@@ -199,14 +223,12 @@ impl Lane {
         let Some(held) = &mut self.held else {
             return entries.into_iter().for_each(|entry| entry.nobody_holds(failed.as_ref()));
         };
-        let turn = Turn {
-            cluster: &self.cluster,
-            outlets: &self.outlets,
-            ours: &self.ours,
-            lane: self.number,
-        };
+        let turn = Turn::new(&self.cluster, &self.outlets, &self.ours, self.number);
         if !turn.make(held, entries).await {
             self.held = None;
+        }
+        if turn.was_fenced() {
+            self.shares.doubt(self.number);
         }
     }
 
@@ -259,16 +281,14 @@ impl Lane {
         positions: Vec<Record>,
         state: Vec<Record>,
     ) -> Result<(), BrokerError> {
-        let turn = Turn {
-            cluster: &self.cluster,
-            outlets: &self.outlets,
-            ours: &self.ours,
-            lane: self.number,
-        };
+        let turn = Turn::new(&self.cluster, &self.outlets, &self.ours, self.number);
         let held = self.held.as_mut().ok_or_else(|| turn.closed())?;
         let (kept, written) = turn.write_alone(held, positions, state).await;
         if !kept {
             self.held = None;
+        }
+        if turn.was_fenced() {
+            self.shares.doubt(self.number);
         }
         written
     }

@@ -6,19 +6,23 @@
 
 mod fence;
 mod format;
+mod group;
 mod lane;
 mod ours;
 mod pace;
 mod producer;
 mod recover;
+mod shares;
 mod truth;
 mod turn;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use async_trait::async_trait;
 use host_events::Position;
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::broker::{Appended, BrokerError, Opened, Output, ShardId, Token, TopicRef};
@@ -26,16 +30,23 @@ use crate::kafka::cluster::Cluster;
 use crate::kafka::outlets::Outlets;
 
 use fence::LaneFence;
+use group::{GivesUp, Member};
 use lane::{Answer, Appending, Lane, Opening, QUEUE, Request};
 use ours::Ours;
 pub(super) use producer::{producer_config, send};
+use shares::{SESSION, Shares};
+
+/// Where the lanes that were ever needed take requests.
+#[derive(Clone, Default)]
+struct Started(Arc<Mutex<HashMap<u32, mpsc::Sender<Request>>>>);
 
 /// The lanes of this host's identity.
 pub(super) struct Lanes {
     cluster: Arc<Cluster>,
     outlets: Arc<Outlets>,
     ours: OnceCell<Ours>,
-    started: Mutex<HashMap<u32, mpsc::Sender<Request>>>,
+    started: Started,
+    shares: Arc<Shares>,
     /// Dropped with this: the lanes end.
     closing: watch::Sender<()>,
 }
@@ -43,7 +54,8 @@ pub(super) struct Lanes {
 impl Lanes {
     pub(super) fn new(cluster: Arc<Cluster>, outlets: Arc<Outlets>) -> Self {
         let (closing, _) = watch::channel(());
-        Self { cluster, outlets, ours: OnceCell::new(), started: Mutex::default(), closing }
+        let (started, shares) = (Started::default(), Arc::default());
+        Self { cluster, outlets, ours: OnceCell::new(), started, shares, closing }
     }
 
     pub(super) async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError> {
@@ -103,20 +115,56 @@ impl Lanes {
     }
 
     async fn ours(&self) -> Result<&Ours, BrokerError> {
-        self.ours.get_or_try_init(|| Ours::ensure(&self.cluster)).await
+        self.ours.get_or_try_init(|| self.join()).await
+    }
+
+    /// Sees that the topics are there, and joins those who share them.
+    async fn join(&self) -> Result<Ours, BrokerError> {
+        let ours = Ours::ensure(&self.cluster).await?;
+        let member = Member::join(&self.cluster, &ours).await?;
+        let (cluster, shares) = (Arc::clone(&self.cluster), Arc::clone(&self.shares));
+        let (started, closing) = (self.started.clone(), self.closing.subscribe());
+        tokio::spawn(member.run(cluster, ours.clone(), shares, started, closing));
+        Ok(ours)
     }
 
     /// A lane's task, started if need be.
     fn lane(&self, ours: &Ours, number: u32) -> mpsc::Sender<Request> {
-        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut started = self.started.lock();
         let lane = started.entry(number).or_insert_with(|| {
             let (sender, requests) = mpsc::channel(QUEUE);
             let (cluster, outlets) = (Arc::clone(&self.cluster), Arc::clone(&self.outlets));
-            let lane = Lane::new(number, cluster, outlets, ours.clone());
+            let shares = Arc::clone(&self.shares);
+            let lane = Lane::new(number, cluster, outlets, ours.clone(), shares);
             tokio::spawn(lane.run(requests, self.closing.subscribe()));
             sender
         });
         lane.clone()
+    }
+}
+
+impl Started {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, mpsc::Sender<Request>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, lane: u32) -> Option<mpsc::Sender<Request>> {
+        self.lock().get(&lane).cloned()
+    }
+}
+
+#[async_trait]
+impl GivesUp for Started {
+    async fn give_up(&self, lanes: &[u32]) {
+        let started = lanes.iter().filter_map(|lane| self.get(*lane));
+        let released = started.map(|lane| async move {
+            let (answer, answered) = oneshot::channel();
+            if lane.send(Request::Release { answer }).await.is_ok() {
+                drop(answered.await);
+            }
+        });
+        // Whoever gets the lane fences what does not end.
+        drop(timeout(SESSION, futures::future::join_all(released)).await);
     }
 }
 

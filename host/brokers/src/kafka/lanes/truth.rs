@@ -73,6 +73,16 @@ impl Truth {
         }
     }
 
+    /// Whether the same is true of all shards.
+    pub(super) fn has_same_shards(&self, other: &Self) -> bool {
+        let nothing = ShardTruth::default();
+        let mut shards = self.shards.keys().chain(other.shards.keys());
+        shards.all(|shard| {
+            let here = self.shards.get(shard).unwrap_or(&nothing);
+            here == other.shards.get(shard).unwrap_or(&nothing)
+        })
+    }
+
     /// Nobody needs to remember that there is nothing.
     fn tidy(&mut self, shard: ShardId) {
         if self.shards.get(&shard).is_some_and(|truth| *truth == ShardTruth::default()) {

@@ -4,6 +4,7 @@
 //! without him. Where nobody can say whose fault it was, each goes alone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use host_events::Record;
@@ -13,7 +14,9 @@ use tokio::time::timeout;
 use super::format::{self, Seen};
 use super::lane::{Appending, Committing, Held, record};
 use super::ours::Ours;
-use super::truth::now;
+use super::producer::LaneProducer;
+use super::recover;
+use super::truth::{Truth, now};
 use crate::broker::{Appended, BrokerError, CommitOutcome, Output, TopicRef};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::native::admin::Fault;
@@ -64,9 +67,24 @@ pub(super) struct Turn<'a> {
     pub(super) outlets: &'a Arc<Outlets>,
     pub(super) ours: &'a Ours,
     pub(super) lane: u32,
+    fenced: AtomicBool,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        cluster: &'a Cluster,
+        outlets: &'a Arc<Outlets>,
+        ours: &'a Ours,
+        lane: u32,
+    ) -> Self {
+        Self { cluster, outlets, ours, lane, fenced: AtomicBool::new(false) }
+    }
+
+    /// Whether somebody else turned out to have the lane.
+    pub(super) fn was_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
     /// Carries all that can be carried, and answers everybody. Whether the lane is still held.
     pub(super) async fn make(&self, held: &mut Held, entries: Vec<Entry>) -> bool {
         let (mut groups, mut again) = (vec![entries], 0);
@@ -143,10 +161,28 @@ impl Turn<'_> {
                 return self.abort(held, end).await;
             }
         }
+        let unconfirmed = self.unconfirmed(&loads, entries.len()).await;
+        if !unconfirmed.is_empty() {
+            return self.abort(held, Some(End::Blamed(unconfirmed))).await;
+        }
         if let Some(first) = sent.iter().filter_map(|(_, parcel)| parcel.first_report()).min() {
             held.producer.reported_after(first.duration_since(begun));
         }
         self.commit(held).await
+    }
+
+    /// Whose topics turned out to be gone, or of another life, while records travelled.
+    async fn unconfirmed(
+        &self,
+        loads: &[Arc<Vec<Output>>],
+        ours: usize,
+    ) -> Vec<(usize, BrokerError)> {
+        let mut blamed = Vec::new();
+        for (load, outputs) in loads.iter().enumerate().take(ours) {
+            let topics = outputs.iter().map(|output| &output.topic);
+            blamed.extend(self.outlets.confirm(topics).await.map(|error| (load, error)));
+        }
+        blamed
     }
 
     /// Waits until all of it is reported and taken; or says how the transaction is to end.
@@ -258,10 +294,26 @@ impl Turn<'_> {
                 },
             },
         };
-        match held.producer.abort().await {
-            Ok(()) => end,
-            Err(trouble) => self.broken(&trouble),
+        let Err(trouble) = held.producer.abort().await else { return end };
+        match self.broken(&trouble) {
+            // Those who are not to blame go on as if it had been aborted, where nothing else happened.
+            End::Broken(error) => match self.renew(held).await {
+                Ok(true) => end,
+                _ => End::Broken(error),
+            },
+            fenced => fenced,
         }
+    }
+
+    /// A new producer for one that is of no use any more. It settles what was left behind. Whether what is
+    /// true of the lane is still what is known here.
+    async fn renew(&self, held: &mut Held) -> Result<bool, BrokerError> {
+        held.producer = LaneProducer::open(self.cluster, self.lane).await?;
+        let mut truth = Truth::default();
+        recover::read(self.cluster, self.ours, self.lane, &mut truth).await?;
+        let same = truth.has_same_shards(&held.truth);
+        held.truth = truth;
+        Ok(same)
     }
 
     async fn commit(&self, held: &mut Held) -> End {
@@ -270,19 +322,26 @@ impl Turn<'_> {
             let error = self.cluster.fault("", &trouble.fault);
             return self.abort(held, Some(End::Aborted(error))).await;
         }
+        self.note(&trouble);
         // Also where it was fenced: the first attempt may have been heard before.
         End::Unknown(self.cluster.fault("", &trouble.fault))
     }
 
     /// The producer is of no use, and nothing of the transaction was committed.
     fn broken(&self, trouble: &Trouble) -> End {
-        if is_fenced(trouble.fault.code) {
+        if self.note(trouble) {
             return End::Fenced;
         }
         End::Broken(match self.cluster.fault("", &trouble.fault) {
             refused @ BrokerError::Refused(_) => refused,
             other => BrokerError::Unavailable(other.to_string()),
         })
+    }
+
+    fn note(&self, trouble: &Trouble) -> bool {
+        let fenced = is_fenced(trouble.fault.code);
+        self.fenced.fetch_or(fenced, Ordering::Relaxed);
+        fenced
     }
 
     /// Positions and state as the entries leave them.
