@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use host_brokers::{Append, Broker, Source, TopicRef};
+use host_brokers::{Append, BatchLimits, Broker, Source, TopicRef};
 use host_events::{Headers, Record, Stored};
 use rdkafka::producer::BaseRecord;
 
@@ -59,6 +59,39 @@ async fn what_others_wrote_is_read_as_it_is() {
         assert!(first.timestamp > 1_700_000_000_000);
         assert_eq!(all[1].record.key, None);
         assert_eq!(all[1..].iter().map(text).collect::<Vec<_>>(), ["x", "y"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_and_one_that_waits_at_the_end_do_not_stand_in_each_others_way() {
+    bounded(async {
+        let (_place, broker, topic, name) = setup(1, &[]).await;
+        let writer = Writer::new(&servers());
+        for _ in 0..6 {
+            writer.write(&name, 0, &["x"; 500]);
+        }
+        // The slow one was here first, and stands far behind.
+        let mut slow = broker.source(&topic, 0, 0).await.unwrap();
+        let some = BatchLimits { records: 10, ..LIMITS };
+        assert_eq!(slow.next(some).await.unwrap().next, 10);
+        let mut quick = broker.source(&topic, 0, 3000).await.unwrap();
+        for round in 0..3 {
+            let mut wait = quick.next(LIMITS);
+            assert!(wait.as_mut().now_or_never().is_none());
+            writer.write(&name, 0, &["new"]);
+            assert_eq!(wait.await.unwrap().next, 3001 + round);
+            // A few more for the slow one, in its own time.
+            let batch = slow.next(some).await.unwrap();
+            assert!(batch.next < 3000 && batch.records.len() == 10);
+        }
+        let rest: Vec<_> = read_until(slow.as_mut(), 3003).await;
+        let offsets: Vec<_> = rest.iter().map(|stored| stored.offset).collect();
+        assert_eq!(offsets, (40..3003).collect::<Vec<_>>());
+        writer.write(&name, 0, &["last"]);
+        for source in [&mut slow, &mut quick] {
+            assert_eq!(next_texts(source.as_mut()).await, ["last"]);
+        }
     })
     .await;
 }
