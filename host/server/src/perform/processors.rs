@@ -109,10 +109,15 @@ pub(super) async fn delete(services: &Services, name: Name) -> Answer {
 pub(super) async fn list(services: &Services, format: Format) -> Answer {
     let processors = services.registry.processors().await.map_err(registry_failure)?;
     let mut described = Vec::new();
-    for processor in processors.iter().filter(|processor| processor.desired != Desired::Deleted) {
+    let there = |processor: &&Processor| processor.desired != Desired::Deleted;
+    let processors: Vec<_> = processors.iter().filter(there).collect();
+    // Together, so that a broker that is away is waited for once.
+    let open = processors.iter().map(|processor| super::dead::open(services, processor));
+    let open = futures::future::join_all(open).await;
+    for (processor, open) in processors.into_iter().zip(open) {
         let report = services.processors.report(processor.id).await;
         let mut summary = summary(services, processor, report.as_ref());
-        if let Some(open) = super::dead::open(services, processor).await {
+        if let Some(open) = open {
             summary = summary.with("dead-letters", open);
         }
         described.push((processor.name.to_string(), summary));
