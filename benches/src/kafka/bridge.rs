@@ -36,12 +36,14 @@ fn start(task: &Task<'_>) -> Box<dyn Running> {
     Box::new(Host { host, _dir: dir })
 }
 
-/// A new host whose second broker is a node.
+/// A new host whose second broker is a node; `BROKER` in the environment is further lines of its
+/// configuration, to try settings.
 pub fn on_kafka(servers: &str) -> (Fnaad, TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path());
+    let more = std::env::var("BROKER").unwrap_or_default();
     config.text.push_str(&format!(
-        "\n[[brokers]]\nname = \"kafka\"\ntype = \"kafka\"\nservers = \"{servers}\"\n"
+        "\n[[brokers]]\nname = \"kafka\"\ntype = \"kafka\"\nservers = \"{servers}\"\n{more}\n"
     ));
     (Fnaad::serve(dir.path(), config.save()), dir)
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use stories::{Fnaad, Wire};
+
 use super::bridge;
 use crate::idle;
 use crate::process::{cpu_seconds, memory_mib, threads};
@@ -15,19 +17,13 @@ const LOOK: Duration = Duration::from_secs(30);
 
 pub fn measure(table: &mut Table) {
     let node = super::node();
-    let (host, _dir) = bridge::on_kafka(&node.servers());
-    let login = || host.login_as("test", "test");
-    let flow = |number: usize| format!("f{number}.flows.unix.ar");
-    let flows = (0..2 * BRIDGES)
-        .map(|number| format!("CREATE FLOW {} broker=kafka partitions=4", flow(number)));
-    idle::run(login, &flows.collect::<Vec<_>>());
-    let bridges = (0..BRIDGES).map(|number| {
-        let (from, to) = (flow(2 * number), flow(2 * number + 1));
-        format!("REPLICATE {from} {to} AS p{number}.flows.unix.ar")
-    });
-    idle::run(login, &bridges.collect::<Vec<_>>());
-    idle::settle(login, BRIDGES);
-    // What starting took is over, and its threads have ended.
+    let (host, dir) = bridge::on_kafka(&node.servers());
+    populate(|| host.login_as("test", "test"));
+    assert!(host.end().success());
+    // What making them took is over.
+    let host = Fnaad::serve(dir.path(), &dir.path().join("fnaad.toml"));
+    idle::settle(|| host.login_as("test", "test"), BRIDGES);
+    // So is what starting took, and its threads have ended.
     std::thread::sleep(LOOK);
     let before = cpu_seconds(host.id());
     std::thread::sleep(LOOK);
@@ -39,6 +35,18 @@ pub fn measure(table: &mut Table) {
     table.figure(&what("threads"), count, "", None, Reach::AtMost(60.0));
     table.figure(&what("memory"), memory_mib(host.id()), "MiB", None, Reach::AtMost(200.0));
     table.figure(&what("idle CPU"), share, "% of a core", None, Reach::AtMost(3.0));
+}
+
+fn populate(login: impl Fn() -> Wire + Copy + Sync) {
+    let flow = |number: usize| format!("f{number}.flows.unix.ar");
+    let flows = (0..2 * BRIDGES)
+        .map(|number| format!("CREATE FLOW {} broker=kafka partitions=4", flow(number)));
+    idle::run(login, &flows.collect::<Vec<_>>());
+    let bridges = (0..BRIDGES).map(|number| {
+        let (from, to) = (flow(2 * number), flow(2 * number + 1));
+        format!("REPLICATE {from} {to} AS p{number}.flows.unix.ar")
+    });
+    idle::run(login, &bridges.collect::<Vec<_>>());
 }
 
 fn print(names: &BTreeMap<String, usize>) {
