@@ -1,5 +1,4 @@
 //! One Kafka cluster: settings of its clients, and questions that every part asks.
-#![allow(dead_code, reason = "being built")]
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,7 +8,6 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
-use uuid::Uuid;
 
 use super::KafkaOptions;
 use super::lanes::producer_config;
@@ -154,15 +152,6 @@ impl Cluster {
         Ok(known)
     }
 
-    /// The ids of topics as the cluster knows them now; `None` for one that is not there.
-    pub(super) async fn topic_ids(
-        &self,
-        topics: &[&str],
-    ) -> Result<BTreeMap<String, Option<Uuid>>, BrokerError> {
-        let topics = self.topics(topics).await?;
-        Ok(topics.into_iter().map(|(name, topic)| (name, topic.and_then(|one| one.id))).collect())
-    }
-
     /// A topic in the life that is meant.
     pub(super) async fn topic(&self, topic: &TopicRef) -> Result<TopicDescription, BrokerError> {
         let name = &*topic.topic;
@@ -185,11 +174,6 @@ impl Cluster {
             }
             _ => Ok(found),
         }
-    }
-
-    /// Sees that a topic is there in the life that is meant.
-    pub(super) async fn check_life(&self, topic: &TopicRef) -> Result<(), BrokerError> {
-        self.topic(topic).await.map(drop)
     }
 }
 

@@ -14,6 +14,7 @@ mod outlets;
 mod parcel;
 mod reading;
 mod records;
+mod rights;
 mod shared;
 mod topics;
 mod voice;
@@ -36,6 +37,7 @@ use lanes::Lanes;
 pub use options::{KafkaOptions, LANES, Mechanism, Sasl, Tls, check_setting};
 use outlets::Outlets;
 use reading::Readers;
+pub use rights::Right;
 
 /// A Kafka cluster that flows live on.
 pub struct Kafka {

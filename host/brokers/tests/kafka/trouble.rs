@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use host_brokers::kafka::{Kafka, KafkaOptions, Mechanism, Sasl, Tls};
+use host_brokers::kafka::{Kafka, KafkaOptions, Mechanism, Right, Sasl, Tls};
 use host_brokers::{Broker, BrokerError, TopicSpec};
 use kafka_node::{Node, Setup};
 
@@ -48,7 +48,7 @@ async fn open(options: KafkaOptions) -> Arc<dyn Broker> {
 async fn asked(options: KafkaOptions) -> BrokerError {
     let broker = open(options).await;
     let topic = spec("a", 1, &[]).topic;
-    let answer = tokio::time::timeout(Duration::from_secs(15), broker.describe(&topic)).await;
+    let answer = tokio::time::timeout(Duration::from_secs(19), broker.describe(&topic)).await;
     answer.expect("no answer within seconds").unwrap_err()
 }
 
@@ -194,11 +194,51 @@ async fn a_broker_that_comes_back_is_used_again() {
         let mut wanted = spec("a", 1, &[]);
         wanted.topic.id = broker.create(&wanted).await.unwrap();
         node.kill();
-        let asked = tokio::time::timeout(Duration::from_secs(15), broker.describe(&wanted.topic));
+        let asked = tokio::time::timeout(Duration::from_secs(19), broker.describe(&wanted.topic));
         let error = asked.await.expect("no answer within seconds").unwrap_err();
         assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
         tokio::task::block_in_place(|| node.restart());
         eventually(|| async { broker.describe(&wanted.topic).await.is_ok() }).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_and_their_rights_are_given_and_taken_back() {
+    bounded(async {
+        let node = guarded();
+        let us = Kafka::open(options(&node.servers())).await.unwrap();
+        let mut wanted = spec("a", 1, &[]);
+        wanted.topic.id = us.create(&wanted).await.unwrap();
+        let topic = wanted.topic.clone();
+        let (name, principal) = ("carl", "User:carl");
+        us.put_user(name, "secret-of-carl").await.unwrap();
+        let sasl = sasl(Mechanism::ScramSha512, name, "secret-of-carl");
+        let his = KafkaOptions { sasl, ..options(&node.sasl_servers()) };
+        let carl = open(his.clone()).await;
+        let looks = || async { carl.look(std::slice::from_ref(&topic)).await.remove(0) };
+        // A node hears of a new user, and of rights, a little later.
+        eventually(|| async {
+            let refused = looks().await.err().map(|error| error.to_string());
+            refused.is_some_and(|error| error.contains("Topic authorization failed"))
+        })
+        .await;
+        us.allow(principal, &topic.topic, Right::Read).await.unwrap();
+        us.allow(principal, &topic.topic, Right::Read).await.unwrap();
+        eventually(|| async { looks().await.is_ok() }).await;
+        let rights = us.rights(&topic.topic).await.unwrap();
+        assert_eq!(rights, [(principal.to_owned(), Right::Read)]);
+        us.disallow(principal, &topic.topic).await.unwrap();
+        assert_eq!(us.rights(&topic.topic).await.unwrap(), []);
+        eventually(|| async { looks().await.is_err() }).await;
+        us.remove_user(name).await.unwrap();
+        eventually(|| async {
+            let again = open(his.clone()).await;
+            matches!(again.describe(&topic).await, Err(BrokerError::Refused(error))
+                if error.contains("Authentication failed"))
+        })
+        .await;
+        assert!(us.remove_user(name).await.is_err());
     })
     .await;
 }

@@ -2,12 +2,12 @@
 //!
 //! Each request has a limit of time, which librdkafka keeps. Whoever stops waiting before is free to:
 //! the answer is thrown away, but what was asked may still be done.
-#![allow(dead_code, reason = "being built")]
 
 mod changes;
 mod configs;
 mod groups;
 mod offsets;
+mod rights;
 mod topics;
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -30,6 +30,7 @@ pub(in crate::kafka) use changes::{create_partitions, create_topic, delete_recor
 pub(in crate::kafka) use configs::{Setting, set_settings, settings};
 pub(in crate::kafka) use groups::{Group, committed, describe_groups, list_groups};
 pub(in crate::kafka) use offsets::{Seen, Wanted, list_offsets};
+pub(in crate::kafka) use rights::{allow, disallow, rights, set_user};
 pub(in crate::kafka) use topics::{TopicDescription, describe_topics};
 
 /// Why a request, or a part of it, failed.

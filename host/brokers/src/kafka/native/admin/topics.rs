@@ -25,7 +25,6 @@ pub(in crate::kafka) struct PartitionDescription {
     /// Whether somebody leads it now.
     pub(in crate::kafka) led: bool,
     pub(in crate::kafka) replicas: usize,
-    pub(in crate::kafka) in_sync: usize,
 }
 
 /// Each topic, or why it cannot be described, in the order of the answer.
@@ -96,16 +95,14 @@ unsafe fn description(
 /// # Safety
 /// The partition is alive.
 unsafe fn partition(partition: *const rd_kafka_TopicPartitionInfo_t) -> PartitionDescription {
-    let (mut replicas, mut in_sync) = (0, 0);
-    // SAFETY: the partition is alive; of the arrays only the lengths are taken.
+    let mut replicas = 0;
+    // SAFETY: the partition is alive; of the array only the length is taken.
     unsafe {
         rd_kafka_TopicPartitionInfo_replicas(partition, &mut replicas);
-        rd_kafka_TopicPartitionInfo_isr(partition, &mut in_sync);
         PartitionDescription {
             number: rd_kafka_TopicPartitionInfo_partition(partition),
             led: !rd_kafka_TopicPartitionInfo_leader(partition).is_null(),
             replicas,
-            in_sync,
         }
     }
 }
