@@ -1,5 +1,9 @@
 //! A target that an ACL refuses, and allows again.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use kafka_node::{Node, Setup};
 use stories::eventually_described;
 
@@ -16,6 +20,7 @@ fn a_target_that_an_acl_refuses_is_waited_for_and_says_so() {
     let allow = ["--add", "--allow-principal", &user, "--operation", "All"];
     node.tool("AclCommand", &[&allow[..], &everything].concat());
     let site = Site::on(&node.sasl_servers(), &sasl());
+    write_password(site.dir());
     let host = site.start();
     let mut wire = login(&host);
     network(&mut wire, 1);
@@ -35,6 +40,13 @@ fn a_target_that_an_acl_refuses_is_waited_for_and_says_so() {
 
 fn sasl() -> String {
     format!(
-        "sasl = {{ mechanism = \"SCRAM-SHA-512\", username = \"{USER}\", password = \"{PASSWORD}\" }}"
+        "[brokers.sasl]\nmechanism = \"SCRAM-SHA-512\"\nusername = \"{USER}\"\n\
+         password_file = \"password\"\n"
     )
+}
+
+fn write_password(dir: &Path) {
+    let file = dir.join("password");
+    std::fs::write(&file, PASSWORD).unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
 }
