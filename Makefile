@@ -14,7 +14,7 @@ STRICT := $(if $(CI),-D warnings,)
 
 .PHONY: help
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 .PHONY: setup
 setup: ## Install the pinned toolchain and the wasm target, or say what is missing
@@ -32,7 +32,7 @@ demo: build $(if $(filter kafka,$(BROKER)),kafka) ## The main job on real data; 
 		"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,) $(if $(filter-out kafka,$(BROKER)),--broker "$(BROKER)",)
 
 .PHONY: test
-test: setup kafka lint unit stories deny ## Everything that CI runs
+test: setup kafka lint unit stories kafka-stories deny ## Everything that CI runs
 
 .PHONY: lint
 lint: ## Formatting and clippy
@@ -64,8 +64,19 @@ kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, install
 	@.ci/setup kafka
 
 .PHONY: test-kafka
-test-kafka: setup kafka ## What is tested against a real Apache Kafka
+test-kafka: setup kafka kafka-stories ## What is tested against a real Apache Kafka
 	cargo test --workspace --locked --test node --test kafka -- --test-threads $(AT_ONCE)
+
+# --test command_line builds the programs.
+KAFKA_STORIES := cargo test --workspace --locked --test command_line --test kafka_stories -- --test-threads $(AT_ONCE)
+
+.PHONY: kafka-stories
+kafka-stories: kafka ## Hosts on a real Kafka, and everything that may happen to both, a few times
+	$(KAFKA_STORIES)
+
+.PHONY: chaos
+chaos: kafka ## The same, often: half an hour; CHAOS_SEED=n repeats the choices of a run
+	CHAOS=long $(KAFKA_STORIES) --nocapture
 
 .PHONY: deny
 deny: ## Licences, sources and bans of the dependencies

@@ -1,6 +1,7 @@
 //! One node: started, paused, killed, started again.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -16,7 +17,7 @@ use crate::address::Address;
 use crate::certificates::Certificates;
 use crate::guard::Guard;
 use crate::home::{Home, log4j};
-use crate::setup::{CLEAR, PROXIED, Place, SASL, SASL_TLS, Setup, TLS};
+use crate::setup::{AGAIN, CLEAR, PROXIED, Place, SASL, SASL_TLS, Setup, TLS};
 use crate::{Ran, ready, tools};
 
 /// How long a start may take on a machine that does much else.
@@ -159,6 +160,8 @@ impl Node {
     /// Starts it again, killed before if it runs, on the same address and data; ready on return.
     pub fn restart(&self) {
         self.kill();
+        let properties = File::options().append(true).open(self.dir.join("server.properties"));
+        properties.and_then(|mut file| file.write_all(AGAIN.as_bytes())).unwrap();
         self.spawn();
         self.wait_ready();
     }

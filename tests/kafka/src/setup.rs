@@ -170,8 +170,12 @@ impl Setup {
     }
 }
 
-/// Small, quick to start, and quick to notice that a node is gone: one that was killed may only come
-/// back when its session has ended.
+/// What a node gets that was killed: it may only come back when the session of its former life has ended,
+/// nine seconds otherwise. A node that has just been started keeps the longer one: on a machine that does
+/// much else it would now and then be taken for gone.
+pub(crate) const AGAIN: &str = "broker.session.timeout.ms=4000\n";
+
+/// Small and quick to start.
 const ALWAYS: &str = "process.roles=broker,controller
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=CLEAR
@@ -181,7 +185,6 @@ offsets.topic.num.partitions=5
 transaction.state.log.num.partitions=5
 share.coordinator.state.topic.num.partitions=1
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=4000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 log.cleaner.dedupe.buffer.size=4194304
 log.index.size.max.bytes=1048576

@@ -42,8 +42,8 @@ fn what_describe_says_of_a_flow_is_all_that_kafkas_own_tools_need() {
     let read = eventually_holds(&mut wire, FLOW, 40);
     let consumed = consumed(&server, &topic, 40);
     for event in &read {
-        let (id, key) = (event["id"].as_str().unwrap(), event["partitionkey"].as_str().unwrap());
-        let n = event["data"]["n"].as_u64().unwrap();
+        let (id, n) = (event["id"].as_str().unwrap(), event["data"]["n"].as_u64().unwrap());
+        let key = format!("k{}", n % 16);
         let mine: Vec<_> =
             consumed.iter().filter(|line| line.contains(&format!("ce_id:{id},"))).collect();
         let [line] = mine[..] else { panic!("{id} in {consumed:#?}") };

@@ -2,9 +2,9 @@
 
 use kafka_node::{Node, Setup};
 use rustix::process::Signal;
-use stories::{Dice, eventually};
+use stories::{Dice, Fnaad, eventually};
 
-use crate::site::{COPY, Site, check, load, login, network, running, times};
+use crate::site::{BRIDGE, Site, check, load, login, network, running, times};
 
 #[test]
 fn killed_at_random_under_load_a_host_loses_nothing_and_repeats_nothing() {
@@ -36,32 +36,31 @@ fn a_host_that_was_stopped_past_its_session_and_wakes_up_can_commit_nothing() {
     let first = site.start();
     running(&mut login(&first));
     let writer = load(&node.servers());
-    for round in 0..times(1, 10) {
-        let reaches = |more: u64| {
-            let from = held(&node);
-            eventually("further records in the copy", || match held(&node) {
-                now if now >= from + more => Ok(()),
-                now => Err(format!("{now} records of {from}, round {round}")),
-            });
-        };
-        reaches(200);
+    for _ in 0..times(1, 10) {
+        commits(&first, 200);
         first.signal(Signal::STOP);
         let second = copy.start();
         running(&mut login(&second));
         // What the second one commits shows that the first has lost its lanes.
-        reaches(2000);
+        commits(&second, 2000);
         first.signal(Signal::CONT);
-        reaches(500);
+        commits(&second, 500);
         assert!(second.end().success());
     }
     running(&mut login(&first));
     check(&node.servers(), writer.stop());
 }
 
-/// Offsets that the copy's partitions have reached, together.
-fn held(node: &Node) -> u64 {
-    let said = node.tool("GetOffsetShell", &["--topic", COPY]);
-    said.lines().filter_map(|line| line.rsplit(':').next()?.parse::<u64>().ok()).sum()
+/// Waits until the host's bridge has committed so many records more.
+fn commits(host: &Fnaad, more: u64) {
+    let mut wire = login(host);
+    let mut committed =
+        || wire.describe(&format!("PROCESSOR {BRIDGE}"))["events-out"].as_u64().unwrap();
+    let from = committed();
+    eventually("further records in the copy", || match committed() {
+        now if now >= from + more => Ok(()),
+        now => Err(format!("{now} records after {from}")),
+    });
 }
 
 #[test]

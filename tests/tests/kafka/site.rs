@@ -105,7 +105,7 @@ pub(crate) fn check(servers: &str, written: usize) {
     for flow in [COPY, ALL] {
         same(&source, &read_committed(servers, flow, written), flow);
     }
-    println!("{written} records, each once");
+    println!("{}: {written} records, each once", std::thread::current().name().unwrap_or_default());
 }
 
 type Partitions = BTreeMap<u32, Vec<Record>>;
