@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kafka_node::{Record, Writer, read_committed};
-use stories::{Config, Fnaad, Wire, eventually_described};
+use stories::{Config, Fnaad, Wire, eventually, eventually_described};
 use tempfile::TempDir;
 
 pub(crate) const SOURCE: &str = "source.flows.unix.ar";
@@ -76,10 +76,24 @@ pub(crate) fn login(host: &Fnaad) -> Wire {
 /// A source, a bridge to a copy of it, and a collector from that: four partitions each.
 pub(crate) fn network(wire: &mut Wire, replication: usize) {
     for flow in [SOURCE, COPY, ALL] {
-        wire.ok(&format!("CREATE FLOW {flow} partitions=4 replication={replication}"));
+        begin(wire, &format!("CREATE FLOW {flow} partitions=4 replication={replication}"));
+        eventually("a flow that is there", || {
+            let seen = wire.describe(&format!("FLOW {flow}"));
+            if seen["status"] == "active" { Ok(()) } else { Err(seen.to_string()) }
+        });
     }
-    wire.ok(&format!("REPLICATE {SOURCE} {COPY} AS {BRIDGE}"));
-    wire.ok(&format!("COLLECT {COPY} {ALL} AS {COLLECTOR}"));
+    begin(wire, &format!("REPLICATE {SOURCE} {COPY} AS {BRIDGE}"));
+    begin(wire, &format!("COLLECT {COPY} {ALL} AS {COLLECTOR}"));
+    running(wire);
+}
+
+/// Asks for something that may go on in the background where the machine does much else.
+fn begin(wire: &mut Wire, command: &str) {
+    let answer = wire.ask(command).join(" ");
+    assert!(
+        answer.starts_with("220 OK") || answer.contains("in the background"),
+        "{command}: {answer}"
+    );
 }
 
 /// Records that come in at a steady rate, with Kafka's own producer.
