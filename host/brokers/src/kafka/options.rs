@@ -221,7 +221,7 @@ const SAFE: &str = "what was acknowledged would not be safe";
 const ELSEWHERE: &str = "another key of the broker says it";
 
 /// What the promises rest on, and why.
-const RELIED_ON: [(&str, &str); 31] = [
+const RELIED_ON: [(&str, &str); 36] = [
     ("bootstrap.servers", ELSEWHERE),
     ("metadata.broker.list", ELSEWHERE),
     ("client.id", ELSEWHERE),
@@ -236,6 +236,11 @@ const RELIED_ON: [(&str, &str); 31] = [
     ("message.send.max.retries", EXACTLY_ONCE),
     ("queuing.strategy", EXACTLY_ONCE),
     ("produce.offset.report", EXACTLY_ONCE),
+    ("delivery.report.only.error", EXACTLY_ONCE),
+    ("enabled_events", EXACTLY_ONCE),
+    ("message.timeout.ms", EXACTLY_ONCE),
+    ("delivery.timeout.ms", EXACTLY_ONCE),
+    ("topic.blacklist", EXACTLY_ONCE),
     ("acks", SAFE),
     ("request.required.acks", SAFE),
     ("check.crcs", SAFE),

@@ -25,6 +25,9 @@ const TRANSACTION: Duration = Duration::from_secs(15);
 /// comes while the transaction can still be aborted.
 const RECORD: Duration = Duration::from_secs(10);
 
+/// How long a record outside of a transaction may take: a client waits for the answer.
+const APPEND: Duration = Duration::from_secs(30);
+
 /// How long fencing whoever had the lane may take: he may have left a transaction open.
 const INIT: Duration = Duration::from_secs(30);
 
@@ -197,6 +200,7 @@ pub(in crate::kafka) fn producer_config(cluster: &Cluster) -> ClientConfig {
             config.set(key, value);
         }
     }
+    config.set("message.timeout.ms", APPEND.as_millis().to_string());
     config.set("batch.size", BATCH_BYTES.to_string());
     config.set("message.max.bytes", LARGEST.to_string());
     config.set("enable.idempotence", "true");

@@ -128,7 +128,9 @@ impl<'a> Turn<'a> {
     ) -> (bool, Result<(), BrokerError>) {
         match self.transact(held, &[], self.load(positions, state)).await {
             End::Committed => (true, Ok(())),
-            End::Blamed(_) => (true, Err(self.closed())),
+            End::Blamed(mut blamed) => {
+                (true, Err(blamed.pop().map_or_else(|| self.closed(), |(_, error)| error)))
+            }
             End::Aborted(error) | End::Unclear(error) | End::Again(error) => (true, Err(error)),
             End::Broken(error) | End::Unknown(error) => (false, Err(error)),
             End::Fenced => (false, Err(self.closed())),
@@ -217,7 +219,14 @@ impl<'a> Turn<'a> {
         if refused.is_empty() && sent.iter().all(|(_, parcel)| parcel.is_done()) {
             return Ok(());
         }
-        Err(self.blame(&refused, ours).await)
+        // The library counts what the cluster refused, not what it refused itself: a commit that leaves that
+        // out would succeed.
+        let unclear = refused.iter().find(|(_, _, refused)| !refused.is_swept());
+        let unclear = unclear.map(|(_, _, refused)| {
+            let fault = Fault::new(refused.code, refused.code.to_string());
+            End::Unclear(self.cluster.fault("", &fault))
+        });
+        Err(self.blame(&refused, ours).await.or(unclear))
     }
 
     /// Who waits for a topic that is not there.
@@ -245,6 +254,8 @@ impl<'a> Turn<'a> {
             }
             if refused.code == Code::MessageSizeTooLarge {
                 match self.too_large(output).await {
+                    // Whose record of ours it is shows when each goes alone.
+                    Ok(Some(error)) if *load == ours => return Some(End::Unclear(error)),
                     Ok(Some(error)) => blamed.push((*load, error)),
                     // A batch has records of several entries, and all of them fall with it.
                     Ok(None) => {}
