@@ -13,7 +13,6 @@ mod options;
 mod outlets;
 mod parcel;
 mod reading;
-mod records;
 mod rights;
 mod shared;
 mod topics;

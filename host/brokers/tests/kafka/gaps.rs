@@ -255,21 +255,24 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
+/// The log as it is now, taken while the node is down.
+async fn copied(node: &Arc<Node>, name: &str) -> Copy {
+    let (node, name) = (Arc::clone(node), name.to_owned());
+    away(move || {
+        node.terminate();
+        let copy = Copy::of(&node, &name);
+        node.restart();
+        copy
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_was_cut_is_told_with_figures_also_when_it_has_grown_again() {
     patiently(async {
         let (node, _place, broker, topic, name) = own_node().await;
         write(&node.servers(), &name, &values("x", 10));
-        let copy = away({
-            let (node, name) = (Arc::clone(&node), name.clone());
-            move || {
-                node.terminate();
-                let copy = Copy::of(&node, &name);
-                node.restart();
-                copy
-            }
-        })
-        .await;
+        let copy = copied(&node, &name).await;
         write(&node.servers(), &name, &values("y", 10));
         let mut read = broker.source(&topic, 0, 0).await.unwrap();
         assert_eq!(read_until(read.as_mut(), 20).await.len(), 20);
@@ -303,16 +306,7 @@ async fn a_log_that_was_cut_and_has_grown_past_a_reader_is_told() {
     patiently(async {
         let (node, _place, broker, topic, name) = own_node().await;
         write(&node.servers(), &name, &values("x", 10));
-        let copy = away({
-            let (node, name) = (Arc::clone(&node), name.clone());
-            move || {
-                node.terminate();
-                let copy = Copy::of(&node, &name);
-                node.restart();
-                copy
-            }
-        })
-        .await;
+        let copy = copied(&node, &name).await;
         write(&node.servers(), &name, &values("y", 10));
         let mut source = broker.source(&topic, 0, 0).await.unwrap();
         assert_eq!(read_until(source.as_mut(), 20).await.len(), 20);

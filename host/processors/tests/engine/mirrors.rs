@@ -102,6 +102,19 @@ async fn flows_that_a_pattern_means_come_together_also_those_that_come_later_fro
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flows_that_come_after_a_pattern_that_meant_none_are_read_from_their_beginning() {
+    let house = House::new().await;
+    house.flows(&[("all.n.test", 1)]).await;
+    mirror(&house, "in-*.n.test", MirrorTo::One(name("all.n.test")), Start::Latest).await;
+    house.flows(&[("in-a.n.test", 1)]).await;
+    house.write("in-a.n.test", 0, 0..10).await;
+    house.processors.take_in().await;
+    house.holds("all.n.test", 10).await;
+    house.end().await;
+    assert_same(&house.read("all.n.test", 0, "id").await, &ids("in-a.n.test", 0, 0..10), "a");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_taken_in_is_told_and_taken_in_when_nothing_is_in_the_way() {
     let house = House::new().await;
     house.flows(&[("in-a.n.test", 1), ("in-b.n.test", 1)]).await;
