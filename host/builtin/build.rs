@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    // Asked for at run time: a target directory that clones share may have this compiled in another one.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo does not run this")?;
+    let workspace = Path::new(&package).join("../..").canonicalize()?;
     for path in ["Cargo.lock", "Cargo.toml", "plugins", "sdk", "wit"] {
         println!("cargo::rerun-if-changed={}", workspace.join(path).display());
     }
