@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use fnap::command::MirrorTo;
 use fnap::name::Name;
-use host_brokers::{Broker, FoundTopic};
+use host_brokers::{Broker, BrokerError, FoundTopic};
 use host_registry::{
     ADOPT, Adoption, COMMAND_WAIT, Config, Flow, FlowChange, JournalId, Mirror, Namespace, NewFlow,
-    NewProcessor, Processor, RegistryError, Start, derived_name, flow_of_topic,
+    NewProcessor, Processor, RegistryError, Start, derived_name, flow_of_topic, limits::MAX_ENDS,
 };
 use tokio::sync::Mutex as Turn;
 
@@ -43,6 +43,14 @@ impl Processors {
             self.take_in().await;
             tokio::time::sleep(PERIOD).await;
         }
+    }
+
+    /// Takes in what is there now, and returns when that is done, or goes on in the background after as long
+    /// as a command waits.
+    pub async fn take_in_soon(&self) {
+        let processors = self.clone();
+        let looking = tokio::spawn(async move { processors.take_in().await });
+        drop(tokio::time::timeout(COMMAND_WAIT, looking).await);
     }
 
     /// Takes in what is there now.
@@ -93,14 +101,17 @@ impl Processors {
                 continue;
             }
             let shown = topic.topic.clone();
-            if let Err(words) = self.take_over(namespace, topic).await {
-                troubles.push(format!("topic {shown}: {words}"));
+            if let Err(obstacle) = self.take_over(namespace, topic).await {
+                troubles.push(format!("topic {shown}: {}", obstacle.words));
+                if obstacle.is_slow {
+                    break;
+                }
             }
         }
         troubles
     }
 
-    async fn take_over(&self, namespace: &Namespace, topic: FoundTopic) -> Result<(), String> {
+    async fn take_over(&self, namespace: &Namespace, topic: FoundTopic) -> Result<(), Obstacle> {
         let name = flow_of_topic(&topic.topic, &namespace.name)?;
         let new = NewFlow {
             broker: Some(namespace.broker.clone()),
@@ -117,19 +128,22 @@ impl Processors {
     async fn mirror_each(&self, mirror: &Mirror) -> Vec<String> {
         let mut troubles = Vec::new();
         for name in self.0.registry.taken_by(mirror) {
-            if let Err(words) = self.mirror_one(mirror, &name).await {
-                troubles.push(format!("flow {name}: {words}"));
+            if let Err(obstacle) = self.mirror_one(mirror, &name).await {
+                troubles.push(format!("flow {name}: {}", obstacle.words));
+                if obstacle.is_slow {
+                    break;
+                }
             }
         }
         troubles
     }
 
-    async fn mirror_one(&self, mirror: &Mirror, name: &Name) -> Result<(), String> {
+    async fn mirror_one(&self, mirror: &Mirror, name: &Name) -> Result<(), Obstacle> {
         let MirrorTo::Each(to) = &mirror.to else { return Ok(()) };
         let star = mirror.from.star_of(name).ok_or("not meant")?;
         let target = to.fill(star).map_err(|error| error.to_string())?;
         let source = self.flow_named(name).await?;
-        match self.0.registry.flow(&target).await.map_err(words)? {
+        match self.0.registry.flow(&target).await? {
             None => self.make_target(&source, target.clone()).await?,
             Some(flow) if flow.partitions < source.partitions => {
                 let partitions = Some(source.partitions);
@@ -138,7 +152,7 @@ impl Processors {
             }
             Some(_) => {}
         }
-        let processors = self.0.registry.processors().await.map_err(words)?;
+        let processors = self.0.registry.processors().await?;
         let there = |row: &Processor| {
             row.inputs.as_slice() == std::slice::from_ref(name) && row.outputs.contains(&target)
         };
@@ -152,41 +166,55 @@ impl Processors {
     }
 
     /// A flow like another one: as many partitions, and what is set on its topic.
-    async fn make_target(&self, source: &Flow, target: Name) -> Result<(), String> {
+    async fn make_target(&self, source: &Flow, target: Name) -> Result<(), Obstacle> {
         let Inner { registry, brokers, .. } = &*self.0;
-        let namespace = registry.namespace_of(&target).await.map_err(words)?;
+        let namespace = registry.namespace_of(&target).await?;
         let namespace = namespace.ok_or("no namespace")?;
         let broker = brokers.get(&namespace.broker).ok_or("its broker is not configured")?;
         let from = brokers.get(&source.broker).ok_or("its broker is not configured")?;
         let info = from.describe(&crate::spec::topic_of(source)).await;
-        let config = carried(info.map_err(|error| error.to_string())?.config, &**broker);
+        let config = carried(info?.config, &**broker);
         let partitions = source.partitions;
         let new = NewFlow { partitions, config, ..NewFlow::named(target) };
         self.made(registry.create_flow(new).await).await
     }
 
-    /// All flows that are meant come together in one.
+    /// All flows that are meant come together in one, as far as one collector takes them.
     async fn collect(&self, mirror: &Mirror, to: &Name) -> Vec<String> {
-        let collected = async {
-            let meant = self.0.registry.taken_by(mirror);
-            let processors = self.0.registry.processors().await.map_err(words)?;
-            let ours = processors.iter().find(|row| row.mirror.as_ref() == Some(&mirror.name));
-            let Some(ours) = ours else {
-                if meant.is_empty() {
-                    return Ok(());
-                }
-                let (inputs, start) = self.first_of(mirror, meant).await?;
-                let seed = format!("{} {}", mirror.from, mirror.config);
-                return self.make_processor(mirror, inputs, to.clone(), start, &seed).await;
-            };
-            let more: Vec<Name> =
-                meant.into_iter().filter(|flow| !ours.inputs.contains(flow)).collect();
-            if more.is_empty() {
-                return Ok(());
-            }
-            self.made(self.0.registry.add_inputs(&ours.name, more).await).await
+        let mut troubles = Vec::new();
+        if let Err(obstacle) = self.collect_as_many(mirror, to, &mut troubles).await {
+            troubles.push(obstacle.words);
+        }
+        troubles
+    }
+
+    async fn collect_as_many(
+        &self,
+        mirror: &Mirror,
+        to: &Name,
+        troubles: &mut Vec<String>,
+    ) -> Result<(), Obstacle> {
+        let processors = self.0.registry.processors().await?;
+        let ours = processors.iter().find(|row| row.mirror.as_ref() == Some(&mirror.name));
+        let has = ours.map_or(&[][..], |ours| &ours.inputs);
+        let mut more = self.0.registry.taken_by(mirror);
+        more.retain(|flow| !has.contains(flow));
+        let beyond = more.split_off(more.len().min(MAX_ENDS.saturating_sub(has.len())));
+        if let Some(first) = beyond.first() {
+            let count = beyond.len();
+            troubles.push(format!(
+                "a collector reads at most {MAX_ENDS} flows: {count} more are not taken in, {first} the first"
+            ));
+        }
+        if more.is_empty() {
+            return Ok(());
+        }
+        let Some(ours) = ours else {
+            let (inputs, start) = self.first_of(mirror, more).await?;
+            let seed = format!("{} {}", mirror.from, mirror.config);
+            return self.make_processor(mirror, inputs, to.clone(), start, &seed).await;
         };
-        collected.await.err().into_iter().collect()
+        self.made(self.0.registry.add_inputs(&ours.name, more).await).await
     }
 
     /// What a collector begins with. Flows that came after the pattern are read from their beginning, so
@@ -195,7 +223,7 @@ impl Processors {
         &self,
         mirror: &Mirror,
         meant: Vec<Name>,
-    ) -> Result<(Vec<Name>, Start), String> {
+    ) -> Result<(Vec<Name>, Start), Obstacle> {
         let mut old = Vec::new();
         for name in &meant {
             if self.flow_named(name).await?.created_at <= mirror.created_at {
@@ -212,12 +240,12 @@ impl Processors {
         output: Name,
         start: Start,
         seed: &str,
-    ) -> Result<(), String> {
-        let namespace = self.0.registry.namespace_of(&output).await.map_err(words)?;
+    ) -> Result<(), Obstacle> {
+        let namespace = self.0.registry.namespace_of(&output).await?;
         let namespace = namespace.ok_or("no namespace")?.name;
         let named = if inputs.len() == 1 { inputs.as_slice() } else { &[] };
         let outputs = std::slice::from_ref(&output);
-        let name = derived_name(mirror.kind(), named, outputs, seed, &namespace).map_err(words)?;
+        let name = derived_name(mirror.kind(), named, outputs, seed, &namespace)?;
         self.refresh(&inputs).await;
         let running = self.0.catalog.active(mirror.kind());
         let new = NewProcessor {
@@ -236,19 +264,48 @@ impl Processors {
         self.made(self.0.registry.create_processor(new).await).await
     }
 
-    async fn flow_named(&self, name: &Name) -> Result<Flow, String> {
-        let flow = self.0.registry.flow(name).await.map_err(words)?;
-        flow.ok_or_else(|| "it is gone".to_owned())
+    async fn flow_named(&self, name: &Name) -> Result<Flow, Obstacle> {
+        let flow = self.0.registry.flow(name).await?;
+        flow.ok_or_else(|| "it is gone".into())
     }
 
-    async fn made(&self, decided: Result<JournalId, RegistryError>) -> Result<(), String> {
-        let entry = decided.map_err(words)?;
-        self.0.registry.wait(entry, COMMAND_WAIT).await.map_err(words)
+    async fn made(&self, decided: Result<JournalId, RegistryError>) -> Result<(), Obstacle> {
+        Ok(self.0.registry.wait(decided?, COMMAND_WAIT).await?)
     }
 }
 
-fn words(error: RegistryError) -> String {
-    error.to_string()
+/// What stands against taking something in.
+struct Obstacle {
+    words: String,
+    /// It was waited for in vain: what comes next is likely to meet the same, and is left for the next look,
+    /// or a pattern of a thousand flows would hold up all others for hours.
+    is_slow: bool,
+}
+
+impl From<RegistryError> for Obstacle {
+    fn from(error: RegistryError) -> Self {
+        let is_slow = matches!(error, RegistryError::Pending { .. });
+        Self { words: error.to_string(), is_slow }
+    }
+}
+
+impl From<BrokerError> for Obstacle {
+    fn from(error: BrokerError) -> Self {
+        let is_slow = matches!(error, BrokerError::Unavailable(_));
+        Self { words: error.to_string(), is_slow }
+    }
+}
+
+impl From<String> for Obstacle {
+    fn from(words: String) -> Self {
+        Self { words, is_slow: false }
+    }
+}
+
+impl From<&str> for Obstacle {
+    fn from(words: &str) -> Self {
+        words.to_owned().into()
+    }
 }
 
 /// Settings of a topic that are carried over to one on another broker. What is about nodes and copies is

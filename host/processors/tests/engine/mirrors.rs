@@ -136,3 +136,24 @@ async fn what_cannot_be_taken_in_is_told_and_taken_in_when_nothing_is_in_the_way
     house.holds("out-a.n.test", 3).await;
     house.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_takes_in_as_many_flows_as_it_can_read_and_the_rest_is_told() {
+    let house = House::new().await;
+    let names: Vec<String> = (0..63).map(|n| format!("in-{n:02}.n.test")).collect();
+    let flows: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    house.flows(&[&flows[..], &[("all.n.test", 1)]].concat()).await;
+    mirror(&house, "in-*.n.test", MirrorTo::One(name("all.n.test")), Start::Earliest).await;
+    assert!(house.processors.troubles("m.n.test").is_empty());
+    house.flows(&[("in-97.n.test", 1), ("in-98.n.test", 1), ("in-99.n.test", 1)]).await;
+    for flow in ["in-62.n.test", "in-97.n.test"] {
+        house.write(flow, 0, 0..3).await;
+    }
+    house.processors.take_in().await;
+    house.holds("all.n.test", 6).await;
+    let told = house.processors.troubles("m.n.test");
+    let words =
+        "a collector reads at most 64 flows: 2 more are not taken in, in-98.n.test the first";
+    assert_eq!(told, [words]);
+    house.end().await;
+}

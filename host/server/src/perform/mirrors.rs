@@ -34,7 +34,7 @@ pub(super) async fn create(services: &Services, new: NewMirror) -> Answer {
     let name = mirror.name.clone();
     carried_out(services, services.registry.create_mirror(mirror).await).await?;
     // So that whoever waits for the reply sees what was made of what is there.
-    services.processors.take_in().await;
+    services.processors.take_in_soon().await;
     Ok(Reply::ok_with(name))
 }
 

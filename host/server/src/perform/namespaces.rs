@@ -22,10 +22,21 @@ pub(super) async fn create(services: &Services, name: Name, broker: Option<Word>
 }
 
 pub(super) async fn update(services: &Services, name: Name, settings: &Settings) -> Answer {
+    let meant = settings.get(ADOPT).is_some_and(|patterns| !patterns.is_empty());
+    if meant
+        && let Some(found) = services.registry.namespace(&name).await.map_err(registry_failure)?
+    {
+        let kind = services.brokers.get(&found.broker).map(|broker| broker.kind());
+        if kind.is_some_and(|kind| kind == "embedded") {
+            let words =
+                format!("{ADOPT}: broker {} has no topics but those of flows", found.broker);
+            return Err(Failure::new(Code::BadFormat, words));
+        }
+    }
     let config = settings.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     carried_out(services, services.registry.update_namespace(&name, config).await).await?;
     if settings.get(ADOPT).is_some() {
-        services.processors.take_in().await;
+        services.processors.take_in_soon().await;
     }
     Ok(Reply::ok_with(name))
 }
