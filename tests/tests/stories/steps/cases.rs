@@ -76,6 +76,28 @@ const COUNTING: &[&str] = &[
     "PAUSE @p",
 ];
 
+/// Flows that a pattern means, and a namespace for what is made of them.
+const MEANT: &[&str] = &[
+    "CREATE NAMESPACE %n",
+    "CREATE FLOW all.%n",
+    "CREATE FLOW a.@i partitions=2",
+    "CREATE FLOW b.@i",
+    "WRITE a.@i 0..5",
+    "WRITE b.@i 5..8",
+];
+/// The same with a pattern that has taken them in.
+const MIRRORED: &[&str] = &[
+    MEANT[0],
+    MEANT[1],
+    MEANT[2],
+    MEANT[3],
+    MEANT[4],
+    MEANT[5],
+    "REPLICATE *.@i *.%n AS @p",
+    "HOLDS a.%n 5",
+    "HOLDS b.%n 3",
+];
+
 /// A bridge that passes its memory at one event.
 const FAILING: &[&str] = &[
     "CREATE FLOW @a",
@@ -120,6 +142,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new(FOUR, "COLLECT @a,@c @b AS @p")
         .effect(&["HOLDS @b 5"])
         .after(&["WRITE @c 5..9", "HOLDS @b 9"]),
+    Case::new(MEANT, "REPLICATE *.@i *.%n AS @p")
+        .effect(&["HOLDS a.%n 5", "HOLDS b.%n 3"])
+        .after(&["WRITE a.@i 8..9", "HOLDS a.%n 6"]),
+    Case::new(MEANT, "COLLECT *.@i all.%n AS @p")
+        .effect(&["HOLDS all.%n 8"])
+        .after(&["WRITE b.@i 8..9", "HOLDS all.%n 9"]),
+    Case::new(MIRRORED, "DELETE PROCESSOR @p").after(&["WRITE b.@i 8..9", "HOLDS b.%n 4"]),
     Case::new(
         FOUR,
         r#"DISTRIBUTE @a @b,@c AS @p CONFIG {"rules":[{"when":"data.n % 2 == 0","to":"@b"}],"otherwise":"@c"}"#,

@@ -194,7 +194,10 @@ struct Whole {
 fn settled(run: Run, wire: &mut Wire) -> Value {
     eventually("processors to settle", || {
         for processor in wire.json("GET PROCESSORS") {
-            if !["running", "paused", "stopped"].iter().any(|state| processor["state"] == *state) {
+            if !["running", "paused", "stopped", "pattern"]
+                .iter()
+                .any(|state| processor["state"] == *state)
+            {
                 return Err(processor.to_string());
             }
         }

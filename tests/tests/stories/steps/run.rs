@@ -23,6 +23,11 @@ const LOOKED_AT: &[&str] = &[
     "config",
     "desired",
     "dead-letters",
+    "from-pattern",
+    "to-pattern",
+    "taken",
+    "pattern",
+    "trouble",
 ];
 
 /// The names of one run.
@@ -46,7 +51,8 @@ impl Run {
 
     /// Without them, as in the case.
     fn unnamed(self, text: &str) -> String {
-        text.replace(&format!("-{}.flows.unix.ar", self.0), "")
+        without_hashes(text)
+            .replace(&format!("-{}.flows.unix.ar", self.0), "")
             .replace(&format!("-{}.dead.flows.unix.ar", self.0), ".dead")
             .replace(&format!("-{}.example", self.0), "")
     }
@@ -94,7 +100,9 @@ impl Run {
                 let name = line.split(' ').next().unwrap();
                 if self.owns(name) {
                     let seen = self.look(wire, &list[..list.len() - 1], name)?;
-                    view.insert(name.to_owned(), seen);
+                    // One that a pattern has made has a hash for its name.
+                    let made = seen.get("pattern").map(|_| format!("to {}", seen["to"]));
+                    view.insert(made.unwrap_or_else(|| name.to_owned()), seen);
                 }
             }
         }
@@ -122,8 +130,14 @@ impl Run {
         Some(Value::Object(seen))
     }
 
-    /// Takes everything of the run away.
+    /// Takes everything of the run away, patterns first: they would make it again.
     pub(super) fn clean(self, wire: &mut Wire) {
+        for seen in wire.json("GET PROCESSORS") {
+            let name = seen["processor"].as_str().unwrap();
+            if self.owns(name) && seen["from-pattern"].is_string() {
+                wire.ok(&format!("DELETE PROCESSOR {name}"));
+            }
+        }
         for (list, kind) in
             [("PROCESSORS", "PROCESSOR"), ("FLOWS", "FLOW"), ("NAMESPACES", "NAMESPACE")]
         {
@@ -135,6 +149,20 @@ impl Run {
             }
         }
     }
+}
+
+/// Names that a host makes of a type and a hash, without the hash: it follows from the run's names.
+fn without_hashes(text: &str) -> String {
+    let mut parts = text.split('-');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        plain += if digits == 10 { &part[10..] } else { "-" };
+        if digits != 10 {
+            plain += part;
+        }
+    }
+    plain
 }
 
 /// Ids in an order of their own: partitions take turns as they like. A signal's follows from the run's
