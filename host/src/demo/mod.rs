@@ -10,10 +10,11 @@ mod participant;
 mod screen;
 mod tally;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use host_brokers::kafka::Kafka;
 
 use agent::Agent;
 use events::Quakes;
@@ -21,7 +22,7 @@ use participant::Participant;
 use screen::Screen;
 use tally::Tally;
 
-use crate::dev::DevBroker;
+use crate::dev::{DevBroker, kept_kafka};
 
 /// The namespace of the draft's transcripts.
 const NAMESPACE: &str = "flows.unix.ar";
@@ -79,11 +80,15 @@ pub async fn run(options: Options) -> Result<bool> {
             participant.leave()
         ));
     } else {
-        if let Some(DevBroker::Kafka(_)) = options.broker {
+        let on_kafka = matches!(options.broker, Some(DevBroker::Kafka(_)));
+        if on_kafka {
             take_away(&agent).await?;
-            screen.note("flows and their topics were deleted; the topics _fnaa.dev-… stay");
         }
         participant.end().await?;
+        if on_kafka {
+            retire(&dir).await?;
+            screen.note("flows, their topics and those of the participant were deleted");
+        }
     }
     drop(temporary);
     Ok(clean)
@@ -120,7 +125,14 @@ async fn create(agent: &Agent) -> Result<String> {
     Ok(bridge.trim().to_owned())
 }
 
-/// A Kafka that somebody else runs is left as it was, but for what keeps positions and state.
+/// What kept positions and state on a Kafka goes with the participant, whose identity was the demo's own.
+async fn retire(dir: &Path) -> Result<()> {
+    let Some(kafka) = kept_kafka(dir)? else { return Ok(()) };
+    let options = kafka.options("kafka", "demo", dir.to_owned()).map_err(anyhow::Error::msg)?;
+    Kafka::open(options).await?.retire().await.context("the topics of the participant")
+}
+
+/// A Kafka that somebody else runs is left as it was.
 async fn take_away(agent: &Agent) -> Result<()> {
     for line in agent.ask(&["get", "processors"]).await?.lines() {
         if let Some(name) = line.split_whitespace().next() {
@@ -216,7 +228,7 @@ fn directory(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>)> 
     Ok((temporary.path().to_owned(), Some(temporary)))
 }
 
-fn look_further(dir: &std::path::Path, screen: &Screen, kept: bool) {
+fn look_further(dir: &Path, screen: &Screen, kept: bool) {
     let fnua = if kept {
         format!("fnua --config {}", dir.join("fnua.toml").display())
     } else {

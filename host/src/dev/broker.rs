@@ -82,6 +82,15 @@ pub(super) fn brokers(dir: &Path, asked: Option<&DevBroker>) -> Result<Vec<Broke
     Ok(if now.first == KAFKA { vec![kafka, embedded] } else { vec![embedded, kafka] })
 }
 
+/// The Kafka that a directory knows, if it knows one.
+///
+/// # Errors
+/// When what is kept cannot be read.
+pub fn kept_kafka(dir: &Path) -> Result<Option<KafkaBroker>> {
+    let kept = kept(&dir.join("broker"))?;
+    Ok(kept.map(|kept| KafkaBroker::plain(&kept.servers, &kept.identity)))
+}
+
 fn kept(path: &Path) -> Result<Option<Kept>> {
     let Some(text) = files::read(path)? else { return Ok(None) };
     let kept: Kept = toml::from_str(&text)

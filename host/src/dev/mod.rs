@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::lock::DirLock;
 use crate::{files, included};
 use agent::AgentFile;
-pub use broker::DevBroker;
+pub use broker::{DevBroker, kept_kafka};
 
 /// A directory that is prepared and held.
 #[derive(Debug)]

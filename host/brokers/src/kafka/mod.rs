@@ -22,7 +22,7 @@ mod waves;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use host_events::Position;
+use host_events::{Incarnation, Position};
 use uuid::Uuid;
 
 use crate::broker::{
@@ -68,6 +68,20 @@ impl Kafka {
         let outlets = Outlets::new(Arc::clone(&cluster));
         let lanes = Lanes::new(Arc::clone(&cluster), Arc::clone(&outlets));
         Ok(Self { cluster, readers, outlets, lanes, turns: Turns::default() })
+    }
+
+    /// Takes the topics away that keep positions and state of the identity, for one that is not needed any
+    /// more: whoever runs under it afterwards begins anew. Harmless where there are none.
+    ///
+    /// # Errors
+    /// When the cluster does not let us, or is away.
+    pub async fn retire(&self) -> Result<(), BrokerError> {
+        for what in ["positions", "state"] {
+            let name = format!("_fnaa.{}.{what}", self.cluster.options().identity);
+            let any = TopicRef::new(name, Incarnation(Uuid::nil()));
+            topics::delete(&self.cluster, &any).await?;
+        }
+        Ok(())
     }
 }
 
