@@ -1,9 +1,11 @@
 //! What somebody else does to a source: partitions that come, records that go, another topic of its name.
 //! Nothing is passed over in silence, and there is a way on.
 
+use std::collections::BTreeSet;
+
 use kafka_node::Node;
 use serde_json::{Value, json};
-use stories::{Wire, eventually_described, eventually_holds};
+use stories::{Wire, drop_in, eventually, eventually_described, eventually_holds, lying_guest};
 
 use crate::flows::{produce, topic};
 use crate::site::{Site, login};
@@ -119,4 +121,53 @@ fn records_that_were_deleted_before_they_were_read_stop_the_processor_with_the_f
     assert_eq!(wire.read(OUT).len(), 10);
     wire.ok(&format!("UPDATE PROCESSOR {P} on-gap=record"));
     eventually_holds(&mut wire, OUT, 15);
+}
+
+#[test]
+fn a_processor_that_keeps_state_by_key_is_held_when_somebody_adds_partitions_to_its_input() {
+    let site = Site::shared("keyed");
+    let mut host = site.start();
+    let mut wire = login(&host);
+    drop_in(&site.dir().join("data/plugins"), "guest.wasm", &lying_guest("keyed"));
+    eventually("the type guest", || match wire.data("GET PROCESSOR TYPES") {
+        types if types.iter().any(|line| line.starts_with("guest")) => Ok(()),
+        types => Err(format!("{types:?}")),
+    });
+    let flow = "keyed.flows.unix.ar";
+    topic(flow, 2, 10);
+    wire.ok(&format!("CREATE FLOW {flow} topic={flow}"));
+    wire.ok(&format!("CREATE FLOW {OUT} broker=embedded partitions=4"));
+    wire.ok(&format!(
+        "CREATE PROCESSOR {P} TYPE guest FROM {flow} TO {OUT} CONFIG {{\"act\":\"count\"}}"
+    ));
+    eventually_holds(&mut wire, OUT, 10);
+    // By this host's own command nobody gets there.
+    let refused = wire.refused(&format!("UPDATE FLOW {flow} partitions=4"));
+    assert!(refused.starts_with("409 ") && refused.contains("keeps state by key"), "{refused}");
+    let args = ["--alter", "--topic", flow, "--partitions", "4"];
+    Node::shared().tool("TopicCommand", &args);
+    produce(flow, 10..50);
+    let held = |seen: &Value| {
+        let words = format!("held: flow {flow} has 4 partitions and had 2");
+        seen["reason"].as_str().is_some_and(|why| why.starts_with(&words))
+    };
+    eventually_described(&mut wire, P, "it is held", held);
+    // Nothing of a new partition came through; who starts the host again changes nothing.
+    let new =
+        |events: &[Value]| events.iter().any(|event| event["flowpartition"].as_u64() > Some(1));
+    assert!(!new(&wire.read(OUT)));
+    host.kill();
+    host = site.start();
+    wire = login(&host);
+    eventually_described(&mut wire, P, "it is still held", held);
+    assert!(!new(&wire.read(OUT)));
+    // There is a way on.
+    wire.ok(&format!("PAUSE {P}"));
+    wire.ok(&format!("UPDATE PROCESSOR {P} POSITION earliest STATE reset"));
+    wire.ok(&format!("RESUME {P}"));
+    eventually("every record", || {
+        let values: BTreeSet<String> =
+            wire.read(OUT).iter().map(|event| event["value_base64"].to_string()).collect();
+        if values.len() == 50 { Ok(()) } else { Err(format!("{} of 50", values.len())) }
+    });
 }

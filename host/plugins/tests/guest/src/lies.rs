@@ -24,6 +24,7 @@ pub(crate) fn told(info: Info) -> Info {
         "giant-schema" => info.config_schema(&format!("{{\"a\":\"{}\"}}", "s".repeat(1 << 20))),
         "deep-schema" => info.config_schema(&"{\"a\":".repeat(10_000)),
         "one-output" => Info { outputs: flow_sdk::Cardinality::One, ..info },
+        "keyed" => info.keyed(),
         "dice" => Info { version: format!("0.1.{}", RandomState::new().hash_one(0)), ..info },
         "loop" => crate::spin(),
         "trap" => crate::trap("deliberate"),
