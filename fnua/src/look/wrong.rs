@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{Thing, cell, dead_letters, glimpse, word};
 
 /// States of a processor and a flow that somebody asked for, or that pass by themselves.
-const FINE: [&str; 6] = ["starting", "running", "paused", "stopped", "active", "creating"];
+const FINE: [&str; 7] =
+    ["starting", "running", "paused", "stopped", "active", "creating", "pattern"];
 
 /// One thing that somebody should look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn what_somebody_asked_for_is_not_wrong() {
-        let processors = ["running", "paused", "stopped", "starting"]
+        let processors = ["running", "paused", "stopped", "starting", "pattern"]
             .map(|state| json!({"processor": "p.b", "state": state, "dead-letters": 0}));
         let flows = things(
             json!([{"flow": "a.b", "status": "active"}, {"flow": "c.b", "status": "paused"}]),
