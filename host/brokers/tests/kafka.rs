@@ -24,6 +24,8 @@ mod place;
 mod raw;
 #[path = "kafka/reading.rs"]
 mod reading;
+#[path = "kafka/rights.rs"]
+mod rights;
 #[path = "kafka/topics.rs"]
 mod topics;
 #[path = "kafka/trouble.rs"]

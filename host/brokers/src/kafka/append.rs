@@ -54,7 +54,7 @@ impl Appender<'_> {
     }
 
     async fn write(&self, topic: &TopicRef, outputs: Vec<Output>) -> Result<(), BrokerError> {
-        let handle = self.cluster.handle()?;
+        let handle = self.cluster.appending()?;
         let loads = [Arc::new(outputs)];
         for wave in waves(&loads, |topic| self.outlets.known_limit(topic)) {
             let mut sent = Vec::with_capacity(wave.len());
@@ -93,7 +93,7 @@ impl Appender<'_> {
         }
         // Whatever was known of it is no longer so.
         self.outlets.forget(&topic.topic);
-        self.cluster.fault(&topic.topic, &Fault::new(code, code.to_string()))
+        self.cluster.fault(&topic.topic, &Fault::new(code, code.to_string()).lacking("Write"))
     }
 }
 

@@ -76,11 +76,22 @@ impl Cluster {
 
     /// The client for admin requests and plain appends: an idempotent producer without transactions.
     pub(super) fn shared(&self) -> Result<Arc<SharedClient>, BrokerError> {
+        self.client(false)
+    }
+
+    /// The same as long as it takes records, else another one.
+    pub(super) fn appending(&self) -> Result<Handle, BrokerError> {
+        let closing = || self.fault("", &Fault::ours("the client is closing"));
+        self.client(true)?.handle().ok_or_else(closing)
+    }
+
+    fn client(&self, takes_records: bool) -> Result<Arc<SharedClient>, BrokerError> {
         let mut config = producer_config(self);
         if !self.options.client.contains_key("linger.ms") {
             config.set("linger.ms", GATHER.as_millis().to_string());
         }
-        self.shared.client(&config, &self.voice).map_err(|error| self.error("", &error))
+        let client = self.shared.client(takes_records, &config, &self.voice);
+        client.map_err(|error| self.error("", &error))
     }
 
     pub(super) fn handle(&self) -> Result<Handle, BrokerError> {
@@ -131,7 +142,7 @@ impl Cluster {
         let known = |(name, topic): (String, Result<TopicDescription, Fault>)| match topic {
             Ok(topic) => Ok((name, Some(topic))),
             Err(fault) if is_unknown(fault.code) => Ok((name, None)),
-            Err(fault) => Err(self.fault(&name, &fault)),
+            Err(fault) => Err(self.fault(&name, &fault.lacking("Describe"))),
         };
         described.map_err(|fault| self.fault(about, &fault))?.into_iter().map(known).collect()
     }

@@ -25,7 +25,7 @@ impl Cluster {
     pub(super) fn fault(&self, topic: &str, fault: &Fault) -> BrokerError {
         let trouble = if is_silence(fault.code) { self.voice().trouble() } else { None };
         let fault = trouble.as_ref().unwrap_or(fault);
-        let words = self.words(topic, &self.cause(fault));
+        let words = self.words(topic, &self.cause(topic, fault));
         match fault.code {
             Code::UnknownTopicOrPartition
             | Code::UnknownTopic
@@ -40,7 +40,7 @@ impl Cluster {
     }
 
     /// The cause, with what looks likely where librdkafka does not say it.
-    fn cause(&self, fault: &Fault) -> String {
+    fn cause(&self, topic: &str, fault: &Fault) -> String {
         let text = fault.text.trim();
         let is_clear = self.options().tls.is_none();
         let closed_in = |state| {
@@ -55,9 +55,36 @@ impl Cluster {
         } else if self.options().sasl.is_none() && closed_in("UP") {
             "it went away, or it wants a user and none is configured"
         } else {
-            return text.to_owned();
+            let needs = self.rights(topic, fault);
+            return needs.map_or_else(|| text.to_owned(), |needs| format!("{text} ({needs})"));
         };
         format!("{likely} ({text})")
+    }
+
+    /// What has to be allowed for what is refused, where that is no right to a flow's topic.
+    fn rights(&self, topic: &str, fault: &Fault) -> Option<String> {
+        let identity = &self.options().identity;
+        match fault.code {
+            Code::TransactionalIdAuthorizationFailed => {
+                Some(format!("it takes Write for the transactional ids fnaa.{identity}."))
+            }
+            Code::GroupAuthorizationFailed => {
+                Some(format!("it takes Read for the group fnaa.{identity}"))
+            }
+            Code::ClusterAuthorizationFailed => {
+                Some("it takes Write for a topic, or IdempotentWrite for the cluster".to_owned())
+            }
+            // A transaction does not say for which of its topics.
+            Code::TopicAuthorizationFailed if topic.is_empty() => Some(format!(
+                "it takes Write for the topics of outputs, and for those of _fnaa.{identity}."
+            )),
+            Code::TopicAuthorizationFailed
+                if topic.starts_with("_fnaa.") && !fault.text.contains(LACKING) =>
+            {
+                Some(format!("{LACKING} Read"))
+            }
+            _ => None,
+        }
     }
 
     /// Broker, topic and cause.
@@ -68,6 +95,19 @@ impl Cluster {
         } else {
             format!("broker {name}: topic {topic}: {cause}")
         }
+    }
+}
+
+/// What stands before the name of a right that is missing.
+const LACKING: &str = "it takes the right";
+
+impl Fault {
+    /// With the right that was missing, where a topic was refused for want of one.
+    pub(super) fn lacking(mut self, right: &str) -> Self {
+        if self.code == Code::TopicAuthorizationFailed {
+            self.text = format!("{} ({LACKING} {right})", self.text.trim());
+        }
+        self
     }
 }
 

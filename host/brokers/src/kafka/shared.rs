@@ -53,18 +53,20 @@ pub(super) type PlainProducer = BaseProducer<Context>;
 pub(super) struct Shared(Mutex<Option<Arc<SharedClient>>>);
 
 impl Shared {
-    /// The client, made if need be. Only to be asked for inside of a runtime.
+    /// The client, made if need be. Only to be asked for inside of a runtime. After a fatal error a producer
+    /// takes no records any more, and who has some gets another one; questions it goes on to ask. A user who
+    /// may only read has such a one from the beginning.
     pub(super) fn client(
         &self,
+        takes_records: bool,
         config: &ClientConfig,
         voice: &Voice,
     ) -> Result<Arc<SharedClient>, KafkaError> {
         let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = there.as_ref() {
-            // After a fatal error a producer stays unusable.
-            if !client.is_broken() {
-                return Ok(Arc::clone(client));
-            }
+        if let Some(client) = there.as_ref()
+            && !(takes_records && client.is_broken())
+        {
+            return Ok(Arc::clone(client));
         }
         let client = SharedClient::make(config, voice)?;
         *there = Some(Arc::clone(&client));

@@ -206,7 +206,7 @@ impl Reader {
             Code::BadMessage | Code::BadCompression | Code::NotImplemented => {
                 BrokerError::Damaged(cluster.words(&self.topic.topic, &fault.text))
             }
-            _ => cluster.fault(&self.topic.topic, fault),
+            _ => cluster.fault(&self.topic.topic, &fault.clone().lacking("Read")),
         }
     }
 

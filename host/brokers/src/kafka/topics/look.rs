@@ -69,7 +69,9 @@ async fn looked(
     let names: Vec<_> = topics.iter().map(|topic| &*topic.topic).collect();
     let described = cluster.described(&handle, &names).await?;
     let alive = |topic: &TopicRef| match described.get(&*topic.topic) {
-        Some(Err(fault)) if !is_unknown(fault.code) => Err(cluster.fault(&topic.topic, fault)),
+        Some(Err(fault)) if !is_unknown(fault.code) => {
+            Err(cluster.fault(&topic.topic, &fault.clone().lacking("Describe")))
+        }
         Some(Ok(found)) => cluster.alive(topic, Some(found.clone())),
         _ => cluster.alive(topic, None),
     };
@@ -118,5 +120,6 @@ pub(in crate::kafka) async fn settings(
     name: &str,
 ) -> Result<Vec<Setting>, BrokerError> {
     let handle = cluster.handle()?;
-    cluster.answer(name, admin::settings(&handle, name, REQUEST)).await
+    let asked = cluster.ask(admin::settings(&handle, name, REQUEST)).await;
+    asked.map_err(|fault| cluster.fault(name, &fault.lacking("DescribeConfigs")))
 }

@@ -60,7 +60,7 @@ pub(super) async fn create(
     let made = match created.await {
         Ok(()) => true,
         Err(fault) if fault.code == Code::TopicAlreadyExists => false,
-        Err(fault) => return Err(cluster.fault(name, &fault)),
+        Err(fault) => return Err(cluster.fault(name, &fault.lacking("Create"))),
     };
     let partitions = if made { spec.partitions as usize } else { 1 };
     let there = seen(cluster, name, |topic| is_led(topic, partitions)).await?;
@@ -154,7 +154,7 @@ async fn set(
     config: &BTreeMap<String, String>,
 ) -> Result<(), BrokerError> {
     let set = admin::set_settings(&cluster.handle()?, name, config, REQUEST).await;
-    set.map_err(|fault| cluster.fault(name, &fault))?;
+    set.map_err(|fault| cluster.fault(name, &fault.lacking("AlterConfigs")))?;
     let deadline = Instant::now() + SEEN;
     while Instant::now() < deadline {
         let there = look::settings(cluster, name).await?;
@@ -180,7 +180,7 @@ async fn grow(cluster: &Cluster, name: &str, wanted: u32) -> Result<(), BrokerEr
                 return Err(cluster.fault(name, &fault));
             }
         }
-        Err(fault) => return Err(cluster.fault(name, &fault)),
+        Err(fault) => return Err(cluster.fault(name, &fault.lacking("Alter"))),
     }
     seen(cluster, name, |topic| is_led(topic, wanted as usize)).await.map(drop)
 }
@@ -197,7 +197,7 @@ pub(super) async fn delete(cluster: &Cluster, topic: &TopicRef) -> Result<(), Br
     match admin::delete_topic(&cluster.handle()?, name, REQUEST).await {
         Ok(()) => {}
         Err(fault) if fault.code == Code::UnknownTopicOrPartition => {}
-        Err(fault) => return Err(cluster.fault(name, &fault)),
+        Err(fault) => return Err(cluster.fault(name, &fault.lacking("Delete"))),
     }
     let deadline = Instant::now() + SEEN;
     while Instant::now() < deadline {
@@ -220,7 +220,7 @@ pub(super) async fn purge(cluster: &Cluster, topic: &TopicRef) -> Result<(), Bro
         Code::PolicyViolation => BrokerError::Invalid(
             cluster.words(name, "a compacted topic keeps what its keys hold and cannot be emptied"),
         ),
-        _ => cluster.fault(name, &fault),
+        _ => cluster.fault(name, &fault.lacking("Delete")),
     };
     for (_, result) in purged.map_err(refused)? {
         result.map_err(refused)?;
