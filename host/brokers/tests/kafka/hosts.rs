@@ -3,8 +3,8 @@
 //! A child (this very test binary, started again) commits numbers in their order and says which are
 //! committed. Whatever happens to it: what is in the output is every number up to the position, once.
 
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use host_brokers::{Broker, Commit, CommitOutcome, Opened, Output, ShardId, Topic
 use host_events::Incarnation;
 use kafka_node::{Node, Setup};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::battery::{at_least, bounded, commit_of, position, record, settings};
@@ -121,9 +122,11 @@ fn child() {
     });
 }
 
+/// A child, and what it says: taken out by a thread of its own, so that it never waits for its parent, and
+/// the parent can give up waiting for it.
 struct Host {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    said: mpsc::Receiver<String>,
 }
 
 impl Host {
@@ -136,23 +139,34 @@ impl Host {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        let out = BufReader::new(child.stdout.take().unwrap());
+        // More than a child says while a test looks elsewhere.
+        let (sender, said) = mpsc::channel(100_000);
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if let Some(said) = line.strip_prefix("says ")
+                    && sender.blocking_send(said.to_owned()).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Self { child, said }
     }
 
-    fn next(&mut self) -> String {
-        loop {
-            let line = self.lines.next().expect("the child ended by itself").unwrap();
-            if let Some(said) = line.strip_prefix("says ") {
-                return said.to_owned();
-            }
-        }
+    async fn next(&mut self) -> String {
+        self.said.recv().await.expect("the child ended by itself")
     }
 
     /// The last number of so many commits.
-    fn commits(&mut self, count: usize) -> u64 {
-        let numbers = std::iter::repeat_with(|| self.next().parse().ok()).flatten();
-        numbers.take(count).last().unwrap()
+    async fn commits(&mut self, count: usize) -> u64 {
+        let (mut last, mut seen) = (0, 0);
+        while seen < count {
+            if let Ok(number) = self.next().await.parse() {
+                (last, seen) = (number, seen + 1);
+            }
+        }
+        last
     }
 
     fn signal(&self, signal: Signal) {
@@ -183,7 +197,7 @@ async fn killed_at_any_moment_a_host_goes_on_where_it_was() {
         let mut committed = 0;
         for round in 0..4 {
             let mut host = Host::start(&options);
-            committed = tokio::task::block_in_place(|| host.commits(3 + 7 * round));
+            committed = host.commits(3 + 7 * round).await;
         }
         let broker = open(&options).await;
         let opened = open_at_last(&broker, shard(0)).await;
@@ -201,7 +215,7 @@ async fn a_host_that_slept_past_its_session_commits_nothing_and_steals_nothing_b
         let options = one_lane(&place);
         let looks = with_topic(&options).await;
         let mut sleeper = Host::start(&host(&options, "sleeper"));
-        let committed = tokio::task::block_in_place(|| sleeper.commits(5));
+        let committed = sleeper.commits(5).await;
         sleeper.signal(Signal::STOP);
         let broker = open(&host(&options, "heir")).await;
         let topic = output_topic(&options);
@@ -213,14 +227,19 @@ async fn a_host_that_slept_past_its_session_commits_nothing_and_steals_nothing_b
         // The sleeper asks for its lane all the time.
         while begun.elapsed() < LONGER_THAN_A_SESSION {
             stands += 1;
-            let outcome = step(&mut opened, &topic, stands).await;
-            assert!(matches!(outcome, CommitOutcome::Committed), "{outcome:?}");
+            match step(&mut opened, &topic, stands).await {
+                CommitOutcome::Committed => {}
+                // On a machine that does much else.
+                CommitOutcome::Unknown(error) => {
+                    eprintln!("{error}");
+                    opened = open_at_last(&broker, shard(0)).await;
+                    stands = stands_at(&opened);
+                }
+                other => panic!("{other:?}"),
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let lost = tokio::task::block_in_place(|| {
-            std::iter::repeat_with(|| sleeper.next()).find(|said| said.starts_with("lost"))
-        });
-        assert!(lost.is_some());
+        while !sleeper.next().await.starts_with("lost") {}
         drop(sleeper);
         all_once(&looks, &topic, stands).await;
     })
@@ -282,21 +301,21 @@ async fn a_node_that_stops_or_dies_during_commits_leaves_all_of_each_or_nothing(
         let options = KafkaOptions { servers: node.servers(), ..one_lane(&place) };
         let looks = with_topic(&options).await;
         let mut host = Host::start(&options);
-        let committed = tokio::task::block_in_place(|| {
-            for round in 0..3 {
-                host.commits(10);
-                // Whatever the host is in the middle of.
-                if round % 2 == 0 {
-                    node.pause();
-                    std::thread::sleep(Duration::from_secs(2));
-                    node.resume();
-                } else {
+        for round in 0..3 {
+            host.commits(10).await;
+            // Whatever the host is in the middle of.
+            if round % 2 == 0 {
+                node.pause();
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                node.resume();
+            } else {
+                tokio::task::block_in_place(|| {
                     node.kill();
                     node.restart();
-                }
+                });
             }
-            host.commits(10)
-        });
+        }
+        let committed = host.commits(10).await;
         drop(host);
         let broker = open(&options).await;
         let opened = open_at_last(&broker, shard(0)).await;
