@@ -30,6 +30,14 @@ impl Reader<'_> {
                 self.fault(&name, format!("a second broker {}", name.get_ref()));
             }
             let kind = self.kind(raw, us, base);
+            if let Some(other) = brokers.iter().find(|other| share(&other.kind, &kind)) {
+                let what = format!(
+                    "brokers {} and {} name one cluster and one identity: each needs an identity of its own there",
+                    other.name,
+                    name.get_ref()
+                );
+                self.fault(&name, what);
+            }
             brokers.push(Broker { name: name.into_inner(), kind });
         }
         if brokers.is_empty() {
@@ -152,6 +160,13 @@ impl Reader<'_> {
         }
         settings
     }
+}
+
+/// Whether two brokers would put each other out of the lanes of one identity.
+fn share(one: &BrokerKind, other: &BrokerKind) -> bool {
+    let (BrokerKind::Kafka(one), BrokerKind::Kafka(other)) = (one, other) else { return false };
+    let has = |server: &str| other.servers.split(',').any(|there| there == server);
+    one.identity == other.identity && one.servers.split(',').any(has)
 }
 
 type Settings = BTreeMap<String, String>;

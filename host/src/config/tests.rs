@@ -299,6 +299,19 @@ fn what_is_wrong_with_a_kafka_broker_is_told_with_its_line() {
 }
 
 #[test]
+fn two_brokers_that_would_share_one_identity_on_one_cluster_are_refused() {
+    let kafka = |name: &str, more: &str| {
+        format!("[[brokers]]\nname = \"{name}\"\ntype = \"kafka\"\n{more}")
+    };
+    let one = kafka("one", "servers = \"a:9092,b:9092\"\n");
+    let told = refusal(&format!("{SMALL}{one}{}", kafka("two", "servers = \"b:9092\"\n")));
+    assert!(told.contains("brokers one and two name one cluster and one identity"), "{told}");
+    for more in ["servers = \"c:9092\"\n", "servers = \"b:9092\"\nidentity = \"other\"\n"] {
+        parse(&format!("{SMALL}{one}{}", kafka("two", more))).unwrap();
+    }
+}
+
+#[test]
 fn check_looks_at_what_a_kafka_broker_points_at() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
