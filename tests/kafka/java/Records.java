@@ -82,16 +82,21 @@ public class Records {
         return true;
     }
 
-    /** Keys and none, values and none, headers that repeat, are no text, and have no value. */
+    /** Keys, empty ones and none, values, empty ones and none, headers that repeat, are no text, have no value or no
+     * name, or are large. */
     static ProducerRecord<byte[], byte[]> record(String topic, int partitions, int n, boolean wild) {
-        byte[] key = n % 7 == 0 ? null : ("k" + n % 16).getBytes();
-        byte[] value = n % 101 == 50 ? null : ("v" + n + " " + "x".repeat(n % 200)).getBytes();
+        byte[] key = n % 7 == 0 ? null : n % 23 == 5 ? new byte[0] : ("k" + n % 16).getBytes();
+        byte[] value = n % 101 == 50 ? null : n % 103 == 60 ? new byte[0] : ("v" + n + " " + "x".repeat(n % 200)).getBytes();
         Integer partition = key == null ? n % partitions : null;
         var record = new ProducerRecord<>(topic, partition, wild ? TIMES[n % TIMES.length] : null, key, value);
         record.headers().add(new RecordHeader("n", Integer.toString(n).getBytes()));
         if (n % 3 == 0) {
             record.headers().add(new RecordHeader("odd", new byte[] {(byte) 0xff, 0, (byte) n}));
             record.headers().add(new RecordHeader("odd", null));
+        }
+        if (n % 211 == 100) {
+            record.headers().add(new RecordHeader("", new byte[0]));
+            record.headers().add(new RecordHeader("large", new byte[100_000]));
         }
         return record;
     }
