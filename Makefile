@@ -67,8 +67,8 @@ kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, install
 test-kafka: setup kafka kafka-stories ## What is tested against a real Apache Kafka
 	cargo test --workspace --locked --test node --test kafka -- --test-threads $(AT_ONCE)
 
-# --test command_line builds the programs.
-KAFKA_STORIES := cargo test --workspace --locked --test command_line --test kafka_stories -- --test-threads $(AT_ONCE)
+# --test command_line and --test integration build the programs.
+KAFKA_STORIES := cargo test --workspace --locked --test command_line --test integration --test kafka_stories -- --test-threads $(AT_ONCE)
 
 .PHONY: kafka-stories
 kafka-stories: kafka ## Hosts on a real Kafka, and everything that may happen to both, a few times

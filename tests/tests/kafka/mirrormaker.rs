@@ -245,7 +245,7 @@ fn all_topics_of_a_pattern_come_together_in_one_as_the_page_says() {
     let all = read_committed(&page.new.servers(), "all.new.example", 300);
     let values = |partitions: &Partitions| {
         let text = |record: &Record| record.text.split(" ce_").next().unwrap().to_owned();
-        partitions.iter().flat_map(|(_, records)| records.iter().map(text)).collect::<Vec<_>>()
+        partitions.values().flat_map(|records| records.iter().map(text)).collect::<Vec<_>>()
     };
     let mut collected = values(&all);
     let mut written: Vec<String> = ["orders-a", "orders-b", "orders-c"]
