@@ -18,6 +18,8 @@ mod gaps;
 mod hosts;
 #[path = "kafka/lanes.rs"]
 mod lanes;
+#[path = "kafka/lives.rs"]
+mod lives;
 #[path = "kafka/place.rs"]
 mod place;
 #[path = "kafka/raw.rs"]

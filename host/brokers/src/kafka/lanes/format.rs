@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | positions | `processor/shard`, as text | JSON: `v` (1), `digest`, `positions`: lists of flow, partition, next |
 //! | state | 1, `s`, processor (16 bytes), shard (4 bytes, the highest first), key | the value as it is |
+//! | both | `lane`; 1, `l` | what a lane begins with: `mark.rs` |
 //! | state | 1, `t`, the first 16 bytes of the SHA-256 of what a token is | 1, count (8 bytes), milliseconds since 1970 (8) |
 //!
 //! No value: it was deleted. Whatever is not so is refused, a newer version by its number.
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use crate::broker::{ShardId, Token};
 
 /// The version that is written. Older ones there are none.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 const STATE: u8 = b's';
 const TOKEN: u8 = b't';
 
@@ -28,6 +29,10 @@ pub(super) enum Malformed {
     Newer(u64),
     #[error("{0}")]
     Broken(&'static str),
+    #[error("it belongs to lane {0}")]
+    Elsewhere(u32),
+    #[error("{0}")]
+    Other(String),
 }
 
 /// What recognises a token in a lane.
@@ -155,6 +160,12 @@ pub(super) fn token_id(token: &Token, flow: Incarnation) -> TokenId {
     let mut id = TokenId::default();
     id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
     id
+}
+
+/// Whether JSON is of a version that is known here.
+pub(super) fn known_version(value: &[u8]) -> Result<(), Malformed> {
+    let version: Result<Version, _> = serde_json::from_slice(value);
+    known(version.map_err(|_| Malformed::Broken("its value says no version"))?.v)
 }
 
 fn known(version: u64) -> Result<(), Malformed> {

@@ -19,7 +19,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::ours::{MOST_LANES, Ours};
+use super::begin::MOST_LANES;
+use super::ours::Ours;
 use super::shares::{SESSION, Shares, TICK};
 use crate::broker::BrokerError;
 use crate::kafka::cluster::Cluster;
@@ -72,7 +73,7 @@ impl Member {
     pub(super) async fn run(
         mut self,
         cluster: Arc<Cluster>,
-        ours: Ours,
+        ours: Arc<Ours>,
         shares: Arc<Shares>,
         lanes: impl GivesUp,
         mut closing: watch::Receiver<()>,

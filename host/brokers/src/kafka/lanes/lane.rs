@@ -91,7 +91,7 @@ pub(super) struct Lane {
     pub(super) number: u32,
     pub(super) cluster: Arc<Cluster>,
     pub(super) outlets: Arc<Outlets>,
-    pub(super) ours: Ours,
+    pub(super) ours: Arc<Ours>,
     pub(super) shares: Arc<Shares>,
     /// Openings so far: no two shards, nor two openings of one, get the same number.
     openings: u64,
@@ -111,7 +111,7 @@ impl Lane {
         number: u32,
         cluster: Arc<Cluster>,
         outlets: Arc<Outlets>,
-        ours: Ours,
+        ours: Arc<Ours>,
         shares: Arc<Shares>,
     ) -> Self {
         Self { number, cluster, outlets, ours, shares, openings: 0, held: None }
@@ -185,6 +185,7 @@ impl Lane {
         }
         if self.held.is_none() {
             self.shares.wait_for(self.number).await.map_err(|missing| self.missing(missing))?;
+            self.ours.confirm(&self.cluster).await?;
             let producer = LaneProducer::open(&self.cluster, self.number).await?;
             let mut truth = Truth::default();
             recover::read(&self.cluster, &self.ours, self.number, &mut truth).await?;

@@ -4,10 +4,14 @@
 //! stable transactional id: whoever has initialised it last can commit, nobody else. What is true lies in the
 //! topics; whoever takes a lane over reads it there.
 
+mod begin;
+mod disk;
 mod fence;
 mod format;
 mod group;
 mod lane;
+mod mark;
+mod memory;
 mod ours;
 mod pace;
 mod producer;
@@ -15,13 +19,14 @@ mod recover;
 mod shares;
 mod truth;
 mod turn;
+mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use host_events::Position;
-use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch as signal};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -44,16 +49,16 @@ struct Started(Arc<Mutex<HashMap<u32, mpsc::Sender<Request>>>>);
 pub(super) struct Lanes {
     cluster: Arc<Cluster>,
     outlets: Arc<Outlets>,
-    ours: OnceCell<Ours>,
+    ours: OnceCell<Arc<Ours>>,
     started: Started,
     shares: Arc<Shares>,
     /// Dropped with this: the lanes end.
-    closing: watch::Sender<()>,
+    closing: signal::Sender<()>,
 }
 
 impl Lanes {
     pub(super) fn new(cluster: Arc<Cluster>, outlets: Arc<Outlets>) -> Self {
-        let (closing, _) = watch::channel(());
+        let (closing, _) = signal::channel(());
         let (started, shares) = (Started::default(), Arc::default());
         Self { cluster, outlets, ours: OnceCell::new(), started, shares, closing }
     }
@@ -114,28 +119,30 @@ impl Lanes {
         self.outlets.check(outputs).await
     }
 
-    async fn ours(&self) -> Result<&Ours, BrokerError> {
+    async fn ours(&self) -> Result<&Arc<Ours>, BrokerError> {
         self.ours.get_or_try_init(|| self.join()).await
     }
 
     /// Sees that the topics are there, and joins those who share them.
-    async fn join(&self) -> Result<Ours, BrokerError> {
-        let ours = Ours::ensure(&self.cluster).await?;
+    async fn join(&self) -> Result<Arc<Ours>, BrokerError> {
+        let ours = Arc::new(Ours::ensure(&self.cluster).await?);
         let member = Member::join(&self.cluster, &ours).await?;
         let (cluster, shares) = (Arc::clone(&self.cluster), Arc::clone(&self.shares));
         let (started, closing) = (self.started.clone(), self.closing.subscribe());
-        tokio::spawn(member.run(cluster, ours.clone(), shares, started, closing));
+        let watched = (Arc::clone(&cluster), Arc::clone(&ours), Arc::clone(&shares));
+        tokio::spawn(watch::run(watched.0, watched.1, watched.2, started.clone(), closing.clone()));
+        tokio::spawn(member.run(cluster, Arc::clone(&ours), shares, started, closing));
         Ok(ours)
     }
 
     /// A lane's task, started if need be.
-    fn lane(&self, ours: &Ours, number: u32) -> mpsc::Sender<Request> {
+    fn lane(&self, ours: &Arc<Ours>, number: u32) -> mpsc::Sender<Request> {
         let mut started = self.started.lock();
         let lane = started.entry(number).or_insert_with(|| {
             let (sender, requests) = mpsc::channel(QUEUE);
             let (cluster, outlets) = (Arc::clone(&self.cluster), Arc::clone(&self.outlets));
             let shares = Arc::clone(&self.shares);
-            let lane = Lane::new(number, cluster, outlets, ours.clone(), shares);
+            let lane = Lane::new(number, cluster, outlets, Arc::clone(ours), shares);
             tokio::spawn(lane.run(requests, self.closing.subscribe()));
             sender
         });

@@ -1,24 +1,25 @@
-//! The two topics of an identity: what is true of its shards. Made when they are not there; one that is there
-//! and is not as it has to be is refused by name and left as it is.
+//! The two topics of an identity: what is true of its shards. Made when they never were; what is there and is
+//! not as it has to be is refused by name and left as it is.
+//!
+//! Topics that were taken away, or made again, or that have gained partitions, hold other positions than were
+//! committed: nothing is read from them and nothing written to them. How that is known: `begin.rs`.
 
-use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use host_events::{Incarnation, murmur2};
 use uuid::Uuid;
 
-use crate::broker::{BrokerError, ShardId, TopicRef, TopicSpec};
+use super::mark::{Mark, uneven};
+use crate::broker::{BrokerError, ShardId, TopicRef};
 use crate::kafka::cluster::Cluster;
-use crate::kafka::topics;
+use crate::kafka::native::admin::TopicDescription;
 
-/// Most lanes of an identity: each costs a client and its threads.
-pub(in crate::kafka) const MOST_LANES: u32 = 64;
+/// How long a topic that was seen is looked for where a node says that it is not there, or is another one: what
+/// the cluster knows its nodes learn a little later.
+const HEARD_OF: Duration = Duration::from_secs(3);
 
-/// Largest record of both topics. A value of a plugin's state is at most half a megabyte unless an operator
-/// allows more; a shard's positions take some 60 bytes a partition.
-const LARGEST: u32 = 2 * 1024 * 1024;
-
-/// Kafka compacts no segment that is written to, and taking a lane over reads all of it.
-const SEGMENT: u32 = 16 * 1024 * 1024;
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The topics, and how many lanes they make.
 #[derive(Clone, Debug)]
@@ -29,20 +30,53 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    /// The topics of an identity, made if need be.
-    pub(super) async fn ensure(cluster: &Cluster) -> Result<Self, BrokerError> {
+    /// Positions and state of an identity, in whatever lives.
+    pub(super) fn names(cluster: &Cluster) -> [TopicRef; 2] {
         let identity = &cluster.options().identity;
-        let name = |what: &str| {
+        ["positions", "state"].map(|what| {
             TopicRef::new(format!("_fnaa.{identity}.{what}"), Incarnation(Uuid::nil()))
-        };
-        let (positions, state) = (name("positions"), name("state"));
-        let lanes = ensure(cluster, &positions, cluster.options().lanes).await?;
-        let also = ensure(cluster, &state, lanes).await?;
-        if also != lanes {
-            let words = format!("it has {also} partitions, {} has {lanes}", positions.topic);
-            return Err(BrokerError::Invalid(cluster.words(&state.topic, &words)));
+        })
+    }
+
+    /// What a lane has to begin with.
+    pub(super) fn mark(&self, lane: u32) -> Mark {
+        Mark::new(self.lanes, lane, self.positions.id, self.state.id)
+    }
+
+    /// Sees that both topics are the ones that they were, with as many partitions.
+    pub(super) async fn confirm(&self, cluster: &Cluster) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + HEARD_OF;
+        loop {
+            let [positions, state] = look(cluster, [&self.positions, &self.state]).await?;
+            let is_so = self
+                .is_so(cluster, &self.positions, positions)
+                .and_then(|()| self.is_so(cluster, &self.state, state));
+            if is_so.is_ok() || Instant::now() > deadline {
+                return is_so;
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        Ok(Self { positions, state, lanes })
+    }
+
+    fn is_so(
+        &self,
+        cluster: &Cluster,
+        topic: &TopicRef,
+        found: Option<TopicDescription>,
+    ) -> Result<(), BrokerError> {
+        let Some(found) = found else {
+            return Err(lost(cluster, topic, "it is not there any more"));
+        };
+        if let (Some(meant), Some(id)) = (topic.id, found.id)
+            && meant != id
+        {
+            return Err(lost(cluster, topic, &another_life(meant, id)));
+        }
+        let partitions = u32::try_from(found.partitions.len()).unwrap_or(u32::MAX);
+        if partitions == self.lanes {
+            return Ok(());
+        }
+        Err(grown(cluster, topic, &uneven(partitions, self.lanes)))
     }
 
     /// Which lane a shard is carried by, for ever.
@@ -61,49 +95,33 @@ impl Ours {
     }
 }
 
-/// Sees that a topic is there, and gives its number of partitions.
-async fn ensure(cluster: &Cluster, topic: &TopicRef, lanes: u32) -> Result<u32, BrokerError> {
-    let there = match cluster.topic(topic).await {
-        Err(BrokerError::NotFound(_)) => {
-            let (topic, replication) = (topic.clone(), cluster.options().replication);
-            let partitions = lanes.clamp(1, MOST_LANES);
-            let spec = TopicSpec { topic, partitions, replication, config: settings() };
-            match topics::create(cluster, &spec).await {
-                // Another host was quicker.
-                Ok(_) | Err(BrokerError::Exists(_)) => cluster.topic(&spec.topic).await?,
-                Err(error) => return Err(error),
-            }
-        }
-        there => there?,
-    };
-    let refused = |words: &str| Err(BrokerError::Invalid(cluster.words(&topic.topic, words)));
-    let settings = topics::settings(cluster, &topic.topic).await?;
-    let policy = settings.iter().find(|setting| setting.name == "cleanup.policy");
-    let policy = policy.map_or("", |setting| &setting.value);
-    if policy != "compact" {
-        return refused(&format!("its cleanup.policy is {policy}, it has to be compact"));
-    }
-    match u32::try_from(there.partitions.len()) {
-        Ok(partitions) if partitions <= MOST_LANES => Ok(partitions),
-        _ => {
-            let partitions = there.partitions.len();
-            refused(&format!("it has {partitions} partitions, {MOST_LANES} is the most"))
-        }
-    }
+/// Two topics as they are now, whatever their lives.
+pub(super) async fn look(
+    cluster: &Cluster,
+    topics: [&TopicRef; 2],
+) -> Result<[Option<TopicDescription>; 2], BrokerError> {
+    let names = topics.map(|topic| &*topic.topic);
+    let mut found = cluster.topics(&names).await?;
+    Ok(names.map(|name| found.remove(name).flatten()))
 }
 
-fn settings() -> BTreeMap<String, String> {
-    [
-        ("cleanup.policy", "compact".to_owned()),
-        ("max.message.bytes", LARGEST.to_string()),
-        ("segment.bytes", SEGMENT.to_string()),
-        // What a segment holds that is not full is compacted after that long.
-        ("segment.ms", (60 * 60 * 1000).to_string()),
-        ("min.cleanable.dirty.ratio", "0.2".to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+pub(super) fn another_life(meant: Uuid, is: Uuid) -> String {
+    format!("another life: its id is {is}, meant is {meant}: it was deleted and made again")
 }
+
+/// What processors stood at is not there any more.
+pub(super) fn lost(cluster: &Cluster, topic: &TopicRef, cause: &str) -> BrokerError {
+    let words = format!("{cause}; where processors stand was in it, and nothing begins anew by itself ({READ})");
+    BrokerError::Damaged(cluster.words(&topic.topic, &words))
+}
+
+/// The topic has another number of partitions than lanes were begun in it.
+pub(super) fn grown(cluster: &Cluster, topic: &TopicRef, cause: &str) -> BrokerError {
+    let words = format!("{cause}; shards would be looked for where they are not ({READ})");
+    BrokerError::Invalid(cluster.words(&topic.topic, &words))
+}
+
+const READ: &str = "docs/operators.md says how to go on";
 
 #[cfg(test)]
 mod tests {

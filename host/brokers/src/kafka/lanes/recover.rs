@@ -1,34 +1,43 @@
 //! Reading what is true of a lane, after its producer has settled what was left behind.
 //!
 //! Reads committed records until the end that the log had then. A transaction of somebody else in the
-//! partition would hide newer records: then it waits, and says so at last. Nothing is passed over.
+//! partition would hide newer records: then it waits, and says so at last. Nothing is passed over: a lane that
+//! does not begin as it was begun, and a record that belongs to another lane, are refused.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::task::{coop, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::format::Malformed;
-use super::ours::Ours;
+use super::format::{self, Key, Malformed};
+use super::mark::{Mark, POSITIONS_KEY, STATE_KEY};
+use super::ours::{Ours, lost};
 use super::truth::Truth;
-use crate::broker::{BrokerError, TopicRef};
+use crate::broker::{BrokerError, ShardId, TopicRef};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::native::admin::Fault;
 use crate::kafka::native::follow::{Found, high_watermark, take};
 use crate::kafka::native::handle::{Handle, Queue};
 use crate::kafka::voice::Voice;
 
-/// How long nothing may come. Longer than the longest transaction that our producers leave open, and than
-/// a broker needs to start.
+/// How long reading may stand still: no record, and no end further on, whatever else happens meanwhile. Longer
+/// than the longest transaction that our producers leave open, and than a broker needs to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Reads a lane, from offsets on up to which it is known already.
+/// How long a topic that was there a moment ago may be unknown to a node: longer than metadata needs to spread.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// Before a topic that a node does not know is asked for again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Reads a lane.
 pub(super) async fn read(
     cluster: &Cluster,
     ours: &Ours,
@@ -36,17 +45,28 @@ pub(super) async fn read(
     truth: &mut Truth,
 ) -> Result<(), BrokerError> {
     let reader = Reader::open(cluster, lane).await?;
-    let read = async {
-        let positions = |truth: &mut Truth, key: &Bytes, value: Option<Bytes>| {
-            truth.position(key, value.as_deref())
-        };
-        reader.read(cluster, &ours.positions, truth, positions).await?;
-        reader.read(cluster, &ours.state, truth, Truth::state).await
-    };
-    let read = read.await;
-    // Closing it waits for its threads.
-    spawn_blocking(move || drop(reader));
+    let read = reader.read_lane(cluster, ours, lane, truth).await;
+    reader.close();
     read
+}
+
+/// What lane 0 begins with in a topic, if it begins at all.
+pub(super) async fn mark(
+    cluster: &Cluster,
+    topic: &TopicRef,
+    wanted: &[u8],
+) -> Result<Option<Mark>, BrokerError> {
+    let (reader, mut mark) = (Reader::open(cluster, 0).await?, None);
+    let read = reader.read(cluster, topic, |key, value| {
+        if *key != *wanted {
+            return Ok(ControlFlow::Continue(()));
+        }
+        mark = value.as_deref().map(Mark::read).transpose()?;
+        Ok(ControlFlow::Break(()))
+    });
+    let read = read.await;
+    reader.close();
+    read.map(|()| mark)
 }
 
 /// A consumer made for this, and given back after it.
@@ -74,47 +94,104 @@ impl Reader {
         Ok(Self { queue, handle, consumer, partition })
     }
 
-    /// Reads one topic's partition to its end.
+    /// Closing it waits for its threads.
+    fn close(self) {
+        spawn_blocking(move || drop(self));
+    }
+
+    async fn read_lane(
+        &self,
+        cluster: &Cluster,
+        ours: &Ours,
+        lane: u32,
+        truth: &mut Truth,
+    ) -> Result<(), BrokerError> {
+        let mut check = Check { ours, lane, is_marked: false };
+        let positions = self.read(cluster, &ours.positions, |key, value| {
+            if *key == *POSITIONS_KEY {
+                return check.mark(value);
+            }
+            let shard = format::read_shard_key(key)?;
+            check.shard(shard, value.is_some())?;
+            truth.position(shard, value.as_deref())?;
+            Ok(ControlFlow::Continue(()))
+        });
+        positions.await?;
+        check.done(cluster, &ours.positions)?;
+        let state = self.read(cluster, &ours.state, |key, value| {
+            if *key == *STATE_KEY {
+                return check.mark(value);
+            }
+            let key = format::read_key(key)?;
+            check.key(&key, value.is_some())?;
+            truth.state(key, value)?;
+            Ok(ControlFlow::Continue(()))
+        });
+        state.await?;
+        check.done(cluster, &ours.state)
+    }
+
+    /// Reads one topic's partition to its end, or until it is told to stop.
     async fn read(
         &self,
         cluster: &Cluster,
         topic: &TopicRef,
-        truth: &mut Truth,
-        take_in: impl Fn(&mut Truth, &Bytes, Option<Bytes>) -> Result<(), Malformed>,
+        mut take_in: impl FnMut(&Bytes, Option<Bytes>) -> Result<ControlFlow<()>, Malformed>,
     ) -> Result<(), BrokerError> {
         let name = &*topic.topic;
-        let failed = |error: &KafkaError| cluster.error(name, error);
-        let mut assigned = TopicPartitionList::new();
-        assigned
-            .add_partition_offset(name, self.partition, Offset::Beginning)
-            .and_then(|()| self.consumer.assign(&assigned))
-            .map_err(|error| failed(&error))?;
-        let mut end = None;
+        let (mut progress, mut end) = (Progress::new(), None);
+        self.assign(cluster, name, &progress)?;
         loop {
-            match self.next(cluster, name).await? {
+            let Some(found) = self.next(&progress).await else {
+                return Err(stuck(cluster, name));
+            };
+            match found {
                 Found::Record { offset, key, value } => {
-                    let key = key.unwrap_or_default();
-                    take_in(truth, &key, value).map_err(|cause| {
+                    if !progress.to(offset + 1) {
+                        continue;
+                    }
+                    let taken = take_in(&key.unwrap_or_default(), value).map_err(|cause| {
                         let words =
                             format!("partition {}: offset {offset}: {cause}", self.partition);
                         BrokerError::Damaged(cluster.words(name, &words))
                     })?;
+                    if taken.is_break() {
+                        return Ok(());
+                    }
                 }
                 Found::End { offset } => {
+                    progress.to(offset);
                     // The first answer came after the producer had settled what was before.
                     end = end.or_else(|| high_watermark(&self.handle, name, self.partition));
                     if end.is_some_and(|end| offset >= end) {
                         return Ok(());
                     }
                 }
-                Found::Fault(fault) if is_passing(fault.code) => {}
+                Found::Fault(fault) if is_passing(fault.code) && !progress.stands(PATIENCE) => {}
+                Found::Fault(fault) if is_unknown(fault.code) && !progress.stands(UNKNOWN_FOR) => {
+                    sleep(AGAIN).await;
+                    self.assign(cluster, name, &progress)?;
+                }
                 Found::Fault(fault) => return Err(cluster.fault(name, &fault)),
                 Found::Other => {}
             }
         }
     }
 
-    async fn next(&self, cluster: &Cluster, topic: &str) -> Result<Found, BrokerError> {
+    fn assign(&self, cluster: &Cluster, topic: &str, at: &Progress) -> Result<(), BrokerError> {
+        let mut assigned = TopicPartitionList::new();
+        let from = match at.next {
+            Some(next) => Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX)),
+            None => Offset::Beginning,
+        };
+        assigned
+            .add_partition_offset(topic, self.partition, from)
+            .and_then(|()| self.consumer.assign(&assigned))
+            .map_err(|error| cluster.error(topic, &error))
+    }
+
+    /// What comes next; nothing where reading has stood still for too long.
+    async fn next(&self, progress: &Progress) -> Option<Found> {
         let next = async {
             loop {
                 if let Some(found) = take(&self.queue) {
@@ -124,30 +201,111 @@ impl Reader {
                 self.queue.woken().notified().await;
             }
         };
-        timeout(PATIENCE, next).await.map_err(|_| {
-            let trouble = cluster.voice().trouble().unwrap_or_else(|| {
-                let text = "its end does not come: a transaction of somebody else is open in it";
-                Fault::new(RDKafkaErrorCode::OperationTimedOut, text)
-            });
-            cluster.fault(topic, &trouble)
-        })
+        timeout_at(progress.since + PATIENCE, next).await.ok()
+    }
+}
+
+/// How far reading is. Faults and ends that come again move nothing.
+struct Progress {
+    next: Option<u64>,
+    since: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { next: None, since: Instant::now() }
+    }
+
+    /// Whether this is further than before.
+    fn to(&mut self, next: u64) -> bool {
+        let is_further = self.next.is_none_or(|now| next > now);
+        if is_further {
+            *self = Self { next: Some(next), since: Instant::now() };
+        }
+        is_further
+    }
+
+    fn stands(&self, time: Duration) -> bool {
+        self.since.elapsed() > time
+    }
+}
+
+fn stuck(cluster: &Cluster, topic: &str) -> BrokerError {
+    let trouble = cluster.voice().trouble().unwrap_or_else(|| {
+        let text = "its end does not come: a transaction of somebody else is open in it";
+        Fault::new(Code::OperationTimedOut, text)
+    });
+    cluster.fault(topic, &trouble)
+}
+
+/// What every record of a lane has to be.
+struct Check<'a> {
+    ours: &'a Ours,
+    lane: u32,
+    is_marked: bool,
+}
+
+impl Check<'_> {
+    fn mark(&mut self, value: Option<Bytes>) -> Result<ControlFlow<()>, Malformed> {
+        let found = Mark::read(value.as_deref().unwrap_or_default())?;
+        match self.ours.mark(self.lane).differs(&found) {
+            Some(words) => return Err(Malformed::Other(words)),
+            None => self.is_marked = true,
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What is deleted in the wrong place says nothing.
+    fn shard(&self, shard: ShardId, is_there: bool) -> Result<(), Malformed> {
+        self.is_here(self.ours.lane_of(shard), is_there)
+    }
+
+    fn key(&self, key: &Key, is_there: bool) -> Result<(), Malformed> {
+        match key {
+            Key::State(shard, _) => self.shard(*shard, is_there),
+            Key::Token(token) => self.is_here(self.ours.lane_of_bytes(token), is_there),
+        }
+    }
+
+    fn is_here(&self, lane: u32, is_there: bool) -> Result<(), Malformed> {
+        if lane == self.lane || !is_there { Ok(()) } else { Err(Malformed::Elsewhere(lane)) }
+    }
+
+    /// Refuses a partition that did not begin as lanes do, and is ready for the next one.
+    fn done(&mut self, cluster: &Cluster, topic: &TopicRef) -> Result<(), BrokerError> {
+        if std::mem::take(&mut self.is_marked) {
+            return Ok(());
+        }
+        let words = format!("partition {}: what it begins with is not there", self.lane);
+        Err(lost(cluster, topic, &words))
     }
 }
 
 /// What librdkafka mends by itself.
-fn is_passing(code: RDKafkaErrorCode) -> bool {
+fn is_passing(code: Code) -> bool {
     matches!(
         code,
-        RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::Resolve
-            | RDKafkaErrorCode::NotLeaderForPartition
-            | RDKafkaErrorCode::LeaderNotAvailable
-            | RDKafkaErrorCode::OperationTimedOut
-            | RDKafkaErrorCode::RequestTimedOut
-            | RDKafkaErrorCode::CoordinatorNotAvailable
-            | RDKafkaErrorCode::NotCoordinator
-            | RDKafkaErrorCode::CoordinatorLoadInProgress
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::CoordinatorLoadInProgress
+    )
+}
+
+/// What a node says that has not heard of a topic yet.
+fn is_unknown(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownTopicOrPartition
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicId
     )
 }
 
@@ -162,4 +320,19 @@ fn config(cluster: &Cluster) -> ClientConfig {
     // A partition without new records is answered at once.
     config.set("fetch.wait.max.ms", "10");
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_further_is_progress() {
+        let mut progress = Progress::new();
+        assert!(progress.to(0), "an end at nothing is the first answer");
+        let since = progress.since;
+        assert!(!progress.to(0) && progress.since == since);
+        assert!(progress.to(5) && !progress.to(4) && progress.next == Some(5));
+        assert!(progress.stands(Duration::ZERO) && !progress.stands(PATIENCE));
+    }
 }

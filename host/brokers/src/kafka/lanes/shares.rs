@@ -42,6 +42,8 @@ struct Known {
     doubts: HashMap<u32, Instant>,
     /// Why this host is out of the group.
     out: Option<BrokerError>,
+    /// What happened to the topics.
+    lost: Option<BrokerError>,
 }
 
 impl Shares {
@@ -84,6 +86,12 @@ impl Shares {
         self.changed.notify_waiters();
     }
 
+    /// The topics of the lanes are not the ones that they were, or are again.
+    pub(super) fn lost(&self, error: Option<BrokerError>) {
+        self.lock().lost = error;
+        self.changed.notify_waiters();
+    }
+
     /// Waits a little until a lane may be taken.
     pub(super) async fn wait_for(&self, lane: u32) -> Result<(), Missing> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -115,7 +123,7 @@ pub(super) enum Missing {
 
 impl Known {
     fn may_take(&self, lane: u32, now: Instant) -> Result<bool, BrokerError> {
-        if let Some(error) = &self.out {
+        if let Some(error) = self.lost.as_ref().or(self.out.as_ref()) {
             return Err(error.clone());
         }
         let is_awake = self.ticked.is_some_and(|at| now.duration_since(at) < SLEPT);

@@ -34,8 +34,11 @@ pub(super) struct ShardTruth {
 
 impl Truth {
     /// Takes in a record of the positions topic.
-    pub(super) fn position(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Malformed> {
-        let shard = format::read_shard_key(key)?;
+    pub(super) fn position(
+        &mut self,
+        shard: ShardId,
+        value: Option<&[u8]>,
+    ) -> Result<(), Malformed> {
         let (positions, digest) =
             value.map(format::read_positions).transpose()?.unwrap_or_default();
         let truth = self.shards.entry(shard).or_default();
@@ -45,8 +48,8 @@ impl Truth {
     }
 
     /// Takes in a record of the state topic.
-    pub(super) fn state(&mut self, key: &Bytes, value: Option<Bytes>) -> Result<(), Malformed> {
-        match (format::read_key(key)?, value) {
+    pub(super) fn state(&mut self, key: Key, value: Option<Bytes>) -> Result<(), Malformed> {
+        match (key, value) {
             (Key::State(shard, key), Some(value)) => {
                 self.shards.entry(shard).or_default().state.insert(key, value);
             }
