@@ -33,6 +33,7 @@ impl Cluster {
             | Code::UnknownTopicId => BrokerError::NotFound(words),
             Code::TopicAlreadyExists => BrokerError::Exists(words),
             code if is_refusal(code) => BrokerError::Refused(words),
+            _ if is_passing(&fault.text) => BrokerError::Unavailable(words),
             code if is_invalid(code) => BrokerError::Invalid(words),
             Code::KafkaStorageError => BrokerError::Full(words),
             _ => BrokerError::Unavailable(words),
@@ -123,6 +124,12 @@ fn is_silence(code: Code) -> bool {
     )
 }
 
+/// What a cluster says of a request as if it could never be done, while its nodes are starting: none of them
+/// may be given a partition yet.
+fn is_passing(text: &str) -> bool {
+    text.contains("All brokers are currently fenced")
+}
+
 fn is_refusal(code: Code) -> bool {
     matches!(
         code,
@@ -158,4 +165,26 @@ fn is_invalid(code: Code) -> bool {
             | Code::MessageSizeTooLarge
             | Code::InvalidMessageSize
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::KafkaOptions;
+
+    #[test]
+    fn that_no_node_is_ready_yet_is_no_mistake_of_who_asks() {
+        let cluster = Cluster::new(KafkaOptions::new("k", "127.0.0.1:1", "x", "")).unwrap();
+        let told = |cause: &str| {
+            let text = format!("Unable to replicate the partition 3 time(s): {cause}");
+            cluster.fault("t", &Fault::new(Code::InvalidReplicationFactor, text))
+        };
+        let starting = told("All brokers are currently fenced.");
+        assert!(matches!(starting, BrokerError::Unavailable(_)), "{starting}");
+        assert!(starting.to_string().contains("broker k: topic t: "), "{starting}");
+        let few = told(
+            "The target replication factor of 3 cannot be reached because only 1 broker(s) are registered.",
+        );
+        assert!(matches!(few, BrokerError::Invalid(_)), "{few}");
+    }
 }

@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use super::format::{self, TokenId};
 use super::ours::Ours;
+use super::outside;
 use super::producer::LaneProducer;
-use super::recover;
-use super::shares::{Missing, Shares};
+use super::shares::Shares;
+use super::take::{self, Taking};
 use super::truth::{ShardTruth, Truth};
 use super::turn::{Entry, Turn};
 use crate::broker::{Appended, BrokerError, Commit, CommitOutcome, Output, ShardId};
@@ -66,6 +67,34 @@ pub(super) enum Request {
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, BrokerError>>;
 
+impl Request {
+    /// Tells whoever asked that it cannot be done.
+    pub(super) fn fail(self, error: &BrokerError) {
+        let error = error.clone();
+        match self {
+            Self::Open { answer, .. } => drop(answer.send(Err(error))),
+            Self::Recall { answer, .. } => drop(answer.send(Err(error))),
+            Self::Reposition { answer, .. } | Self::Forget { answer, .. } => {
+                drop(answer.send(Err(error)));
+            }
+            Self::Append(append) => drop(append.answer.send(Err(error))),
+            Self::Commit(commit) => Entry::Commit(commit).nobody_holds(None),
+            Self::Release { answer } => drop(answer.send(())),
+        }
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        match self {
+            Self::Open { answer, .. } => answer.is_closed(),
+            Self::Recall { answer, .. } => answer.is_closed(),
+            Self::Reposition { answer, .. } | Self::Forget { answer, .. } => answer.is_closed(),
+            Self::Append(append) => append.answer.is_closed(),
+            Self::Commit(_) | Self::Release { .. } => false,
+        }
+    }
+}
+
 /// A shard was taken over.
 pub(super) struct Opening {
     pub(super) number: u64,
@@ -88,14 +117,15 @@ pub(super) struct Appending {
 
 /// The task's world.
 pub(super) struct Lane {
-    pub(super) number: u32,
-    pub(super) cluster: Arc<Cluster>,
-    pub(super) outlets: Arc<Outlets>,
-    pub(super) ours: Arc<Ours>,
-    pub(super) shares: Arc<Shares>,
+    number: u32,
+    cluster: Arc<Cluster>,
+    outlets: Arc<Outlets>,
+    ours: Arc<Ours>,
+    shares: Arc<Shares>,
     /// Openings so far: no two shards, nor two openings of one, get the same number.
     openings: u64,
     held: Option<Held>,
+    taking: Option<Taking>,
 }
 
 /// A lane that is ours: its producer has fenced whoever had it.
@@ -114,7 +144,7 @@ impl Lane {
         ours: Arc<Ours>,
         shares: Arc<Shares>,
     ) -> Self {
-        Self { number, cluster, outlets, ours, shares, openings: 0, held: None }
+        Self { number, cluster, outlets, ours, shares, openings: 0, held: None, taking: None }
     }
 
     /// Works until the broker is dropped.
@@ -133,6 +163,7 @@ impl Lane {
                         Some(request) => waiting.push_back(request),
                         None => return,
                     },
+                    taken = take::end_of(&mut self.taking) => self.taken(taken, &mut waiting),
                 }
             }
             while waiting.len() < MOST_TOGETHER
@@ -146,72 +177,87 @@ impl Lane {
 
     /// Serves what comes first, with everything that goes into the same transaction.
     async fn serve(&mut self, waiting: &mut VecDeque<Request>) {
-        match waiting.pop_front() {
-            Some(Request::Open { shard, answer }) => {
-                let opening = self.open(shard).await;
-                // Who no longer waits for an answer does not get it; here and below.
-                drop(answer.send(opening));
-            }
-            Some(Request::Recall { token, answer }) => {
-                let held = self.hold().await;
+        if self.held.as_ref().is_some_and(|held| held.producer.is_broken()) {
+            self.held = None;
+        }
+        let Some(request) = waiting.pop_front() else { return };
+        if let Request::Release { answer } = request {
+            return self.release(answer);
+        }
+        if self.held.is_none() {
+            return match request {
+                Request::Commit(commit) => Entry::Commit(commit).nobody_holds(None),
+                request => self.take_over_for(request),
+            };
+        }
+        match request {
+            // Who no longer waits for an answer does not get it; here and below.
+            Request::Open { shard, answer } => drop(answer.send(self.open(shard))),
+            Request::Recall { token, answer } => {
+                let held = self.held.as_ref().ok_or_else(|| self.not_held());
                 let seen = held.map(|held| held.truth.tokens.find(&token).map(|seen| seen.count));
                 drop(answer.send(seen));
             }
-            Some(Request::Reposition { shard, positions, reset_state, answer }) => {
-                let done = self.reposition(shard, positions, reset_state).await;
-                drop(answer.send(done));
+            Request::Reposition { shard, positions, reset_state, answer } => {
+                drop(answer.send(self.reposition(shard, positions, reset_state).await));
             }
-            Some(Request::Forget { processor, answer }) => {
-                let done = self.forget(processor).await;
-                drop(answer.send(done));
+            Request::Forget { processor, answer } => {
+                drop(answer.send(self.forget(processor).await));
             }
-            Some(Request::Release { answer }) => {
-                self.held = None;
-                answer.send(()).ok();
-            }
-            Some(request) => {
+            request => {
                 waiting.push_front(request);
                 let entries = together(waiting);
                 self.write(entries).await;
             }
-            None => {}
         }
     }
 
-    /// The lane, taken over if need be.
-    async fn hold(&mut self) -> Result<&mut Held, BrokerError> {
-        if self.held.as_ref().is_some_and(|held| held.producer.is_broken()) {
-            self.held = None;
-        }
-        if self.held.is_none() {
-            self.shares.wait_for(self.number).await.map_err(|missing| self.missing(missing))?;
-            self.ours.confirm(&self.cluster).await?;
-            let producer = LaneProducer::open(&self.cluster, self.number).await?;
-            let mut truth = Truth::default();
-            recover::read(&self.cluster, &self.ours, self.number, &mut truth).await?;
-            tracing::debug!(lane = self.number, shards = truth.shards.len(), "took a lane over");
-            self.held = Some(Held { producer, truth, holders: HashMap::new() });
-        }
-        let closed = || BrokerError::Unavailable("the lane is not held".into());
-        self.held.as_mut().ok_or_else(closed)
+    /// Takes the lane over for a request, together with whatever else comes meanwhile.
+    fn take_over_for(&mut self, request: Request) {
+        let Self { number, cluster, ours, shares, .. } = self;
+        let taking = self.taking.get_or_insert_with(|| {
+            Taking::begin(*number, Arc::clone(cluster), Arc::clone(ours), Arc::clone(shares))
+        });
+        taking.wait(request);
     }
 
-    fn missing(&self, missing: Missing) -> BrokerError {
-        if let Missing::Out(error) = missing {
-            return error;
+    /// A take-over has ended: one attempt answers all who waited for it.
+    fn taken(&mut self, taken: Result<Held, BrokerError>, waiting: &mut VecDeque<Request>) {
+        let Some(Taking { waiting: mut waited, releases, .. }) = self.taking.take() else { return };
+        waited.retain(|request| !request.is_given_up());
+        let taken = match taken {
+            Ok(_) if !releases.is_empty() => Err(self.not_held()),
+            taken => taken,
+        };
+        releases.into_iter().for_each(|answer| drop(answer.send(())));
+        match taken {
+            Ok(held) => {
+                self.held = Some(held);
+                waited.append(waiting);
+                *waiting = waited;
+            }
+            Err(error) => waited.into_iter().for_each(|request| request.fail(&error)),
         }
-        let words = format!(
-            "lane {} is not this host's: another host of identity {} has it, or they are being shared out",
-            self.number,
-            self.cluster.options().identity
-        );
+    }
+
+    fn release(&mut self, answer: oneshot::Sender<()>) {
+        self.held = None;
+        match &mut self.taking {
+            // Whoever gets the lane is not to be fenced by us: it is given up when the fencing has ended.
+            Some(taking) if taking.fences() => taking.releases.push(answer),
+            _ => drop(answer.send(())),
+        }
+    }
+
+    fn not_held(&self) -> BrokerError {
+        let words = format!("lane {} is not held", self.number);
         BrokerError::Unavailable(self.cluster.words(&self.ours.positions.topic, &words))
     }
 
-    async fn open(&mut self, shard: ShardId) -> Result<Opening, BrokerError> {
+    fn open(&mut self, shard: ShardId) -> Result<Opening, BrokerError> {
         self.openings += 1;
         let number = self.openings;
-        let held = self.hold().await?;
+        let Some(held) = &mut self.held else { return Err(self.not_held()) };
         held.holders.insert(shard, number);
         let truth = held.truth.shards.get(&shard).cloned().unwrap_or_default();
         Ok(Opening { number, truth })
@@ -219,10 +265,8 @@ impl Lane {
 
     /// Writes what goes together; whoever is refused is answered, and the others go again without him.
     async fn write(&mut self, entries: Vec<Entry>) {
-        let appends = entries.iter().any(|entry| matches!(entry, Entry::Append(_)));
-        let failed = if appends { self.hold().await.err() } else { None };
         let Some(held) = &mut self.held else {
-            return entries.into_iter().for_each(|entry| entry.nobody_holds(failed.as_ref()));
+            return entries.into_iter().for_each(|entry| entry.nobody_holds(None));
         };
         let turn = Turn::new(&self.cluster, &self.outlets, &self.ours, self.number);
         if !turn.make(held, entries).await {
@@ -239,7 +283,7 @@ impl Lane {
         positions: Position,
         reset_state: bool,
     ) -> Result<(), BrokerError> {
-        let held = self.hold().await?;
+        let Some(held) = &mut self.held else { return Err(self.not_held()) };
         // Whoever has it open would go on from the old place.
         held.holders.remove(&shard);
         let mut truth = held.truth.shards.get(&shard).cloned().unwrap_or_default();
@@ -256,17 +300,10 @@ impl Lane {
     }
 
     async fn forget(&mut self, processor: Uuid) -> Result<(), BrokerError> {
-        let held = self.hold().await?;
+        let Some(held) = &mut self.held else { return Err(self.not_held()) };
         held.holders.retain(|shard, _| shard.processor != processor);
-        let (mut positions, mut state) = (Vec::new(), Vec::new());
-        for (shard, truth) in &held.truth.shards {
-            if shard.processor == processor {
-                positions.push(record(format::shard_key(*shard), None));
-                let keys = truth.state.keys();
-                state.extend(keys.map(|key| record(format::state_key(*shard, key), None)));
-            }
-        }
-        if positions.is_empty() {
+        let (positions, state) = outside::deletions(&held.truth, processor);
+        if positions.is_empty() && state.is_empty() {
             return Ok(());
         }
         self.write_alone(positions, state).await?;

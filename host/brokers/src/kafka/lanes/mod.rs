@@ -13,20 +13,25 @@ mod lane;
 mod mark;
 mod memory;
 mod ours;
+mod outside;
 mod pace;
 mod producer;
 mod recover;
 mod shares;
+mod take;
 mod truth;
 mod turn;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt, Shared};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use host_events::Position;
-use tokio::sync::{OnceCell, mpsc, oneshot, watch as signal};
+use tokio::sync::{mpsc, oneshot, watch as signal};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -41,15 +46,23 @@ use ours::Ours;
 pub(super) use producer::{producer_config, send};
 use shares::{SESSION, Shares};
 
+/// Lanes that forget a processor at the same time: one that is read for it costs a client.
+const FORGETS_AT_ONCE: usize = 4;
+
 /// Where the lanes that were ever needed take requests.
 #[derive(Clone, Default)]
 struct Started(Arc<Mutex<HashMap<u32, mpsc::Sender<Request>>>>);
+
+/// One attempt, which answers all who wait for it.
+type Joining = Shared<BoxFuture<'static, Result<Arc<Ours>, BrokerError>>>;
 
 /// The lanes of this host's identity.
 pub(super) struct Lanes {
     cluster: Arc<Cluster>,
     outlets: Arc<Outlets>,
-    ours: OnceCell<Arc<Ours>>,
+    ours: Arc<OnceLock<Arc<Ours>>>,
+    /// The attempt to join that is under way.
+    joining: Mutex<Option<Joining>>,
     started: Started,
     shares: Arc<Shares>,
     /// Dropped with this: the lanes end.
@@ -60,12 +73,13 @@ impl Lanes {
     pub(super) fn new(cluster: Arc<Cluster>, outlets: Arc<Outlets>) -> Self {
         let (closing, _) = signal::channel(());
         let (started, shares) = (Started::default(), Arc::default());
-        Self { cluster, outlets, ours: OnceCell::new(), started, shares, closing }
+        let (ours, joining) = (Arc::default(), Mutex::default());
+        Self { cluster, outlets, ours, joining, started, shares, closing }
     }
 
     pub(super) async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError> {
         let ours = self.ours().await?;
-        let lane = self.lane(ours, ours.lane_of(shard));
+        let lane = self.lane(&ours, ours.lane_of(shard));
         let Opening { number, truth } =
             ask(&lane, |answer| Request::Open { shard, answer }).await?;
         let outlets = Arc::clone(&self.outlets);
@@ -81,17 +95,38 @@ impl Lanes {
         reset_state: bool,
     ) -> Result<(), BrokerError> {
         let ours = self.ours().await?;
-        let lane = self.lane(ours, ours.lane_of(shard));
+        let lane = self.lane(&ours, ours.lane_of(shard));
         ask(&lane, |answer| Request::Reposition { shard, positions, reset_state, answer }).await
     }
 
+    /// Forgets a processor in all lanes, also in those that another host holds. Makes no topics for it, and where
+    /// they are lost there is nothing to forget.
     pub(super) async fn forget(&self, processor: Uuid) -> Result<(), BrokerError> {
-        let ours = self.ours().await?;
-        let lanes = (0..ours.lanes).map(|number| async move {
-            ask(&self.lane(ours, number), |answer| Request::Forget { processor, answer }).await
-        });
-        futures::future::try_join_all(lanes).await?;
-        Ok(())
+        if self.ours.get().is_none() && !Ours::are_there(&self.cluster).await? {
+            return Ok(());
+        }
+        let ours = match self.ours().await {
+            Err(error @ (BrokerError::Damaged(_) | BrokerError::Invalid(_))) => {
+                let broker = &self.cluster.options().name;
+                tracing::warn!(broker, %processor, cause = %error, "left what is kept of a deleted processor");
+                return Ok(());
+            }
+            ours => ours?,
+        };
+        let lanes = (0..ours.lanes).map(|number| self.forget_in(&ours, number, processor));
+        stream::iter(lanes).buffer_unordered(FORGETS_AT_ONCE).try_collect().await
+    }
+
+    async fn forget_in(
+        &self,
+        ours: &Arc<Ours>,
+        number: u32,
+        processor: Uuid,
+    ) -> Result<(), BrokerError> {
+        if !self.shares.has(number) {
+            return outside::forget(&self.cluster, ours, number, processor).await;
+        }
+        ask(&self.lane(ours, number), |answer| Request::Forget { processor, answer }).await
     }
 
     /// Appends in a transaction that remembers the token. Refuses nothing that was done already.
@@ -103,7 +138,7 @@ impl Lanes {
     ) -> Result<Appended, BrokerError> {
         let ours = self.ours().await?;
         let token = format::token_id(token, topic.incarnation);
-        let lane = self.lane(ours, ours.lane_of_bytes(&token));
+        let lane = self.lane(&ours, ours.lane_of_bytes(&token));
         if let Err(refused) = self.check(topic, &outputs).await {
             return match ask(&lane, |answer| Request::Recall { token, answer }).await? {
                 Some(count) => Ok(Appended { count, repeated: true }),
@@ -119,25 +154,42 @@ impl Lanes {
         self.outlets.check(outputs).await
     }
 
-    async fn ours(&self) -> Result<&Arc<Ours>, BrokerError> {
-        self.ours.get_or_try_init(|| self.join()).await
+    async fn ours(&self) -> Result<Arc<Ours>, BrokerError> {
+        if let Some(ours) = self.ours.get() {
+            return Ok(Arc::clone(ours));
+        }
+        let joining = lock(&self.joining).get_or_insert_with(|| self.join()).clone();
+        let joined = joining.clone().await;
+        let mut now = lock(&self.joining);
+        if joined.is_err() && now.as_ref().is_some_and(|now| now.ptr_eq(&joining)) {
+            // Whoever comes next tries again.
+            *now = None;
+        }
+        joined
     }
 
-    /// Sees that the topics are there, and joins those who share them.
-    async fn join(&self) -> Result<Arc<Ours>, BrokerError> {
-        let ours = Arc::new(Ours::ensure(&self.cluster).await?);
-        let member = Member::join(&self.cluster, &ours).await?;
+    /// Sees that the topics are there, and joins those who share them, also when nobody waits any more.
+    fn join(&self) -> Joining {
         let (cluster, shares) = (Arc::clone(&self.cluster), Arc::clone(&self.shares));
-        let (started, closing) = (self.started.clone(), self.closing.subscribe());
-        let watched = (Arc::clone(&cluster), Arc::clone(&ours), Arc::clone(&shares));
-        tokio::spawn(watch::run(watched.0, watched.1, watched.2, started.clone(), closing.clone()));
-        tokio::spawn(member.run(cluster, Arc::clone(&ours), shares, started, closing));
-        Ok(ours)
+        let (joined, started) = (Arc::clone(&self.ours), self.started.clone());
+        let closing = self.closing.subscribe();
+        let joining = tokio::spawn(async move {
+            let ours = Arc::new(Ours::ensure(&cluster).await?);
+            let member = Member::join(&cluster, &ours).await?;
+            joined.set(Arc::clone(&ours)).ok();
+            let watched = (Arc::clone(&cluster), Arc::clone(&ours), Arc::clone(&shares));
+            let (lanes, ends) = (started.clone(), closing.clone());
+            tokio::spawn(watch::run(watched.0, watched.1, watched.2, lanes, ends));
+            tokio::spawn(member.run(cluster, Arc::clone(&ours), shares, started, closing));
+            Ok(ours)
+        });
+        let ended = |error: JoinError| BrokerError::Unavailable(error.to_string());
+        joining.map(move |joined| joined.unwrap_or_else(|error| Err(ended(error)))).boxed().shared()
     }
 
     /// A lane's task, started if need be.
     fn lane(&self, ours: &Arc<Ours>, number: u32) -> mpsc::Sender<Request> {
-        let mut started = self.started.lock();
+        let mut started = lock(&self.started.0);
         let lane = started.entry(number).or_insert_with(|| {
             let (sender, requests) = mpsc::channel(QUEUE);
             let (cluster, outlets) = (Arc::clone(&self.cluster), Arc::clone(&self.outlets));
@@ -151,13 +203,13 @@ impl Lanes {
 }
 
 impl Started {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, mpsc::Sender<Request>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn get(&self, lane: u32) -> Option<mpsc::Sender<Request>> {
-        self.lock().get(&lane).cloned()
+        lock(&self.0).get(&lane).cloned()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

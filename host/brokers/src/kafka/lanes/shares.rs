@@ -92,6 +92,11 @@ impl Shares {
         self.changed.notify_waiters();
     }
 
+    /// Whether a lane may be taken now.
+    pub(super) fn has(&self, lane: u32) -> bool {
+        matches!(self.lock().may_take(lane, Instant::now()), Ok(true))
+    }
+
     /// Waits a little until a lane may be taken.
     pub(super) async fn wait_for(&self, lane: u32) -> Result<(), Missing> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -118,6 +123,8 @@ impl Shares {
 /// Why a lane cannot be taken.
 pub(super) enum Missing {
     NotGiven,
+    /// The group gave it to another host: which, in words.
+    HeldBy(String),
     Out(BrokerError),
 }
 

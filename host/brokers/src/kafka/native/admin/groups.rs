@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::bindings::*;
 
-use super::offsets::{Partitions, answers, names};
+use super::offsets::{Partitions, answers, places};
 use super::{Asked, Fault, Owned, array, c_string, string};
 use crate::kafka::native::handle::Handle;
 
@@ -17,6 +17,19 @@ pub(in crate::kafka) struct Group {
     pub(in crate::kafka) members: usize,
     /// Topics that members of it were given partitions of.
     pub(in crate::kafka) topics: Vec<String>,
+    /// Who was given what.
+    pub(in crate::kafka) given: Vec<Given>,
+}
+
+/// A partition of a group's, and who was given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::kafka) struct Given {
+    pub(in crate::kafka) topic: String,
+    pub(in crate::kafka) partition: i32,
+    /// What the member is called, where it has a name that stays.
+    pub(in crate::kafka) instance: String,
+    /// Where it was seen.
+    pub(in crate::kafka) host: String,
 }
 
 /// The names of all groups.
@@ -123,19 +136,29 @@ unsafe fn group(group: *const rd_kafka_ConsumerGroupDescription_t) -> Result<Gro
     unsafe {
         Fault::of_error(rd_kafka_ConsumerGroupDescription_error(group))?;
         let members = rd_kafka_ConsumerGroupDescription_member_count(group);
-        let mut topics = Vec::new();
+        let mut given = Vec::new();
         for index in 0..members {
             let member = rd_kafka_ConsumerGroupDescription_member(group, index);
             let assignment = rd_kafka_MemberDescription_assignment(member);
-            if !assignment.is_null() {
-                topics.extend(names(rd_kafka_MemberAssignment_partitions(assignment)));
+            if assignment.is_null() {
+                continue;
             }
+            let instance = string(rd_kafka_MemberDescription_group_instance_id(member));
+            let host = string(rd_kafka_MemberDescription_host(member));
+            let places = places(rd_kafka_MemberAssignment_partitions(assignment));
+            given.extend(places.into_iter().map(|(topic, partition)| Given {
+                topic,
+                partition,
+                instance: instance.clone(),
+                host: host.clone(),
+            }));
         }
+        let mut topics: Vec<_> = given.iter().map(|given| given.topic.clone()).collect();
         topics.sort_unstable();
         topics.dedup();
         let name = string(rd_kafka_ConsumerGroupDescription_group_id(group));
         let state = word(rd_kafka_ConsumerGroupDescription_state(group));
-        Ok(Group { name, state, members, topics })
+        Ok(Group { name, state, members, topics, given })
     }
 }
 

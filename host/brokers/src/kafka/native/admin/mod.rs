@@ -28,7 +28,7 @@ use super::handle::{Handle, Queue};
 
 pub(in crate::kafka) use changes::{create_partitions, create_topic, delete_records, delete_topic};
 pub(in crate::kafka) use configs::{Setting, set_settings, settings};
-pub(in crate::kafka) use groups::{Group, committed, describe_groups, list_groups};
+pub(in crate::kafka) use groups::{Given, Group, committed, describe_groups, list_groups};
 pub(in crate::kafka) use offsets::{Seen, Wanted, list_offsets};
 pub(in crate::kafka) use rights::{allow, disallow, rights, set_user};
 pub(in crate::kafka) use topics::{TopicDescription, describe_topics};

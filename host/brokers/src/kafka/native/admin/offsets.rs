@@ -126,13 +126,17 @@ pub(super) unsafe fn answers(
     unsafe { elements(list) }.iter().map(answer).collect()
 }
 
-/// Names of the topics of a list.
+/// Topic and partition of each element of a list.
 ///
 /// # Safety
 /// The list is null or alive.
-pub(super) unsafe fn names(list: *const rd_kafka_topic_partition_list_t) -> Vec<String> {
-    // SAFETY: passed on; each element has a name.
-    unsafe { elements(list).iter().map(|element| string(element.topic)).collect() }
+pub(super) unsafe fn places(list: *const rd_kafka_topic_partition_list_t) -> Vec<(String, i32)> {
+    let place = |element: &rd_kafka_topic_partition_t| {
+        // SAFETY: each element has a name, which lives as long.
+        (unsafe { string(element.topic) }, element.partition)
+    };
+    // SAFETY: passed on.
+    unsafe { elements(list) }.iter().map(place).collect()
 }
 
 /// # Safety

@@ -1,0 +1,103 @@
+//! Taking a lane over, beside whatever else its task does: those who need it wait together, for one attempt.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use super::lane::{Held, QUEUE, Request};
+use super::ours::Ours;
+use super::producer::LaneProducer;
+use super::shares::{Missing, Shares};
+use super::truth::Truth;
+use super::{outside, recover};
+use crate::broker::BrokerError;
+use crate::kafka::cluster::Cluster;
+
+/// A take-over that is under way.
+pub(super) struct Taking {
+    work: BoxFuture<'static, Result<Held, BrokerError>>,
+    /// Whether it no longer waits for the group alone.
+    fences: Arc<AtomicBool>,
+    /// Those who need the lane, at most [`QUEUE`] of them.
+    pub(super) waiting: VecDeque<Request>,
+    /// Told when it has ended; the lane is not kept then.
+    pub(super) releases: Vec<oneshot::Sender<()>>,
+}
+
+/// Waits until a take-over ends, for ever where there is none. May be given up and asked again.
+pub(super) async fn end_of(taking: &mut Option<Taking>) -> Result<Held, BrokerError> {
+    match taking {
+        Some(taking) => taking.work.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Taking {
+    pub(super) fn begin(
+        number: u32,
+        cluster: Arc<Cluster>,
+        ours: Arc<Ours>,
+        shares: Arc<Shares>,
+    ) -> Self {
+        let fences = Arc::new(AtomicBool::new(false));
+        let work = take_over(number, cluster, ours, shares, Arc::clone(&fences));
+        let (waiting, releases) = (VecDeque::new(), Vec::new());
+        Self { work: Box::pin(work), fences, waiting, releases }
+    }
+
+    /// Lets a request wait for the end.
+    pub(super) fn wait(&mut self, request: Request) {
+        if self.waiting.len() >= QUEUE {
+            self.waiting.retain(|request| !request.is_given_up());
+        }
+        if self.waiting.len() >= QUEUE {
+            let words = "too many wait for the lane";
+            return request.fail(&BrokerError::Unavailable(words.to_owned()));
+        }
+        self.waiting.push_back(request);
+    }
+
+    pub(super) fn fences(&self) -> bool {
+        self.fences.load(Ordering::Relaxed)
+    }
+}
+
+async fn take_over(
+    number: u32,
+    cluster: Arc<Cluster>,
+    ours: Arc<Ours>,
+    shares: Arc<Shares>,
+    fences: Arc<AtomicBool>,
+) -> Result<Held, BrokerError> {
+    let missing = tokio::select! {
+        waited = shares.wait_for(number) => waited.err(),
+        holder = outside::holder(&cluster, &ours, number) => Some(Missing::HeldBy(holder)),
+    };
+    if let Some(missing) = missing {
+        return Err(told(&cluster, &ours, number, missing));
+    }
+    fences.store(true, Ordering::Relaxed);
+    ours.confirm(&cluster).await?;
+    let producer = LaneProducer::open(&cluster, number).await?;
+    let mut truth = Truth::default();
+    recover::read(&cluster, &ours, number, &mut truth).await?;
+    tracing::debug!(lane = number, shards = truth.shards.len(), "took a lane over");
+    Ok(Held { producer, truth, holders: HashMap::new() })
+}
+
+fn told(cluster: &Cluster, ours: &Ours, number: u32, missing: Missing) -> BrokerError {
+    let other = format!("another host of identity {}", cluster.options().identity);
+    let words = match missing {
+        Missing::Out(error) => return error,
+        Missing::HeldBy(holder) => {
+            format!("lane {number} is not this host's: {other} holds it, {holder}")
+        }
+        Missing::NotGiven => format!(
+            "lane {number} is not this host's: {other} has it, or they are being shared out"
+        ),
+    };
+    BrokerError::Unavailable(cluster.words(&ours.positions.topic, &words))
+}
