@@ -183,6 +183,8 @@ impl Host {
             task.abort();
         }
         self.services.processors.drain().await;
+        let brokers = self.services.brokers.values();
+        futures::future::join_all(brokers.map(|broker| broker.close())).await;
         observed.ended();
     }
 }

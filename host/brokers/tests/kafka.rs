@@ -12,6 +12,8 @@
 )]
 
 mod battery;
+#[path = "kafka/cached.rs"]
+mod cached;
 #[path = "kafka/gaps.rs"]
 mod gaps;
 #[path = "kafka/hosts.rs"]

@@ -240,6 +240,10 @@ impl Broker for Measured {
     async fn forget(&self, processor: Uuid) -> Result<(), BrokerError> {
         self.inner.forget(processor).await
     }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
 }
 
 struct MeasuredFence {

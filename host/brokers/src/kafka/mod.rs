@@ -81,7 +81,15 @@ impl Kafka {
             let any = TopicRef::new(name, Incarnation(Uuid::nil()));
             topics::delete(&self.cluster, &any).await?;
         }
+        self.lanes.unremember();
         Ok(())
+    }
+
+    /// Records of positions and state that were read so far to take shards over, all lanes together: how much a
+    /// start costs, and what is cached on disk saves.
+    #[must_use]
+    pub fn records_recovered(&self) -> u64 {
+        self.lanes.recovered()
     }
 }
 
@@ -169,5 +177,9 @@ impl Broker for Kafka {
 
     async fn forget(&self, processor: Uuid) -> Result<(), BrokerError> {
         self.lanes.forget(processor).await
+    }
+
+    async fn close(&self) {
+        self.lanes.close().await;
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use host_brokers::kafka::{Kafka, KafkaOptions};
 use host_brokers::{
-    Append, Broker, BrokerError, Commit, CommitOutcome, Opened, Output, ShardId, TopicRef, TopicSpec,
+    Append, Broker, BrokerError, Commit, CommitOutcome, Opened, Output, ShardId, TopicRef,
+    TopicSpec,
 };
 use host_events::Incarnation;
 use kafka_node::{Node, Setup};

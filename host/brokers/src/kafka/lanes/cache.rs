@@ -15,11 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::format;
+use super::disk;
 use super::ours::Ours;
 use super::recover::{Check, Ends};
 use super::truth::{Truth, now};
-use super::disk;
 use crate::kafka::KafkaOptions;
 
 /// Largest file: a lane that holds more is read anew each time. It is in memory as a whole while it is read.
@@ -131,7 +130,7 @@ pub(super) fn read(
     if age >= kept.min(header.kept) / 2 {
         return Err(format!("it is {age} ms old: deletions since then may be gone"));
     }
-    let truth = truth_of(entries, &Check::of_cache(ours, lane));
+    let truth = truth_of(entries, &mut Check::of_cache(ours, lane));
     Ok(Some((truth.ok_or("what it holds is not of this lane")?, header.start)))
 }
 
@@ -146,7 +145,7 @@ fn open(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(header)
 }
 
-fn truth_of(mut entries: &[u8], check: &Check<'_>) -> Option<Truth> {
+fn truth_of(mut entries: &[u8], check: &mut Check<'_>) -> Option<Truth> {
     let mut truth = Truth::default();
     while let Some((kind, rest)) = entries.split_first() {
         let (key, rest) = take_length(rest)?;
@@ -189,5 +188,105 @@ impl<W: Write> Write for Summed<'_, W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{ShardId, TopicRef};
+    use crate::kafka::lanes::format::Seen;
+    use crate::kafka::lanes::truth::ShardTruth;
+    use host_events::{Incarnation, Position};
+
+    const KEPT: u64 = 24 * 60 * 60 * 1000;
+    const START: Start = Start { ends: Ends { positions: 7, state: 9 }, word: Uuid::from_u128(5) };
+
+    fn ours(lanes: u32, state: u128) -> Ours {
+        let topic = |id| {
+            let topic = TopicRef::new("t", Incarnation(Uuid::nil()));
+            TopicRef { id: Some(Uuid::from_u128(id)), ..topic }
+        };
+        Ours { positions: topic(1), state: topic(state), lanes }
+    }
+
+    fn truth() -> Truth {
+        let mut truth = Truth::default();
+        let positions = Position([((Incarnation(Uuid::from_u128(9)), 1), 5)].into());
+        let state = [("k".into(), "v".into()), ("".into(), "".into())].into();
+        for shard in 0..50 {
+            let id = ShardId { processor: Uuid::from_u128(7), shard };
+            let (positions, state) = (positions.clone(), Clone::clone(&state));
+            truth.shards.insert(id, ShardTruth { positions, state, digest: Some("aa".into()) });
+        }
+        truth.tokens.insert([3; 16], Seen { count: 3, at: now() });
+        truth
+    }
+
+    fn written(dir: &Path) -> PathBuf {
+        let path = dir.join("lanes.x.0.cache");
+        assert!(write(&path, "x", &ours(1, 2), 0, (&truth(), START, KEPT)).unwrap());
+        path
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path());
+        let (read, start) = super::read(&path, "x", &ours(1, 2), 0, KEPT).unwrap().unwrap();
+        assert_eq!(start, START);
+        assert!(read.has_same_shards(&truth()));
+        assert_eq!(read.tokens.find(&[3; 16]).unwrap().count, 3);
+        assert!(
+            super::read(&dir.path().join("none"), "x", &ours(1, 2), 0, KEPT).unwrap().is_none()
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path());
+        let refused = |identity: &str, ours: Ours, lane, kept| {
+            super::read(&path, identity, &ours, lane, kept).err().unwrap()
+        };
+        for (identity, ours, lane) in
+            [("y", ours(1, 2), 0), ("x", ours(2, 2), 0), ("x", ours(1, 3), 0), ("x", ours(1, 2), 1)]
+        {
+            let why = refused(identity, ours, lane, KEPT);
+            assert_eq!(why, "it is of another lane, or of other topics");
+        }
+        assert!(refused("x", ours(1, 2), 0, 0).contains("deletions since then may be gone"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_or_of_a_newer_format_is_left_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path());
+        let whole = std::fs::read(&path).unwrap();
+        let is_refused = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            super::read(&path, "x", &ours(1, 2), 0, KEPT).is_err()
+        };
+        for at in (0..whole.len()).step_by(97) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            assert!(is_refused(&flipped), "octet {at}");
+            assert!(is_refused(&whole[..at]), "cut at {at}");
+        }
+        let mut newer = whole[..whole.len() - SUM].to_vec();
+        newer[MAGIC.len() - 2] = b'2';
+        newer.extend(Sha256::digest(&newer));
+        assert!(is_refused(&newer));
+        assert!(!is_refused(&whole));
+    }
+
+    #[test]
+    fn a_lane_that_is_too_large_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, mut truth) = (dir.path().join("a"), truth());
+        let large = Bytes::from(vec![0; MOST]);
+        truth.shards.values_mut().next().unwrap().state.insert("large".into(), large);
+        assert!(!write(&path, "x", &ours(1, 2), 0, (&truth, START, KEPT)).unwrap());
+        assert!(!path.exists());
     }
 }

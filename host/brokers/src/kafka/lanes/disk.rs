@@ -25,6 +25,7 @@ pub(super) fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    remove_leftovers(path);
     let temporary = temporary(path);
     let written = write_and_rename(path, &temporary, write);
     if written.is_err() {
@@ -52,12 +53,71 @@ fn write_and_rename(
 }
 
 fn temporary(path: &Path) -> PathBuf {
-    path.with_extension(format!("{}.tmp", Uuid::new_v4().simple()))
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", Uuid::new_v4().simple()));
+    name.into()
+}
+
+/// What hosts left that were killed while they wrote. Another one that writes the same file at this moment fails,
+/// and leaves what was there.
+fn remove_leftovers(path: &Path) {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
+    let begins = format!("{}.", name.to_string_lossy());
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&begins) && name.ends_with(".tmp") {
+            // It costs room alone.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
     use super::*;
+
+    const CHILD: &str = "FLOW_LANES_DISK_TEST";
+
+    /// Writes one file anew until it is killed. Not a test by itself.
+    #[test]
+    #[ignore = "the parent starts it"]
+    fn child() {
+        let Ok(path) = std::env::var(CHILD) else { return };
+        for round in 0_u64.. {
+            let octet = u8::try_from(round % 251).unwrap();
+            replace(Path::new(&path), |file| file.write_all(&vec![octet; 3_000_000])).unwrap();
+        }
+    }
+
+    #[test]
+    fn killed_at_any_moment_a_file_is_what_it_was_or_what_it_was_to_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        for round in 0_u64..8 {
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "kafka::lanes::disk::tests::child", "--ignored"])
+                .env(CHILD, &path)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            while !path.exists() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // Wherever it is then.
+            std::thread::sleep(Duration::from_millis(7 * round));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let bytes = read(&path, 3_000_000).unwrap().unwrap();
+            let first = *bytes.first().unwrap();
+            assert!(bytes.len() == 3_000_000 && bytes.iter().all(|octet| *octet == first));
+        }
+        replace(&path, |file| file.write_all(b"x")).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "leftovers");
+    }
 
     #[test]
     fn what_fails_leaves_what_was_there_and_nothing_beside_it() {

@@ -5,6 +5,7 @@
 //! | positions | `processor/shard`, as text | JSON: `v` (1), `digest`, `positions`: lists of flow, partition, next |
 //! | state | 1, `s`, processor (16 bytes), shard (4 bytes, the highest first), key | the value as it is |
 //! | both | `lane`; 1, `l` | what a lane begins with: `mark.rs` |
+//! | both | `cache`; 1, `c` | 16 bytes: `cache.rs` |
 //! | state | 1, `t`, the first 16 bytes of the SHA-256 of what a token is | 1, count (8 bytes), milliseconds since 1970 (8) |
 //!
 //! No value: it was deleted. Whatever is not so is refused, a newer version by its number.

@@ -6,12 +6,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use host_events::{Position, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::format::{self, TokenId};
+use super::keep;
 use super::ours::Ours;
 use super::outside;
 use super::producer::LaneProducer;
@@ -115,13 +117,20 @@ pub(super) struct Appending {
     pub(super) answer: Answer<Appended>,
 }
 
-/// The task's world.
+/// What a lane works with.
+pub(super) struct World {
+    pub(super) number: u32,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) outlets: Arc<Outlets>,
+    pub(super) ours: Arc<Ours>,
+    pub(super) shares: Arc<Shares>,
+    /// Records that were read to take lanes over.
+    pub(super) recovered: Arc<AtomicU64>,
+}
+
+/// The task's own.
 pub(super) struct Lane {
-    number: u32,
-    cluster: Arc<Cluster>,
-    outlets: Arc<Outlets>,
-    ours: Arc<Ours>,
-    shares: Arc<Shares>,
+    world: Arc<World>,
     /// Openings so far: no two shards, nor two openings of one, get the same number.
     openings: u64,
     held: Option<Held>,
@@ -136,15 +145,15 @@ pub(super) struct Held {
     pub(super) holders: HashMap<ShardId, u64>,
 }
 
+impl World {
+    pub(super) fn turn(&self) -> Turn<'_> {
+        Turn::new(&self.cluster, &self.outlets, &self.ours, self.number)
+    }
+}
+
 impl Lane {
-    pub(super) fn new(
-        number: u32,
-        cluster: Arc<Cluster>,
-        outlets: Arc<Outlets>,
-        ours: Arc<Ours>,
-        shares: Arc<Shares>,
-    ) -> Self {
-        Self { number, cluster, outlets, ours, shares, openings: 0, held: None, taking: None }
+    pub(super) fn new(world: World) -> Self {
+        Self { world: Arc::new(world), openings: 0, held: None, taking: None }
     }
 
     /// Works until the broker is dropped.
@@ -182,7 +191,7 @@ impl Lane {
         }
         let Some(request) = waiting.pop_front() else { return };
         if let Request::Release { answer } = request {
-            return self.release(answer);
+            return self.release(answer).await;
         }
         if self.held.is_none() {
             return match request {
@@ -214,11 +223,8 @@ impl Lane {
 
     /// Takes the lane over for a request, together with whatever else comes meanwhile.
     fn take_over_for(&mut self, request: Request) {
-        let Self { number, cluster, ours, shares, .. } = self;
-        let taking = self.taking.get_or_insert_with(|| {
-            Taking::begin(*number, Arc::clone(cluster), Arc::clone(ours), Arc::clone(shares))
-        });
-        taking.wait(request);
+        let world = &self.world;
+        self.taking.get_or_insert_with(|| Taking::begin(Arc::clone(world))).wait(request);
     }
 
     /// A take-over has ended: one attempt answers all who waited for it.
@@ -229,7 +235,10 @@ impl Lane {
             Ok(_) if !releases.is_empty() => Err(self.not_held()),
             taken => taken,
         };
-        releases.into_iter().for_each(|answer| drop(answer.send(())));
+        for answer in releases {
+            // Who no longer waits has given the lane up.
+            answer.send(()).ok();
+        }
         match taken {
             Ok(held) => {
                 self.held = Some(held);
@@ -240,8 +249,10 @@ impl Lane {
         }
     }
 
-    fn release(&mut self, answer: oneshot::Sender<()>) {
-        self.held = None;
+    async fn release(&mut self, answer: oneshot::Sender<()>) {
+        if let Some(held) = self.held.take() {
+            keep::at_the_end(&self.world.turn(), held).await;
+        }
         match &mut self.taking {
             // Whoever gets the lane is not to be fenced by us: it is given up when the fencing has ended.
             Some(taking) if taking.fences() => taking.releases.push(answer),
@@ -250,8 +261,9 @@ impl Lane {
     }
 
     fn not_held(&self) -> BrokerError {
-        let words = format!("lane {} is not held", self.number);
-        BrokerError::Unavailable(self.cluster.words(&self.ours.positions.topic, &words))
+        let World { number, cluster, ours, .. } = &*self.world;
+        let words = format!("lane {number} is not held");
+        BrokerError::Unavailable(cluster.words(&ours.positions.topic, &words))
     }
 
     fn open(&mut self, shard: ShardId) -> Result<Opening, BrokerError> {
@@ -268,12 +280,12 @@ impl Lane {
         let Some(held) = &mut self.held else {
             return entries.into_iter().for_each(|entry| entry.nobody_holds(None));
         };
-        let turn = Turn::new(&self.cluster, &self.outlets, &self.ours, self.number);
+        let turn = self.world.turn();
         if !turn.make(held, entries).await {
             self.held = None;
         }
         if turn.was_fenced() {
-            self.shares.doubt(self.number);
+            self.world.shares.doubt(self.world.number);
         }
     }
 
@@ -319,14 +331,14 @@ impl Lane {
         positions: Vec<Record>,
         state: Vec<Record>,
     ) -> Result<(), BrokerError> {
-        let turn = Turn::new(&self.cluster, &self.outlets, &self.ours, self.number);
+        let turn = self.world.turn();
         let held = self.held.as_mut().ok_or_else(|| turn.closed())?;
         let (kept, written) = turn.write_alone(held, positions, state).await;
         if !kept {
             self.held = None;
         }
         if turn.was_fenced() {
-            self.shares.doubt(self.number);
+            self.world.shares.doubt(self.world.number);
         }
         written
     }

@@ -16,6 +16,10 @@ pub(super) const POSITIONS_KEY: &[u8] = b"lane";
 /// Its key in the state topic: a version and a letter, as of the other keys there.
 pub(super) const STATE_KEY: &[u8] = &[1, b'l'];
 
+/// Where a host says which offsets the file on its own disk stands for: `cache.rs`.
+pub(super) const POSITIONS_WORD: &[u8] = b"cache";
+pub(super) const STATE_WORD: &[u8] = &[1, b'c'];
+
 /// What is written at the beginning of a lane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
@@ -28,12 +32,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    pub(super) fn new(
-        lanes: u32,
-        lane: u32,
-        positions: Option<Uuid>,
-        state: Option<Uuid>,
-    ) -> Self {
+    pub(super) fn new(lanes: u32, lane: u32, positions: Option<Uuid>, state: Option<Uuid>) -> Self {
         Self { v: format::VERSION.into(), lanes, lane, positions, state }
     }
 

@@ -5,10 +5,12 @@
 //! topics; whoever takes a lane over reads it there.
 
 mod begin;
+mod cache;
 mod disk;
 mod fence;
 mod format;
 mod group;
+mod keep;
 mod lane;
 mod mark;
 mod memory;
@@ -24,6 +26,7 @@ mod turn;
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
@@ -41,7 +44,8 @@ use crate::kafka::outlets::Outlets;
 
 use fence::LaneFence;
 use group::{GivesUp, Member};
-use lane::{Answer, Appending, Lane, Opening, QUEUE, Request};
+use lane::{Answer, Appending, Lane, Opening, QUEUE, Request, World};
+use memory::Memory;
 use ours::Ours;
 pub(super) use producer::{producer_config, send};
 use shares::{SESSION, Shares};
@@ -65,6 +69,7 @@ pub(super) struct Lanes {
     joining: Mutex<Option<Joining>>,
     started: Started,
     shares: Arc<Shares>,
+    recovered: Arc<AtomicU64>,
     /// Dropped with this: the lanes end.
     closing: signal::Sender<()>,
 }
@@ -74,7 +79,27 @@ impl Lanes {
         let (closing, _) = signal::channel(());
         let (started, shares) = (Started::default(), Arc::default());
         let (ours, joining) = (Arc::default(), Mutex::default());
-        Self { cluster, outlets, ours, joining, started, shares, closing }
+        let recovered = Arc::default();
+        Self { cluster, outlets, ours, joining, started, shares, recovered, closing }
+    }
+
+    /// Gives all lanes up that are held, and keeps on disk what makes taking them over again quicker.
+    pub(super) async fn close(&self) {
+        let started: Vec<_> = lock(&self.started.0).keys().copied().collect();
+        self.started.give_up(&started).await;
+    }
+
+    /// The topics were taken away on purpose: this host may begin anew without them.
+    pub(super) fn unremember(&self) {
+        if let Some(path) = Memory::path(self.cluster.options()) {
+            // It may not be there at all.
+            drop(std::fs::remove_file(path));
+        }
+    }
+
+    /// Records that were read to take lanes over.
+    pub(super) fn recovered(&self) -> u64 {
+        self.recovered.load(Ordering::Relaxed)
     }
 
     pub(super) async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError> {
@@ -193,8 +218,9 @@ impl Lanes {
         let lane = started.entry(number).or_insert_with(|| {
             let (sender, requests) = mpsc::channel(QUEUE);
             let (cluster, outlets) = (Arc::clone(&self.cluster), Arc::clone(&self.outlets));
-            let shares = Arc::clone(&self.shares);
-            let lane = Lane::new(number, cluster, outlets, Arc::clone(ours), shares);
+            let (ours, shares) = (Arc::clone(ours), Arc::clone(&self.shares));
+            let recovered = Arc::clone(&self.recovered);
+            let lane = Lane::new(World { number, cluster, outlets, ours, shares, recovered });
             tokio::spawn(lane.run(requests, self.closing.subscribe()));
             sender
         });

@@ -33,9 +33,8 @@ impl Ours {
     /// Positions and state of an identity, in whatever lives.
     pub(super) fn names(cluster: &Cluster) -> [TopicRef; 2] {
         let identity = &cluster.options().identity;
-        ["positions", "state"].map(|what| {
-            TopicRef::new(format!("_fnaa.{identity}.{what}"), Incarnation(Uuid::nil()))
-        })
+        ["positions", "state"]
+            .map(|what| TopicRef::new(format!("_fnaa.{identity}.{what}"), Incarnation(Uuid::nil())))
     }
 
     /// What a lane has to begin with.
@@ -111,7 +110,9 @@ pub(super) fn another_life(meant: Uuid, is: Uuid) -> String {
 
 /// What processors stood at is not there any more.
 pub(super) fn lost(cluster: &Cluster, topic: &TopicRef, cause: &str) -> BrokerError {
-    let words = format!("{cause}; where processors stand was in it, and nothing begins anew by itself ({READ})");
+    let words = format!(
+        "{cause}; where processors stand was in it, and nothing begins anew by itself ({READ})"
+    );
     BrokerError::Damaged(cluster.words(&topic.topic, &words))
 }
 

@@ -37,11 +37,8 @@ pub(super) async fn forget(
     recover::read(cluster, ours, number, &mut truth).await?;
     let (positions, state) = deletions(&truth, processor);
     let outputs = [(&ours.positions, positions), (&ours.state, state)];
-    let outputs = outputs.map(|(topic, records)| Output {
-        topic: topic.clone(),
-        partition: number,
-        records,
-    });
+    let outputs =
+        outputs.map(|(topic, records)| Output { topic: topic.clone(), partition: number, records });
     write(cluster, outputs.into()).await
 }
 

@@ -13,14 +13,17 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde::{Deserialize, Serialize};
 use tokio::task::{coop, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
 
+use super::cache::Start;
 use super::format::{self, Key, Malformed};
-use super::mark::{Mark, POSITIONS_KEY, STATE_KEY};
+use super::mark::{Mark, POSITIONS_KEY, POSITIONS_WORD, STATE_KEY, STATE_WORD};
 use super::ours::{Ours, lost};
 use super::truth::Truth;
-use crate::broker::{BrokerError, ShardId, TopicRef};
+use crate::broker::{BrokerError, TopicRef};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::native::admin::Fault;
 use crate::kafka::native::follow::{Found, high_watermark, take};
@@ -37,15 +40,55 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Before a topic that a node does not know is asked for again.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// Offsets up to which a lane is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ends {
+    pub(super) positions: u64,
+    pub(super) state: u64,
+}
+
+/// What was read of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) ends: Ends,
+    pub(super) records: u64,
+}
+
 /// Reads a lane.
 pub(super) async fn read(
     cluster: &Cluster,
     ours: &Ours,
     lane: u32,
     truth: &mut Truth,
-) -> Result<(), BrokerError> {
-    let reader = Reader::open(cluster, lane).await?;
-    let read = reader.read_lane(cluster, ours, lane, truth).await;
+) -> Result<Read, BrokerError> {
+    let mut check = Check::of_log(ours, lane);
+    read_lane(cluster, &mut check, truth, None).await
+}
+
+/// Reads what came to a lane after what is known of it; nothing where it is not the lane that is known.
+pub(super) async fn read_rest(
+    cluster: &Cluster,
+    ours: &Ours,
+    lane: u32,
+    truth: &mut Truth,
+    start: Start,
+) -> Result<Option<Read>, BrokerError> {
+    let mut check = Check::of_rest(ours, lane, start.word);
+    let read = read_lane(cluster, &mut check, truth, Some(start.ends)).await;
+    match read {
+        Ok(_) if check.words < 2 => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+async fn read_lane(
+    cluster: &Cluster,
+    check: &mut Check<'_>,
+    truth: &mut Truth,
+    from: Option<Ends>,
+) -> Result<Read, BrokerError> {
+    let reader = Reader::open(cluster, check.lane).await?;
+    let read = reader.read_lane(cluster, check, truth, from).await;
     reader.close();
     read
 }
@@ -57,7 +100,7 @@ pub(super) async fn mark(
     wanted: &[u8],
 ) -> Result<Option<Mark>, BrokerError> {
     let (reader, mut mark) = (Reader::open(cluster, 0).await?, None);
-    let read = reader.read(cluster, topic, |key, value| {
+    let read = reader.read(cluster, topic, None, |key, value| {
         if *key != *wanted {
             return Ok(ControlFlow::Continue(()));
         }
@@ -66,7 +109,7 @@ pub(super) async fn mark(
     });
     let read = read.await;
     reader.close();
-    read.map(|()| mark)
+    read.map(|_| mark)
 }
 
 /// A consumer made for this, and given back after it.
@@ -102,44 +145,38 @@ impl Reader {
     async fn read_lane(
         &self,
         cluster: &Cluster,
-        ours: &Ours,
-        lane: u32,
+        check: &mut Check<'_>,
         truth: &mut Truth,
-    ) -> Result<(), BrokerError> {
-        let mut check = Check { ours, lane, is_marked: false };
-        let positions = self.read(cluster, &ours.positions, |key, value| {
-            if *key == *POSITIONS_KEY {
-                return check.mark(value);
-            }
-            let shard = format::read_shard_key(key)?;
-            check.shard(shard, value.is_some())?;
-            truth.position(shard, value.as_deref())?;
-            Ok(ControlFlow::Continue(()))
+        from: Option<Ends>,
+    ) -> Result<Read, BrokerError> {
+        let (ours, mut records) = (check.ours, 0);
+        let begin = from.map(|from| from.positions);
+        let positions = self.read(cluster, &ours.positions, begin, |key, value| {
+            records += 1;
+            check.position(truth, key, value).map(ControlFlow::Continue)
         });
-        positions.await?;
+        let positions = positions.await?;
         check.done(cluster, &ours.positions)?;
-        let state = self.read(cluster, &ours.state, |key, value| {
-            if *key == *STATE_KEY {
-                return check.mark(value);
-            }
-            let key = format::read_key(key)?;
-            check.key(&key, value.is_some())?;
-            truth.state(key, value)?;
-            Ok(ControlFlow::Continue(()))
+        let begin = from.map(|from| from.state);
+        let state = self.read(cluster, &ours.state, begin, |key, value| {
+            records += 1;
+            check.state(truth, key, value).map(ControlFlow::Continue)
         });
-        state.await?;
-        check.done(cluster, &ours.state)
+        let state = state.await?;
+        check.done(cluster, &ours.state)?;
+        Ok(Read { ends: Ends { positions, state }, records })
     }
 
-    /// Reads one topic's partition to its end, or until it is told to stop.
+    /// Reads one topic's partition to its end, or until it is told to stop. The offset that comes next.
     async fn read(
         &self,
         cluster: &Cluster,
         topic: &TopicRef,
+        from: Option<u64>,
         mut take_in: impl FnMut(&Bytes, Option<Bytes>) -> Result<ControlFlow<()>, Malformed>,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<u64, BrokerError> {
         let name = &*topic.topic;
-        let (mut progress, mut end) = (Progress::new(), None);
+        let (mut progress, mut end) = (Progress::new(from), None);
         self.assign(cluster, name, &progress)?;
         loop {
             let Some(found) = self.next(&progress).await else {
@@ -156,7 +193,7 @@ impl Reader {
                         BrokerError::Damaged(cluster.words(name, &words))
                     })?;
                     if taken.is_break() {
-                        return Ok(());
+                        return Ok(offset + 1);
                     }
                 }
                 Found::End { offset } => {
@@ -164,7 +201,7 @@ impl Reader {
                     // The first answer came after the producer had settled what was before.
                     end = end.or_else(|| high_watermark(&self.handle, name, self.partition));
                     if end.is_some_and(|end| offset >= end) {
-                        return Ok(());
+                        return Ok(offset);
                     }
                 }
                 Found::Fault(fault) if is_passing(fault.code) && !progress.stands(PATIENCE) => {}
@@ -212,8 +249,8 @@ struct Progress {
 }
 
 impl Progress {
-    fn new() -> Self {
-        Self { next: None, since: Instant::now() }
+    fn new(next: Option<u64>) -> Self {
+        Self { next, since: Instant::now() }
     }
 
     /// Whether this is further than before.
@@ -239,41 +276,96 @@ fn stuck(cluster: &Cluster, topic: &str) -> BrokerError {
 }
 
 /// What every record of a lane has to be.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     ours: &'a Ours,
     lane: u32,
-    is_marked: bool,
+    /// Whether what a lane begins with has to come, and whether it came.
+    needs_mark: bool,
+    has_mark: bool,
+    /// A word that has to lie in both partitions, and how often it was found.
+    word: Option<Uuid>,
+    words: u32,
 }
 
-impl Check<'_> {
-    fn mark(&mut self, value: Option<Bytes>) -> Result<ControlFlow<()>, Malformed> {
-        let found = Mark::read(value.as_deref().unwrap_or_default())?;
-        match self.ours.mark(self.lane).differs(&found) {
-            Some(words) => return Err(Malformed::Other(words)),
-            None => self.is_marked = true,
+impl<'a> Check<'a> {
+    fn of_log(ours: &'a Ours, lane: u32) -> Self {
+        Self { ours, lane, needs_mark: true, has_mark: false, word: None, words: 0 }
+    }
+
+    /// Of what lies behind known offsets.
+    fn of_rest(ours: &'a Ours, lane: u32, word: Uuid) -> Self {
+        Self { word: Some(word), ..Self::of_cache(ours, lane) }
+    }
+
+    /// Of what is known without the log.
+    pub(super) fn of_cache(ours: &'a Ours, lane: u32) -> Self {
+        Self { needs_mark: false, ..Self::of_log(ours, lane) }
+    }
+
+    /// Takes in a record of the positions topic.
+    pub(super) fn position(
+        &mut self,
+        truth: &mut Truth,
+        key: &Bytes,
+        value: Option<Bytes>,
+    ) -> Result<(), Malformed> {
+        if *key == *POSITIONS_KEY {
+            return self.mark(value);
         }
-        Ok(ControlFlow::Continue(()))
+        if *key == *POSITIONS_WORD {
+            return self.word(value);
+        }
+        let shard = format::read_shard_key(key)?;
+        self.is_here(self.ours.lane_of(shard), value.is_some())?;
+        truth.position(shard, value.as_deref())
+    }
+
+    /// Takes in a record of the state topic.
+    pub(super) fn state(
+        &mut self,
+        truth: &mut Truth,
+        key: &Bytes,
+        value: Option<Bytes>,
+    ) -> Result<(), Malformed> {
+        if *key == *STATE_KEY {
+            return self.mark(value);
+        }
+        if *key == *STATE_WORD {
+            return self.word(value);
+        }
+        let key = format::read_key(key)?;
+        let lane = match &key {
+            Key::State(shard, _) => self.ours.lane_of(*shard),
+            Key::Token(token) => self.ours.lane_of_bytes(token),
+        };
+        self.is_here(lane, value.is_some())?;
+        truth.state(key, value)
+    }
+
+    fn mark(&mut self, value: Option<Bytes>) -> Result<(), Malformed> {
+        let found = Mark::read(value.as_deref().unwrap_or_default())?;
+        if let Some(words) = self.ours.mark(self.lane).differs(&found) {
+            return Err(Malformed::Other(words));
+        }
+        self.has_mark = true;
+        Ok(())
+    }
+
+    /// One of somebody else says nothing here.
+    fn word(&mut self, value: Option<Bytes>) -> Result<(), Malformed> {
+        let found = value.and_then(|value| Uuid::from_slice(&value).ok());
+        self.words += u32::from(found.is_some() && found == self.word);
+        Ok(())
     }
 
     /// What is deleted in the wrong place says nothing.
-    fn shard(&self, shard: ShardId, is_there: bool) -> Result<(), Malformed> {
-        self.is_here(self.ours.lane_of(shard), is_there)
-    }
-
-    fn key(&self, key: &Key, is_there: bool) -> Result<(), Malformed> {
-        match key {
-            Key::State(shard, _) => self.shard(*shard, is_there),
-            Key::Token(token) => self.is_here(self.ours.lane_of_bytes(token), is_there),
-        }
-    }
-
     fn is_here(&self, lane: u32, is_there: bool) -> Result<(), Malformed> {
         if lane == self.lane || !is_there { Ok(()) } else { Err(Malformed::Elsewhere(lane)) }
     }
 
     /// Refuses a partition that did not begin as lanes do, and is ready for the next one.
     fn done(&mut self, cluster: &Cluster, topic: &TopicRef) -> Result<(), BrokerError> {
-        if std::mem::take(&mut self.is_marked) {
+        if std::mem::take(&mut self.has_mark) || !self.needs_mark {
             return Ok(());
         }
         let words = format!("partition {}: what it begins with is not there", self.lane);
@@ -328,7 +420,7 @@ mod tests {
 
     #[test]
     fn only_what_is_further_is_progress() {
-        let mut progress = Progress::new();
+        let mut progress = Progress::new(None);
         assert!(progress.to(0), "an end at nothing is the first answer");
         let since = progress.since;
         assert!(!progress.to(0) && progress.since == since);

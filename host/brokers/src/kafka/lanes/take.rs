@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::lane::{Held, QUEUE, Request};
+use super::lane::{Held, QUEUE, Request, World};
 use super::ours::Ours;
 use super::producer::LaneProducer;
-use super::shares::{Missing, Shares};
-use super::truth::Truth;
-use super::{outside, recover};
+use super::shares::Missing;
+use super::{keep, outside};
 use crate::broker::BrokerError;
 use crate::kafka::cluster::Cluster;
 
@@ -36,16 +35,10 @@ pub(super) async fn end_of(taking: &mut Option<Taking>) -> Result<Held, BrokerEr
 }
 
 impl Taking {
-    pub(super) fn begin(
-        number: u32,
-        cluster: Arc<Cluster>,
-        ours: Arc<Ours>,
-        shares: Arc<Shares>,
-    ) -> Self {
+    pub(super) fn begin(world: Arc<World>) -> Self {
         let fences = Arc::new(AtomicBool::new(false));
-        let work = take_over(number, cluster, ours, shares, Arc::clone(&fences));
-        let (waiting, releases) = (VecDeque::new(), Vec::new());
-        Self { work: Box::pin(work), fences, waiting, releases }
+        let work = Box::pin(take_over(world, Arc::clone(&fences)));
+        Self { work, fences, waiting: VecDeque::new(), releases: Vec::new() }
     }
 
     /// Lets a request wait for the end.
@@ -65,27 +58,25 @@ impl Taking {
     }
 }
 
-async fn take_over(
-    number: u32,
-    cluster: Arc<Cluster>,
-    ours: Arc<Ours>,
-    shares: Arc<Shares>,
-    fences: Arc<AtomicBool>,
-) -> Result<Held, BrokerError> {
+async fn take_over(world: Arc<World>, fences: Arc<AtomicBool>) -> Result<Held, BrokerError> {
+    let World { number, cluster, ours, shares, recovered, .. } = &*world;
     let missing = tokio::select! {
-        waited = shares.wait_for(number) => waited.err(),
-        holder = outside::holder(&cluster, &ours, number) => Some(Missing::HeldBy(holder)),
+        waited = shares.wait_for(*number) => waited.err(),
+        holder = outside::holder(cluster, ours, *number) => Some(Missing::HeldBy(holder)),
     };
     if let Some(missing) = missing {
-        return Err(told(&cluster, &ours, number, missing));
+        return Err(told(cluster, ours, *number, missing));
     }
     fences.store(true, Ordering::Relaxed);
-    ours.confirm(&cluster).await?;
-    let producer = LaneProducer::open(&cluster, number).await?;
-    let mut truth = Truth::default();
-    recover::read(&cluster, &ours, number, &mut truth).await?;
-    tracing::debug!(lane = number, shards = truth.shards.len(), "took a lane over");
-    Ok(Held { producer, truth, holders: HashMap::new() })
+    ours.confirm(cluster).await?;
+    let producer = LaneProducer::open(cluster, *number).await?;
+    let (truth, read) = keep::read(cluster, ours, *number).await?;
+    recovered.fetch_add(read.records, Ordering::Relaxed);
+    let (shards, records) = (truth.shards.len(), read.records);
+    tracing::debug!(lane = number, shards, records, "took a lane over");
+    let mut held = Held { producer, truth, holders: HashMap::new() };
+    let turn = world.turn();
+    if keep::after(&turn, &mut held, read).await { Ok(held) } else { Err(turn.closed()) }
 }
 
 fn told(cluster: &Cluster, ours: &Ours, number: u32, missing: Missing) -> BrokerError {

@@ -18,7 +18,7 @@ const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 const MOST_TOKENS: usize = 500_000;
 
 /// Everything of a lane.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Truth {
     pub(super) shards: HashMap<ShardId, ShardTruth>,
     pub(super) tokens: Tokens,
@@ -86,6 +86,23 @@ impl Truth {
         })
     }
 
+    /// All of it as keys and values of the topics, those of the state topic with `true`.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (bool, Bytes, Bytes)> {
+        let positions = self.shards.iter().map(|(shard, truth)| {
+            let value = format::positions(&truth.positions, truth.digest.as_deref());
+            (false, format::shard_key(*shard), value)
+        });
+        let state = self.shards.iter().flat_map(|(shard, truth)| {
+            let entry = |(key, value): (&Bytes, &Bytes)| {
+                (true, format::state_key(*shard, key), value.clone())
+            };
+            truth.state.iter().map(entry)
+        });
+        let tokens =
+            self.tokens.all().map(|(id, seen)| (true, format::token_key(&id), format::seen(seen)));
+        positions.chain(state).chain(tokens)
+    }
+
     /// Nobody needs to remember that there is nothing.
     fn tidy(&mut self, shard: ShardId) {
         if self.shards.get(&shard).is_some_and(|truth| *truth == ShardTruth::default()) {
@@ -112,7 +129,7 @@ impl ShardTruth {
 }
 
 /// Tokens and how their appends ended.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Tokens {
     seen: HashMap<TokenId, Seen>,
     /// In the order of their coming. May name some that are gone or came again.
@@ -123,6 +140,14 @@ impl Tokens {
     /// How the append of a token ended, where it is remembered.
     pub(super) fn find(&self, id: &TokenId) -> Option<Seen> {
         self.seen.get(id).copied().filter(|seen| !is_old(seen.at, now()))
+    }
+
+    /// Those that are remembered, in the order of their coming.
+    fn all(&self) -> impl Iterator<Item = (TokenId, Seen)> {
+        self.order.iter().filter_map(|(id, at)| {
+            let seen = self.seen.get(id).filter(|seen| seen.at == *at)?;
+            Some((*id, *seen))
+        })
     }
 
     pub(super) fn insert(&mut self, id: TokenId, seen: Seen) {

@@ -50,7 +50,11 @@ pub(super) async fn run(
         };
         if !words.is_empty() && words != told {
             let broker = &cluster.options().name;
-            tracing::error!(broker, cause = words, "the topics of the lanes are not what they were");
+            tracing::error!(
+                broker,
+                cause = words,
+                "the topics of the lanes are not what they were"
+            );
         }
         told = words;
     }

@@ -1,0 +1,174 @@
+//! What the disk knows of a lane: it saves reading, and changes nothing else, whatever becomes of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use host_brokers::kafka::{Kafka, KafkaOptions};
+use host_brokers::{Broker, Commit, CommitOutcome, Opened, ShardId, TopicChange, TopicRef};
+use host_events::Incarnation;
+use uuid::Uuid;
+
+use crate::battery::{Place, bounded, commit_of, position, settings, token};
+use crate::place::OnKafka;
+
+const FLOW: Incarnation = Incarnation(Uuid::from_u128(11));
+const ID: ShardId = ShardId { processor: Uuid::from_u128(7), shard: 0 };
+
+/// More records than a take-over reads for nothing.
+const MANY: u32 = 12_000;
+
+fn one_lane(place: &OnKafka) -> KafkaOptions {
+    KafkaOptions { lanes: 1, ..place.options() }
+}
+
+fn file(options: &KafkaOptions) -> PathBuf {
+    options.cache_dir.join(format!("lanes.{}.0.cache", options.identity))
+}
+
+async fn open(options: &KafkaOptions) -> Kafka {
+    Kafka::open(options.clone()).await.unwrap()
+}
+
+async fn commit(opened: &mut Opened, at: u64, state: Vec<(Bytes, Option<Bytes>)>) {
+    let commit = Commit { state, ..commit_of(position(FLOW, 0, at)) };
+    let outcome = opened.fence.begin().commit(commit).await;
+    assert!(matches!(outcome, CommitOutcome::Committed), "{outcome:?}");
+}
+
+fn entry(number: u32) -> (Bytes, Option<Bytes>) {
+    (number.to_string().into(), Some(format!("value of {number}").into()))
+}
+
+/// A lane that holds much, and a host that was ended in order.
+async fn filled(options: &KafkaOptions) {
+    let broker = open(options).await;
+    let mut opened = broker.open(ID).await.unwrap();
+    commit(&mut opened, 1, (0..MANY).map(entry).collect()).await;
+    commit(&mut opened, 2, vec![("0".into(), None)]).await;
+    broker.close().await;
+}
+
+/// Opens, sees that everything is there, and says how many records were read for it.
+async fn read(options: &KafkaOptions, at: u64, missing: u32) -> u64 {
+    let broker = open(options).await;
+    let opened = broker.open(ID).await.unwrap();
+    assert_eq!(opened.positions, position(FLOW, 0, at));
+    assert_eq!(opened.state.len() as u32, MANY - missing);
+    for number in missing..MANY {
+        let (key, value) = entry(number);
+        assert_eq!(opened.state.get(&key), value.as_ref());
+    }
+    broker.records_recovered()
+}
+
+fn is_little(records: u64) -> bool {
+    records < 100
+}
+
+fn is_all(records: u64) -> bool {
+    records > MANY.into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_what_the_disk_knows_a_lane_is_taken_over_by_reading_the_rest() {
+    bounded(async {
+        let place = OnKafka::new();
+        let options = one_lane(&place);
+        filled(&options).await;
+        let known = std::fs::read(file(&options)).unwrap();
+        let records = read(&options, 2, 1).await;
+        assert!(is_little(records), "{records}");
+        // What came since is in the log: here from one who dies without a word.
+        let broker = open(&options).await;
+        let mut opened = broker.open(ID).await.unwrap();
+        commit(&mut opened, 3, vec![("1".into(), None)]).await;
+        drop((opened, broker));
+        std::fs::write(file(&options), &known).unwrap();
+        let records = read(&options, 3, 2).await;
+        assert!(is_little(records), "{records}");
+        // Without the file all is read, and what was read is kept at once.
+        std::fs::remove_file(file(&options)).unwrap();
+        let records = read(&options, 3, 2).await;
+        assert!(is_all(records), "{records}");
+        let records = read(&options, 3, 2).await;
+        assert!(is_little(records), "{records}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_does_not_fit_changes_nothing() {
+    bounded(async {
+        let place = OnKafka::new();
+        let options = one_lane(&place);
+        filled(&options).await;
+        let whole = std::fs::read(file(&options)).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        let newer = [b"fnaad lane 9\n", &whole[13..]].concat();
+        for bad in [&flipped[..], &whole[..whole.len() / 2], &[], &newer] {
+            std::fs::write(file(&options), bad).unwrap();
+            let records = read(&options, 2, 1).await;
+            assert!(is_all(records), "{records}");
+        }
+        // One of another identity, under the name of ours.
+        let other = one_lane(&OnKafka::new());
+        let other = KafkaOptions { cache_dir: options.cache_dir.clone(), ..other };
+        filled(&other).await;
+        std::fs::copy(file(&other), file(&options)).unwrap();
+        let records = read(&options, 2, 1).await;
+        assert!(is_all(records), "{records}");
+        // One that is so old that what was deleted since then may be gone.
+        std::fs::write(file(&options), &whole).unwrap();
+        let change =
+            TopicChange { partitions: None, config: settings(&[("delete.retention.ms", "2")]) };
+        let topic = TopicRef::new(format!("_fnaa.{}.state", options.identity), FLOW);
+        open(&options).await.update(&topic, &change).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let records = read(&options, 2, 1).await;
+        assert!(is_all(records), "{records}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_fenced_keeps_nothing_on_the_disk() {
+    bounded(async {
+        let place = OnKafka::new();
+        let options = one_lane(&place);
+        let broker = open(&options).await;
+        let mut opened = broker.open(ID).await.unwrap();
+        commit(&mut opened, 1, vec![]).await;
+        // The same host once more: the group takes it for one that has come back.
+        let heir = open(&options).await;
+        let mut inherited = heir.open(ID).await.unwrap();
+        commit(&mut inherited, 2, vec![]).await;
+        broker.close().await;
+        assert!(!file(&options).exists());
+        heir.close().await;
+        assert!(file(&options).exists());
+        let opened = open(&options).await.open(ID).await.unwrap();
+        assert_eq!(opened.positions, position(FLOW, 0, 2));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_are_remembered_with_the_rest() {
+    bounded(async {
+        let place = OnKafka::new();
+        let broker = place.open().await;
+        let topic = crate::battery::topic(&broker, "a", 1).await;
+        let append = || host_brokers::Append {
+            records: vec![(0, crate::battery::record("v"))],
+            token: token("ann", "once"),
+        };
+        broker.append(&topic, append()).await.unwrap();
+        broker.close().await;
+        drop(broker);
+        let again = place.open().await.append(&topic, append()).await.unwrap();
+        assert!(again.repeated);
+    })
+    .await;
+}
