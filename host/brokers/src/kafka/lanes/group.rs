@@ -136,7 +136,6 @@ impl Member {
                 break;
             }
         }
-        self.ears.said.is_closing.store(true, Ordering::Release);
         // It waits for its threads.
         spawn_blocking(move || drop(self));
         is_out
@@ -168,6 +167,21 @@ impl Member {
                 }
                 drop(self.consumer.incremental_unassign(&partitions));
             }
+        }
+    }
+}
+
+/// A consumer that is dropped waits for answers to what its group says, and nobody obeys any more: also where a
+/// runtime that ends drops this in the middle of attending.
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.ears.said.is_closing.store(true, Ordering::Release);
+        while let Some(said) = self.ears.next() {
+            // What goes wrong here the group notices.
+            drop(match said {
+                Said::Given(partitions) => self.consumer.incremental_assign(&partitions),
+                Said::Taken(partitions) => self.consumer.incremental_unassign(&partitions),
+            });
         }
     }
 }
