@@ -94,7 +94,7 @@ fn guarded(rights: &[Right]) -> Node {
 fn options(node: &Node, user: &str) -> KafkaOptions {
     let (username, password) = (user.to_owned(), "secret".to_owned());
     let sasl = Some(Sasl { mechanism: Mechanism::Plain, username, password });
-    let options = KafkaOptions::new("orders", &node.sasl_servers(), user, std::env::temp_dir());
+    let options = KafkaOptions::new("orders", &node.sasl_servers(), user, "");
     KafkaOptions { lanes: 1, sasl, ..options }
 }
 

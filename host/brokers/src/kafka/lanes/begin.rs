@@ -258,7 +258,7 @@ async fn usable(
 
 /// Writes records of ours outside of a transaction.
 pub(super) async fn write(cluster: &Cluster, outputs: Vec<Output>) -> Result<(), BrokerError> {
-    let (handle, outputs) = (cluster.handle()?, Arc::new(outputs));
+    let (handle, outputs) = (cluster.appending()?, Arc::new(outputs));
     let mut sent = Vec::with_capacity(outputs.len());
     for (index, output) in outputs.iter().enumerate() {
         let piece = Piece { load: 0, output: index, records: 0..output.records.len() };
@@ -267,7 +267,7 @@ pub(super) async fn write(cluster: &Cluster, outputs: Vec<Output>) -> Result<(),
     for (output, parcel) in sent {
         parcel.done().await;
         if let Some(refused) = parcel.refused() {
-            let fault = Fault::new(refused.code, refused.code.to_string());
+            let fault = Fault::new(refused.code, refused.code.to_string()).lacking("Write");
             return Err(match cluster.fault(&output.topic.topic, &fault) {
                 // It was there a moment ago.
                 BrokerError::NotFound(words) => BrokerError::Unavailable(words),
