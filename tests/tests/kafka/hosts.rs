@@ -2,9 +2,9 @@
 
 use kafka_node::{Node, Setup};
 use rustix::process::Signal;
-use stories::{Dice, Fnaad, eventually};
+use stories::Dice;
 
-use crate::site::{BRIDGE, Site, check, load, login, network, running, times};
+use crate::site::{Site, check, commits, load, login, network, running, times};
 
 #[test]
 fn killed_at_random_under_load_a_host_loses_nothing_and_repeats_nothing() {
@@ -49,18 +49,6 @@ fn a_host_that_was_stopped_past_its_session_and_wakes_up_can_commit_nothing() {
     }
     running(&mut login(&first));
     check(&node.servers(), writer.stop());
-}
-
-/// Waits until the host's bridge has committed so many records more.
-fn commits(host: &Fnaad, more: u64) {
-    let mut wire = login(host);
-    let mut committed =
-        || wire.describe(&format!("PROCESSOR {BRIDGE}"))["events-out"].as_u64().unwrap();
-    let from = committed();
-    eventually("further records in the copy", || match committed() {
-        now if now >= from + more => Ok(()),
-        now => Err(format!("{now} records after {from}")),
-    });
 }
 
 #[test]

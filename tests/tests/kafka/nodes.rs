@@ -1,13 +1,11 @@
 //! What happens to the nodes: killed, started again, paused, out of room.
 
-use std::io::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use kafka_node::{Cluster, Node, Setup};
 use stories::{Dice, eventually, in_private_mounts, mount_small};
 
-use crate::site::{Site, check, load, login, network, running, times};
+use crate::site::{Site, check, fill, load, login, network, running, times};
 
 #[test]
 fn a_node_that_is_killed_paused_and_started_again_under_load_costs_no_record() {
@@ -52,14 +50,6 @@ fn one_node_of_three_may_be_killed_and_nobody_notices() {
     }
     running(&mut login(&host));
     check(&cluster.servers(), writer.stop());
-}
-
-/// Takes whatever room there is.
-fn fill(path: &Path) {
-    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
-    for size in [1 << 20, 1 << 12, 1] {
-        while file.write_all(&vec![b'x'; size]).is_ok() {}
-    }
 }
 
 #[test]

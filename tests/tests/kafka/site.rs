@@ -1,6 +1,7 @@
 //! A host whose flows lie on a Kafka, load for it, and whether what came out is what went in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -110,6 +111,18 @@ pub(crate) fn running(wire: &mut Wire) {
     }
 }
 
+/// Waits until the host's bridge has committed so many records more.
+pub(crate) fn commits(host: &Fnaad, more: u64) {
+    let mut wire = login(host);
+    let mut committed =
+        || wire.describe(&format!("PROCESSOR {BRIDGE}"))["events-out"].as_u64().unwrap();
+    let from = committed();
+    eventually("further records in the copy", || match committed() {
+        now if now >= from + more => Ok(()),
+        now => Err(format!("{now} records after {from}")),
+    });
+}
+
 /// Every record once, in the copy and in what was collected from it, in the order of its partition.
 pub(crate) fn check(servers: &str, written: usize) {
     let source = read_committed(servers, SOURCE, written);
@@ -155,4 +168,12 @@ fn same(source: &Partitions, target: &Partitions, flow: &str) {
 fn plain(record: &Record) -> String {
     let parts = record.text.split(' ').filter(|part| !part.starts_with("ce_sourceflow="));
     parts.collect::<Vec<_>>().join(" ")
+}
+
+/// Takes whatever room there is; gives it back when the file is removed.
+pub(crate) fn fill(path: &Path) {
+    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+    for size in [1 << 20, 1 << 12, 1] {
+        while file.write_all(&vec![b'x'; size]).is_ok() {}
+    }
 }

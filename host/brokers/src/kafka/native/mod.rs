@@ -3,6 +3,8 @@
 #![allow(unsafe_code, reason = "librdkafka is C")]
 
 pub(super) mod admin;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod clock;
 pub(super) mod consume;
 pub(super) mod consumer;
 pub(super) mod follow;
