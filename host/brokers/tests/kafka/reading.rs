@@ -1,6 +1,7 @@
 //! What Kafka can do to a reader: transactions, lives, retention, cut logs, and being away.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use host_brokers::{Append, BatchLimits, Broker, Source, TopicRef};
@@ -97,13 +98,62 @@ async fn a_slow_reader_and_one_that_waits_at_the_end_do_not_stand_in_each_others
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_is_told_although_others_were_told_before_and_did_not_look() {
+    bounded(async {
+        let (_place, broker, topic, name) = setup(1, &[]).await;
+        let writer = Writer::new(&servers());
+        for round in 0..20 {
+            let at = 2 * round;
+            let mut sources = Vec::new();
+            for _ in 0..3 {
+                sources.push(broker.source(&topic, 0, at).await.unwrap());
+            }
+            let [one, two, third] = &mut sources[..] else { unreachable!() };
+            let (mut one, mut two) = (one.next(LIMITS), two.next(LIMITS));
+            // Both wait before there is anything.
+            let both = futures::future::select(&mut one, &mut two);
+            assert!(tokio::time::timeout(Duration::from_millis(200), both).await.is_err());
+            writer.write(&name, 0, &["first"]);
+            // Comes along when it is there, without having waited for it.
+            let found = loop {
+                match third.next(LIMITS).now_or_never() {
+                    Some(found) => break found,
+                    None => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            };
+            assert_eq!(found.unwrap().next, at + 1);
+            // This one waits for what comes next.
+            let mut last = broker.source(&topic, 0, at + 1).await.unwrap();
+            let mut last = last.next(LIMITS);
+            assert!(futures::poll!(&mut last).is_pending());
+            writer.write(&name, 0, &["second"]);
+            // The two have been told, find the first, and want nothing else.
+            for waits in [one, two] {
+                assert_eq!(waits.await.unwrap().next, at + 1);
+            }
+            // Every ten seconds everybody looks.
+            let told = tokio::time::timeout(Duration::from_secs(8), last).await;
+            assert_eq!(told.expect("nobody told it").unwrap().next, at + 2);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_of_headers_need_not_be_text() {
     bounded(async {
         let (_place, broker, topic, _) = setup(1, &[]).await;
-        let headers: Headers =
-            [(&b"\xff\xfe"[..], Some(&b"\x00\xff"[..])), (b"", None), (b"\xff\xfe", Some(b""))]
-                .into_iter()
-                .collect();
+        let headers: Headers = [
+            (&b"\xff\xfe"[..], Some(&b"\x00\xff"[..])),
+            (b"", None),
+            (b"\xff\xfe", Some(b"")),
+            (b"a\0b", Some(b"1")),
+            (b"a\0b\0", None),
+            (b"\0", Some(b"")),
+            (b"\0", None),
+        ]
+        .into_iter()
+        .collect();
         let record = Record { headers, ..record("v") };
         let append = Append { records: vec![(0, record.clone())], token: None };
         broker.append(&topic, append).await.unwrap();

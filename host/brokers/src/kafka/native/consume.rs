@@ -3,7 +3,7 @@
 //! Each partition has a queue of its own, which tells when something lies in it. Closing waits until
 //! librdkafka has let the partition go: that is for a thread that may wait.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -70,6 +70,13 @@ impl Partition {
     /// Told when there is something to take: to be taken out whole before waiting again.
     pub(in crate::kafka) fn woken(&self) -> Option<Arc<Notify>> {
         self.queue.as_ref().map(|queue| Arc::clone(queue.woken()))
+    }
+
+    /// Tells once more where something lies in it.
+    pub(in crate::kafka) fn wake_for_more(&self) {
+        if let Some(queue) = self.queue.as_ref().filter(|queue| queue.len() > 0) {
+            queue.woken().notify_one();
+        }
     }
 
     /// What has come, up to so many messages; does not wait.
@@ -223,8 +230,26 @@ impl<'a> Iterator for Headers<'a> {
                 return None;
             }
             self.next += 1;
-            Some((CStr::from_ptr(name).to_bytes(), bytes(value.cast(), size)))
+            Some((self::name(name, value), bytes(value.cast(), size)))
         }
+    }
+}
+
+/// A header's name, which may have zeros in it: librdkafka does not say how long it is. A value lies behind the
+/// zero that ends its name; without one the length is read where librdkafka keeps it.
+///
+/// # Safety
+/// Both are what `rd_kafka_header_get_all` gave, of a header that is alive.
+unsafe fn name<'a>(name: *const c_char, value: *const c_void) -> &'a [u8] {
+    // SAFETY: librdkafka's header is `{ size_t, size_t, size_t name_size; char *value; char name[] }`; the
+    // librdkafka that is linked is the one that the lock file names, and a test looks at names of both kinds.
+    unsafe {
+        let length = if value.is_null() {
+            name.cast::<usize>().sub(2).read_unaligned()
+        } else {
+            value.addr().saturating_sub(name.addr() + 1)
+        };
+        std::slice::from_raw_parts(name.cast(), length)
     }
 }
 

@@ -130,7 +130,9 @@ unsafe extern "C" fn on_line(
         let (facility, line) = (CStr::from_ptr(facility), CStr::from_ptr(line));
         let (facility, line) = (facility.to_string_lossy(), line.to_string_lossy());
         if facility == "ERROR" {
-            TOLD.set(Some(line.clone().into_owned()));
+            let told = Some(line.clone().into_owned());
+            // A thread that ends, and whose own things are gone, takes nothing out any more.
+            drop(TOLD.try_with(|last| last.replace(told)));
         }
         ears(rd_kafka_opaque(client)).line(level, &facility, &line);
     }

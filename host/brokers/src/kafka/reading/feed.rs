@@ -91,6 +91,7 @@ impl Feed {
         loop {
             if let Some(read) = state.window.read(at, limits) {
                 state.readers.insert(reader, read.0);
+                state.pass_on();
                 self.forget(&mut state, keep);
                 return Look::Read(read);
             }
@@ -178,6 +179,8 @@ impl Feed {
             state.window.reset(end);
         });
         drop(state);
+        // Who began to wait a moment ago waits for what will never tell.
+        self.changed.notify_waiters();
         drop(reading);
     }
 
@@ -231,6 +234,18 @@ impl Feed {
 impl Drop for Feed {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+impl State {
+    /// A queue tells one of those who wait for it that it is no longer empty, and only then. Whoever was told and
+    /// found what another one had taken out meanwhile did not look into it: so somebody else is told.
+    fn pass_on(&self) {
+        if self.readers.len() > 1
+            && let Some((partition, _)) = &self.reading
+        {
+            partition.wake_for_more();
+        }
     }
 }
 
