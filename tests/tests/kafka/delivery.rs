@@ -31,7 +31,7 @@ fn killed(site: &Site, input: &str, outputs: &[&str], after: impl Fn(&[Value])) 
     host
 }
 
-fn all_there(wire: &mut Wire, flow: &str, count: usize, after: &impl Fn(&[Value])) {
+pub(crate) fn all_there(wire: &mut Wire, flow: &str, count: usize, after: &impl Fn(&[Value])) {
     let events = eventually(&format!("{count} events in {flow}"), || {
         let events = wire.read(flow);
         let distinct: BTreeSet<_> = events.iter().map(|event| event["id"].to_string()).collect();
@@ -41,7 +41,7 @@ fn all_there(wire: &mut Wire, flow: &str, count: usize, after: &impl Fn(&[Value]
 }
 
 /// No event came twice.
-fn once(events: &[Value]) {
+pub(crate) fn once(events: &[Value]) {
     let distinct: BTreeSet<_> = events.iter().map(|event| event["id"].to_string()).collect();
     assert_eq!(distinct.len(), events.len(), "some came twice");
 }

@@ -21,4 +21,5 @@ mod mirrormaker;
 mod network;
 mod nodes;
 mod refused;
+mod room;
 mod steps;
