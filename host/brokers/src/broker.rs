@@ -332,6 +332,9 @@ pub enum BrokerError {
         /// The topic's limit.
         limit: usize,
     },
+    /// More than one commit may hold: smaller ones go well.
+    #[error("too much for one commit: {0}")]
+    TooMuch(String),
     /// The broker does not let us: credentials or rights. Mended by an operator, not by waiting.
     #[error("broker refuses: {0}")]
     Refused(String),

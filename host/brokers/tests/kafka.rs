@@ -30,6 +30,8 @@ mod raw;
 mod reading;
 #[path = "kafka/rights.rs"]
 mod rights;
+#[path = "kafka/silence.rs"]
+mod silence;
 #[path = "kafka/topics.rs"]
 mod topics;
 #[path = "kafka/trouble.rs"]

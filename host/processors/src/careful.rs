@@ -36,6 +36,9 @@ impl Worker<'_> {
         outcome: CommitOutcome,
     ) -> Result<CommitOutcome, Failure> {
         let cause = match outcome {
+            CommitOutcome::Aborted(cause @ BrokerError::TooMuch(_)) => {
+                return self.take_less(in_flight, cause);
+            }
             CommitOutcome::Aborted(cause) if blames_an_event(&cause) => cause,
             other => return Ok(other),
         };
@@ -68,6 +71,22 @@ impl Worker<'_> {
                 Careful { mark: *largest, until, refused: None }
             }
         });
+        Err(Failure::Suspect(cause))
+    }
+
+    /// Has half as many events go into the next commits, where that is possible.
+    fn take_less(
+        &mut self,
+        in_flight: &InFlight,
+        cause: BrokerError,
+    ) -> Result<CommitOutcome, Failure> {
+        let (batches, events) = (in_flight.batches.max(1), in_flight.events_in);
+        // What a batch of it had is halved.
+        let each = usize::try_from(events).unwrap_or(usize::MAX).div_ceil(batches);
+        if each <= 1 {
+            return Ok(CommitOutcome::Aborted(cause));
+        }
+        self.shard.size.was_too_much(each);
         Err(Failure::Suspect(cause))
     }
 

@@ -1,5 +1,6 @@
 //! Sources and shards of a faulty broker. They keep no broker alive, as those of a sound one do not.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use crate::broker::{
 };
 
 use super::plan::{Fault, Op, Plan};
-use super::{ends, injected};
+use super::{INJECTED, ends, injected};
 
 pub(super) struct FaultySource {
     pub(super) inner: Box<dyn Source>,
@@ -62,6 +63,7 @@ impl Fence for FaultyFence {
             broker: &self.broker,
             shard: self.shard,
             output: None,
+            records: 0,
         })
     }
 }
@@ -73,6 +75,7 @@ struct FaultyTransaction<'a> {
     shard: ShardId,
     /// Tells the shards of one processor from another's: their ids are chance.
     output: Option<Arc<str>>,
+    records: usize,
 }
 
 impl FaultyTransaction<'_> {
@@ -87,6 +90,7 @@ impl Transaction for FaultyTransaction<'_> {
         if let Some(output) = outputs.first() {
             self.output.get_or_insert_with(|| Arc::clone(&output.topic.topic));
         }
+        self.records += outputs.iter().map(|output| output.records.len()).sum::<usize>();
         match self.draw(Op::Send) {
             None => self.inner.send(outputs).await,
             Some(Fault::Slow | Fault::SlowAnswer) => {
@@ -107,6 +111,10 @@ impl Transaction for FaultyTransaction<'_> {
     }
 
     async fn commit(self: Box<Self>, commit: Commit) -> CommitOutcome {
+        let most = self.plan.most.load(Ordering::Relaxed);
+        if most > 0 && self.records > most {
+            return CommitOutcome::Aborted(BrokerError::TooMuch(format!("{INJECTED}: {most}")));
+        }
         match self.draw(Op::Commit) {
             None => self.inner.commit(commit).await,
             Some(fault @ (Fault::Unavailable | Fault::Full)) => {

@@ -9,6 +9,7 @@ mod plan;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use host_events::Position;
@@ -54,6 +55,11 @@ impl Faulty {
     /// From now on things go wrong by chance.
     pub fn at_random(&self, seed: u64, rates: &[Rate]) {
         self.plan.at_random(seed, rates);
+    }
+
+    /// From now on a commit with more records than that is too much.
+    pub fn takes_at_most(&self, records: usize) {
+        self.plan.most.store(records, Ordering::Relaxed);
     }
 
     /// From now on nothing goes wrong; what is held goes on.

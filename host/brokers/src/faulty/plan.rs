@@ -4,6 +4,7 @@
 //! which task came first. So a seed gives each shard and each partition the same faults again.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{oneshot, watch};
@@ -106,6 +107,8 @@ struct State {
 /// The plan, shared by a broker and what it opened.
 #[derive(Default)]
 pub(super) struct Plan {
+    /// Records of one commit; 0 for any number.
+    pub(super) most: AtomicUsize,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }

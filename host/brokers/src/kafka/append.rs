@@ -65,9 +65,8 @@ impl Appender<'_> {
             }
             for parcel in sent {
                 parcel.done().await;
-                if let Some(refused) = parcel.refused() {
-                    let output = parcel.outputs().get(refused.output);
-                    return Err(self.refusal(topic, output, refused.code).await);
+                if let Some(code) = parcel.refused() {
+                    return Err(self.refusal(topic, parcel.output(), code).await);
                 }
             }
         }

@@ -9,14 +9,13 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use tokio::sync::Notify;
 
 use super::native::handle::{Handle, Queue};
-use super::parcel::{Parcel, Refused};
+use super::parcel::Parcel;
 use super::voice::Voice;
-use crate::broker::Output;
 
 /// The context of the shared client.
 pub(super) struct Context(Voice);
@@ -35,14 +34,10 @@ impl ProducerContext for Context {
     type DeliveryOpaque = Arc<Parcel>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, parcel: Arc<Parcel>) {
-        let Err((error, message)) = result else { return parcel.report(None) };
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        let is_it = |output: &Output| {
-            *output.topic.topic == *message.topic()
-                && i32::try_from(output.partition) == Ok(message.partition())
-        };
-        let output = parcel.outputs().iter().position(is_it).unwrap_or_default();
-        parcel.report(Some(Refused { output, code }));
+        let refused = result.as_ref().err();
+        let code =
+            |error: &KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        parcel.report(refused.map(|(error, _)| code(error)));
     }
 }
 
@@ -88,16 +83,16 @@ impl SharedClient {
         let none = || KafkaError::ClientCreation("no client".into());
         let producer: PlainProducer = config.create_with_context(Context(voice.clone()))?;
         let producer = Arc::new(producer);
-        let handle =
-            Handle::of(Arc::clone(&producer), |producer| producer.client()).ok_or_else(none)?;
-        let reports = Queue::main(&handle).ok_or_else(none)?;
+        // Not of this client's: a queue that kept what keeps it would never be given back.
+        let own = Handle::of(Arc::clone(&producer), |producer| Some(producer.client()));
+        let reports = Queue::main(&own.ok_or_else(none)?).ok_or_else(none)?;
         let woken = Arc::clone(reports.woken());
         let client = Arc::new(Self(Some(Watched { reports, producer })));
         tokio::spawn(serve(Arc::downgrade(&client), woken));
         Ok(client)
     }
 
-    /// For appends.
+    /// For questions that the binding asks.
     pub(super) fn producer(&self) -> Option<&PlainProducer> {
         self.0.as_ref().map(|watched| &*watched.producer)
     }
@@ -107,10 +102,10 @@ impl SharedClient {
         self.producer().is_none_or(|one| one.client().fatal_error().is_some())
     }
 
-    /// For admin requests.
+    /// For admin requests and appends. Keeps the client, so that reports are taken out for as long as somebody
+    /// waits for one, also where another client was made meanwhile.
     pub(super) fn handle(self: &Arc<Self>) -> Option<Handle> {
-        let producer = Arc::clone(&self.0.as_ref()?.producer);
-        Handle::of(producer, |producer| producer.client())
+        Handle::of(Arc::clone(self), |client| client.producer().map(Producer::client))
     }
 }
 
@@ -134,6 +129,43 @@ async fn serve(client: Weak<SharedClient>, woken: Arc<Notify>) {
         while watched.reports.len() > 0 {
             watched.producer.poll(Duration::ZERO);
             tokio::task::coop::consume_budget().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{Output, TopicRef};
+    use crate::kafka::lanes::send;
+    use crate::kafka::native::produce::fail_for_good;
+    use crate::kafka::waves::Piece;
+    use host_events::{Incarnation, Record};
+
+    #[tokio::test]
+    async fn who_waits_for_a_report_gets_it_also_when_another_client_is_made_meanwhile() {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", "127.77.7.7:9").set("enable.idempotence", "true");
+        config.set("message.timeout.ms", "5000");
+        let (shared, voice) = (Shared::default(), Voice::new("k"));
+        let handle = shared.client(true, &config, &voice).unwrap().handle().unwrap();
+        let topic = TopicRef::new("a", Incarnation(uuid::Uuid::nil()));
+        let output = Output { topic, partition: 0, records: vec![Record::default()] };
+        let piece = Piece { load: 0, output: 0, records: 0..1 };
+        let parcel = send(&handle, &Arc::new(vec![output]), &piece).await;
+        assert!(!parcel.is_done());
+        let before = Arc::downgrade(&shared.client(true, &config, &voice).unwrap());
+        fail_for_good(&handle);
+        assert!(!Arc::ptr_eq(
+            &before.upgrade().unwrap(),
+            &shared.client(true, &config, &voice).unwrap()
+        ));
+        tokio::time::timeout(Duration::from_secs(60), parcel.done()).await.unwrap();
+        assert!(parcel.refused().is_some());
+        drop(handle);
+        // The task that takes reports out may hold it for a moment.
+        while before.upgrade().is_some() {
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -25,11 +25,11 @@ crate::battery!(@writes OnKafka::new());
 crate::battery_of_outcomes!(outcomes, OnKafka::new());
 
 /// A lane that everybody shares.
-fn one_lane(place: &OnKafka) -> KafkaOptions {
+pub fn one_lane(place: &OnKafka) -> KafkaOptions {
     KafkaOptions { lanes: 1, ..place.options() }
 }
 
-async fn open(options: &KafkaOptions) -> Arc<dyn Broker> {
+pub async fn open(options: &KafkaOptions) -> Arc<dyn Broker> {
     Arc::new(Kafka::open(options.clone()).await.unwrap())
 }
 
@@ -37,7 +37,7 @@ fn output(topic: &TopicRef, value: &str) -> Output {
     Output { topic: topic.clone(), partition: 0, records: vec![record(value.to_owned())] }
 }
 
-async fn commit(opened: &mut Opened, outputs: Vec<Output>, commit: Commit) -> CommitOutcome {
+pub async fn commit(opened: &mut Opened, outputs: Vec<Output>, commit: Commit) -> CommitOutcome {
     let mut transaction = opened.fence.begin();
     if let Err(error) = transaction.send(outputs).await {
         return CommitOutcome::Aborted(error);
@@ -99,6 +99,36 @@ async fn what_one_shard_does_wrong_costs_its_neighbours_nothing() {
         }
         assert_eq!(at_least(&broker, &sound, 0, 20).await.len(), 20);
         assert_eq!(at_least(&broker, &small, 0, 10).await.len(), 10);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_outputs_to_one_partition_the_refused_one_is_named_at_the_second_try_at_latest()
+{
+    bounded(async {
+        let place = OnKafka::new();
+        let (options, other) = (one_lane(&place), OnKafka::new().options());
+        let (broker, other) = (open(&options).await, open(&other).await);
+        let small = topic(&broker, "small", 1).await;
+        let mut opened = broker.open(shard(0)).await.unwrap();
+        let first = commit(&mut opened, vec![output(&small, "first")], Commit::default()).await;
+        assert!(matches!(first, CommitOutcome::Committed), "{first:?}");
+        // Behind this host's back.
+        let config = settings(&[("max.message.bytes", "200")]);
+        other.update(&small, &TopicChange { config, ..TopicChange::default() }).await.unwrap();
+        let mut outcomes = Vec::new();
+        let shard = shard(1);
+        for _ in 0..2 {
+            let mut opened = broker.open(shard).await.unwrap();
+            let outputs = vec![output(&small, "fits"), output(&small, &"large".repeat(100))];
+            outcomes.push(commit(&mut opened, outputs, Commit::default()).await);
+        }
+        let named = |outcome: &CommitOutcome| {
+            let large = CommitOutcome::Aborted(BrokerError::TooLarge { size: 500, limit: 200 });
+            format!("{outcome:?}") == format!("{large:?}")
+        };
+        assert!(named(&outcomes[1]), "{outcomes:?}");
     })
     .await;
 }

@@ -162,3 +162,18 @@ async fn an_output_on_another_broker_that_refuses_one_event_makes_it_a_letter_to
     assert_same(&house.read("out.n.test", 0, "id").await, &without(0..60, &[33]), "out");
     assert_eq!(house.read(DEAD, 0, "deadoffset").await, ["33"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_is_too_much_is_made_smaller_until_it_is_not() {
+    let house = House::new().await;
+    house.faulty.takes_at_most(20);
+    house.flow("in.n.test", 1, &[]).await;
+    house.flow("out.n.test", 1, &[]).await;
+    house.write("in.n.test", 0, 0..1000).await;
+    let p = start(&house, &[]).await;
+    house.holds("out.n.test", 1000).await;
+    house.end().await;
+    let seen = house.read("out.n.test", 0, "id").await;
+    assert_same(&seen, &ids("in.n.test", 0, 0..1000), "out");
+    house.assert_at_end(&p).await;
+}

@@ -267,7 +267,7 @@ pub(super) async fn write(cluster: &Cluster, outputs: Vec<Output>) -> Result<(),
     for (output, parcel) in sent {
         parcel.done().await;
         if let Some(refused) = parcel.refused() {
-            let fault = Fault::new(refused.code, refused.code.to_string()).lacking("Write");
+            let fault = Fault::new(refused, refused.to_string()).lacking("Write");
             return Err(match cluster.fault(&output.topic.topic, &fault) {
                 // It was there a moment ago.
                 BrokerError::NotFound(words) => BrokerError::Unavailable(words),

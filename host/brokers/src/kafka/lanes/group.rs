@@ -60,7 +60,8 @@ impl Member {
             let consumer = BaseConsumer::from_config_and_context(&config, ears.clone())?;
             let consumer = Arc::new(consumer);
             consumer.subscribe(&[&topic])?;
-            let handle = Handle::of(Arc::clone(&consumer), |one| one.client()).ok_or_else(none)?;
+            let handle =
+                Handle::of(Arc::clone(&consumer), |one| Some(one.client())).ok_or_else(none)?;
             let queue = Queue::consumer(&handle).ok_or_else(none)?;
             Ok(Self { queue, consumer, ears })
         });

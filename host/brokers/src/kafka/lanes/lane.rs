@@ -12,6 +12,7 @@ use host_events::{Position, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
+use super::entry::Entry;
 use super::format::{self, TokenId};
 use super::keep;
 use super::ours::Ours;
@@ -20,7 +21,7 @@ use super::producer::LaneProducer;
 use super::shares::Shares;
 use super::take::{self, Taking};
 use super::truth::{ShardTruth, Truth};
-use super::turn::{Entry, Turn};
+use super::turn::Turn;
 use crate::broker::{Appended, BrokerError, Commit, CommitOutcome, Output, ShardId};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::outlets::Outlets;

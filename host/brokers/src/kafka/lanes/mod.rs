@@ -5,8 +5,11 @@
 //! topics; whoever takes a lane over reads it there.
 
 mod begin;
+mod blame;
 mod cache;
 mod disk;
+mod end;
+mod entry;
 mod fence;
 mod format;
 mod group;

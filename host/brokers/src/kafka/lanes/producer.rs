@@ -13,17 +13,17 @@ use crate::kafka::cluster::Cluster;
 use crate::kafka::native::admin::Fault;
 use crate::kafka::native::handle::Handle;
 use crate::kafka::native::produce::{self, Topic, Trouble};
-use crate::kafka::parcel::{Parcel, Refused};
+use crate::kafka::parcel::Parcel;
 use crate::kafka::shared::SharedClient;
 use crate::kafka::waves::{BATCH_BYTES, Piece};
 
 /// After this the cluster aborts a transaction whose producer says nothing more. It bounds for how long a host
 /// that was stopped hides what others write to the same partitions.
-const TRANSACTION: Duration = Duration::from_secs(15);
+pub(super) const TRANSACTION: Duration = Duration::from_secs(15);
 
 /// How long one record may take, all attempts together. Shorter than the transaction, so that its report
 /// comes while the transaction can still be aborted.
-const RECORD: Duration = Duration::from_secs(10);
+pub(super) const RECORD: Duration = Duration::from_secs(10);
 
 /// How long a record outside of a transaction may take: a client waits for the answer.
 const APPEND: Duration = Duration::from_secs(30);
@@ -134,9 +134,9 @@ pub(in crate::kafka) async fn send(
     outputs: &Arc<Vec<Output>>,
     piece: &Piece,
 ) -> Arc<Parcel> {
-    let parcel = Parcel::new(Arc::clone(outputs));
+    let parcel = Parcel::new(Arc::clone(outputs), piece.output);
     let refused = produce_all(handle, &parcel, piece).await.err();
-    parcel.one_less(refused.map(|code| Refused { output: piece.output, code }));
+    parcel.one_less(refused);
     parcel
 }
 
@@ -145,7 +145,7 @@ async fn produce_all(
     parcel: &Arc<Parcel>,
     piece: &Piece,
 ) -> Result<(), RDKafkaErrorCode> {
-    let Some(output) = parcel.outputs().get(piece.output) else { return Ok(()) };
+    let Some(output) = parcel.output() else { return Ok(()) };
     let topic = Topic::new(handle, &output.topic.topic)?;
     for record in output.records.get(piece.records.clone()).unwrap_or_default() {
         while let Err(code) = topic.produce(output.partition, record, parcel) {

@@ -127,7 +127,8 @@ impl Reader {
         let made = spawn_blocking(move || -> Result<_, KafkaError> {
             let none = || KafkaError::ClientCreation("no client".into());
             let consumer = Arc::new(BaseConsumer::from_config_and_context(&config, voice)?);
-            let handle = Handle::of(Arc::clone(&consumer), |one| one.client()).ok_or_else(none)?;
+            let handle =
+                Handle::of(Arc::clone(&consumer), |one| Some(one.client())).ok_or_else(none)?;
             let queue = Queue::consumer(&handle).ok_or_else(none)?;
             Ok((consumer, handle, queue))
         });

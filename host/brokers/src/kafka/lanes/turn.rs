@@ -8,28 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use host_events::Record;
-use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::time::timeout;
 
+use super::blame::SILENT;
+use super::end::End;
+use super::entry::{Entry, check, gone, without};
 use super::format::{self, Seen};
-use super::lane::{Appending, Committing, Held, record};
+use super::lane::{Committing, Held, record};
 use super::ours::Ours;
-use super::producer::LaneProducer;
-use super::recover;
-use super::truth::{Truth, now};
-use crate::broker::{Appended, BrokerError, CommitOutcome, Output, TopicRef};
+use super::producer::{RECORD, TRANSACTION};
+use super::truth::now;
+use crate::broker::{BrokerError, Output, TopicRef};
 use crate::kafka::cluster::Cluster;
-use crate::kafka::native::admin::Fault;
-use crate::kafka::native::produce::Trouble;
 use crate::kafka::outlets::Outlets;
-use crate::kafka::parcel::{Parcel, Refused};
-use crate::kafka::waves::{alone, waves};
+use crate::kafka::parcel::Parcel;
+use crate::kafka::waves::{Piece, waves};
 
-/// How often it is looked whether records still travel.
-const LOOK: Duration = Duration::from_millis(50);
+/// How long records of one transaction may be handed over: after that the last of them can still be reported
+/// before the cluster aborts.
+const WRITING: Duration = Duration::from_secs(5);
 
-/// After so many looks the topics are asked for that are waited for: one that was deleted takes nothing.
-const LOOKS: u32 = 20;
+const _: () = assert!(WRITING.as_secs() + RECORD.as_secs() <= TRANSACTION.as_secs());
 
 /// How often a transaction is made again because of news about a topic.
 const MOST_AGAIN: u32 = 5;
@@ -37,37 +36,13 @@ const MOST_AGAIN: u32 = 5;
 /// Old tokens that are deleted with one transaction.
 const MOST_EXPIRED: usize = 100;
 
-/// What goes into a transaction.
-pub(super) enum Entry {
-    Commit(Committing),
-    Append(Appending),
-}
-
-/// How a transaction ended.
-enum End {
-    Committed,
-    /// Aborted; these are to blame, each for what is said.
-    Blamed(Vec<(usize, BrokerError)>),
-    /// Aborted, and nobody in it is to blame.
-    Aborted(BrokerError),
-    /// Aborted, and it cannot be said who is to blame.
-    Unclear(BrokerError),
-    /// Aborted; the same goes well when it is done again with what is known now.
-    Again(BrokerError),
-    /// Aborted, and the producer is of no use any more.
-    Broken(BrokerError),
-    /// Somebody else has the lane.
-    Fenced,
-    Unknown(BrokerError),
-}
-
 /// What a turn works with.
 pub(super) struct Turn<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) outlets: &'a Arc<Outlets>,
     pub(super) ours: &'a Ours,
     pub(super) lane: u32,
-    fenced: AtomicBool,
+    pub(super) fenced: AtomicBool,
 }
 
 impl<'a> Turn<'a> {
@@ -104,7 +79,14 @@ impl<'a> Turn<'a> {
                 End::Unclear(_) if entries.len() > 1 => {
                     groups.extend(entries.into_iter().rev().map(|one| vec![one]));
                 }
-                End::Aborted(error) | End::Unclear(error) | End::Again(error) => {
+                End::TooMuch(_) if entries.len() > 1 => {
+                    let (rest, half) = halves(entries);
+                    groups.extend([rest, half]);
+                }
+                End::Aborted(error)
+                | End::Unclear(error)
+                | End::TooMuch(error)
+                | End::Again(error) => {
                     entries.into_iter().for_each(|entry| entry.aborted(error.clone()));
                 }
                 End::Broken(error) => {
@@ -131,7 +113,9 @@ impl<'a> Turn<'a> {
             End::Blamed(mut blamed) => {
                 (true, Err(blamed.pop().map_or_else(|| self.closed(), |(_, error)| error)))
             }
-            End::Aborted(error) | End::Unclear(error) | End::Again(error) => (true, Err(error)),
+            End::Aborted(error) | End::Unclear(error) | End::TooMuch(error) | End::Again(error) => {
+                (true, Err(error))
+            }
             End::Broken(error) | End::Unknown(error) => (false, Err(error)),
             End::Fenced => (false, Err(self.closed())),
         }
@@ -149,210 +133,49 @@ impl<'a> Turn<'a> {
         }
         let mut loads: Vec<_> = entries.iter().map(|entry| Arc::clone(entry.outputs())).collect();
         loads.push(Arc::new(ours));
-        let mut sent: Vec<(usize, Arc<Parcel>)> = Vec::new();
-        let begun = Instant::now();
-        for wave in waves(&loads, |topic| self.outlets.known_limit(topic)) {
-            let from = sent.len();
-            for piece in &wave {
-                if let Some(load) = loads.get(piece.load) {
-                    sent.push((piece.load, held.producer.send(load, piece).await));
+        let (mut first, begun) = (None, Instant::now());
+        let waves = waves(&loads, |topic| self.outlets.known_limit(topic));
+        for (number, wave) in waves.iter().enumerate() {
+            if begun.elapsed() > WRITING {
+                let error = self.too_much(number, waves.len());
+                return self.abort(held, Some(End::TooMuch(error))).await;
+            }
+            let Ok(sent) = timeout(SILENT, send(held, &loads, wave)).await else {
+                return End::Broken(self.silence());
+            };
+            match self.delivered(held, &sent, entries.len()).await {
+                Ok(()) => {}
+                Err(Some(broken @ End::Broken(_))) => return broken,
+                Err(None) => {
+                    self.doubt(&loads);
+                    return self.abort(held, None).await;
                 }
+                Err(end) => return self.abort(held, end).await,
             }
-            let news = sent.get(from..).unwrap_or_default();
-            if let Err(end) = self.delivered(held, news, entries.len()).await {
-                return self.abort(held, end).await;
-            }
+            let reports = sent.iter().filter_map(|(_, parcel)| parcel.first_report());
+            first = first.or(reports.min());
         }
         let unconfirmed = self.unconfirmed(&loads, entries.len()).await;
         if !unconfirmed.is_empty() {
             return self.abort(held, Some(End::Blamed(unconfirmed))).await;
         }
-        if let Some(first) = sent.iter().filter_map(|(_, parcel)| parcel.first_report()).min() {
+        if let Some(first) = first {
             held.producer.reported_after(first.duration_since(begun));
         }
         self.commit(held).await
     }
 
-    /// Whose topics turned out to be gone, or of another life, while records travelled.
-    async fn unconfirmed(
-        &self,
-        loads: &[Arc<Vec<Output>>],
-        ours: usize,
-    ) -> Vec<(usize, BrokerError)> {
-        let mut blamed = Vec::new();
-        for (load, outputs) in loads.iter().enumerate().take(ours) {
-            let topics = outputs.iter().map(|output| &output.topic);
-            blamed.extend(self.outlets.confirm(topics).await.map(|error| (load, error)));
-        }
-        blamed
-    }
-
-    /// Waits until all of it is reported and taken; or says how the transaction is to end.
-    async fn delivered(
-        &self,
-        held: &Held,
-        sent: &[(usize, Arc<Parcel>)],
-        ours: usize,
-    ) -> Result<(), Option<End>> {
-        let mut looks = 0;
-        let all = async {
-            for (_, parcel) in sent {
-                parcel.done().await;
-            }
-        };
-        tokio::pin!(all);
-        while timeout(LOOK, &mut all).await.is_err() {
-            looks += 1;
-            if !held.producer.is_sound() {
-                break;
-            }
-            if looks % LOOKS == 0
-                && let Some(end) = self.dead_outlets(sent, ours).await
-            {
-                return Err(Some(end));
-            }
-        }
-        let refused: Vec<_> = sent
-            .iter()
-            .filter_map(|(load, parcel)| Some((*load, parcel, parcel.refused()?)))
-            .collect();
-        if refused.is_empty() && sent.iter().all(|(_, parcel)| parcel.is_done()) {
-            return Ok(());
-        }
-        // The library counts what the cluster refused, not what it refused itself: a commit that leaves that
-        // out would succeed.
-        let unclear = refused.iter().find(|(_, _, refused)| !refused.is_swept());
-        let unclear = unclear.map(|(_, _, refused)| {
-            let fault = Fault::new(refused.code, refused.code.to_string());
-            End::Unclear(self.cluster.fault("", &fault))
-        });
-        Err(self.blame(&refused, ours).await.or(unclear))
-    }
-
-    /// Who waits for a topic that is not there.
-    async fn dead_outlets(&self, sent: &[(usize, Arc<Parcel>)], ours: usize) -> Option<End> {
-        let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
-        for (load, parcel) in sent.iter().filter(|(load, parcel)| *load < ours && !parcel.is_done())
-        {
-            let topics = parcel.outputs().iter().map(|output| &output.topic);
-            if !blamed.iter().any(|(other, _)| other == load)
-                && let Some(error) = self.outlets.check_lives(topics).await
-            {
-                blamed.push((*load, error));
-            }
-        }
-        (!blamed.is_empty()).then_some(End::Blamed(blamed))
-    }
-
-    /// Who is to blame, as far as the reports say.
-    async fn blame(&self, refused: &[(usize, &Arc<Parcel>, Refused)], ours: usize) -> Option<End> {
-        let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
-        for (load, parcel, refused) in refused {
-            let Some(output) = parcel.outputs().get(refused.output) else { continue };
-            if refused.is_swept() || blamed.iter().any(|(other, _)| other == load) {
-                continue;
-            }
-            if refused.code == Code::MessageSizeTooLarge {
-                match self.too_large(output).await {
-                    // Whose record of ours it is shows when each goes alone.
-                    Ok(Some(error)) if *load == ours => return Some(End::Unclear(error)),
-                    Ok(Some(error)) => blamed.push((*load, error)),
-                    // A batch has records of several entries, and all of them fall with it.
-                    Ok(None) => {}
-                    Err(end) => return Some(end),
-                }
-                continue;
-            }
-            // Whatever was known of it is no longer so.
+    /// Something was refused and it was not told what: the topics are asked again before the next try, which shows
+    /// it where a topic became another.
+    fn doubt(&self, loads: &[Arc<Vec<Output>>]) {
+        for output in loads.iter().flat_map(|outputs| outputs.iter()) {
             self.outlets.forget(&output.topic.topic);
-            let fault = Fault::new(refused.code, refused.code.to_string());
-            let error = self.cluster.fault(&output.topic.topic, &fault);
-            if *load == ours {
-                return Some(End::Aborted(error));
-            }
-            blamed.push((*load, error));
-        }
-        (!blamed.is_empty()).then_some(End::Blamed(blamed))
-    }
-
-    /// Whether an output has a record that its topic does not take.
-    async fn too_large(&self, output: &Output) -> Result<Option<BrokerError>, End> {
-        let used = self.outlets.known_limit(&output.topic.topic);
-        let limit = self.outlets.fresh_limit(&output.topic).await.map_err(End::Aborted)?;
-        let size = output.records.iter().map(Record::size).max().unwrap_or_default();
-        let wire = output.records.iter().map(alone).max().unwrap_or_default();
-        let error = |size| BrokerError::TooLarge { size, limit };
-        if size > limit {
-            return Ok(Some(error(size)));
-        }
-        if limit != used {
-            return Err(End::Again(error(size)));
-        }
-        Ok((wire > limit).then(|| error(wire)))
-    }
-
-    /// Aborts, for a known reason or for the one that the library gives.
-    async fn abort(&self, held: &mut Held, end: Option<End>) -> End {
-        let end = match end {
-            Some(end) => end,
-            None => match held.producer.commit().await {
-                // It cannot be: something was refused or not reported.
-                Ok(()) => return End::Unknown(self.closed()),
-                Err(trouble) if trouble.is_fatal => return self.broken(&trouble),
-                Err(trouble) => match self.cluster.fault("", &trouble.fault) {
-                    away @ BrokerError::Unavailable(_) => End::Aborted(away),
-                    other => End::Unclear(other),
-                },
-            },
-        };
-        let Err(trouble) = held.producer.abort().await else { return end };
-        match self.broken(&trouble) {
-            // Those who are not to blame go on as if it had been aborted, where nothing else happened.
-            End::Broken(error) => match self.renew(held).await {
-                Ok(true) => end,
-                _ => End::Broken(error),
-            },
-            fenced => fenced,
         }
     }
 
-    /// A new producer for one that is of no use any more. It settles what was left behind. Whether what is
-    /// true of the lane is still what is known here.
-    async fn renew(&self, held: &mut Held) -> Result<bool, BrokerError> {
-        held.producer = LaneProducer::open(self.cluster, self.lane).await?;
-        let mut truth = Truth::default();
-        recover::read(self.cluster, self.ours, self.lane, &mut truth).await?;
-        let same = truth.has_same_shards(&held.truth);
-        held.truth = truth;
-        Ok(same)
-    }
-
-    async fn commit(&self, held: &mut Held) -> End {
-        let Err(trouble) = held.producer.commit().await else { return End::Committed };
-        if trouble.needs_abort && !trouble.is_fatal {
-            let error = self.cluster.fault("", &trouble.fault);
-            return self.abort(held, Some(End::Aborted(error))).await;
-        }
-        self.note(&trouble);
-        // Also where it was fenced: the first attempt may have been heard before.
-        End::Unknown(self.cluster.fault("", &trouble.fault))
-    }
-
-    /// The producer is of no use, and nothing of the transaction was committed.
-    fn broken(&self, trouble: &Trouble) -> End {
-        if self.note(trouble) {
-            return End::Fenced;
-        }
-        End::Broken(match self.cluster.fault("", &trouble.fault) {
-            refused @ BrokerError::Refused(_) => refused,
-            other => BrokerError::Unavailable(other.to_string()),
-        })
-    }
-
-    fn note(&self, trouble: &Trouble) -> bool {
-        let fenced = is_fenced(trouble.fault.code);
-        self.fenced.fetch_or(fenced, Ordering::Relaxed);
-        fenced
+    fn too_much(&self, gone: usize, pieces: usize) -> BrokerError {
+        let words = format!("{gone} of its {pieces} batches were written in {WRITING:?}");
+        BrokerError::TooMuch(self.cluster.words("", &words))
     }
 
     /// Positions and state as the entries leave them.
@@ -393,110 +216,23 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl Entry {
-    pub(super) fn outputs(&self) -> &Arc<Vec<Output>> {
-        match self {
-            Self::Commit(commit) => &commit.outputs,
-            Self::Append(append) => &append.outputs,
+/// Hands over what goes at once.
+async fn send(
+    held: &Held,
+    loads: &[Arc<Vec<Output>>],
+    wave: &[Piece],
+) -> Vec<(usize, Arc<Parcel>)> {
+    let mut sent = Vec::with_capacity(wave.len());
+    for piece in wave {
+        if let Some(load) = loads.get(piece.load) {
+            sent.push((piece.load, held.producer.send(load, piece).await));
         }
     }
-
-    // Who no longer waits for an answer does not get it.
-
-    fn committed(self, held: &mut Held) {
-        match self {
-            Self::Commit(Committing { shard, commit, answer, .. }) => {
-                held.truth.committed(shard, commit);
-                drop(answer.send(CommitOutcome::Committed));
-            }
-            Self::Append(append) => {
-                let count = append.count();
-                held.truth.tokens.insert(append.token, Seen { count, at: now() });
-                drop(append.answer.send(Ok(Appended { count, repeated: false })));
-            }
-        }
-    }
-
-    fn aborted(self, error: BrokerError) {
-        match self {
-            Self::Commit(commit) => drop(commit.answer.send(CommitOutcome::Aborted(error))),
-            Self::Append(append) => drop(append.answer.send(Err(error))),
-        }
-    }
-
-    fn unknown(self, error: BrokerError) {
-        match self {
-            Self::Commit(commit) => drop(commit.answer.send(CommitOutcome::Unknown(error))),
-            Self::Append(append) => drop(append.answer.send(Err(error))),
-        }
-    }
-
-    /// The lane is not held: whoever wants to commit has to open his shard again.
-    pub(super) fn nobody_holds(self, cause: Option<&BrokerError>) {
-        match self {
-            Self::Commit(commit) => drop(commit.answer.send(CommitOutcome::Fenced)),
-            Self::Append(append) => {
-                let fenced = || BrokerError::Unavailable("another host took the lane over".into());
-                drop(append.answer.send(Err(cause.cloned().unwrap_or_else(fenced))));
-            }
-        }
-    }
+    sent
 }
 
-impl Appending {
-    fn count(&self) -> u64 {
-        self.outputs.iter().map(|output| output.records.len() as u64).sum()
-    }
-}
-
-/// Answers what can be answered without writing, and gives the rest.
-fn check(held: &Held, entries: Vec<Entry>) -> Vec<Entry> {
-    let mut rest = Vec::with_capacity(entries.len());
-    for entry in entries {
-        match entry {
-            Entry::Commit(commit) if held.holders.get(&commit.shard) != Some(&commit.opening) => {
-                drop(commit.answer.send(CommitOutcome::Fenced));
-            }
-            Entry::Commit(commit) => match moves_back(held, &commit) {
-                Some(words) => Entry::Commit(commit).aborted(BrokerError::Invalid(words)),
-                None => rest.push(Entry::Commit(commit)),
-            },
-            Entry::Append(append) => match held.truth.tokens.find(&append.token) {
-                Some(Seen { count, .. }) => {
-                    drop(append.answer.send(Ok(Appended { count, repeated: true })));
-                }
-                None => rest.push(Entry::Append(append)),
-            },
-        }
-    }
-    rest
-}
-
-fn moves_back(held: &Held, committing: &Committing) -> Option<String> {
-    let commit = &committing.commit;
-    let truth = held.truth.shards.get(&committing.shard).filter(|_| !commit.rewinds)?;
-    truth.moves_back(&commit.positions)
-}
-
-/// Tells those who are to blame, and gives the others.
-fn without(entries: Vec<Entry>, mut blamed: Vec<(usize, BrokerError)>) -> Option<Vec<Entry>> {
-    let mut rest = Vec::new();
-    for (index, entry) in entries.into_iter().enumerate() {
-        match blamed.iter().position(|(guilty, _)| *guilty == index) {
-            Some(at) => entry.aborted(blamed.swap_remove(at).1),
-            None => rest.push(entry),
-        }
-    }
-    (!rest.is_empty()).then_some(rest)
-}
-
-/// The lane is gone: those of the transaction are told what became of it, the others to open again.
-fn gone(groups: Vec<Vec<Entry>>, entries: Vec<Entry>, told: impl Fn(Entry)) -> bool {
-    entries.into_iter().for_each(told);
-    groups.into_iter().flatten().for_each(|entry| entry.nobody_holds(None));
-    false
-}
-
-fn is_fenced(code: Code) -> bool {
-    matches!(code, Code::ProducerFenced | Code::InvalidProducerEpoch | Code::Fenced)
+/// The second half of something, and the first.
+fn halves<T>(mut all: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let rest = all.split_off(all.len() / 2);
+    (rest, all)
 }

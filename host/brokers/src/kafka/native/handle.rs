@@ -30,13 +30,16 @@ unsafe impl Send for Handle {}
 unsafe impl Sync for Handle {}
 
 impl Handle {
-    /// The client inside of an owner. `None` where there is none, which rdkafka rules out.
-    pub(in crate::kafka) fn of<O, C>(owner: Arc<O>, client: fn(&O) -> &Client<C>) -> Option<Self>
+    /// The client inside of an owner, where there is one.
+    pub(in crate::kafka) fn of<O, C>(
+        owner: Arc<O>,
+        client: fn(&O) -> Option<&Client<C>>,
+    ) -> Option<Self>
     where
         O: Send + Sync + 'static,
         C: ClientContext,
     {
-        let client = NonNull::new(client(&owner).native_ptr())?;
+        let client = NonNull::new(client(&owner)?.native_ptr())?;
         Some(Self { client, owner })
     }
 

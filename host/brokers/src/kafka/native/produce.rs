@@ -192,3 +192,11 @@ unsafe fn outcome(error: *mut rd_kafka_error_t) -> Result<(), Trouble> {
         Err(trouble)
     }
 }
+
+/// Makes a producer unusable, as what cannot be mended does.
+#[cfg(test)]
+pub(in crate::kafka) fn fail_for_good(client: &Handle) {
+    let code = rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    // SAFETY: client and words are alive.
+    unsafe { rd_kafka_test_fatal_error(client.as_ptr(), code, c"of a test".as_ptr()) };
+}

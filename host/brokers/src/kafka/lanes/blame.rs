@@ -1,0 +1,207 @@
+//! Waiting for what becomes of a transaction's records, and who is to blame where one was not taken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_events::Record;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tokio::time::timeout;
+
+use super::end::End;
+use super::lane::Held;
+use super::producer::RECORD;
+use super::turn::Turn;
+use crate::broker::{BrokerError, Output};
+use crate::kafka::native::admin::Fault;
+use crate::kafka::parcel::{Parcel, is_swept};
+use crate::kafka::waves::alone;
+
+/// How often it is looked whether records still travel.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// After so many looks the topics are asked for that are waited for: one that was deleted takes nothing.
+const LOOKS: u32 = 20;
+
+/// After this a producer that takes records, and tells nothing of them, is given up. Longer than any record may
+/// take.
+pub(super) const SILENT: Duration = Duration::from_secs(2 * RECORD.as_secs());
+
+/// The looks that this takes.
+const MOST_LOOKS: u32 = SILENT.as_secs() as u32 * 20;
+
+const _: () = assert!(MOST_LOOKS as u128 * LOOK.as_millis() == SILENT.as_millis());
+
+/// Looks at records that travel.
+struct Watch<'a> {
+    sent: &'a [(usize, Arc<Parcel>)],
+    looks: u32,
+}
+
+/// What is to be seen.
+#[derive(Debug, PartialEq)]
+enum Sight {
+    /// Everything is reported.
+    All,
+    NotYet,
+    /// Nothing will come any more.
+    Silence,
+}
+
+impl Watch<'_> {
+    async fn look(&mut self) -> Sight {
+        let all = async {
+            for (_, parcel) in self.sent {
+                parcel.done().await;
+            }
+        };
+        let looked = timeout(LOOK, all).await;
+        // Counted, and not measured: a host that was stopped has not looked.
+        self.looks += 1;
+        match looked {
+            Ok(()) => Sight::All,
+            Err(_) if self.looks >= MOST_LOOKS => Sight::Silence,
+            Err(_) => Sight::NotYet,
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Whose topics turned out to be gone, or of another life, while records travelled.
+    pub(super) async fn unconfirmed(
+        &self,
+        loads: &[Arc<Vec<Output>>],
+        ours: usize,
+    ) -> Vec<(usize, BrokerError)> {
+        let mut blamed = Vec::new();
+        for (load, outputs) in loads.iter().enumerate().take(ours) {
+            let topics = outputs.iter().map(|output| &output.topic);
+            blamed.extend(self.outlets.confirm(topics).await.map(|error| (load, error)));
+        }
+        blamed
+    }
+
+    /// Waits until all of it is reported and taken; or says how the transaction is to end.
+    pub(super) async fn delivered(
+        &self,
+        held: &Held,
+        sent: &[(usize, Arc<Parcel>)],
+        ours: usize,
+    ) -> Result<(), Option<End>> {
+        let mut watch = Watch { sent, looks: 0 };
+        loop {
+            match watch.look().await {
+                Sight::All => break,
+                Sight::Silence => return Err(Some(End::Broken(self.silence()))),
+                Sight::NotYet if !held.producer.is_sound() => break,
+                Sight::NotYet if watch.looks.is_multiple_of(LOOKS) => {
+                    if let Some(end) = self.dead_outlets(sent, ours).await {
+                        return Err(Some(end));
+                    }
+                }
+                Sight::NotYet => {}
+            }
+        }
+        let refused: Vec<_> = sent
+            .iter()
+            .filter_map(|(load, parcel)| Some((*load, parcel, parcel.refused()?)))
+            .collect();
+        if refused.is_empty() && sent.iter().all(|(_, parcel)| parcel.is_done()) {
+            return Ok(());
+        }
+        // The library counts what the cluster refused, not what it refused itself: a commit that leaves that
+        // out would succeed.
+        let unclear = refused.iter().find(|(_, _, code)| !is_swept(*code));
+        let unclear = unclear.map(|(_, _, code)| {
+            End::Unclear(self.cluster.fault("", &Fault::new(*code, code.to_string())))
+        });
+        Err(self.blame(&refused, ours).await.or(unclear))
+    }
+
+    /// A producer tells nothing of what it was given.
+    pub(super) fn silence(&self) -> BrokerError {
+        let words = format!("lane {}: its producer has told nothing for {SILENT:?}", self.lane);
+        BrokerError::Unavailable(self.cluster.words("", &words))
+    }
+
+    /// Who waits for a topic that is not there.
+    async fn dead_outlets(&self, sent: &[(usize, Arc<Parcel>)], ours: usize) -> Option<End> {
+        let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
+        for (load, parcel) in sent.iter().filter(|(load, parcel)| *load < ours && !parcel.is_done())
+        {
+            let topics = parcel.output().into_iter().map(|output| &output.topic);
+            if !blamed.iter().any(|(other, _)| other == load)
+                && let Some(error) = self.outlets.check_lives(topics).await
+            {
+                blamed.push((*load, error));
+            }
+        }
+        (!blamed.is_empty()).then_some(End::Blamed(blamed))
+    }
+
+    /// Who is to blame, as far as the reports say.
+    async fn blame(&self, refused: &[(usize, &Arc<Parcel>, Code)], ours: usize) -> Option<End> {
+        let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
+        for (load, parcel, code) in refused {
+            let Some(output) = parcel.output() else { continue };
+            if is_swept(*code) || blamed.iter().any(|(other, _)| other == load) {
+                continue;
+            }
+            if *code == Code::MessageSizeTooLarge {
+                match self.too_large(output).await {
+                    // Whose record of ours it is shows when each goes alone.
+                    Ok(Some(error)) if *load == ours => return Some(End::Unclear(error)),
+                    Ok(Some(error)) => blamed.push((*load, error)),
+                    // A batch has records of several entries, and all of them fall with it.
+                    Ok(None) => {}
+                    Err(end) => return Some(end),
+                }
+                continue;
+            }
+            // Whatever was known of it is no longer so.
+            self.outlets.forget(&output.topic.topic);
+            let fault = Fault::new(*code, code.to_string());
+            let mut error = self.cluster.fault(&output.topic.topic, &fault);
+            if *code == Code::MessageTimedOut && parcel.was_taken_in_part() {
+                // What is slow gets through in smaller parts.
+                error = BrokerError::TooMuch(error.to_string());
+            }
+            if *load == ours {
+                return Some(End::Aborted(error));
+            }
+            blamed.push((*load, error));
+        }
+        (!blamed.is_empty()).then_some(End::Blamed(blamed))
+    }
+
+    /// Whether an output has a record that its topic does not take.
+    async fn too_large(&self, output: &Output) -> Result<Option<BrokerError>, End> {
+        let used = self.outlets.known_limit(&output.topic.topic);
+        let limit = self.outlets.fresh_limit(&output.topic).await.map_err(End::Aborted)?;
+        let size = output.records.iter().map(Record::size).max().unwrap_or_default();
+        let wire = output.records.iter().map(alone).max().unwrap_or_default();
+        let error = |size| BrokerError::TooLarge { size, limit };
+        if size > limit {
+            return Ok(Some(error(size)));
+        }
+        if limit != used {
+            return Err(End::Again(error(size)));
+        }
+        Ok((wire > limit).then(|| error(wire)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reports_that_never_come_are_not_waited_for_for_ever() {
+        let parcel = Parcel::new(Arc::default(), 0);
+        let sent = [(0, Arc::clone(&parcel))];
+        let mut watch = Watch { sent: &sent, looks: MOST_LOOKS - 2 };
+        assert_eq!(watch.look().await, Sight::NotYet);
+        assert_eq!(watch.look().await, Sight::Silence);
+        parcel.one_less(None);
+        assert_eq!(watch.look().await, Sight::All);
+    }
+}
