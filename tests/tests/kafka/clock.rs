@@ -72,7 +72,7 @@ fn a_host_whose_clock_jumps_goes_on_and_nothing_is_lost_or_repeated() {
     network(&mut login(&host), 1);
     let writer = load(&node.servers());
     let mut dice = Dice::of("CHAOS_SEED");
-    let jumps = [2 * HOUR, -3 * HOUR, 400 * DAY, -400 * DAY, 0];
+    let jumps = [2 * HOUR, -400 * DAY, 400 * DAY];
     for (number, seconds) in jumps.repeat(times(1, 10)).into_iter().enumerate() {
         dice.wait(200, 2000);
         clock.jump(seconds);
