@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use host_events::Record;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::chains::{BATCH_BYTES, alone, chains};
 use super::cluster::Cluster;
-use super::lanes::{Lanes, send};
+use super::lanes::Lanes;
 use super::native::admin::Fault;
 use super::outlets::Outlets;
-use super::waves::{BATCH_BYTES, alone, waves};
+use super::travel::Travel;
 use crate::broker::{Append, Appended, BrokerError, Output, TopicRef};
 
 /// Appends to topics with a small limit, one after the other: the library would put those that wait into one
@@ -56,18 +58,12 @@ impl Appender<'_> {
     async fn write(&self, topic: &TopicRef, outputs: Vec<Output>) -> Result<(), BrokerError> {
         let handle = self.cluster.appending()?;
         let loads = [Arc::new(outputs)];
-        for wave in waves(&loads, |topic| self.outlets.known_limit(topic)) {
-            let mut sent = Vec::with_capacity(wave.len());
-            for piece in &wave {
-                for load in &loads {
-                    sent.push(send(&handle, load, piece).await);
-                }
-            }
-            for parcel in sent {
-                parcel.done().await;
-                if let Some(code) = parcel.refused() {
-                    return Err(self.refusal(topic, parcel.output(), code).await);
-                }
+        let chains = chains(&loads, |topic| self.outlets.known_limit(topic));
+        let travel = Travel::new(&handle, &loads);
+        travel.go(&chains, Duration::MAX).await;
+        for (_, parcel) in travel.sent() {
+            if let Some(code) = parcel.refused() {
+                return Err(self.refusal(topic, parcel.output(), code).await);
             }
         }
         Ok(())

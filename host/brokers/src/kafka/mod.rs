@@ -5,6 +5,7 @@
 //! more for everything else. Nothing here resets a position.
 
 mod append;
+mod chains;
 mod cluster;
 mod errors;
 mod lanes;
@@ -16,8 +17,8 @@ mod reading;
 mod rights;
 mod shared;
 mod topics;
+mod travel;
 mod voice;
-mod waves;
 
 use std::sync::Arc;
 

@@ -137,9 +137,9 @@ async fn serve(client: Weak<SharedClient>, woken: Arc<Notify>) {
 mod tests {
     use super::*;
     use crate::broker::{Output, TopicRef};
+    use crate::kafka::chains::Piece;
     use crate::kafka::lanes::send;
     use crate::kafka::native::produce::fail_for_good;
-    use crate::kafka::waves::Piece;
     use host_events::{Incarnation, Record};
 
     #[tokio::test]

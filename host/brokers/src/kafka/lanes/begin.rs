@@ -16,10 +16,10 @@ use super::memory::Memory;
 use super::ours::{Ours, another_life, grown, look, lost};
 use super::{recover, send};
 use crate::broker::{BrokerError, Output, TopicRef, TopicSpec};
+use crate::kafka::chains::Piece;
 use crate::kafka::cluster::Cluster;
 use crate::kafka::native::admin::{Fault, Seen, TopicDescription};
 use crate::kafka::topics;
-use crate::kafka::waves::Piece;
 
 /// Most lanes of an identity: each costs a client and its threads.
 pub(in crate::kafka) const MOST_LANES: u32 = 64;

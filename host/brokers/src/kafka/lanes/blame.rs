@@ -1,5 +1,6 @@
 //! Waiting for what becomes of a transaction's records, and who is to blame where one was not taken.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use tokio::time::timeout;
 use super::end::End;
 use super::lane::Held;
 use super::producer::RECORD;
-use super::turn::Turn;
+use super::turn::{Turn, WRITING};
 use crate::broker::{BrokerError, Output};
+use crate::kafka::chains::{alone, chains};
 use crate::kafka::native::admin::Fault;
 use crate::kafka::parcel::{Parcel, is_swept};
-use crate::kafka::waves::alone;
+use crate::kafka::travel::{Sent, Travel};
 
 /// How often it is looked whether records still travel.
 const LOOK: Duration = Duration::from_millis(50);
@@ -32,8 +34,8 @@ const MOST_LOOKS: u32 = SILENT.as_secs() as u32 * 20;
 const _: () = assert!(MOST_LOOKS as u128 * LOOK.as_millis() == SILENT.as_millis());
 
 /// Looks at records that travel.
-struct Watch<'a> {
-    sent: &'a [(usize, Arc<Parcel>)],
+#[derive(Default)]
+struct Watch {
     looks: u32,
 }
 
@@ -47,13 +49,8 @@ enum Sight {
     Silence,
 }
 
-impl Watch<'_> {
-    async fn look(&mut self) -> Sight {
-        let all = async {
-            for (_, parcel) in self.sent {
-                parcel.done().await;
-            }
-        };
+impl Watch {
+    async fn look(&mut self, all: Pin<&mut impl Future<Output = ()>>) -> Sight {
         let looked = timeout(LOOK, all).await;
         // Counted, and not measured: a host that was stopped has not looked.
         self.looks += 1;
@@ -80,33 +77,39 @@ impl Turn<'_> {
         blamed
     }
 
-    /// Waits until all of it is reported and taken; or says how the transaction is to end.
+    /// Sends all of it and waits until it is reported and taken; or says how the transaction is to end.
     pub(super) async fn delivered(
         &self,
         held: &Held,
-        sent: &[(usize, Arc<Parcel>)],
+        travel: &Travel<'_>,
         ours: usize,
     ) -> Result<(), Option<End>> {
-        let mut watch = Watch { sent, looks: 0 };
-        loop {
-            match watch.look().await {
-                Sight::All => break,
+        let chains = chains(travel.loads(), |topic| self.outlets.known_limit(topic));
+        let all = travel.go(&chains, WRITING);
+        tokio::pin!(all);
+        let mut watch = Watch::default();
+        let arrived = loop {
+            match watch.look(all.as_mut()).await {
+                Sight::All => break !travel.was_late(),
                 Sight::Silence => return Err(Some(End::Broken(self.silence()))),
-                Sight::NotYet if !held.producer.is_sound() => break,
+                Sight::NotYet if !held.producer.is_sound() => break false,
                 Sight::NotYet if watch.looks.is_multiple_of(LOOKS) => {
-                    if let Some(end) = self.dead_outlets(sent, ours).await {
+                    if let Some(end) = self.dead_outlets(&travel.sent(), ours).await {
                         return Err(Some(end));
                     }
                 }
                 Sight::NotYet => {}
             }
-        }
-        let refused: Vec<_> = sent
-            .iter()
-            .filter_map(|(load, parcel)| Some((*load, parcel, parcel.refused()?)))
-            .collect();
-        if refused.is_empty() && sent.iter().all(|(_, parcel)| parcel.is_done()) {
+        };
+        let sent = travel.sent();
+        let refused = |(load, parcel): &Sent| Some((*load, Arc::clone(parcel), parcel.refused()?));
+        let refused: Vec<_> = sent.iter().filter_map(refused).collect();
+        if refused.is_empty() && arrived {
             return Ok(());
+        }
+        if refused.is_empty() && travel.was_late() {
+            let links = chains.iter().flatten().map(Vec::len).sum();
+            return Err(Some(End::TooMuch(self.too_much(sent.len(), links))));
         }
         // The library counts what the cluster refused, not what it refused itself: a commit that leaves that
         // out would succeed.
@@ -114,7 +117,7 @@ impl Turn<'_> {
         let unclear = unclear.map(|(_, _, code)| {
             End::Unclear(self.cluster.fault("", &Fault::new(*code, code.to_string())))
         });
-        Err(self.blame(&refused, ours).await.or(unclear))
+        Err(self.blame(&sent, &refused, ours).await.or(unclear))
     }
 
     /// A producer tells nothing of what it was given.
@@ -124,7 +127,7 @@ impl Turn<'_> {
     }
 
     /// Who waits for a topic that is not there.
-    async fn dead_outlets(&self, sent: &[(usize, Arc<Parcel>)], ours: usize) -> Option<End> {
+    async fn dead_outlets(&self, sent: &[Sent], ours: usize) -> Option<End> {
         let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
         for (load, parcel) in sent.iter().filter(|(load, parcel)| *load < ours && !parcel.is_done())
         {
@@ -139,7 +142,12 @@ impl Turn<'_> {
     }
 
     /// Who is to blame, as far as the reports say.
-    async fn blame(&self, refused: &[(usize, &Arc<Parcel>, Code)], ours: usize) -> Option<End> {
+    async fn blame(
+        &self,
+        sent: &[Sent],
+        refused: &[(usize, Arc<Parcel>, Code)],
+        ours: usize,
+    ) -> Option<End> {
         let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
         for (load, parcel, code) in refused {
             let Some(output) = parcel.output() else { continue };
@@ -161,7 +169,8 @@ impl Turn<'_> {
             self.outlets.forget(&output.topic.topic);
             let fault = Fault::new(*code, code.to_string());
             let mut error = self.cluster.fault(&output.topic.topic, &fault);
-            if *code == Code::MessageTimedOut && parcel.was_taken_in_part() {
+            let in_part = || sent.iter().any(|(one, part)| one == load && part.was_taken_in_part());
+            if *code == Code::MessageTimedOut && in_part() {
                 // What is slow gets through in smaller parts.
                 error = BrokerError::TooMuch(error.to_string());
             }
@@ -197,11 +206,12 @@ mod tests {
     #[tokio::test]
     async fn reports_that_never_come_are_not_waited_for_for_ever() {
         let parcel = Parcel::new(Arc::default(), 0);
-        let sent = [(0, Arc::clone(&parcel))];
-        let mut watch = Watch { sent: &sent, looks: MOST_LOOKS - 2 };
-        assert_eq!(watch.look().await, Sight::NotYet);
-        assert_eq!(watch.look().await, Sight::Silence);
+        let all = parcel.done();
+        tokio::pin!(all);
+        let mut watch = Watch { looks: MOST_LOOKS - 2 };
+        assert_eq!(watch.look(all.as_mut()).await, Sight::NotYet);
+        assert_eq!(watch.look(all.as_mut()).await, Sight::Silence);
         parcel.one_less(None);
-        assert_eq!(watch.look().await, Sight::All);
+        assert_eq!(watch.look(all.as_mut()).await, Sight::All);
     }
 }

@@ -9,13 +9,13 @@ use tokio::task::{coop, spawn_blocking};
 
 use super::pace::Pace;
 use crate::broker::{BrokerError, Output};
+use crate::kafka::chains::{BATCH_BYTES, BATCH_RECORDS, Piece};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::native::admin::Fault;
 use crate::kafka::native::handle::Handle;
 use crate::kafka::native::produce::{self, Topic, Trouble};
 use crate::kafka::parcel::Parcel;
 use crate::kafka::shared::SharedClient;
-use crate::kafka::waves::{BATCH_BYTES, Piece};
 
 /// After this the cluster aborts a transaction whose producer says nothing more. It bounds for how long a host
 /// that was stopped hides what others write to the same partitions.
@@ -39,10 +39,10 @@ const STEPS: Duration = Duration::from_secs(40);
 /// Largest record that the library takes: Kafka's own limit of a request. The limit that counts is the topic's.
 const LARGEST: usize = 100 * 1024 * 1024;
 
-/// What goes together is handed over together: waiting for more gains nothing. The library's queue holds a
-/// transaction, however small its records.
+/// A batch waits a millisecond until all of it is handed over: else the library sends its first records alone,
+/// and the others wait for their answer. The library's queue holds a transaction, however small its records.
 const UNLESS_SET: [(&str, &str); 3] = [
-    ("linger.ms", "0"),
+    ("linger.ms", "1"),
     ("queue.buffering.max.messages", "1000000"),
     ("queue.buffering.max.kbytes", "1048576"),
 ];
@@ -90,9 +90,9 @@ impl LaneProducer {
         Ok(())
     }
 
-    /// Hands records over, and gives the parcel that tells what becomes of them.
-    pub(super) async fn send(&self, outputs: &Arc<Vec<Output>>, piece: &Piece) -> Arc<Parcel> {
-        send(&self.handle, outputs, piece).await
+    /// What records are handed over to.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     /// Whether the transaction can still be committed as far as the library knows.
@@ -202,6 +202,7 @@ pub(in crate::kafka) fn producer_config(cluster: &Cluster) -> ClientConfig {
     }
     config.set("message.timeout.ms", APPEND.as_millis().to_string());
     config.set("batch.size", BATCH_BYTES.to_string());
+    config.set("batch.num.messages", BATCH_RECORDS.to_string());
     config.set("message.max.bytes", LARGEST.to_string());
     config.set("enable.idempotence", "true");
     config

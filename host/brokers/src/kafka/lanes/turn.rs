@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use host_events::Record;
-use tokio::time::timeout;
 
-use super::blame::SILENT;
 use super::end::End;
 use super::entry::{Entry, check, gone, without};
 use super::format::{self, Seen};
@@ -21,12 +19,11 @@ use super::truth::now;
 use crate::broker::{BrokerError, Output, TopicRef};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::outlets::Outlets;
-use crate::kafka::parcel::Parcel;
-use crate::kafka::waves::{Piece, waves};
+use crate::kafka::travel::Travel;
 
 /// How long records of one transaction may be handed over: after that the last of them can still be reported
 /// before the cluster aborts.
-const WRITING: Duration = Duration::from_secs(5);
+pub(super) const WRITING: Duration = Duration::from_secs(5);
 
 const _: () = assert!(WRITING.as_secs() + RECORD.as_secs() <= TRANSACTION.as_secs());
 
@@ -133,34 +130,25 @@ impl<'a> Turn<'a> {
         }
         let mut loads: Vec<_> = entries.iter().map(|entry| Arc::clone(entry.outputs())).collect();
         loads.push(Arc::new(ours));
-        let (mut first, begun) = (None, Instant::now());
-        let waves = waves(&loads, |topic| self.outlets.known_limit(topic));
-        for (number, wave) in waves.iter().enumerate() {
-            if begun.elapsed() > WRITING {
-                let error = self.too_much(number, waves.len());
-                return self.abort(held, Some(End::TooMuch(error))).await;
+        let (handle, begun) = (held.producer.handle().clone(), Instant::now());
+        let travel = Travel::new(&handle, &loads);
+        match self.delivered(held, &travel, entries.len()).await {
+            Ok(()) => {}
+            Err(Some(broken @ End::Broken(_))) => return broken,
+            Err(None) => {
+                self.doubt(&loads);
+                return self.abort(held, None).await;
             }
-            let Ok(sent) = timeout(SILENT, send(held, &loads, wave)).await else {
-                return End::Broken(self.silence());
-            };
-            match self.delivered(held, &sent, entries.len()).await {
-                Ok(()) => {}
-                Err(Some(broken @ End::Broken(_))) => return broken,
-                Err(None) => {
-                    self.doubt(&loads);
-                    return self.abort(held, None).await;
-                }
-                Err(end) => return self.abort(held, end).await,
-            }
-            let reports = sent.iter().filter_map(|(_, parcel)| parcel.first_report());
-            first = first.or(reports.min());
+            Err(end) => return self.abort(held, end).await,
         }
         let unconfirmed = self.unconfirmed(&loads, entries.len()).await;
         if !unconfirmed.is_empty() {
             return self.abort(held, Some(End::Blamed(unconfirmed))).await;
         }
-        if let Some(first) = first {
-            held.producer.reported_after(first.duration_since(begun));
+        let records: usize =
+            loads.iter().flat_map(|load| &**load).map(|one| one.records.len()).sum();
+        if let Some(first) = travel.sent().iter().filter_map(|(_, one)| one.first_report()).min() {
+            held.producer.reported_after(first.duration_since(begun), records);
         }
         self.commit(held).await
     }
@@ -173,7 +161,7 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn too_much(&self, gone: usize, pieces: usize) -> BrokerError {
+    pub(super) fn too_much(&self, gone: usize, pieces: usize) -> BrokerError {
         let words = format!("{gone} of its {pieces} batches were written in {WRITING:?}");
         BrokerError::TooMuch(self.cluster.words("", &words))
     }
@@ -217,20 +205,6 @@ impl<'a> Turn<'a> {
 }
 
 /// Hands over what goes at once.
-async fn send(
-    held: &Held,
-    loads: &[Arc<Vec<Output>>],
-    wave: &[Piece],
-) -> Vec<(usize, Arc<Parcel>)> {
-    let mut sent = Vec::with_capacity(wave.len());
-    for piece in wave {
-        if let Some(load) = loads.get(piece.load) {
-            sent.push((piece.load, held.producer.send(load, piece).await));
-        }
-    }
-    sent
-}
-
 /// The second half of something, and the first.
 fn halves<T>(mut all: Vec<T>) -> (Vec<T>, Vec<T>) {
     let rest = all.split_off(all.len() / 2);
