@@ -1,6 +1,6 @@
 //! One contender at a time at work, measured.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kafka_node::Node;
 
@@ -10,6 +10,9 @@ use super::paced::{self, Ages};
 use super::records::{self, SOURCE};
 use super::{PARTITIONS, topics};
 use crate::process::{cpu_seconds, peak_mib};
+
+/// How long a node may take to delete what was copied.
+const DELETED: Duration = Duration::from_secs(10);
 
 /// What was measured of a contender in one mode.
 pub struct Figures {
@@ -41,6 +44,8 @@ pub fn by_turns(node: &Node, contenders: &[Contender], mode: Mode) -> Vec<Figure
             }
         }
     }
+    // What was copied is deleted; a node that deletes gigabytes answers late.
+    std::thread::sleep(DELETED);
     let mut figures: Vec<Figures> = figures.into_iter().flatten().collect();
     for (contender, figures) in contenders.iter().zip(&mut figures) {
         let mut ages = at_even_pace(node, contender, mode);

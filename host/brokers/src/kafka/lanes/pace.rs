@@ -12,25 +12,28 @@ const SENT_AWAY: Duration = Duration::from_millis(20);
 /// Waiting longer than this costs as much as being sent away.
 const LONGEST: Duration = Duration::from_millis(15);
 
+/// Only transactions of so few records say something: with more of them the cluster may just have much to do.
+const FEW: usize = 100;
+
 /// What is waited at first.
 const FIRST: Duration = Duration::from_millis(3);
 
-/// What is added when it was too short, and taken away when it was not: a transaction in some thirty is sent
-/// away to find out whether less would do.
+/// What is added when it was too short, and taken away when it was not: of five hundred transactions one is sent
+/// away to find out whether less would do. Those behind it wait with it, so more of them would show.
 const MORE: Duration = Duration::from_millis(1);
-const LESS: Duration = Duration::from_micros(30);
+const LESS: Duration = Duration::from_micros(2);
 
 /// When the next transaction begins.
 pub(super) struct Pace {
     ended: Option<Instant>,
     wait: Duration,
-    /// Whether the transaction under way had to wait, so that it says something of the wait.
-    waited: bool,
+    /// Whether the transaction under way came so soon that it says something of the wait.
+    soon: bool,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { ended: None, wait: FIRST, waited: false }
+        Self { ended: None, wait: FIRST, soon: false }
     }
 }
 
@@ -42,14 +45,14 @@ impl Pace {
 
     /// When the next one is to begin, if not at once.
     pub(super) fn begins_at(&mut self) -> Option<Instant> {
-        let at = self.ended.map(|ended| ended + self.wait).filter(|at| *at > Instant::now());
-        self.waited = at.is_some();
-        at
+        let now = Instant::now();
+        self.soon = self.ended.is_some_and(|ended| now < ended + LONGEST);
+        self.ended.map(|ended| ended + self.wait).filter(|at| *at > now)
     }
 
-    /// How long the first report of the transaction took.
-    pub(super) fn learn(&mut self, took: Duration) {
-        if self.waited {
+    /// How long the first report of the transaction took, and of how many records it was.
+    pub(super) fn learn(&mut self, took: Duration, records: usize) {
+        if self.soon && records <= FEW {
             let wait =
                 if took > SENT_AWAY { self.wait + MORE } else { self.wait.saturating_sub(LESS) };
             self.wait = wait.min(LONGEST);
@@ -67,15 +70,19 @@ mod tests {
         assert_eq!(pace.begins_at(), None);
         pace.ended();
         let first = pace.begins_at().unwrap();
-        pace.learn(Duration::from_millis(30));
+        pace.learn(Duration::from_millis(30), FEW + 1);
+        assert_eq!(pace.begins_at().unwrap(), first);
+        pace.learn(Duration::from_millis(30), 1);
         assert_eq!(pace.begins_at().unwrap(), first + MORE);
         for _ in 0..1000 {
-            pace.learn(Duration::from_millis(30));
+            pace.learn(Duration::from_millis(30), 1);
         }
         assert_eq!(pace.begins_at().unwrap(), first - FIRST + LONGEST);
-        for _ in 0..1000 {
-            pace.learn(Duration::from_millis(3));
+        for _ in 0..10_000 {
+            pace.learn(Duration::from_millis(3), 1);
         }
         assert_eq!(pace.begins_at(), None);
+        pace.learn(Duration::from_millis(30), 1);
+        assert_eq!(pace.wait, MORE, "who waits no longer learns that he has to");
     }
 }

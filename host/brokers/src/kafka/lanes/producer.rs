@@ -100,9 +100,9 @@ impl LaneProducer {
         produce::takes_records(&self.handle)
     }
 
-    /// The first report of the transaction came after so long.
-    pub(super) fn reported_after(&mut self, took: Duration) {
-        self.pace.learn(took);
+    /// The first report of the transaction, of so many records, came after so long.
+    pub(super) fn reported_after(&mut self, took: Duration, records: usize) {
+        self.pace.learn(took, records);
     }
 
     /// Commits and begins the next one. Everything has to be reported before. When it fails in a way that

@@ -8,7 +8,7 @@ use super::ears::FACILITY;
 
 /// How long a broker holds a request back that it has no records for. New partitions of a consumer join
 /// with its next request, so this is also the longest that a new reader waits for its first record.
-const WAIT: Duration = Duration::from_millis(250);
+const WAIT: Duration = Duration::from_millis(500);
 
 /// Bytes of one partition in one answer: large enough that a broker far away does not slow a single
 /// partition down, small enough for hundreds of them.
