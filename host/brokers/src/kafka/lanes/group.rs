@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
@@ -119,8 +119,10 @@ impl Member {
                 () = self.queue.woken().notified() => {}
             }
             while self.queue.len() > 0 {
-                // Records there are none; errors are said by the ears, and mended by the library.
-                drop(self.consumer.poll(Duration::ZERO));
+                // Records there are none, and the library mends what goes wrong, but for rights.
+                if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+                    note_refusal(cluster, shares, &error);
+                }
             }
             while let Some(said) = self.ears.next() {
                 self.obey(shares, lanes, said).await;
@@ -184,6 +186,13 @@ impl Drop for Member {
                 Said::Taken(partitions) => self.consumer.incremental_unassign(&partitions),
             });
         }
+    }
+}
+
+/// Who is not let into the group has no lanes, and is told why.
+fn note_refusal(cluster: &Cluster, shares: &Shares, error: &KafkaError) {
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) {
+        shares.out(Some(cluster.error("", error)));
     }
 }
 

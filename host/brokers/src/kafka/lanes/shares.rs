@@ -51,6 +51,8 @@ impl Shares {
     pub(super) fn given(&self, lanes: &[u32]) {
         let mut known = self.lock();
         known.lanes.extend(lanes);
+        // Who is given lanes is in the group.
+        known.out = None;
         known.doubts.retain(|lane, _| !lanes.contains(lane));
         drop(known);
         self.changed.notify_waiters();
