@@ -1,6 +1,7 @@
 //! What the disk knows of a lane: it saves reading, and changes nothing else, whatever becomes of it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use host_brokers::{Broker, Commit, CommitOutcome, Opened, ShardId, TopicChange, 
 use host_events::Incarnation;
 use uuid::Uuid;
 
-use crate::battery::{Place, bounded, commit_of, position, settings, token};
+use crate::battery::{bounded, commit_of, position, settings, token};
 use crate::place::OnKafka;
 use crate::raw::Writer;
 
@@ -159,17 +160,24 @@ async fn who_was_fenced_keeps_nothing_on_the_disk() {
 async fn tokens_are_remembered_with_the_rest() {
     bounded(async {
         let place = OnKafka::new();
-        let broker = place.open().await;
+        let options = one_lane(&place);
+        filled(&options).await;
+        let broker: Arc<dyn Broker> = Arc::new(open(&options).await);
         let topic = crate::battery::topic(&broker, "a", 1).await;
         let append = || host_brokers::Append {
             records: vec![(0, crate::battery::record("v"))],
             token: token("ann", "once"),
         };
-        broker.append(&topic, append()).await.unwrap();
+        assert!(!broker.append(&topic, append()).await.unwrap().repeated);
+        std::fs::remove_file(file(&options)).unwrap();
         broker.close().await;
         drop(broker);
-        let again = place.open().await.append(&topic, append()).await.unwrap();
-        assert!(again.repeated);
+        assert!(file(&options).exists());
+        // The token lies before what is read: it comes from the file.
+        let broker = open(&options).await;
+        assert!(broker.append(&topic, append()).await.unwrap().repeated);
+        let records = broker.records_recovered();
+        assert!(is_little(records), "{records}");
     })
     .await;
 }

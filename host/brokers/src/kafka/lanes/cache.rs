@@ -4,6 +4,10 @@
 //! both partitions right after the offsets that it stands for: as long as this word is found behind them, what
 //! lies before them is what it was. Whatever does not fit is left aside, and everything is read.
 //!
+//! What the log no longer says is not in the rest: a deletion that was compacted away. So a file counts for a time
+//! only, and so does what it was made from; by two clocks (`moment.rs`), and only until the machine is started again:
+//! after that, lanes are read whole.
+//!
 //! A file: a line that says what it is and its format, the length of a header, the header as JSON, keys and values
 //! as they lie in the topics, and the SHA-256 of all of that.
 
@@ -16,16 +20,17 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::disk;
+use super::moment::Moment;
 use super::ours::Ours;
 use super::recover::{Check, Ends};
-use super::truth::{Truth, now};
+use super::truth::Truth;
 use crate::kafka::KafkaOptions;
 
 /// Largest file: a lane that holds more is read anew each time. It is in memory as a whole while it is read.
-pub(super) const MOST: usize = 64 * 1024 * 1024;
+const MOST: usize = 64 * 1024 * 1024;
 
 /// What it is, and its format.
-const MAGIC: &[u8] = b"fnaad lane 1\n";
+const MAGIC: &[u8] = b"fnaad lane 2\n";
 
 /// Octets of the checksum.
 const SUM: usize = 32;
@@ -50,8 +55,10 @@ struct Header {
     positions: Uuid,
     state: Uuid,
     start: Start,
-    /// Milliseconds since 1970 UTC.
-    written: u64,
+    written: Moment,
+    /// When all that led to this was last read from the log as a whole. A file that is made from a file's truth
+    /// carries it over: else what was deleted by others would live for as long as a host is restarted in order.
+    read_whole: Moment,
     /// How long the topics kept deletions then, in milliseconds.
     kept: u64,
 }
@@ -64,23 +71,29 @@ pub(super) fn path(options: &KafkaOptions, ours: &Ours, lane: u32) -> Option<Pat
     (has_place && has_ids).then(|| options.cache_dir.join(name))
 }
 
-/// Writes what is true of a lane as of a start. `false` where it is more than a file takes.
+/// Writes what is true of a lane as of a start, and of a moment that is no later. What is more than a file takes,
+/// and what nobody knows the age of, is not written.
 pub(super) fn write(
     path: &Path,
     identity: &str,
     ours: &Ours,
     lane: u32,
-    (truth, start, kept): (&Truth, Start, u64),
-) -> io::Result<bool> {
+    (truth, start, written, kept): (&Truth, Start, Moment, u64),
+) -> io::Result<()> {
+    let no = |why: String| Err(io::Error::other(why));
     let (Some(positions), Some(state)) = (ours.positions.id, ours.state.id) else {
-        return Ok(false);
+        return no("the topics have no ids".to_owned());
     };
-    let (identity, lanes, written) = (identity.to_owned(), ours.lanes, now());
-    let header = Header { identity, lanes, lane, positions, state, start, written, kept };
+    let Some(read_whole) = truth.read_whole else {
+        return no("nobody knows when it was read".to_owned());
+    };
+    let (identity, lanes) = (identity.to_owned(), ours.lanes);
+    let header =
+        Header { identity, lanes, lane, positions, state, start, written, read_whole, kept };
     let header = serde_json::to_vec(&header)?;
     let size = truth.entries().map(|(_, key, value)| 9 + key.len() + value.len()).sum::<usize>();
     if MAGIC.len() + 4 + header.len() + size + SUM > MOST {
-        return Ok(false);
+        return no(format!("it is larger than {MOST} bytes"));
     }
     disk::replace(path, |file| {
         let mut file = Summed { file, sum: Sha256::new() };
@@ -96,8 +109,7 @@ pub(super) fn write(
         }
         let sum = file.sum.finalize();
         file.file.write_all(&sum)
-    })?;
-    Ok(true)
+    })
 }
 
 /// What a file holds that fits: what was true, and where the rest begins. Or why it is of no use.
@@ -105,13 +117,13 @@ pub(super) fn write(
 /// `kept` is how long the topics keep deletions, in milliseconds. A key that this file knows may have been
 /// deleted since, and a deletion that lies in the log for that long goes with the next compaction: who then
 /// reads from this file's offsets on never hears of it. So a file is too old at half of it, and the other half
-/// is for clocks that are wrong. For the same reason one from the future is of no use.
+/// is for what takes long. For the same reason one is of no use whose age nobody knows.
 pub(super) fn read(
     path: &Path,
     identity: &str,
     ours: &Ours,
     lane: u32,
-    kept: u64,
+    (kept, now): (u64, Moment),
 ) -> Result<Option<(Truth, Start)>, String> {
     let most = u64::try_from(MOST).unwrap_or(u64::MAX);
     let Some(bytes) = disk::read(path, most).map_err(|error| error.to_string())? else {
@@ -126,12 +138,19 @@ pub(super) fn read(
     if !is_ours {
         return Err("it is of another lane, or of other topics".to_owned());
     }
-    let age = now().checked_sub(header.written).ok_or("it is from the future")?;
-    if age >= kept.min(header.kept) / 2 {
-        return Err(format!("it is {age} ms old: deletions since then may be gone"));
-    }
+    is_young(header.written.age(&now)?, kept.min(header.kept))?;
+    is_young(header.read_whole.age(&now)?, kept.min(header.kept))?;
     let truth = truth_of(entries, &mut Check::of_cache(ours, lane));
-    Ok(Some((truth.ok_or("what it holds is not of this lane")?, header.start)))
+    let truth = truth.ok_or("what it holds is not of this lane")?;
+    Ok(Some((Truth { read_whole: Some(header.read_whole), ..truth }, header.start)))
+}
+
+/// Refuses what is as old as half the time for which deletions are kept, in milliseconds.
+pub(super) fn is_young(age: u64, kept: u64) -> Result<(), String> {
+    let is_young = age < kept / 2;
+    is_young
+        .then_some(())
+        .ok_or_else(|| format!("after {age} ms deletions may be gone from the log"))
 }
 
 /// Header and entries of a file that is whole.
@@ -200,6 +219,7 @@ mod tests {
     use host_events::{Incarnation, Position};
 
     const KEPT: u64 = 24 * 60 * 60 * 1000;
+    const THEN: Moment = Moment { boot: Uuid::from_u128(6), up: KEPT, wall: 50 * KEPT };
     const START: Start = Start { ends: Ends { positions: 7, state: 9 }, word: Uuid::from_u128(5) };
 
     fn ours(lanes: u32, state: u128) -> Ours {
@@ -211,7 +231,7 @@ mod tests {
     }
 
     fn truth() -> Truth {
-        let mut truth = Truth::default();
+        let mut truth = Truth { read_whole: Some(THEN), ..Truth::default() };
         let positions = Position([((Incarnation(Uuid::from_u128(9)), 1), 5)].into());
         let state = [("k".into(), "v".into()), ("".into(), "".into())].into();
         for shard in 0..50 {
@@ -219,53 +239,88 @@ mod tests {
             let (positions, state) = (positions.clone(), Clone::clone(&state));
             truth.shards.insert(id, ShardTruth { positions, state, digest: Some("aa".into()) });
         }
-        truth.tokens.insert([3; 16], Seen { count: 3, at: now() });
+        truth.tokens.insert([3; 16], Seen { count: 3, at: super::super::truth::now() });
         truth
     }
 
     fn written(dir: &Path) -> PathBuf {
         let path = dir.join("lanes.x.0.cache");
-        assert!(write(&path, "x", &ours(1, 2), 0, (&truth(), START, KEPT)).unwrap());
+        write(&path, "x", &ours(1, 2), 0, (&truth(), START, THEN, KEPT)).unwrap();
         path
+    }
+
+    /// Why a file is left aside at a moment, where it is.
+    fn refused(path: &Path, kept: u64, now: Moment) -> Option<String> {
+        super::read(path, "x", &ours(1, 2), 0, (kept, now)).err()
     }
 
     #[test]
     fn what_is_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = written(dir.path());
-        let (read, start) = super::read(&path, "x", &ours(1, 2), 0, KEPT).unwrap().unwrap();
-        assert_eq!(start, START);
+        let (read, start) = super::read(&path, "x", &ours(1, 2), 0, (KEPT, THEN)).unwrap().unwrap();
+        assert_eq!((start, read.read_whole), (START, Some(THEN)));
         assert!(read.has_same_shards(&truth()));
         assert_eq!(read.tokens.find(&[3; 16]).unwrap().count, 3);
-        assert!(
-            super::read(&dir.path().join("none"), "x", &ours(1, 2), 0, KEPT).unwrap().is_none()
-        );
+        let none = dir.path().join("none");
+        assert!(super::read(&none, "x", &ours(1, 2), 0, (KEPT, THEN)).unwrap().is_none());
     }
 
     #[test]
     fn what_does_not_fit_is_left_aside() {
         let dir = tempfile::tempdir().unwrap();
         let path = written(dir.path());
-        let refused = |identity: &str, ours: Ours, lane, kept| {
-            super::read(&path, identity, &ours, lane, kept).err().unwrap()
-        };
         for (identity, ours, lane) in
             [("y", ours(1, 2), 0), ("x", ours(2, 2), 0), ("x", ours(1, 3), 0), ("x", ours(1, 2), 1)]
         {
-            let why = refused(identity, ours, lane, KEPT);
+            let why = super::read(&path, identity, &ours, lane, (KEPT, THEN)).err().unwrap();
             assert_eq!(why, "it is of another lane, or of other topics");
         }
-        assert!(refused("x", ours(1, 2), 0, 0).contains("deletions since then may be gone"));
     }
 
     #[test]
-    fn a_file_that_is_not_whole_or_of_a_newer_format_is_left_aside() {
+    fn a_file_is_left_aside_when_it_is_old_by_either_clock_or_the_machine_was_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = written(dir.path());
+        let (Moment { up, wall, .. }, half) = (THEN, KEPT / 2);
+        let young = Moment { up: up + half - 1, wall: wall + half - 1, ..THEN };
+        assert_eq!(refused(&path, KEPT, young), None);
+        let why = |kept, now| refused(&path, kept, now).unwrap();
+        for old in [Moment { up: up + half, ..THEN }, Moment { wall: wall + half, ..THEN }] {
+            assert!(why(KEPT, old).contains("deletions may be gone"));
+        }
+        assert!(why(KEPT - 2, young).contains("deletions may be gone"));
+        let again = Moment { boot: Uuid::from_u128(7), ..young };
+        assert!(why(KEPT, again).contains("started again"));
+        for future in [Moment { up: up - 1, ..young }, Moment { wall: wall - 1, ..young }] {
+            assert!(why(KEPT, future).contains("future"));
+        }
+    }
+
+    #[test]
+    fn what_is_written_anew_from_a_file_is_as_old_as_when_the_log_was_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, this) = (written(dir.path()), ours(1, 2));
+        let later = |by| Moment { up: THEN.up + by, wall: THEN.wall + by, ..THEN };
+        for by in [KEPT / 4, KEPT / 2 - 1] {
+            let now = later(by);
+            let (read, _) = super::read(&path, "x", &this, 0, (KEPT, now)).unwrap().unwrap();
+            write(&path, "x", &this, 0, (&read, START, now, KEPT)).unwrap();
+        }
+        assert!(refused(&path, KEPT, later(KEPT / 2)).unwrap().contains("deletions may be gone"));
+        // Where nobody knows when it was read, it is not written.
+        let unknown = Truth { read_whole: None, ..truth() };
+        write(&path, "x", &this, 0, (&unknown, START, later(KEPT), KEPT)).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_or_of_another_format_is_left_aside() {
         let dir = tempfile::tempdir().unwrap();
         let path = written(dir.path());
         let whole = std::fs::read(&path).unwrap();
         let is_refused = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            super::read(&path, "x", &ours(1, 2), 0, KEPT).is_err()
+            refused(&path, KEPT, THEN).is_some()
         };
         for at in (0..whole.len()).step_by(97) {
             let mut flipped = whole.clone();
@@ -273,10 +328,12 @@ mod tests {
             assert!(is_refused(&flipped), "octet {at}");
             assert!(is_refused(&whole[..at]), "cut at {at}");
         }
-        let mut newer = whole[..whole.len() - SUM].to_vec();
-        newer[MAGIC.len() - 2] = b'2';
-        newer.extend(Sha256::digest(&newer));
-        assert!(is_refused(&newer));
+        for format in *b"13" {
+            let mut other = whole[..whole.len() - SUM].to_vec();
+            other[MAGIC.len() - 2] = format;
+            other.extend(Sha256::digest(&other));
+            assert!(is_refused(&other));
+        }
         assert!(!is_refused(&whole));
     }
 
@@ -286,7 +343,8 @@ mod tests {
         let (path, mut truth) = (dir.path().join("a"), truth());
         let large = Bytes::from(vec![0; MOST]);
         truth.shards.values_mut().next().unwrap().state.insert("large".into(), large);
-        assert!(!write(&path, "x", &ours(1, 2), 0, (&truth, START, KEPT)).unwrap());
+        let written = write(&path, "x", &ours(1, 2), 0, (&truth, START, THEN, KEPT));
+        assert!(written.unwrap_err().to_string().contains("larger than"));
         assert!(!path.exists());
     }
 }

@@ -75,12 +75,42 @@ fn remove_leftovers(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
-    use std::time::Duration;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::process::{Child, Command, Stdio};
+    use std::thread::sleep;
+    use std::time::{Duration, Instant, SystemTime};
 
     use super::*;
 
     const CHILD: &str = "FLOW_LANES_DISK_TEST";
+
+    /// A child that writes nothing for so long never will.
+    const HANGS: Duration = Duration::from_secs(60);
+
+    /// A child, until it is dropped.
+    struct Killed(Child);
+
+    impl Killed {
+        fn begin(path: &Path) -> Self {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "kafka::lanes::disk::tests::child", "--ignored"]);
+            Self(command.env(CHILD, path).stdout(Stdio::null()).spawn().unwrap())
+        }
+    }
+
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            // It may have ended by itself.
+            drop(self.0.kill());
+            drop(self.0.wait());
+        }
+    }
+
+    /// Which file lies there: another one of the same name differs.
+    fn which(path: &Path) -> Option<(u64, SystemTime)> {
+        let found = fs::metadata(path).ok()?;
+        Some((found.ino(), found.modified().unwrap()))
+    }
 
     /// Writes one file anew until it is killed. Not a test by itself.
     #[test]
@@ -97,20 +127,18 @@ mod tests {
     fn killed_at_any_moment_a_file_is_what_it_was_or_what_it_was_to_be() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
-        for round in 0_u64..8 {
-            let mut child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "kafka::lanes::disk::tests::child", "--ignored"])
-                .env(CHILD, &path)
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
-            while !path.exists() {
-                std::thread::sleep(Duration::from_millis(1));
+        for _ in 0..8 {
+            let before = which(&path);
+            let mut child = Killed::begin(&path);
+            let begun = Instant::now();
+            while which(&path) == before {
+                assert!(child.0.try_wait().unwrap().is_none(), "it ended by itself");
+                assert!(begun.elapsed() < HANGS, "it writes nothing");
+                sleep(Duration::from_millis(1));
             }
-            // Wherever it is then.
-            std::thread::sleep(Duration::from_millis(7 * round));
-            child.kill().unwrap();
-            child.wait().unwrap();
+            // Somewhere in the files after its first one.
+            sleep(Duration::from_micros(Uuid::new_v4().as_u64_pair().1 % 40_000));
+            drop(child);
             let bytes = read(&path, 3_000_000).unwrap().unwrap();
             let first = *bytes.first().unwrap();
             assert!(bytes.len() == 3_000_000 && bytes.iter().all(|octet| *octet == first));

@@ -63,7 +63,7 @@ impl Turn<'_> {
     /// true of the lane is still what is known here.
     async fn renew(&self, held: &mut Held) -> Result<bool, BrokerError> {
         held.producer = LaneProducer::open(self.cluster, self.lane).await?;
-        let mut truth = Truth::default();
+        let mut truth = Truth::of_whole_log();
         recover::read(self.cluster, self.ours, self.lane, &mut truth).await?;
         let same = truth.has_same_shards(&held.truth);
         held.truth = truth;

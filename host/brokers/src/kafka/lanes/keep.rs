@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::cache::{self, Start};
 use super::lane::{Held, record};
 use super::mark::{POSITIONS_WORD, STATE_WORD};
+use super::moment::Moment;
 use super::ours::{Ours, look};
 use super::recover::{self, Ends, Read};
 use super::truth::Truth;
@@ -26,6 +28,10 @@ const MUCH: u64 = 10_000;
 
 /// How long keeping may hold up whoever gets the lane next.
 const RELEASE: Duration = Duration::from_secs(3);
+
+/// Files that are read or written at a time, by all lanes of this process: one that is read is in memory as a
+/// whole, beside what is made of it.
+static FILES: Semaphore = Semaphore::const_new(2);
 
 /// What is true of a lane that is ours, from this host's disk and the rest of the log where that is sound, else
 /// from the whole log.
@@ -44,7 +50,7 @@ pub(super) async fn read(
             Err(error) => left_aside(lane, &error.to_string()),
         }
     }
-    let mut truth = Truth::default();
+    let mut truth = Truth::of_whole_log();
     let read = recover::read(cluster, ours, lane, &mut truth).await?;
     Ok((truth, read))
 }
@@ -56,7 +62,14 @@ async fn from_disk(cluster: &Cluster, ours: &Ours, lane: u32) -> Option<(Truth, 
     }
     let kept = keep_deletions_for(cluster, ours).await?;
     let (identity, of) = (cluster.options().identity.clone(), ours.clone());
-    let read = spawn_blocking(move || cache::read(&path, &identity, &of, lane, kept)).await;
+    let permit = FILES.acquire().await.ok()?;
+    let read = spawn_blocking(move || {
+        // Let go when it is done, also where nobody waits for it any more.
+        let _permit = permit;
+        let now = Moment::now().ok_or("nobody knows how old it is")?;
+        cache::read(&path, &identity, &of, lane, (kept, now))
+    });
+    let read = read.await;
     let (truth, start) = match read.unwrap_or_else(|error| Err(error.to_string())) {
         Ok(found) => found?,
         Err(why) => {
@@ -107,6 +120,12 @@ async fn keep(turn: &Turn<'_>, held: &mut Held, truth: Truth, ends: Ends) -> boo
     let Turn { cluster, ours, lane, .. } = *turn;
     let Some(path) = cache::path(cluster.options(), ours, lane) else { return true };
     let Some(kept) = keep_deletions_for(cluster, ours).await else { return true };
+    let Some(now) = Moment::now() else { return true };
+    let age = truth.read_whole.ok_or("nobody knows when it was read").and_then(|at| at.age(&now));
+    if let Err(cause) = age.map_err(str::to_owned).and_then(|age| cache::is_young(age, kept)) {
+        tracing::debug!(lane, cause, "did not keep a lane on the disk");
+        return true;
+    }
     let start = Start { ends, word: Uuid::new_v4() };
     let word = |key: &'static [u8]| {
         let value = Bytes::copy_from_slice(start.word.as_bytes());
@@ -117,12 +136,13 @@ async fn keep(turn: &Turn<'_>, held: &mut Held, truth: Truth, ends: Ends) -> boo
         Err(error) => error.to_string(),
         Ok(()) => {
             let (identity, of) = (cluster.options().identity.clone(), ours.clone());
+            let Ok(permit) = FILES.acquire().await else { return is_held };
             let written = spawn_blocking(move || {
-                cache::write(&path, &identity, &of, lane, (&truth, start, kept))
+                let _permit = permit;
+                cache::write(&path, &identity, &of, lane, (&truth, start, now, kept))
             });
             match written.await.map_err(std::io::Error::other).flatten() {
-                Ok(true) => return is_held,
-                Ok(false) => format!("it is larger than {} bytes", cache::MOST),
+                Ok(()) => return is_held,
                 Err(error) => error.to_string(),
             }
         }

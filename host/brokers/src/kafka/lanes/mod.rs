@@ -17,6 +17,7 @@ mod keep;
 mod lane;
 mod mark;
 mod memory;
+mod moment;
 mod ours;
 mod outside;
 mod pace;

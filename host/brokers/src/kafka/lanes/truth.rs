@@ -7,6 +7,7 @@ use bytes::Bytes;
 use host_events::Position;
 
 use super::format::{self, Key, Malformed, Seen, TokenId};
+use super::moment::Moment;
 use crate::broker::{Commit, ShardId};
 
 /// How long a token is remembered: a client that lost an answer repeats within minutes; a day leaves
@@ -22,6 +23,8 @@ const MOST_TOKENS: usize = 500_000;
 pub(super) struct Truth {
     pub(super) shards: HashMap<ShardId, ShardTruth>,
     pub(super) tokens: Tokens,
+    /// When the whole log was last read for it: what was deleted by others since then may still be in it.
+    pub(super) read_whole: Option<Moment>,
 }
 
 /// One shard.
@@ -33,6 +36,11 @@ pub(super) struct ShardTruth {
 }
 
 impl Truth {
+    /// Nothing yet; the whole log is read for it from now on.
+    pub(super) fn of_whole_log() -> Self {
+        Self { read_whole: Moment::now(), ..Self::default() }
+    }
+
     /// Takes in a record of the positions topic.
     pub(super) fn position(
         &mut self,
