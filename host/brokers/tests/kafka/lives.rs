@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::battery::{bounded, commit_of, position, settings, shard};
 use crate::place::OnKafka;
-use crate::raw::Writer;
+use crate::raw::{self, Writer};
 
 const FLOW: Incarnation = Incarnation(Uuid::from_u128(11));
 const TOPICS: [&str; 2] = ["positions", "state"];
@@ -234,6 +234,123 @@ async fn hosts_that_begin_at_once_begin_the_same_lanes() {
         assert_eq!(broker.describe(&state).await.unwrap().partitions.len(), count);
         drop(brokers);
         open(&options).await;
+    })
+    .await;
+}
+
+/// A topic of the lanes, made by hand.
+async fn make(broker: &Arc<dyn Broker>, options: &KafkaOptions, what: &str, largest: &str) {
+    let config = settings(&[("cleanup.policy", "compact"), ("max.message.bytes", largest)]);
+    let (topic, partitions) = (own(options, what), options.lanes);
+    let spec = host_brokers::TopicSpec { topic, partitions, replication: None, config };
+    broker.create(&spec).await.unwrap();
+}
+
+async fn set(broker: &Arc<dyn Broker>, topic: &TopicRef, name: &str, value: &str) {
+    let change = TopicChange { partitions: None, config: settings(&[(name, value)]) };
+    broker.update(topic, &change).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_beginning_that_was_interrupted_again_and_again_is_gone_on_with() {
+    bounded(async {
+        let place = OnKafka::new();
+        let options = place.options();
+        let other = open(&OnKafka::new().options()).await;
+        make(&other, &options, "positions", "1000000").await;
+        // No mark fits into this one.
+        make(&other, &options, "state", "20").await;
+        for _ in 0..4 {
+            let error = refused(&options, shard(0)).await;
+            assert!(!matches!(error, BrokerError::Damaged(_)), "{error}");
+        }
+        assert_eq!(ends(&other, &options).await, [0, 1, 0, 0], "what is marked is left alone");
+        // Hosts that begin at once mark it more than once.
+        let writer = Writer::new(&options.servers);
+        let topic = own(&options, "positions").topic;
+        let mark = |lane: i32| {
+            let value =
+                format!(r#"{{"v":1,"lanes":2,"lane":{lane},"positions":null,"state":null}}"#);
+            writer.send(BaseRecord::to(&topic).partition(lane).key("lane").payload(&value));
+            writer.flush();
+        };
+        for lane in [1, 1, 1, 0] {
+            mark(lane);
+            let error = refused(&options, shard(0)).await;
+            assert!(!matches!(error, BrokerError::Damaged(_)), "{error}");
+        }
+        set(&other, &own(&options, "state"), "max.message.bytes", "1000000").await;
+        let broker = open(&options).await;
+        // Until the partitions have heard of it.
+        while let Err(error) = broker.open(shard(0)).await {
+            assert!(!matches!(error, BrokerError::Damaged(_)), "{error}");
+        }
+        for number in 0..8 {
+            broker.open(shard(number)).await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_do_not_begin_where_somebody_has_committed_a_record() {
+    bounded(async {
+        for what in TOPICS {
+            let place = OnKafka::new();
+            let options = place.options();
+            let other = open(&OnKafka::new().options()).await;
+            for what in TOPICS {
+                make(&other, &options, what, "1000000").await;
+            }
+            let topic = own(&options, what).topic;
+            tokio::task::block_in_place(|| {
+                let writer = Writer::transactional(&options.servers, &topic);
+                writer.begin();
+                writer.send(BaseRecord::to(&topic).partition(1).key("k").payload("of somebody"));
+                writer.commit();
+            });
+            let before = ends(&other, &options).await;
+            let error = refused(&options, shard(0)).await;
+            assert!(matches!(error, BrokerError::Damaged(_)), "{error}");
+            let words = format!("topic {topic}: partition 1: it has records");
+            assert!(error.to_string().contains(&words), "{error}");
+            assert_eq!(ends(&other, &options).await, before);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_topic_that_was_emptied_is_not_begun_anew() {
+    bounded(async {
+        let other = open(&OnKafka::new().options()).await;
+        // Until nothing was committed to lane 0.
+        let (place, id) = loop {
+            let place = OnKafka::new();
+            let id = has_run(&place.options()).await;
+            if ends(&other, &place.options()).await[0] == 1 {
+                break (place, id);
+            }
+        };
+        let (options, new) = (place.options(), TempDir::new().unwrap());
+        let state = own(&options, "state");
+        set(&other, &state, "cleanup.policy", "delete").await;
+        raw::empty(&options.servers, &state.topic, 2).await;
+        set(&other, &state, "cleanup.policy", "compact").await;
+        let before = ends(&other, &options).await;
+        for options in [options.clone(), elsewhere(&options, &new)] {
+            let error = loop {
+                match refused(&options, id).await {
+                    // Until the node has heard how it is cleaned.
+                    BrokerError::Invalid(_) => {}
+                    error => break error,
+                }
+            };
+            assert!(matches!(error, BrokerError::Damaged(_)), "{error}");
+            let words = format!("topic {}: partition 0: it was emptied", state.topic);
+            assert!(error.to_string().contains(&words), "{error}");
+        }
+        assert_eq!(ends(&other, &options).await, before);
     })
     .await;
 }

@@ -2,11 +2,32 @@
 
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Deletes all records of a topic whose `cleanup.policy` allows it.
+pub async fn empty(servers: &str, topic: &str, partitions: i32) {
+    let mut config = ClientConfig::new();
+    let admin: AdminClient<DefaultClientContext> =
+        config.set("bootstrap.servers", servers).create().unwrap();
+    let mut ends = TopicPartitionList::new();
+    for partition in 0..partitions {
+        ends.add_partition_offset(topic, partition, Offset::End).unwrap();
+    }
+    // Until the node has heard that it may be deleted from.
+    loop {
+        let done = admin.delete_records(&ends, &AdminOptions::new()).await.unwrap();
+        if done.elements().iter().all(|one| one.error().is_ok()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
 
 /// Somebody who writes.
 pub struct Writer(BaseProducer);

@@ -4,12 +4,13 @@
 //! this host remembers. Where one of these says that there was more than there is, nothing is made and nothing
 //! written. A beginning that was interrupted is gone on with: nothing is committed before it has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::begun::{Begun, begun};
 use super::lane::record;
 use super::mark::{Mark, POSITIONS_KEY, STATE_KEY, uneven};
 use super::memory::Memory;
@@ -18,7 +19,7 @@ use super::{recover, send};
 use crate::broker::{BrokerError, Output, TopicRef, TopicSpec};
 use crate::kafka::chains::Piece;
 use crate::kafka::cluster::Cluster;
-use crate::kafka::native::admin::{Fault, Seen, TopicDescription};
+use crate::kafka::native::admin::{Fault, TopicDescription};
 use crate::kafka::topics;
 
 /// Most lanes of an identity: each costs a client and its threads.
@@ -31,10 +32,6 @@ const LARGEST: u32 = 2 * 1024 * 1024;
 /// Kafka compacts no segment that is written to, and taking a lane over reads all of it.
 const SEGMENT: u32 = 16 * 1024 * 1024;
 
-/// Offsets of a log that nothing was committed to: two hosts may have marked it at once. A commit takes two
-/// beside the mark.
-const MARKED_ALONE: i64 = 2;
-
 /// How often it is looked again where something is missing: another host may be in the middle of beginning.
 const LOOKS: u32 = 3;
 const LOOK: Duration = Duration::from_millis(300);
@@ -43,6 +40,7 @@ const LOOK: Duration = Duration::from_millis(300);
 struct Found {
     topic: TopicRef,
     there: Option<TopicDescription>,
+    key: &'static [u8],
     /// What lane 0 begins with.
     mark: Option<Mark>,
 }
@@ -81,7 +79,7 @@ impl Ours {
         let [in_positions, in_state] = found;
         let mut positions = Found::read(cluster, positions, in_positions, POSITIONS_KEY).await?;
         let mut state = Found::read(cluster, state, in_state, STATE_KEY).await?;
-        let is_begun = is_begun(cluster, &positions, &state).await?;
+        let marked = marked(cluster, &positions, &state).await?;
         let lanes = positions.lanes().or(state.lanes()).unwrap_or(cluster.options().lanes);
         let lanes = positions.make(cluster, lanes).await?;
         let also = state.make(cluster, lanes).await?;
@@ -90,8 +88,8 @@ impl Ours {
             return Err(BrokerError::Invalid(cluster.words(&state.topic.topic, &words)));
         }
         let ours = Self { positions: positions.topic, state: state.topic, lanes };
-        if !is_begun {
-            ours.begin(cluster).await?;
+        if let Some(marked) = marked {
+            ours.begin(cluster, &marked).await?;
         }
         let memory = Memory::new(lanes, ours.positions.id, ours.state.id);
         if let Some(path) = path.filter(|_| remembered.as_ref() != Some(&memory))
@@ -102,28 +100,33 @@ impl Ours {
         Ok(ours)
     }
 
-    /// Marks all lanes, 0 last.
-    async fn begin(&self, cluster: &Cluster) -> Result<(), BrokerError> {
-        let mark = |topic: &TopicRef, key: &'static [u8], partition| Output {
-            topic: topic.clone(),
-            partition,
-            records: vec![record(Bytes::from_static(key), Some(self.mark(partition).write()))],
+    /// Marks the lanes that are not marked yet, 0 last.
+    async fn begin(&self, cluster: &Cluster, marked: &Marked) -> Result<(), BrokerError> {
+        let mark = |topic: &TopicRef, key: &'static [u8], lane| {
+            let records = vec![record(Bytes::from_static(key), Some(self.mark(lane).write()))];
+            let output = Output { topic: topic.clone(), partition: lane, records };
+            (!marked.contains(&(key, lane))).then_some(output)
         };
         let both = (1..self.lanes).flat_map(|lane| {
             [mark(&self.positions, POSITIONS_KEY, lane), mark(&self.state, STATE_KEY, lane)]
         });
-        write(cluster, both.collect()).await?;
-        write(cluster, vec![mark(&self.positions, POSITIONS_KEY, 0)]).await?;
-        write(cluster, vec![mark(&self.state, STATE_KEY, 0)]).await
+        write(cluster, both.flatten().collect()).await?;
+        for last in [mark(&self.positions, POSITIONS_KEY, 0), mark(&self.state, STATE_KEY, 0)] {
+            write(cluster, last.into_iter().collect()).await?;
+        }
+        Ok(())
     }
 }
 
-/// Whether all lanes are marked; refuses what has lost something.
-async fn is_begun(
+/// Marks that are there, by their keys and lanes.
+type Marked = BTreeSet<(&'static [u8], u32)>;
+
+/// What is marked where something is not marked yet, and nothing where all is; refuses what has lost something.
+async fn marked(
     cluster: &Cluster,
     positions: &Found,
     state: &Found,
-) -> Result<bool, BrokerError> {
+) -> Result<Option<Marked>, BrokerError> {
     for (found, other) in [(positions, state), (state, positions)] {
         match (&found.mark, &other.mark) {
             (Some(mark), _) => found.is_as(cluster, mark, positions.topic.id, state.topic.id)?,
@@ -134,24 +137,28 @@ async fn is_begun(
         }
     }
     const GONE: &str = "what lane 0 begins with is not there";
-    const UNMARKED: &str = "it has records, and none that says how many lanes there are";
     match (&positions.mark, &state.mark) {
-        (Some(_), Some(_)) => Ok(true),
-        (None, Some(_)) => Err(lost(cluster, &positions.topic, GONE)),
-        // The last mark of a beginning is missing, unless something came after it.
-        (Some(_), None) => match positions.is_empty(cluster, 1).await? {
-            true => Ok(false),
-            false => Err(lost(cluster, &state.topic, GONE)),
-        },
-        (None, None) => {
-            for found in [positions, state] {
-                if !found.is_empty(cluster, usize::MAX).await? {
-                    return Err(lost(cluster, &found.topic, UNMARKED));
-                }
+        (Some(_), Some(_)) => return Ok(None),
+        (None, Some(_)) => return Err(lost(cluster, &positions.topic, GONE)),
+        // Marks of a beginning are missing, unless something came after it.
+        (_, None) => {}
+    }
+    let ids = (positions.topic.id, state.topic.id);
+    let lanes = positions.lanes().or(state.lanes()).unwrap_or_default();
+    let mut all = Marked::new();
+    for found in [state, positions] {
+        let Some(there) = &found.there else { continue };
+        let mark = Mark::new(lanes, 0, ids.0, ids.1);
+        match begun(cluster, &found.topic, there, found.key, &mark).await? {
+            Begun::Marked(lanes) => all.extend(lanes.into_iter().map(|lane| (found.key, lane))),
+            // What lies behind the mark of one was committed, and the other one has none.
+            Begun::More(_) if found.mark.is_some() => {
+                return Err(lost(cluster, &state.topic, GONE));
             }
-            Ok(false)
+            Begun::More(words) => return Err(lost(cluster, &found.topic, &words)),
         }
     }
+    Ok(Some(all))
 }
 
 impl Found {
@@ -160,13 +167,13 @@ impl Found {
         cluster: &Cluster,
         mut topic: TopicRef,
         there: Option<TopicDescription>,
-        key: &[u8],
+        key: &'static [u8],
     ) -> Result<Self, BrokerError> {
-        let Some(found) = &there else { return Ok(Self { topic, there, mark: None }) };
+        let Some(found) = &there else { return Ok(Self { topic, there, key, mark: None }) };
         topic.id = found.id;
         usable(cluster, &topic, found).await?;
         let mark = recover::mark(cluster, &topic, key).await?;
-        Ok(Self { topic, there, mark })
+        Ok(Self { topic, there, key, mark })
     }
 
     fn lanes(&self) -> Option<u32> {
@@ -189,13 +196,6 @@ impl Found {
             Some(words) => Err(lost(cluster, &self.topic, &words)),
             None => Ok(()),
         }
-    }
-
-    /// Whether nothing was ever committed to the first so many partitions.
-    async fn is_empty(&self, cluster: &Cluster, partitions: usize) -> Result<bool, BrokerError> {
-        let Some(found) = &self.there else { return Ok(true) };
-        let spans = topics::spans(cluster, found, Seen::Everything).await?;
-        Ok(spans.values().take(partitions).all(|(_, end)| *end <= MARKED_ALONE))
     }
 
     /// Sees that a topic is there, and gives its number of partitions.

@@ -46,6 +46,17 @@ impl Mark {
         serde_json::from_slice(value).map_err(|_| Malformed::Broken("its value marks no lane"))
     }
 
+    /// The same of another lane.
+    pub(super) fn of(&self, lane: u32) -> Self {
+        Self { lane, ..self.clone() }
+    }
+
+    /// Refuses the value of a mark that is not as this one.
+    pub(super) fn agree(&self, value: &[u8]) -> Result<(), Malformed> {
+        let found = Self::read(value)?;
+        self.differs(&found).map_or(Ok(()), |words| Err(Malformed::Other(words)))
+    }
+
     /// Says what of a mark that was found is not as it has to be.
     pub(super) fn differs(&self, found: &Self) -> Option<String> {
         let other = |what: &str, found: Option<Uuid>, is: Option<Uuid>| {

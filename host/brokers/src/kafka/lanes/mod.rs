@@ -5,6 +5,7 @@
 //! topics; whoever takes a lane over reads it there.
 
 mod begin;
+mod begun;
 mod blame;
 mod cache;
 mod disk;

@@ -113,7 +113,7 @@ pub(super) async fn mark(
 }
 
 /// A consumer made for this, and given back after it.
-struct Reader {
+pub(super) struct Reader {
     // Goes first: a queue has to be given back before its client.
     queue: Queue,
     handle: Handle,
@@ -122,7 +122,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn open(cluster: &Cluster, lane: u32) -> Result<Self, BrokerError> {
+    pub(super) async fn open(cluster: &Cluster, lane: u32) -> Result<Self, BrokerError> {
         let (config, voice) = (config(cluster), cluster.voice().clone());
         let made = spawn_blocking(move || -> Result<_, KafkaError> {
             let none = || KafkaError::ClientCreation("no client".into());
@@ -134,12 +134,18 @@ impl Reader {
         });
         let made = made.await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
         let (consumer, handle, queue) = made.map_err(|error| cluster.error("", &error))?;
-        let partition = i32::try_from(lane).unwrap_or_default();
-        Ok(Self { queue, handle, consumer, partition })
+        let mut reader = Self { queue, handle, consumer, partition: 0 };
+        reader.turn_to(lane);
+        Ok(reader)
+    }
+
+    /// Reads another lane from now on.
+    pub(super) fn turn_to(&mut self, lane: u32) {
+        self.partition = i32::try_from(lane).unwrap_or_default();
     }
 
     /// Closing it waits for its threads.
-    fn close(self) {
+    pub(super) fn close(self) {
         spawn_blocking(move || drop(self));
     }
 
@@ -169,7 +175,7 @@ impl Reader {
     }
 
     /// Reads one topic's partition to its end, or until it is told to stop. The offset that comes next.
-    async fn read(
+    pub(super) async fn read(
         &self,
         cluster: &Cluster,
         topic: &TopicRef,
@@ -344,10 +350,7 @@ impl<'a> Check<'a> {
     }
 
     fn mark(&mut self, value: Option<Bytes>) -> Result<(), Malformed> {
-        let found = Mark::read(value.as_deref().unwrap_or_default())?;
-        if let Some(words) = self.ours.mark(self.lane).differs(&found) {
-            return Err(Malformed::Other(words));
-        }
+        self.ours.mark(self.lane).agree(value.as_deref().unwrap_or_default())?;
         self.has_mark = true;
         Ok(())
     }
