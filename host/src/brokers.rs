@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use host_brokers::Broker;
 use host_brokers::embedded::Embedded;
 use host_brokers::kafka::Kafka;
+use host_events::murmur2;
 use host_processors::Brokers;
 use uuid::Uuid;
 
@@ -44,7 +45,8 @@ async fn open_kafka(
     dir: &Path,
 ) -> Result<Arc<dyn Broker>> {
     files::make_dir(dir)?;
-    let options = kafka.options(name, &instance(data_dir)?, dir.to_owned());
+    let member = member(&instance(data_dir)?, data_dir)?;
+    let options = kafka.options(name, &member, dir.to_owned());
     let options = options.map_err(anyhow::Error::msg).with_context(|| name.to_owned())?;
     Ok(Arc::new(Kafka::open(options).await?))
 }
@@ -63,6 +65,15 @@ fn instance(data_dir: &Path) -> Result<String> {
     }
 }
 
+/// What an instance is called where it runs: a copy of its directory, beside it or on another machine, is another
+/// member of the group that shares the lanes, and does not put it out.
+fn member(instance: &str, data_dir: &Path) -> Result<String> {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let place = data_dir.canonicalize().with_context(|| data_dir.display().to_string())?;
+    let place = [machine.trim().as_bytes(), &[0], place.as_os_str().as_encoded_bytes()].concat();
+    Ok(format!("{instance}.{:08x}", murmur2(&place)))
+}
+
 /// Format of the file, and what comes before the name.
 const INSTANCE: &str = "fnaad instance 1\n";
 
@@ -77,6 +88,9 @@ mod tests {
         assert_eq!(instance(dir.path()).unwrap(), name);
         let other = tempfile::tempdir().unwrap();
         assert_ne!(instance(other.path()).unwrap(), name);
+        let copied = member(&name, other.path()).unwrap();
+        assert_ne!(member(&name, dir.path()).unwrap(), copied, "a copy is another one");
+        assert_eq!(member(&name, other.path()).unwrap(), copied);
         let newer = format!("fnaad instance 2\n{name}\n");
         std::fs::write(dir.path().join("instance"), newer).unwrap();
         assert!(instance(dir.path()).unwrap_err().to_string().contains("newer"));

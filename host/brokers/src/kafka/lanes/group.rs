@@ -33,7 +33,7 @@ const HEARTBEAT: Duration = Duration::from_millis(1500);
 
 /// How long who was put out of the group waits before joining it again, at first and at most.
 const REJOIN: Duration = Duration::from_secs(2);
-const LONGEST_REJOIN: Duration = Duration::from_secs(300);
+const LONGEST_REJOIN: Duration = Duration::from_secs(60);
 
 /// Who gives lanes up when the group takes them.
 #[async_trait::async_trait]
