@@ -79,8 +79,9 @@ fn events_that_fail_alone_become_dead_letters_and_the_rest_goes_on_in_order() {
             (&source["data"], &source["partitionkey"])
         );
     }
-    let seen = wire.describe(&format!("PROCESSOR {P}"));
-    assert_eq!((&seen["state"], &seen["events-out"]), (&json!("running"), &json!(196)));
+    let counted = |seen: &Value| seen["events-out"] == 196;
+    let seen = eventually_described(&mut wire, P, "all counted", counted);
+    assert_eq!(seen["state"], "running");
     assert_eq!(
         (&seen["dead-letters"]["flow"], &seen["dead-letters"]["open"]),
         (&json!(DEAD), &json!(4))
