@@ -81,7 +81,12 @@ impl Appender<'_> {
                 Ok(limit) => {
                     let size = records.iter().map(Record::size).max().unwrap_or_default();
                     let wire = records.iter().map(alone).max().unwrap_or_default();
-                    BrokerError::TooLarge { size: if size > limit { size } else { wire }, limit }
+                    let size = if size > limit { size } else { wire };
+                    if size <= limit {
+                        let words = format!("it takes {limit} bytes at once since a moment ago");
+                        return BrokerError::Unavailable(self.cluster.words(&topic.topic, &words));
+                    }
+                    BrokerError::TooLarge { size, limit }
                 }
                 Err(error) => error,
             };

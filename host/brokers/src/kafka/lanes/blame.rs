@@ -1,5 +1,7 @@
 //! Waiting for what becomes of a transaction's records, and who is to blame where one was not taken.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use super::end::End;
 use super::lane::Held;
 use super::producer::RECORD;
 use super::turn::{Turn, WRITING};
-use crate::broker::{BrokerError, Output};
+use crate::broker::{BrokerError, Output, TopicRef};
 use crate::kafka::chains::{alone, chains};
 use crate::kafka::native::admin::Fault;
 use crate::kafka::parcel::{Parcel, is_swept};
@@ -23,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// After so many looks the topics are asked for that are waited for: one that was deleted takes nothing.
 const LOOKS: u32 = 20;
+
+/// How long is waited for what they say at most: less than a record may take.
+const ASKED: Duration = Duration::from_secs(2);
 
 /// After this a producer that takes records, and tells nothing of them, is given up. Longer than any record may
 /// take.
@@ -93,11 +98,12 @@ impl Turn<'_> {
                 Sight::All => break !travel.was_late(),
                 Sight::Silence => return Err(Some(End::Broken(self.silence()))),
                 Sight::NotYet if !held.producer.is_sound() => break false,
-                Sight::NotYet if watch.looks.is_multiple_of(LOOKS) => {
-                    if let Some(end) = self.dead_outlets(&travel.sent(), ours).await {
-                        return Err(Some(end));
-                    }
-                }
+                Sight::NotYet if watch.looks.is_multiple_of(LOOKS) => tokio::select! {
+                    // What travels goes on while a question takes its time.
+                    () = &mut all => break !travel.was_late(),
+                    Some(end) = self.dead_outlets(travel.sent(), ours) => return Err(Some(end)),
+                    () = tokio::time::sleep(ASKED) => {}
+                },
                 Sight::NotYet => {}
             }
         };
@@ -127,15 +133,23 @@ impl Turn<'_> {
     }
 
     /// Who waits for a topic that is not there.
-    async fn dead_outlets(&self, sent: &[Sent], ours: usize) -> Option<End> {
+    async fn dead_outlets(&self, sent: Vec<Sent>, ours: usize) -> Option<End> {
+        let waits = |(load, parcel): &&Sent| *load < ours && !parcel.is_done();
+        let mut lives: HashMap<&TopicRef, Option<BrokerError>> = HashMap::new();
         let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
-        for (load, parcel) in sent.iter().filter(|(load, parcel)| *load < ours && !parcel.is_done())
-        {
-            let topics = parcel.output().into_iter().map(|output| &output.topic);
-            if !blamed.iter().any(|(other, _)| other == load)
-                && let Some(error) = self.outlets.check_lives(topics).await
+        for (load, parcel) in sent.iter().filter(waits) {
+            let Some(output) = parcel.output() else { continue };
+            let life = match lives.entry(&output.topic) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let topic = std::iter::once(&output.topic);
+                    new.insert(self.outlets.check_lives(topic).await)
+                }
+            };
+            if let Some(error) = life
+                && !blamed.iter().any(|(other, _)| other == load)
             {
-                blamed.push((*load, error));
+                blamed.push((*load, error.clone()));
             }
         }
         (!blamed.is_empty()).then_some(End::Blamed(blamed))
@@ -169,7 +183,13 @@ impl Turn<'_> {
             self.outlets.forget(&output.topic.topic);
             let fault = Fault::new(*code, code.to_string());
             let mut error = self.cluster.fault(&output.topic.topic, &fault);
-            let in_part = || sent.iter().any(|(one, part)| one == load && part.was_taken_in_part());
+            // Of this very partition: one whose leader is away says nothing of the others.
+            let is_it = |part: &Parcel| {
+                part.output().is_some_and(|one| {
+                    one.topic == output.topic && one.partition == output.partition
+                })
+            };
+            let in_part = || sent.iter().any(|(_, part)| is_it(part) && part.was_taken_in_part());
             if *code == Code::MessageTimedOut && in_part() {
                 // What is slow gets through in smaller parts.
                 error = BrokerError::TooMuch(error.to_string());

@@ -1,6 +1,7 @@
 //! When what is true of a lane is kept on this host's disk, and when it is taken from there: `cache.rs` says how.
 //!
-//! Nothing of it can fail a take-over or a release: what does not work is told at `debug`, and the log is read.
+//! What does not work is told at `debug`, and the log is read; a take-over fails with it only where the lane's
+//! producer does.
 
 use std::time::Duration;
 

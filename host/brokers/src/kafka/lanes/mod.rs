@@ -135,16 +135,19 @@ impl Lanes {
         if self.ours.get().is_none() && !Ours::are_there(&self.cluster).await? {
             return Ok(());
         }
-        let ours = match self.ours().await {
+        let forgotten = async {
+            let ours = self.ours().await?;
+            let lanes = (0..ours.lanes).map(|number| self.forget_in(&ours, number, processor));
+            stream::iter(lanes).buffer_unordered(FORGETS_AT_ONCE).try_collect().await
+        };
+        match forgotten.await {
             Err(error @ (BrokerError::Damaged(_) | BrokerError::Invalid(_))) => {
                 let broker = &self.cluster.options().name;
                 tracing::warn!(broker, %processor, cause = %error, "left what is kept of a deleted processor");
-                return Ok(());
+                Ok(())
             }
-            ours => ours?,
-        };
-        let lanes = (0..ours.lanes).map(|number| self.forget_in(&ours, number, processor));
-        stream::iter(lanes).buffer_unordered(FORGETS_AT_ONCE).try_collect().await
+            done => done,
+        }
     }
 
     async fn forget_in(

@@ -39,13 +39,12 @@ impl Default for Pace {
 
 impl Pace {
     /// A transaction has ended.
-    pub(super) fn ended(&mut self) {
-        self.ended = Some(Instant::now());
+    pub(super) fn ended(&mut self, now: Instant) {
+        self.ended = Some(now);
     }
 
     /// When the next one is to begin, if not at once.
-    pub(super) fn begins_at(&mut self) -> Option<Instant> {
-        let now = Instant::now();
+    pub(super) fn begins_at(&mut self, now: Instant) -> Option<Instant> {
         self.soon = self.ended.is_some_and(|ended| now < ended + LONGEST);
         self.ended.map(|ended| ended + self.wait).filter(|at| *at > now)
     }
@@ -66,22 +65,22 @@ mod tests {
 
     #[test]
     fn the_wait_grows_when_it_was_too_short_and_shrinks_when_it_was_not() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.begins_at(), None);
-        pace.ended();
-        let first = pace.begins_at().unwrap();
+        let (mut pace, now) = (Pace::default(), Instant::now());
+        assert_eq!(pace.begins_at(now), None);
+        pace.ended(now);
+        let first = pace.begins_at(now).unwrap();
         pace.learn(Duration::from_millis(30), FEW + 1);
-        assert_eq!(pace.begins_at().unwrap(), first);
+        assert_eq!(pace.begins_at(now).unwrap(), first);
         pace.learn(Duration::from_millis(30), 1);
-        assert_eq!(pace.begins_at().unwrap(), first + MORE);
+        assert_eq!(pace.begins_at(now).unwrap(), first + MORE);
         for _ in 0..1000 {
             pace.learn(Duration::from_millis(30), 1);
         }
-        assert_eq!(pace.begins_at().unwrap(), first - FIRST + LONGEST);
+        assert_eq!(pace.begins_at(now).unwrap(), first - FIRST + LONGEST);
         for _ in 0..10_000 {
             pace.learn(Duration::from_millis(3), 1);
         }
-        assert_eq!(pace.begins_at(), None);
+        assert_eq!(pace.begins_at(now), None);
         pace.learn(Duration::from_millis(30), 1);
         assert_eq!(pace.wait, MORE, "who waits no longer learns that he has to");
     }

@@ -80,7 +80,7 @@ impl LaneProducer {
 
     /// Begins a transaction, unless one has begun already, when the one before is likely to be settled.
     pub(super) async fn begin(&mut self) -> Result<(), Trouble> {
-        if let Some(at) = self.pace.begins_at() {
+        if let Some(at) = self.pace.begins_at(Instant::now()) {
             tokio::time::sleep_until(at.into()).await;
         }
         if !self.has_begun {
@@ -114,7 +114,7 @@ impl LaneProducer {
             Ok(produce::begin(handle).is_ok())
         })
         .await?;
-        self.pace.ended();
+        self.pace.ended(Instant::now());
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl LaneProducer {
         self.has_begun = false;
         let aborted = blocking(&self.handle, |handle| patiently(|| produce::abort(handle, STEP)));
         aborted.await?;
-        self.pace.ended();
+        self.pace.ended(Instant::now());
         Ok(())
     }
 }

@@ -76,7 +76,15 @@ async fn take_over(world: Arc<World>, fences: Arc<AtomicBool>) -> Result<Held, B
     tracing::debug!(lane = number, shards, records, "took a lane over");
     let mut held = Held { producer, truth, holders: HashMap::new() };
     let turn = world.turn();
-    if keep::after(&turn, &mut held, read).await { Ok(held) } else { Err(turn.closed()) }
+    if keep::after(&turn, &mut held, read).await {
+        return Ok(held);
+    }
+    if turn.was_fenced() {
+        shares.doubt(*number);
+        return Err(turn.closed());
+    }
+    let words = format!("lane {number}: its producer broke while the lane was kept on the disk");
+    Err(BrokerError::Unavailable(cluster.words(&ours.positions.topic, &words)))
 }
 
 fn told(cluster: &Cluster, ours: &Ours, number: u32, missing: Missing) -> BrokerError {

@@ -204,7 +204,6 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Hands over what goes at once.
 /// The second half of something, and the first.
 fn halves<T>(mut all: Vec<T>) -> (Vec<T>, Vec<T>) {
     let rest = all.split_off(all.len() / 2);
