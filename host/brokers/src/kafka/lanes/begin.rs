@@ -286,6 +286,8 @@ fn settings() -> BTreeMap<String, String> {
         // What a segment holds that is not full is compacted after that long.
         ("segment.ms", (60 * 60 * 1000).to_string()),
         ("min.cleanable.dirty.ratio", "0.2".to_owned()),
+        // Half of it is how long what a host's disk knows of a lane may be believed.
+        ("delete.retention.ms", (14 * 24 * 60 * 60 * 1000_u64).to_string()),
         // Kafka refuses records of a clock that is an hour ahead of its own: of a host whose clock is wrong it
         // would take nothing.
         ("message.timestamp.type", "LogAppendTime".to_owned()),
