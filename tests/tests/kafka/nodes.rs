@@ -58,7 +58,8 @@ fn a_node_whose_disk_is_full_ends_and_goes_on_when_there_is_room() {
         return;
     }
     let disk = tempfile::tempdir().unwrap();
-    mount_small(disk.path(), 256);
+    // What came in before is there in every round.
+    mount_small(disk.path(), u32::try_from(times(256, 1024)).unwrap());
     let node = Node::start(Setup::default().under(disk.path()));
     let site = Site::on(&node.servers(), "");
     let host = site.start();
