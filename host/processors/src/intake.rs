@@ -159,8 +159,7 @@ impl Processors {
         if processors.iter().any(there) {
             return Ok(());
         }
-        let start =
-            if source.created_at <= mirror.created_at { mirror.start } else { Start::Earliest };
+        let start = if mirror.found(&source) { mirror.start } else { Start::Earliest };
         let inputs = vec![name.clone()];
         self.make_processor(mirror, inputs, target, start, &mirror.config).await
     }
@@ -226,7 +225,7 @@ impl Processors {
     ) -> Result<(Vec<Name>, Start), Obstacle> {
         let mut old = Vec::new();
         for name in &meant {
-            if self.flow_named(name).await?.created_at <= mirror.created_at {
+            if mirror.found(&self.flow_named(name).await?) {
                 old.push(name.clone());
             }
         }

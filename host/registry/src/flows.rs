@@ -35,6 +35,7 @@ impl State {
             status: FlowStatus::Creating,
             revision: 1,
             created_at: now(),
+            made: self.revision,
         };
         let flow = if flow.owned { flow } else { protected(flow) };
         check_flow(&flow)?;

@@ -13,7 +13,7 @@ use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Intent, JournalId};
 use crate::limits::{MAX_ENDS, check_options, check_processor_config};
-use crate::model::{Config, Processor, Start};
+use crate::model::{Config, Flow, Processor, Start};
 use crate::registry::{Registry, now};
 use crate::state::{Decision, Row, State};
 
@@ -34,9 +34,22 @@ pub struct Mirror {
     pub config: String,
     /// When it was created.
     pub created_at: i64,
+    /// How many changes the registry had seen then; 0 where that was not counted yet.
+    #[serde(default)]
+    pub made: u64,
 }
 
 impl Mirror {
+    /// Whether a flow was there before it. Clocks are asked only where nothing else is known: they jump, and two
+    /// things are made within a millisecond.
+    #[must_use]
+    pub fn found(&self, flow: &Flow) -> bool {
+        match (flow.made, self.made) {
+            (0, 0) => flow.created_at <= self.created_at,
+            (flow, mirror) => flow < mirror,
+        }
+    }
+
     /// The type of its processors.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -72,7 +85,8 @@ impl Mirror {
 }
 
 impl State {
-    fn create_mirror(&self, mirror: Mirror) -> Result<Decision, RegistryError> {
+    fn create_mirror(&self, mut mirror: Mirror) -> Result<Decision, RegistryError> {
+        mirror.made = self.revision;
         let none = |name: &Name| RegistryError::NoNamespace { name: name.to_string() };
         self.namespace_of(&mirror.name).ok_or_else(|| none(&mirror.name))?;
         self.check_free(&mirror.name)?;

@@ -61,6 +61,9 @@ pub struct Flow {
     pub revision: u64,
     /// When it was created.
     pub created_at: i64,
+    /// How many changes the registry had seen then; 0 where that was not counted yet.
+    #[serde(default)]
+    pub made: u64,
 }
 
 impl Flow {

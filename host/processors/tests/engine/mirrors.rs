@@ -14,6 +14,7 @@ async fn mirror(house: &House, from: &str, to: MirrorTo, start: Start) {
         options: Config::new(),
         config: "{}".to_owned(),
         created_at: 0,
+        made: 0,
     };
     house.carried_out(house.registry.create_mirror(mirror).await).await;
     house.processors.take_in().await;
@@ -66,6 +67,7 @@ async fn what_a_pattern_has_made_and_dead_letters_are_taken_in_by_no_pattern() {
         options: Config::new(),
         config: "{}".to_owned(),
         created_at: 0,
+        made: 0,
     };
     let refused = house.registry.create_mirror(again("*.n.test", "x.*.n.test")).await.unwrap_err();
     assert_eq!(refused.to_string(), "*.n.test would take in what it makes");

@@ -26,6 +26,7 @@ pub(super) async fn create(services: &Services, new: NewMirror) -> Answer {
         options: processors::options(services, &new.settings)?,
         config,
         created_at: 0,
+        made: 0,
     };
     if services.catalog.active(mirror.kind()).is_none() {
         let words = format!("no processor type {} is installed", mirror.kind());
