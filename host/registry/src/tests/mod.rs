@@ -2,6 +2,7 @@
 
 mod crash;
 mod dead;
+mod mirrors;
 mod reconcile;
 mod stored;
 mod transitions;

@@ -1,0 +1,30 @@
+//! Which flows were there before a pattern.
+
+use fnap::command::MirrorTo;
+
+use super::*;
+
+#[tokio::test]
+async fn what_came_first_is_told_by_the_order_of_commands_whatever_clocks_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let pattern = Mirror {
+        name: name("m.n.test"),
+        from: "*.n.test".parse().unwrap(),
+        to: MirrorTo::One(name("c.n.test")),
+        start: Start::Latest,
+        options: Config::new(),
+        config: "{}".to_owned(),
+        created_at: 0,
+        made: 0,
+    };
+    registry.create_mirror(pattern).await.unwrap();
+    registry.create_flow(new_flow("later.n.test")).await.unwrap();
+    let flow = async |text: &str| registry.flow(&name(text)).await.unwrap().unwrap();
+    let (before, later) = (flow("a.n.test").await, flow("later.n.test").await);
+    for jump in [-1_000_000, 0, 1_000_000] {
+        let mut mirror = registry.mirrors().remove(0);
+        mirror.created_at += jump;
+        assert!(mirror.found(&before) && !mirror.found(&later), "{jump}");
+    }
+}
