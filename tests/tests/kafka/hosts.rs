@@ -4,7 +4,7 @@ use kafka_node::{Node, Setup};
 use rustix::process::Signal;
 use stories::Dice;
 
-use crate::site::{Site, check, commits, load, login, network, running, times};
+use crate::site::{Site, check, commit, commits, load, login, network, running, times};
 
 #[test]
 fn killed_at_random_under_load_a_host_loses_nothing_and_repeats_nothing() {
@@ -44,7 +44,7 @@ fn a_host_that_was_stopped_past_its_session_and_wakes_up_can_commit_nothing() {
         // What the second one commits shows that the first has lost its lanes.
         commits(&second, 2000);
         first.signal(Signal::CONT);
-        commits(&second, 500);
+        commit(&[&first, &second], 500);
         assert!(second.end().success());
     }
     running(&mut login(&first));

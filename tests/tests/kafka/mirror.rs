@@ -30,8 +30,10 @@ fn topics_that_are_there_and_topics_that_come_later_are_mirrored_with_what_is_se
     Node::shared().tool("TopicCommand", &args);
     produce("mm.pay", 0..7);
     eventually("a flow for the new topic", || {
-        let flows = wire.data("GET FLOWS new.unix.ar");
-        if flows.len() == 2 { Ok(()) } else { Err(format!("{flows:?}")) }
+        // A flow is listed a moment before it can be used.
+        let flows = wire.json("GET FLOWS new.unix.ar");
+        let ready = flows.iter().filter(|flow| flow["status"] == "active");
+        if ready.count() == 2 { Ok(()) } else { Err(format!("{flows:?}")) }
     });
     eventually_holds(&mut wire, "mm.pay.new.unix.ar", 7);
     let made = wire.describe("FLOW mm.pay.new.unix.ar");

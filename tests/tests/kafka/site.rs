@@ -113,9 +113,18 @@ pub(crate) fn running(wire: &mut Wire) {
 
 /// Waits until the host's bridge has committed so many records more.
 pub(crate) fn commits(host: &Fnaad, more: u64) {
-    let mut wire = login(host);
-    let mut committed =
-        || wire.describe(&format!("PROCESSOR {BRIDGE}"))["events-out"].as_u64().unwrap();
+    commit(&[host], more);
+}
+
+/// Waits until hosts that share their lanes have committed so many records more, whoever it was.
+pub(crate) fn commit(hosts: &[&Fnaad], more: u64) {
+    let mut wires: Vec<Wire> = hosts.iter().map(|host| login(host)).collect();
+    let mut committed = || {
+        let each = wires.iter_mut().map(|wire| {
+            wire.describe(&format!("PROCESSOR {BRIDGE}"))["events-out"].as_u64().unwrap()
+        });
+        each.sum::<u64>()
+    };
     let from = committed();
     eventually("further records in the copy", || match committed() {
         now if now >= from + more => Ok(()),
