@@ -1,11 +1,11 @@
 //! Waiting for what becomes of a transaction's records, and who is to blame where one was not taken.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use host_events::Record;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::time::timeout;
@@ -26,8 +26,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// After so many looks the topics are asked for that are waited for: one that was deleted takes nothing.
 const LOOKS: u32 = 20;
 
-/// How long is waited for what they say at most: less than a record may take.
-const ASKED: Duration = Duration::from_secs(2);
+/// How long is waited for what they say at most: longer than it takes to hear of a topic that was just made, and
+/// less than a record may take.
+const ASKED: Duration = Duration::from_secs(5);
 
 /// After this a producer that takes records, and tells nothing of them, is given up. Longer than any record may
 /// take.
@@ -135,21 +136,20 @@ impl Turn<'_> {
     /// Who waits for a topic that is not there.
     async fn dead_outlets(&self, sent: Vec<Sent>, ours: usize) -> Option<End> {
         let waits = |(load, parcel): &&Sent| *load < ours && !parcel.is_done();
-        let mut lives: HashMap<&TopicRef, Option<BrokerError>> = HashMap::new();
+        let waiting = sent.iter().filter(waits);
+        let waiting: Vec<_> =
+            waiting.filter_map(|(load, parcel)| Some((*load, &parcel.output()?.topic))).collect();
+        let topics: HashSet<&TopicRef> = waiting.iter().map(|(_, topic)| *topic).collect();
+        let lives = topics.into_iter().map(|topic| async move {
+            Some((topic, self.outlets.check_lives(std::iter::once(topic)).await?))
+        });
+        let dead: HashMap<_, _> = join_all(lives).await.into_iter().flatten().collect();
         let mut blamed: Vec<(usize, BrokerError)> = Vec::new();
-        for (load, parcel) in sent.iter().filter(waits) {
-            let Some(output) = parcel.output() else { continue };
-            let life = match lives.entry(&output.topic) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let topic = std::iter::once(&output.topic);
-                    new.insert(self.outlets.check_lives(topic).await)
-                }
-            };
-            if let Some(error) = life
-                && !blamed.iter().any(|(other, _)| other == load)
+        for (load, topic) in waiting {
+            if let Some(error) = dead.get(topic)
+                && !blamed.iter().any(|(other, _)| *other == load)
             {
-                blamed.push((*load, error.clone()));
+                blamed.push((load, error.clone()));
             }
         }
         (!blamed.is_empty()).then_some(End::Blamed(blamed))
