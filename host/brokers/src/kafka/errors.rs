@@ -51,6 +51,7 @@ impl Cluster {
             "it seems to speak TLS, and clear text is configured"
         } else if text.contains("PLAINTEXT broker listener")
             || text.contains("wrong version number")
+            || !is_clear && closed_in("SSL_HANDSHAKE")
         {
             "it seems to speak clear text, and TLS is configured"
         } else if self.options().sasl.is_none() && closed_in("UP") {
