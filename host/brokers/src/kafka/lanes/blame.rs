@@ -30,6 +30,9 @@ const LOOKS: u32 = 20;
 /// less than a record may take.
 const ASKED: Duration = Duration::from_secs(5);
 
+/// The looks that this stands for, so that a question without an answer puts no end off.
+const ASKED_LOOKS: u32 = ASKED.as_secs() as u32 * 20;
+
 /// After this a producer that takes records, and tells nothing of them, is given up. Longer than any record may
 /// take.
 pub(super) const SILENT: Duration = Duration::from_secs(2 * RECORD.as_secs());
@@ -102,8 +105,11 @@ impl Turn<'_> {
                 Sight::NotYet if watch.looks.is_multiple_of(LOOKS) => tokio::select! {
                     // What travels goes on while a question takes its time.
                     () = &mut all => break !travel.was_late(),
-                    Some(end) = self.dead_outlets(travel.sent(), ours) => return Err(Some(end)),
-                    () = tokio::time::sleep(ASKED) => {}
+                    dead = timeout(ASKED, self.dead_outlets(travel.sent(), ours)) => match dead {
+                        Ok(Some(end)) => return Err(Some(end)),
+                        Ok(None) => {}
+                        Err(_) => watch.looks += ASKED_LOOKS,
+                    },
                 },
                 Sight::NotYet => {}
             }
