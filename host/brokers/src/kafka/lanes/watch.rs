@@ -1,7 +1,9 @@
 //! Looks whether the topics of the lanes are still the ones that they were, for as long as the host runs.
 //!
 //! A producer writes by name: without this a host would go on in topics that somebody made again, until it is
-//! started anew. What it writes there meanwhile is never taken for the whole: no lane of it is marked.
+//! started anew. What it writes there meanwhile is never taken for the whole: no lane of it is marked. A topic
+//! that has only gained partitions stops nobody who has a lane: what stands in it is where it was. Whoever takes
+//! a lane over after that is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +45,7 @@ pub(super) async fn run(
                 lanes.give_up(&(0..ours.lanes).collect::<Vec<_>>()).await;
                 words
             }
-            // What has gained partitions is read and written as before, and refused at the next start.
+            // What has gained partitions is read and written as before, and refused at the next take-over.
             Err(error @ BrokerError::Invalid(_)) => error.to_string(),
             // Nothing is known.
             Err(_) => continue,
