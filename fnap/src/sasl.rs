@@ -28,18 +28,48 @@ pub struct PlainCredentials {
 #[error("malformed sasl response")]
 pub struct MalformedResponse;
 
-/// The mechanisms that this version of the protocol crate can speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The mechanisms of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mechanism {
-    /// RFC 4616.
+    /// A password, as it is (RFC 4616).
     Plain,
+    /// A password that never travels (RFC 7677).
+    ScramSha256,
+    /// A token of an identity provider (RFC 7628).
+    OauthBearer,
+    /// The client's certificate (RFC 4422, appendix A).
+    External,
+    /// Nothing (RFC 4505).
+    Anonymous,
 }
 
 impl Mechanism {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Plain, Self::ScramSha256, Self::OauthBearer, Self::External, Self::Anonymous];
+
     /// The mechanism of a name, in any case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        name.eq_ignore_ascii_case("PLAIN").then_some(Self::Plain)
+        Self::ALL.into_iter().find(|one| one.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Its registered name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::OauthBearer => "OAUTHBEARER",
+            Self::External => "EXTERNAL",
+            Self::Anonymous => "ANONYMOUS",
+        }
+    }
+
+    /// Whether who listens can use what is sent: only for an encrypted connection.
+    #[must_use]
+    pub const fn sends_secrets(self) -> bool {
+        matches!(self, Self::Plain | Self::OauthBearer)
     }
 }
 

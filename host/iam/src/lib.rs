@@ -5,9 +5,11 @@
 
 mod attempts;
 mod list;
+mod principal;
 mod users;
 mod verifier;
 
 pub use list::{MAX_USERS, UserList, UsersError};
-pub use users::{Principal, Users, VerifyError};
+pub use principal::{DOMAINS, MAX_GROUP, MAX_GROUPS, NoSubject, Principal, Subject, USERS};
+pub use users::{Users, VerifyError};
 pub use verifier::{Verifier, VerifierError, hash_password};

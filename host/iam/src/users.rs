@@ -12,21 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::attempts::Attempts;
 use crate::list::{UserList, UsersError};
+use crate::principal::Principal;
 use crate::verifier::{Verifier, VerifierError, hash_password};
-
-/// Somebody whose word was checked.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Principal {
-    name: Arc<str>,
-}
-
-impl Principal {
-    /// What he is called.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
 
 /// Why somebody was not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +96,7 @@ impl Users {
         let acts_as_himself = ["", user].contains(&credentials.authorize());
         if self.check(credentials).await? && acts_as_himself {
             self.attempts.succeeded(user);
-            return Ok(Principal { name: user.into() });
+            return Ok(Principal::user(user, []));
         }
         self.attempts.failed(user, address);
         // Verifiers from elsewhere may be cheaper or dearer than our own: this hides whose was checked.
