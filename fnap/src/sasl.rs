@@ -88,8 +88,15 @@ impl PlainCredentials {
     /// When it is no strict base64 of `authzid NUL authcid NUL passwd` within the limits.
     pub fn decode(line: &str) -> Result<Self, MalformedResponse> {
         let bytes = STANDARD.decode(line).map_err(|_| MalformedResponse)?;
-        let bytes = Zeroizing::new(bytes);
-        let text = std::str::from_utf8(&bytes).map_err(|_| MalformedResponse)?;
+        Self::parse(&Zeroizing::new(bytes))
+    }
+
+    /// Takes a decoded response apart.
+    ///
+    /// # Errors
+    /// When it is not `authzid NUL authcid NUL passwd` within the limits.
+    pub fn parse(response: &[u8]) -> Result<Self, MalformedResponse> {
+        let text = std::str::from_utf8(response).map_err(|_| MalformedResponse)?;
         let mut parts = text.split('\0');
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
             (Some(authorize), Some(user), Some(password), None) => {

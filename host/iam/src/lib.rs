@@ -4,11 +4,13 @@
 //! wrong shows neither in the answer nor in its duration. What a principal may do is not decided here.
 
 mod attempts;
+mod exchange;
 mod list;
 mod principal;
 mod users;
 mod verifier;
 
+pub use exchange::{Exchange, Peer, Step};
 pub use list::{MAX_USERS, UserList, UsersError};
 pub use principal::{DOMAINS, MAX_GROUP, MAX_GROUPS, NoSubject, Principal, Subject, USERS};
 pub use users::{Users, VerifyError};

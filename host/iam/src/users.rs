@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::attempts::Attempts;
+use crate::exchange::Step;
 use crate::list::{UserList, UsersError};
 use crate::principal::Principal;
 use crate::verifier::{Verifier, VerifierError, hash_password};
@@ -102,6 +103,21 @@ impl Users {
         // Verifiers from elsewhere may be cheaper or dearer than our own: this hides whose was checked.
         tokio::time::sleep_until(begun + FAILURE_TAKES).await;
         Err(VerifyError::Refused)
+    }
+
+    /// What a response that cannot be understood comes to: the same as a wrong password.
+    pub(crate) async fn refuse(&self, address: IpAddr) -> Step {
+        let begun = Instant::now();
+        // No name of a user is empty: the address alone is counted.
+        match self.queue("", address).await {
+            Ok(_place) => {
+                self.attempts.failed("", address);
+                tokio::time::sleep_until(begun + FAILURE_TAKES).await;
+                Step::Refused
+            }
+            Err(VerifyError::Busy { retry_after }) => Step::Busy { retry_after },
+            Err(VerifyError::Refused) => Step::Refused,
+        }
     }
 
     /// Takes a place among those who wait, after the delay that earlier failures earned.
