@@ -1,7 +1,7 @@
-//! SASL: what a client proves itself with. PLAIN (RFC 4616) so far.
+//! SASL: what a client proves itself with, and how challenges and responses travel (RFC 4422).
 //!
 //! Decodes and encodes; whether a password is right is for others to say. Nothing here shows a
-//! secret in an error or in `Debug`, and passwords are wiped when they are dropped.
+//! secret in an error or in `Debug`, and what may be one is wiped when it is dropped.
 
 use std::fmt;
 
@@ -14,6 +14,51 @@ pub const MAX_USER: usize = 255;
 
 /// Longest password in octets: verifiers hash it with a slow function, which must not get a novel.
 pub const MAX_PASSWORD: usize = 1024;
+
+/// Longest line of a challenge or a response in octets, as base64 (RFC 4954, section 4): the token of an
+/// identity provider fits. An initial response has to fit a command line.
+pub const MAX_RESPONSE: usize = 12_288;
+
+/// The line that stands for an empty challenge or response (RFC 4954).
+const EMPTY: &str = "=";
+
+/// A response, decoded. May be a password: never shown, and wiped when it is dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response(Zeroizing<Vec<u8>>);
+
+impl Response {
+    /// Decodes a line: strict base64, or `=` for an empty response.
+    ///
+    /// # Errors
+    /// When it is neither, or longer than [`MAX_RESPONSE`].
+    pub fn decode(line: &str) -> Result<Self, MalformedResponse> {
+        let bytes = match line {
+            "" => return Err(MalformedResponse),
+            EMPTY => Vec::new(),
+            line if line.len() > MAX_RESPONSE => return Err(MalformedResponse),
+            line => STANDARD.decode(line).map_err(|_| MalformedResponse)?,
+        };
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    /// The octets. Not to be logged.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("(hidden)")
+    }
+}
+
+/// The line of a challenge or a response: base64, `=` where it is empty.
+#[must_use]
+pub fn encode(octets: &[u8]) -> Zeroizing<String> {
+    if octets.is_empty() { EMPTY.to_owned().into() } else { STANDARD.encode(octets).into() }
+}
 
 /// Who says to be whom, with a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -169,6 +214,36 @@ mod tests {
         assert_eq!(credentials.authorize(), "");
         assert_eq!(*credentials.encode(), "AHRlc3QAdGVzdA==");
         assert_eq!(PlainCredentials::new("test", "test"), Ok(credentials));
+    }
+
+    #[test]
+    fn a_response_is_strict_base64_or_one_equals_sign() {
+        assert_eq!(Response::decode("AHRlc3QAdGVzdA==").unwrap().expose(), b"\0test\0test");
+        assert_eq!(Response::decode("=").unwrap().expose(), b"");
+        for line in [
+            "",
+            "==",
+            "*",
+            "AHRlc3QAdGVzdA",
+            "AHRlc3QAdGVzdA== ",
+            "AHRlc3QAdGVzdB==",
+            "AA=A",
+            "\u{e9}",
+        ] {
+            assert_eq!(Response::decode(line), Err(MalformedResponse), "{line}");
+        }
+        assert_eq!(format!("{:?}", Response::decode("c2VjcmV0").unwrap()), "(hidden)");
+        for octets in [&b""[..], b"\0", b"ab", b"\xff\xfe\xfd"] {
+            assert_eq!(Response::decode(&encode(octets)).unwrap().expose(), octets);
+        }
+    }
+
+    #[test]
+    fn a_response_has_at_most_12288_octets_of_base64() {
+        let longest = STANDARD.encode(vec![7; MAX_RESPONSE / 4 * 3]);
+        assert_eq!(longest.len(), MAX_RESPONSE);
+        assert!(Response::decode(&longest).is_ok());
+        assert!(Response::decode(&(longest + "AAAA")).is_err());
     }
 
     #[test]

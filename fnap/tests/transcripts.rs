@@ -32,10 +32,13 @@ struct Script {
 impl Script {
     fn perform(&self, session: &mut ServerSession<()>, out: &mut BytesMut, action: Action<()>) {
         match action {
-            Action::Verify(credentials) if credentials.password() == "test" => {
-                session.authenticated(());
+            Action::Authenticate { response: None, .. } => session.challenge(b""),
+            Action::Authenticate { response: Some(response), .. } | Action::Respond(response) => {
+                match response.expose() {
+                    b"\0test\0test" => session.authenticated(()),
+                    _ => session.refused(),
+                }
             }
-            Action::Verify(_) => session.refused(),
             Action::Execute { command: Command::Read(read), .. } => match read.from {
                 Some(Start::Offset { .. }) => {
                     session.reply(Reply::error(Code::OutOfRange, "earliest=0 latest=2"));
@@ -84,7 +87,7 @@ fn start_reading(session: &mut ServerSession<()>, out: &mut BytesMut, follow: bo
 
 fn session() -> ServerSession<()> {
     let mut options = ServerOptions::new("fnaa.unix.ar");
-    options.plain_in_clear = true;
+    options.clear_text = true;
     ServerSession::new(options)
 }
 

@@ -11,14 +11,7 @@ use super::session::{ServerSession, State};
 use crate::command::{Command, InitialResponse};
 use crate::line::LineError;
 use crate::reply::{Code, Failure, Reply};
-use crate::sasl::{Mechanism, PlainCredentials};
-
-/// A SASL exchange that waits for the client's response.
-#[derive(Debug)]
-pub(super) enum Exchange {
-    /// PLAIN has one response and no challenge.
-    Plain,
-}
+use crate::sasl::{Mechanism, Response};
 
 /// The commands that need no authentication.
 const FOR_ANYBODY: &[&str] = &["CAPABILITIES", "HELP", "NOOP", "STARTTLS", "AUTHENTICATE", "QUIT"];
@@ -41,23 +34,16 @@ impl<P: Clone> ServerSession<P> {
         }
     }
 
-    pub(super) fn respond(
-        &mut self,
-        failures: u8,
-        exchange: Exchange,
-        line: Result<Bytes, LineError>,
-    ) {
-        let Exchange::Plain = exchange;
+    pub(super) fn respond(&mut self, failures: u8, line: Result<Bytes, LineError>) {
         let line = line.ok();
         let response = line.as_deref().and_then(|line| std::str::from_utf8(line).ok());
-        match response.map(str::trim_ascii) {
-            Some("*") => {
-                self.state = State::Accepting { failures };
-                self.send(&Reply::error(Code::AuthRequired, "authentication cancelled"));
-            }
-            Some(response) => self.verify(failures, response),
-            None => self.authentication_failed(failures),
+        let response = response.map_or("", str::trim_ascii);
+        if response == CANCEL {
+            self.state = State::Accepting { failures };
+            return self.send(&Reply::error(Code::AuthRequired, "authentication cancelled"));
         }
+        self.state = State::Verifying { failures, begun: false };
+        self.push(Response::decode(response).map_or(Action::Misread, Action::Respond));
     }
 
     pub(super) fn capabilities(&self) -> Vec<String> {
@@ -65,56 +51,67 @@ impl<P: Clone> ServerSession<P> {
         if self.options.tls == Tls::Offered {
             lines.push("STARTTLS".to_owned());
         }
-        if self.plain_allowed() {
-            lines.push("AUTH=PLAIN".to_owned());
-        }
+        let offered = self.options.mechanisms.iter().filter(|one| self.usable(**one).is_ok());
+        lines.extend(offered.map(|one| format!("AUTH={}", one.name())));
         lines.push(super::PIPELINING.to_owned());
         lines.extend(self.options.capabilities.iter().cloned());
         lines
     }
 
     fn authenticate(&mut self, failures: u8, mechanism: &str, initial: Option<&InitialResponse>) {
-        let Some(Mechanism::Plain) = Mechanism::from_name(mechanism) else {
+        let offered = |one: &Mechanism| self.options.mechanisms.contains(one);
+        let Some(mechanism) = Mechanism::from_name(mechanism).filter(offered) else {
             let words = format!("mechanism {}", mechanism.to_ascii_uppercase());
             return self.send(&Reply::error(Code::NotFound, words));
         };
-        if !self.plain_allowed() {
-            let words = "passwords are not taken over an open connection";
-            return self.send(&Reply::error(Code::TlsRequired, words));
+        if let Err(failure) = self.usable(mechanism) {
+            return self.send(&failure.into());
         }
-        match initial {
-            Some(response) => self.verify(failures, response.expose()),
-            None => {
-                self.state = State::Responding { failures, exchange: Exchange::Plain };
-                self.send(&Reply::ok());
-            }
-        }
+        let response = initial.map(|text| Response::decode(text.expose())).transpose();
+        self.state = State::Verifying { failures, begun: initial.is_none() };
+        self.push(match response {
+            Ok(response) => Action::Authenticate { mechanism, response },
+            Err(_) => Action::Misread,
+        });
     }
 
-    fn verify(&mut self, failures: u8, response: &str) {
-        match PlainCredentials::decode(response) {
-            Ok(credentials) => {
-                self.state = State::Verifying { failures };
-                self.push(Action::Verify(credentials));
+    /// Whether a mechanism of the host can be used on this connection.
+    fn usable(&self, mechanism: Mechanism) -> Result<(), Failure> {
+        let certificate = match self.options.tls {
+            Tls::Established { certificate } => certificate,
+            _ if self.options.clear_text => false,
+            Tls::Offered => return Err(Failure::new(Code::TlsRequired, "STARTTLS comes first")),
+            Tls::Unavailable => {
+                let words = "nobody authenticates over an open connection";
+                return Err(Failure::new(Code::TlsRequired, words));
             }
-            Err(_) => self.authentication_failed(failures),
+        };
+        if mechanism == Mechanism::External && !certificate {
+            let words = "mechanism EXTERNAL without a client certificate";
+            return Err(Failure::new(Code::NotFound, words));
         }
+        Ok(())
     }
 
     fn start_tls(&mut self, failures: u8) {
         match self.options.tls {
+            Tls::Offered if self.has_more() => {
+                // Whoever sits in between may have put it there, to be taken for the client's own
+                // (CERT VU#555316).
+                self.send(&Reply::error(Code::BadFormat, "nothing may follow STARTTLS"));
+                self.close();
+            }
             Tls::Offered => self.start_handshake(failures),
             Tls::Unavailable => self.send(&Reply::error(Code::NotImplemented, "tls")),
-            Tls::Established => {
+            Tls::Established { .. } => {
                 self.send(&Reply::error(Code::Conflict, "tls is established already"));
             }
         }
     }
-
-    fn plain_allowed(&self) -> bool {
-        self.options.plain_in_clear || self.options.tls == Tls::Established
-    }
 }
+
+/// What a client sends in place of a response to give the attempt up.
+const CANCEL: &str = "*";
 
 fn for_anybody(line: &Bytes) -> bool {
     let first =

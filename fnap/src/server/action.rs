@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::command::Command;
 use crate::line::MAX_DATA_LINE;
 use crate::name::FlowName;
-use crate::sasl::PlainCredentials;
+use crate::sasl::{Mechanism, Response};
 use crate::value::Word;
 
 /// What the connection has to do. `P` is the host's idea of a principal.
@@ -13,9 +13,20 @@ use crate::value::Word;
 pub enum Action<P> {
     /// Write these bytes to the peer.
     Send(Bytes),
-    /// Check these and answer with [`authenticated`](super::ServerSession::authenticated),
+    /// Begin an authentication, and give up one that was under way. Answer with
+    /// [`challenge`](super::ServerSession::challenge), [`authenticated`](super::ServerSession::authenticated),
     /// [`refused`](super::ServerSession::refused) or [`not_checked`](super::ServerSession::not_checked).
-    Verify(PlainCredentials),
+    Authenticate {
+        /// One that is offered on this connection.
+        mechanism: Mechanism,
+        /// What came with the command; none where nothing did.
+        response: Option<Response>,
+    },
+    /// The client's response to the last challenge; to be answered like [`Action::Authenticate`].
+    Respond(Response),
+    /// The client sent something that is no response: the attempt has failed. Answer with
+    /// [`refused`](super::ServerSession::refused), after as much time as a wrong password takes.
+    Misread,
     /// Perform a command and answer with [`reply`](super::ServerSession::reply). A READ that goes well
     /// answers with [`read_started`](super::ServerSession::read_started), then the connection writes the
     /// data lines, then [`read_ended`](super::ServerSession::read_ended). A STREAM that is accepted answers
@@ -67,8 +78,11 @@ pub struct ServerOptions {
     pub hostname: String,
     /// What CAPABILITIES lists after `STARTTLS` and `AUTH=…`, which the session knows itself.
     pub capabilities: Vec<String>,
-    /// Whether passwords may come in the clear, as on a loopback address.
-    pub plain_in_clear: bool,
+    /// The mechanisms of the host. EXTERNAL is withheld where the peer has shown no certificate.
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether anybody may authenticate before TLS, as on a loopback address: who listens would get
+    /// what PLAIN and OAUTHBEARER send, and what comes after any other.
+    pub clear_text: bool,
     /// What is known of TLS on this connection.
     pub tls: Tls,
     /// Longest line of a WRITE in bytes: the largest event, and what JSON adds to it.
@@ -89,16 +103,20 @@ pub enum Tls {
     /// STARTTLS may be asked for.
     Offered,
     /// The connection is encrypted.
-    Established,
+    Established {
+        /// Whether the peer has proved to have the key of a certificate.
+        certificate: bool,
+    },
 }
 
 impl ServerOptions {
-    /// The defaults: passwords only under TLS, no TLS, data lines up to 1 MiB.
+    /// The defaults: PLAIN, only under TLS, no TLS, data lines up to 1 MiB.
     pub fn new(hostname: impl Into<String>) -> Self {
         Self {
             hostname: hostname.into(),
             capabilities: Vec::new(),
-            plain_in_clear: false,
+            mechanisms: vec![Mechanism::Plain],
+            clear_text: false,
             tls: Tls::Unavailable,
             max_data_line: MAX_DATA_LINE,
             writes_at_once: 1,
@@ -116,7 +134,7 @@ pub enum Phase {
     Accepting,
     /// Authenticated, nothing to do.
     Ready,
-    /// A command, or a password, is being dealt with.
+    /// A command, or a SASL response, is being dealt with.
     CmdRecvd,
     /// More input was asked for: the events of a WRITE, a SASL response.
     Receiving,

@@ -15,7 +15,7 @@ impl<P: Clone> ServerSession<P> {
     pub(super) fn take(&mut self, line: Result<Bytes, LineError>) {
         match std::mem::replace(&mut self.state, State::Ended { streaming: false }) {
             State::Accepting { failures } => self.accept(failures, line),
-            State::Responding { failures, exchange } => self.respond(failures, exchange, line),
+            State::Responding { failures } => self.respond(failures, line),
             State::Receiving(principal, incoming) => self.collect(principal, incoming, line),
             State::Ready(principal) => self.command(principal, line),
             other => self.state = other,

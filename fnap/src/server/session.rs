@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::MAX_AUTH_FAILURES;
-use super::accepting::Exchange;
 use super::action::{Action, Phase, ServerOptions, Tls};
 use super::posted::Posted;
 use super::ready::{is_done, is_write};
 use super::receiving::Incoming;
 use crate::line::{LineDecoder, MAX_COMMAND};
 use crate::reply::{Code, DATA_START, Failure, Reply};
+use crate::sasl::{self, MAX_RESPONSE};
 
 /// One connection's session. `P` is whatever the host knows about who is at the other end.
 #[derive(Debug)]
@@ -37,9 +37,9 @@ pub(super) enum State<P> {
     /// Nobody is authenticated, so many times somebody tried.
     Accepting { failures: u8 },
     /// A SASL response is awaited.
-    Responding { failures: u8, exchange: Exchange },
-    /// Credentials are being checked.
-    Verifying { failures: u8 },
+    Responding { failures: u8 },
+    /// What came is being checked; `begun` by an AUTHENTICATE that brought no response.
+    Verifying { failures: u8, begun: bool },
     /// TLS is being agreed on.
     Handshake { failures: u8 },
     /// Nothing to do.
@@ -130,7 +130,18 @@ impl<P: Clone> ServerSession<P> {
         }
     }
 
-    /// The credentials to be verified are right.
+    /// The mechanism goes on with a challenge. The empty one that only says "begin" is `220 OK`, as in the
+    /// draft's transcript.
+    pub fn challenge(&mut self, challenge: &[u8]) {
+        if let State::Verifying { failures, begun } = self.state {
+            let begin = begun && challenge.is_empty();
+            let line = || Reply::More(sasl::encode(challenge).to_string());
+            self.send(&if begin { Reply::ok() } else { line() });
+            self.state = State::Responding { failures };
+        }
+    }
+
+    /// It was checked who the peer is.
     pub fn authenticated(&mut self, principal: P) {
         if let State::Verifying { .. } = self.state {
             self.send(&Reply::Ok("Authenticated".to_owned()));
@@ -138,16 +149,16 @@ impl<P: Clone> ServerSession<P> {
         }
     }
 
-    /// The credentials to be verified are wrong, for whatever reason.
+    /// The peer is not who he says, for whatever reason.
     pub fn refused(&mut self) {
-        if let State::Verifying { failures } = self.state {
+        if let State::Verifying { failures, .. } = self.state {
             self.authentication_failed(failures);
         }
     }
 
-    /// The credentials could not be checked, say because the host is overloaded; not a failed attempt.
+    /// It could not be checked, say because the host is overloaded; not a failed attempt.
     pub fn not_checked(&mut self, failure: Failure) {
-        if let State::Verifying { failures } = self.state {
+        if let State::Verifying { failures, .. } = self.state {
             self.send(&failure.into());
             self.state = State::Accepting { failures };
         }
@@ -195,10 +206,11 @@ impl<P: Clone> ServerSession<P> {
         }
     }
 
-    /// The TLS handshake is done: the peer starts again, without a greeting.
-    pub fn tls_established(&mut self) {
+    /// The TLS handshake is done, with a client's certificate or without: the peer starts again, without a
+    /// greeting. What failed before still counts.
+    pub fn tls_established(&mut self, certificate: bool) {
         if let State::Handshake { failures } = self.state {
-            self.options.tls = Tls::Established;
+            self.options.tls = Tls::Established { certificate };
             self.lines.clear();
             self.state = State::Accepting { failures };
         }
@@ -234,6 +246,7 @@ impl<P: Clone> ServerSession<P> {
             _ if self.ending.is_some() => return self.end_now(true),
             State::Ready(_) if self.posted.any() && !self.may_post() => return false,
             State::Receiving(..) => self.options.max_data_line,
+            State::Responding { .. } => MAX_RESPONSE,
             _ => MAX_COMMAND,
         };
         match self.lines.next_line(limit) {
@@ -301,6 +314,11 @@ impl<P: Clone> ServerSession<P> {
         } else {
             self.state = State::Accepting { failures };
         }
+    }
+
+    /// Whether anything was received behind the line that was taken last.
+    pub(super) fn has_more(&self) -> bool {
+        self.lines.held() > 0
     }
 
     pub(super) fn start_handshake(&mut self, failures: u8) {

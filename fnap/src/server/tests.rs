@@ -5,13 +5,17 @@ use proptest::prelude::*;
 use super::*;
 use crate::command::Command;
 use crate::reply::{Code, Failure, Reply};
+use crate::sasl::{MAX_RESPONSE, Mechanism, Response};
 
 const GREETING: &str = "220 h FNAA\r\n";
 const LOGIN: &[u8] = b"AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n";
+const FAILED: &str = "401 AUTH_REQUIRED authentication failed\r\n";
+const ENCRYPTED: Tls = Tls::Established { certificate: false };
+const WITH_CERTIFICATE: Tls = Tls::Established { certificate: true };
 
 fn options() -> ServerOptions {
     ServerOptions {
-        plain_in_clear: true,
+        clear_text: true,
         max_waiting: 1000,
         max_data_line: 100,
         ..ServerOptions::new("h")
@@ -50,6 +54,20 @@ fn greeted(options: ServerOptions) -> ServerSession<u8> {
     session
 }
 
+fn response(base64: &str) -> Response {
+    Response::decode(base64).unwrap()
+}
+
+/// What begins an authentication with or without a response.
+fn begin(mechanism: Mechanism, base64: Option<&str>) -> Option<Action<u8>> {
+    Some(Action::Authenticate { mechanism, response: base64.map(response) })
+}
+
+/// Nothing sent, and this wanted.
+fn wants(session: &mut ServerSession<u8>, text: &str, wanted: Option<Action<u8>>) {
+    assert_eq!(say(session, text), (String::new(), wanted), "{text}");
+}
+
 fn ready() -> ServerSession<u8> {
     ready_with(options())
 }
@@ -57,7 +75,7 @@ fn ready() -> ServerSession<u8> {
 fn ready_with(options: ServerOptions) -> ServerSession<u8> {
     let mut session = greeted(options);
     session.receive(LOGIN);
-    assert!(matches!(settle(&mut session).1, Some(Action::Verify(_))));
+    assert_eq!(settle(&mut session).1, begin(Mechanism::Plain, Some("AHRlc3QAdGVzdA==")));
     assert_eq!(session.phase(), Phase::CmdRecvd);
     session.authenticated(7);
     assert_eq!(settle(&mut session).0, "220 Authenticated\r\n");
@@ -117,59 +135,194 @@ fn quit_says_bye_and_closes_before_and_after_authentication() {
 
 #[test]
 fn capabilities_follow_from_what_is_possible_on_this_connection() {
-    let capabilities = |plain_in_clear, tls| {
+    let capabilities = |clear_text, tls| {
         let capabilities = vec!["PROCESSOR=bridge".to_owned()];
-        let mut session = greeted(ServerOptions { plain_in_clear, tls, capabilities, ..options() });
-        sent(&mut session, "CAPABILITIES\r\n").replace("\r\n", " ")
+        let mechanisms = Mechanism::ALL.to_vec();
+        let options = ServerOptions { clear_text, tls, capabilities, mechanisms, ..options() };
+        let said = sent(&mut greeted(options), "CAPABILITIES\r\n").replace("\r\n", " ");
+        let said = said.strip_suffix("PIPELINING PROCESSOR=bridge 220 OK ").unwrap();
+        said.strip_prefix("220 DATA ").unwrap().to_owned()
     };
-    let always = "PIPELINING PROCESSOR=bridge 220 OK ";
-    assert_eq!(capabilities(false, Tls::Unavailable), format!("220 DATA {always}"));
-    assert_eq!(capabilities(true, Tls::Unavailable), format!("220 DATA AUTH=PLAIN {always}"));
-    assert_eq!(capabilities(false, Tls::Offered), format!("220 DATA STARTTLS {always}"));
-    assert_eq!(capabilities(false, Tls::Established), format!("220 DATA AUTH=PLAIN {always}"));
+    let all = "AUTH=PLAIN AUTH=SCRAM-SHA-256 AUTH=OAUTHBEARER AUTH=EXTERNAL AUTH=ANONYMOUS ";
+    let without_certificate = all.replace("AUTH=EXTERNAL ", "");
+    assert_eq!(capabilities(false, Tls::Unavailable), "");
+    assert_eq!(capabilities(false, Tls::Offered), "STARTTLS ");
+    assert_eq!(capabilities(true, Tls::Unavailable), without_certificate);
+    assert_eq!(capabilities(true, Tls::Offered), format!("STARTTLS {without_certificate}"));
+    for clear_text in [false, true] {
+        assert_eq!(capabilities(clear_text, ENCRYPTED), without_certificate);
+        assert_eq!(capabilities(clear_text, WITH_CERTIFICATE), all);
+    }
 }
 
 #[test]
-fn a_password_over_an_open_connection_is_426() {
-    let mut session = greeted(ServerOptions { plain_in_clear: false, ..options() });
-    for line in ["AUTHENTICATE PLAIN\r\n", "AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n"] {
-        assert!(sent(&mut session, line).starts_with("426 TLS_REQUIRED "));
+fn over_an_open_connection_every_mechanism_is_426_and_nothing_is_passed_on() {
+    let words =
+        [(Tls::Unavailable, "nobody authenticates"), (Tls::Offered, "STARTTLS comes first")];
+    for (tls, words) in words {
+        let mechanisms = Mechanism::ALL.to_vec();
+        let options = ServerOptions { clear_text: false, tls, mechanisms, ..options() };
+        let mut session = greeted(options);
+        for mechanism in Mechanism::ALL {
+            for response in ["", " =", " AHRlc3QAdGVzdA==", " no-base64"] {
+                let line = format!("AUTHENTICATE {}{response}\r\n", mechanism.name());
+                let answer = sent(&mut session, &line);
+                assert!(answer.starts_with(&format!("426 TLS_REQUIRED {words}")), "{answer}");
+            }
+        }
+        assert_eq!(session.phase(), Phase::Accepting);
     }
-    assert_eq!(session.phase(), Phase::Accepting);
+}
+
+#[test]
+fn a_mechanism_that_is_not_offered_is_404() {
+    let mechanisms = vec![Mechanism::ScramSha256, Mechanism::External];
+    let mut session = greeted(ServerOptions { mechanisms, tls: ENCRYPTED, ..options() });
+    let answers = [
+        ("PLAIN AHRlc3QAdGVzdA==", "mechanism PLAIN"),
+        ("anonymous", "mechanism ANONYMOUS"),
+        ("GSSAPI", "mechanism GSSAPI"),
+        ("EXTERNAL =", "mechanism EXTERNAL without a client certificate"),
+    ];
+    for (line, words) in answers {
+        let answer = sent(&mut session, &format!("AUTHENTICATE {line}\r\n"));
+        assert_eq!(answer, format!("404 NOT_FOUND {words}\r\n"));
+    }
+    wants(&mut session, "authenticate scram-sha-256\r\n", begin(Mechanism::ScramSha256, None));
+}
+
+#[test]
+fn external_is_begun_where_the_peer_has_a_certificate_and_equals_is_an_empty_response() {
+    let mechanisms = vec![Mechanism::External];
+    let mut session = greeted(ServerOptions { mechanisms, tls: WITH_CERTIFICATE, ..options() });
+    let wanted = begin(Mechanism::External, Some("="));
+    wants(&mut session, "AUTHENTICATE EXTERNAL =\r\n", wanted.clone());
+    assert!(matches!(wanted, Some(Action::Authenticate { response: Some(empty), .. })
+        if empty.expose().is_empty()));
+    session.authenticated(7);
+    assert_eq!(settle(&mut session), ("220 Authenticated\r\n".into(), None));
+}
+
+#[test]
+fn plain_without_a_response_is_asked_as_the_draft_shows() {
+    let mut session = greeted(options());
+    wants(&mut session, "AUTHENTICATE PLAIN\r\n", begin(Mechanism::Plain, None));
+    assert_eq!(session.phase(), Phase::CmdRecvd);
+    session.challenge(b"");
+    assert_eq!(settle(&mut session), ("220 OK\r\n".into(), None));
+    assert_eq!(session.phase(), Phase::Receiving);
+    let wanted = Some(Action::Respond(response("AHRlc3QAdGVzdA==")));
+    wants(&mut session, "AHRlc3QAdGVzdA==\r\n", wanted);
+    session.authenticated(7);
+    assert_eq!(settle(&mut session), ("220 Authenticated\r\n".into(), None));
+}
+
+#[test]
+fn challenges_are_base64_after_330_and_an_empty_one_is_an_equals_sign() {
+    let mechanisms = vec![Mechanism::ScramSha256];
+    for begun in [false, true] {
+        let options = ServerOptions { mechanisms: mechanisms.clone(), ..options() };
+        let mut session = greeted(options);
+        if begun {
+            wants(&mut session, "AUTHENTICATE SCRAM-SHA-256 bg==\r\n", {
+                begin(Mechanism::ScramSha256, Some("bg=="))
+            });
+        } else {
+            say(&mut session, "AUTHENTICATE SCRAM-SHA-256\r\n");
+            session.challenge(b"");
+            assert_eq!(settle(&mut session).0, "220 OK\r\n");
+            wants(&mut session, "bg==\r\n", Some(Action::Respond(response("bg=="))));
+        }
+        session.challenge(b"r=\0");
+        assert_eq!(settle(&mut session), ("330 cj0A\r\n".into(), None));
+        wants(&mut session, "Yw==\r\n", Some(Action::Respond(response("Yw=="))));
+        session.challenge(b"");
+        assert_eq!(settle(&mut session), ("330 =\r\n".into(), None), "not the first one");
+        wants(&mut session, "=\r\n", Some(Action::Respond(response("="))));
+        session.challenge(b"v=");
+        assert_eq!(settle(&mut session), ("330 dj0=\r\n".into(), None));
+        wants(&mut session, "=\r\n", Some(Action::Respond(response("="))));
+        session.authenticated(7);
+        assert_eq!(settle(&mut session), ("220 Authenticated\r\n".into(), None));
+    }
+    let mut session = greeted(ServerOptions { mechanisms, ..options() });
+    say(&mut session, "AUTHENTICATE SCRAM-SHA-256 =\r\n");
+    session.challenge(b"");
+    assert_eq!(settle(&mut session).0, "330 =\r\n", "there was a response");
 }
 
 #[test]
 fn a_third_failure_closes_and_every_cause_has_one_text() {
-    const FAILED: &str = "401 AUTH_REQUIRED authentication failed\r\n";
     let mut session = greeted(options());
-    assert!(matches!(
-        say(&mut session, "AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n").1,
-        Some(Action::Verify(_))
-    ));
+    say(&mut session, "AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n");
     session.refused();
     assert_eq!(settle(&mut session), (FAILED.into(), None));
-    assert_eq!(sent(&mut session, "AUTHENTICATE PLAIN\r\n"), "220 OK\r\n");
-    assert_eq!(session.phase(), Phase::Receiving);
-    assert_eq!(sent(&mut session, "not base64\r\n"), FAILED);
-    assert_eq!(
-        say(&mut session, "AUTHENTICATE PLAIN =\r\nNOOP\r\n"),
-        (FAILED.into(), Some(Action::Close))
-    );
+    say(&mut session, "AUTHENTICATE PLAIN\r\n");
+    session.challenge(b"");
+    assert_eq!(settle(&mut session).0, "220 OK\r\n");
+    wants(&mut session, "not base64\r\n", Some(Action::Misread));
+    session.refused();
+    assert_eq!(settle(&mut session), (FAILED.into(), None));
+    wants(&mut session, "AUTHENTICATE PLAIN AHRlc3QAdGVzdB==\r\nNOOP\r\n", Some(Action::Misread));
+    session.refused();
+    assert_eq!(settle(&mut session), (FAILED.into(), Some(Action::Close)));
     assert_eq!(settle(&mut session), (String::new(), None));
 }
 
 #[test]
+fn a_failure_in_the_middle_of_an_exchange_ends_it() {
+    let mut session =
+        greeted(ServerOptions { mechanisms: vec![Mechanism::ScramSha256], ..options() });
+    say(&mut session, "AUTHENTICATE SCRAM-SHA-256 bg==\r\n");
+    session.challenge(b"r=1");
+    assert_eq!(say(&mut session, "Yw==\r\n").0, "330 cj0x\r\n");
+    session.refused();
+    assert_eq!(settle(&mut session), (FAILED.into(), None));
+    assert_eq!(session.phase(), Phase::Accepting);
+    session.challenge(b"late");
+    session.authenticated(7);
+    assert_eq!(settle(&mut session), (String::new(), None), "unasked answers are dropped");
+    assert_eq!(sent(&mut session, "Yw==\r\n"), "401 AUTH_REQUIRED authenticate first\r\n");
+}
+
+#[test]
 fn a_response_that_cannot_be_read_is_a_failure_and_a_star_is_not() {
-    let mut session = greeted(options());
-    for bad in [&b"\xff\r\n"[..], &[&[b'x'; 9000][..], b"\r\n"].concat()] {
-        assert_eq!(sent(&mut session, "AUTHENTICATE PLAIN\r\n"), "220 OK\r\n");
+    let too_long = [&vec![b'x'; MAX_RESPONSE + 4][..], b"\r\n"].concat();
+    for bad in [&b"\xff\r\n"[..], b"\0\r\n", b"\r\n", b"=====\r\n", b"QQ\r\n", &too_long] {
+        let mut session = greeted(options());
+        say(&mut session, "AUTHENTICATE PLAIN\r\n");
+        session.challenge(b"");
+        settle(&mut session);
         session.receive(bad);
-        assert_eq!(settle(&mut session).0, "401 AUTH_REQUIRED authentication failed\r\n");
+        assert_eq!(settle(&mut session), (String::new(), Some(Action::Misread)));
+        session.refused();
+        assert_eq!(settle(&mut session), (FAILED.into(), None));
     }
+    let mut session = greeted(options());
     for _ in 0..5 {
-        sent(&mut session, "AUTHENTICATE PLAIN\r\n");
+        say(&mut session, "AUTHENTICATE PLAIN\r\n");
+        session.challenge(b"");
+        settle(&mut session);
         assert_eq!(sent(&mut session, "*\r\n"), "401 AUTH_REQUIRED authentication cancelled\r\n");
+        assert_eq!(session.phase(), Phase::Accepting);
     }
+}
+
+#[test]
+fn a_response_may_be_longer_than_a_command_but_not_than_its_limit() {
+    let longest = "A".repeat(MAX_RESPONSE);
+    let mut session = greeted(options());
+    say(&mut session, "AUTHENTICATE PLAIN\r\n");
+    session.challenge(b"");
+    settle(&mut session);
+    let wanted = Some(Action::Respond(response(&longest)));
+    wants(&mut session, &format!("{longest}\r\n"), wanted);
+    session.refused();
+    settle(&mut session);
+    assert_eq!(
+        sent(&mut session, &format!("AUTHENTICATE PLAIN {longest}\r\n")),
+        "413 TOO_LARGE line over 8192 bytes\r\n"
+    );
 }
 
 #[test]
@@ -180,6 +333,7 @@ fn a_check_that_was_not_possible_is_no_failure() {
         settle(&mut session);
         session.not_checked(Failure::new(Code::Unavailable, "later"));
         assert_eq!(settle(&mut session), ("503 UNAVAILABLE later\r\n".into(), None));
+        assert_eq!(session.phase(), Phase::Accepting);
     }
 }
 
@@ -191,22 +345,61 @@ fn authenticating_twice_or_starting_tls_afterwards_is_409() {
     }
 }
 
+fn with_tls() -> ServerOptions {
+    ServerOptions { clear_text: false, tls: Tls::Offered, ..options() }
+}
+
 #[test]
-fn starttls_throws_away_what_was_received_before_and_starts_again() {
-    let mut session =
-        greeted(ServerOptions { plain_in_clear: false, tls: Tls::Offered, ..options() });
-    let started = say(&mut session, "STARTTLS\r\nNOOP\r\nAUTHENTICATE PL");
-    assert_eq!(started, ("220 OK\r\n".into(), Some(Action::StartTls)));
-    assert_eq!(session.phase(), Phase::Upgrading);
-    assert!(!session.wants_input());
-    assert_eq!(sent(&mut session, "NOOP\r\n"), "");
-    session.tls_established();
-    assert_eq!(settle(&mut session), (String::new(), None));
-    assert_eq!(sent(&mut session, "STARTTLS\r\n"), "409 CONFLICT tls is established already\r\n");
-    session.receive(LOGIN);
-    assert!(matches!(settle(&mut session).1, Some(Action::Verify(_))));
+fn starttls_starts_again_and_what_is_received_before_the_handshake_is_gone() {
+    for certificate in [false, true] {
+        let mechanisms = vec![Mechanism::Plain, Mechanism::External];
+        let mut session = greeted(ServerOptions { mechanisms, ..with_tls() });
+        let started = say(&mut session, "STARTTLS\r\n");
+        assert_eq!(started, ("220 OK\r\n".into(), Some(Action::StartTls)));
+        assert_eq!(session.phase(), Phase::Upgrading);
+        assert!(!session.wants_input());
+        assert_eq!(sent(&mut session, "NOOP\r\nAUTH"), "");
+        session.tls_established(certificate);
+        assert_eq!(settle(&mut session), (String::new(), None));
+        let answer = sent(&mut session, "STARTTLS\r\n");
+        assert_eq!(answer, "409 CONFLICT tls is established already\r\n");
+        let capabilities = sent(&mut session, "CAPABILITIES\r\n");
+        assert!(!capabilities.contains("STARTTLS") && capabilities.contains("AUTH=PLAIN\r\n"));
+        assert_eq!(capabilities.contains("AUTH=EXTERNAL"), certificate);
+        session.receive(LOGIN);
+        assert!(matches!(settle(&mut session).1, Some(Action::Authenticate { .. })));
+    }
     let mut session = greeted(options());
     assert_eq!(sent(&mut session, "STARTTLS\r\n"), "501 NOT_IMPLEMENTED tls\r\n");
+}
+
+#[test]
+fn whatever_follows_starttls_in_clear_text_closes_and_is_never_performed() {
+    for injected in ["NOOP\r\n", "AUTHENTICATE PLAIN AHRlc3QAdGVzdA==\r\n", "A", "\n", "\0"] {
+        let mut session = greeted(with_tls());
+        let answer = say(&mut session, &format!("STARTTLS\r\n{injected}"));
+        let refusal = "400 BAD_FORMAT nothing may follow STARTTLS\r\n";
+        assert_eq!(answer, (refusal.into(), Some(Action::Close)), "{injected:?}");
+        session.tls_established(false);
+        assert_eq!(settle(&mut session), (String::new(), None));
+    }
+}
+
+#[test]
+fn failures_before_starttls_count_after_it() {
+    let mut session = greeted(ServerOptions { tls: Tls::Offered, ..options() });
+    for _ in 1..MAX_AUTH_FAILURES {
+        session.receive(LOGIN);
+        settle(&mut session);
+        session.refused();
+        assert_eq!(settle(&mut session), (FAILED.into(), None));
+    }
+    say(&mut session, "STARTTLS\r\n");
+    session.tls_established(false);
+    session.receive(LOGIN);
+    settle(&mut session);
+    session.refused();
+    assert_eq!(settle(&mut session), (FAILED.into(), Some(Action::Close)));
 }
 
 #[test]
@@ -241,7 +434,8 @@ fn one_command_is_performed_at_a_time_and_the_others_wait() {
     session.reply(Reply::ok());
     session.authenticated(8);
     session.refused();
-    session.tls_established();
+    session.challenge(b"");
+    session.tls_established(false);
     assert_eq!(settle(&mut session), ("220 OK\r\n".into(), None), "unasked answers are dropped");
 }
 
@@ -448,7 +642,9 @@ fn play(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, Vec<Command>) {
         while let Some(action) = session.next_action() {
             match action {
                 Action::Send(bytes) => out.extend_from_slice(&bytes),
-                Action::Verify(_) => session.authenticated(7),
+                Action::Authenticate { response: None, .. } => session.challenge(b""),
+                Action::Authenticate { .. } | Action::Respond(_) => session.authenticated(7),
+                Action::Misread => session.refused(),
                 Action::Execute { command, .. } => {
                     commands.push(command);
                     session.reply(Reply::ok());
@@ -456,7 +652,7 @@ fn play(pieces: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, Vec<Command>) {
                 Action::ExecuteWrite { batch, .. } => {
                     session.reply(Reply::ok_with(batch.lines.len()))
                 }
-                Action::StartTls => session.tls_established(),
+                Action::StartTls => session.tls_established(false),
                 Action::StopFollowing | Action::StartStream { .. } | Action::Close => {}
             }
         }
@@ -485,6 +681,34 @@ proptest! {
         let whole = play(std::iter::once(bytes.clone()));
         let cut = play(bytes.chunks(chunk).map(<[u8]>::to_vec));
         prop_assert_eq!(whole, cut);
+    }
+}
+
+proptest! {
+    #[test]
+    fn nobody_authenticates_in_clear_text_whatever_is_said(
+        parts in proptest::collection::vec(prop_oneof![
+            Just(LOGIN.to_vec()),
+            Just(b"AUTHENTICATE ANONYMOUS =\r\n".to_vec()),
+            Just(b"AUTHENTICATE PLAIN\r\n".to_vec()),
+            Just(b"AHRlc3QAdGVzdA==\r\n".to_vec()),
+            Just(b"CAPABILITIES\r\n".to_vec()),
+            Just(b"STARTTLS".to_vec()),
+            Just(b"\r\n".to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..10),
+        ], 0..20),
+        chunk in 1_usize..40,
+    ) {
+        let mechanisms = Mechanism::ALL.to_vec();
+        let mut session = ServerSession::<u8>::new(ServerOptions { mechanisms, ..with_tls() });
+        for piece in parts.concat().chunks(chunk) {
+            session.receive(piece);
+            while let Some(action) = session.next_action() {
+                let harmless =
+                    matches!(action, Action::Send(_) | Action::StartTls | Action::Close);
+                prop_assert!(harmless, "{action:?}");
+            }
+        }
     }
 }
 

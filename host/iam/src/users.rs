@@ -106,7 +106,7 @@ impl Users {
     }
 
     /// What a response that cannot be understood comes to: the same as a wrong password.
-    pub(crate) async fn refuse(&self, address: IpAddr) -> Step {
+    pub async fn refuse(&self, address: IpAddr) -> Step {
         let begun = Instant::now();
         // No name of a user is empty: the address alone is counted.
         match self.queue("", address).await {

@@ -10,12 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use fnap::command::Command;
 use fnap::reply::{Code, Failure, Reply};
-use fnap::sasl::PlainCredentials;
+use fnap::sasl::{Mechanism, Response};
 use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
-use host_iam::{Principal, VerifyError};
+use host_iam::{Exchange, Peer, Principal, Step};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -45,6 +45,8 @@ pub(crate) struct Connection<S> {
     services: Arc<Services>,
     stop: watch::Receiver<bool>,
     out: Vec<u8>,
+    /// The attempt to authenticate that is under way.
+    exchange: Option<Exchange>,
     /// By when the peer has to be authenticated; none once it is.
     must_authenticate: Option<Instant>,
     /// WRITEs under way, answered in their order.
@@ -79,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             services,
             stop,
             out: Vec::new(),
+            exchange: None,
             must_authenticate: Some(Instant::now() + AUTHENTICATION),
             writes: FuturesOrdered::new(),
         }
@@ -145,7 +148,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     async fn act(&mut self, action: Action<Principal>) -> Result<(), Gone> {
         match action {
             Action::Send(bytes) => self.send(&bytes).await?,
-            Action::Verify(credentials) => self.verify(credentials).await,
+            Action::Authenticate { mechanism, response } => {
+                self.authenticate(mechanism, response.as_ref()).await;
+            }
+            Action::Respond(response) => self.respond(Some(&response)).await,
+            Action::Misread => {
+                let step = self.services.users.refuse(self.peer.ip()).await;
+                self.take(step);
+            }
             Action::Execute { command: Command::Read(read), .. } => self.read(read).await?,
             Action::Execute { principal, command } => {
                 self.flush().await?;
@@ -175,21 +185,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
     }
 
-    async fn verify(&mut self, credentials: PlainCredentials) {
-        match self.services.users.verify(&credentials, self.peer.ip()).await {
-            Ok(principal) => {
+    async fn authenticate(&mut self, mechanism: Mechanism, response: Option<&Response>) {
+        let peer = Peer::in_clear(self.peer.ip());
+        self.exchange = Some(self.services.users.begin(mechanism, peer));
+        self.respond(response).await;
+    }
+
+    async fn respond(&mut self, response: Option<&Response>) {
+        // The session asks for no response to nothing.
+        let Some(exchange) = &mut self.exchange else { return self.session.refused() };
+        let step = exchange.step(response.map(Response::expose)).await;
+        self.take(step);
+    }
+
+    fn take(&mut self, step: Step) {
+        if let Step::Challenge(challenge) = step {
+            return self.session.challenge(&challenge);
+        }
+        self.exchange = None;
+        match step {
+            Step::Authenticated(principal) => {
                 self.must_authenticate = None;
                 self.services.traffic.authentications.one();
                 self.session.authenticated(principal);
             }
-            Err(VerifyError::Refused) => {
+            Step::Busy { retry_after } => {
+                let words = format!("retry-after={}", retry_after.as_secs().max(1));
+                self.session.not_checked(Failure::new(Code::RateLimit, words));
+            }
+            Step::Refused | Step::Challenge(_) => {
                 self.services.traffic.authentication_failures.one();
                 tracing::info!(peer = %self.peer, "authentication failed");
                 self.session.refused();
-            }
-            Err(VerifyError::Busy { retry_after }) => {
-                let words = format!("retry-after={}", retry_after.as_secs().max(1));
-                self.session.not_checked(Failure::new(Code::RateLimit, words));
             }
         }
     }

@@ -107,7 +107,7 @@ impl Listener {
         }
         let local = stream.local_addr().map(|address| address.ip().is_loopback());
         let mut options = ServerOptions::new(services.hostname.clone());
-        options.plain_in_clear = self.options.plain_anywhere || local.unwrap_or(false);
+        options.clear_text = self.options.plain_anywhere || local.unwrap_or(false);
         options.max_data_line = self.options.max_data_line;
         options.writes_at_once = WRITES_AT_ONCE;
         options.capabilities = capabilities(services);
