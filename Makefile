@@ -32,7 +32,7 @@ demo: build $(if $(filter kafka,$(BROKER)),kafka) ## The main job on real data; 
 		"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,) $(if $(filter-out kafka,$(BROKER)),--broker "$(BROKER)",)
 
 .PHONY: test
-test: setup kafka lint unit stories kafka-stories deny ## Everything that CI runs
+test: setup kafka bind lint unit stories kafka-stories deny ## Everything that CI runs
 
 .PHONY: lint
 lint: ## Formatting and clippy
@@ -42,11 +42,11 @@ lint: ## Formatting and clippy
 # Both build with the features of the whole workspace: asking for single packages would build the
 # engine a second time.
 .PHONY: unit
-unit: kafka ## Unit and doc tests, and those against a real Kafka
+unit: kafka bind ## Unit and doc tests, and those against a real Kafka and BIND
 	cargo test --workspace --exclude stories --locked -- --test-threads $(AT_ONCE)
 
 .PHONY: stories
-stories: ## The programs as users meet them; four at a time, they mostly wait for the disk
+stories: bind ## The programs as users meet them; four at a time, they mostly wait for the disk
 	cargo test --workspace --locked --test command_line --test integration --test stories -- --test-threads 4
 
 # The whole workspace, so that the engine is built with the same features as everywhere.
@@ -62,6 +62,10 @@ soak: ## A hundred kills at random under load; SOAK_SEED=n repeats one
 .PHONY: kafka
 kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, installed or named
 	@.ci/setup kafka
+
+.PHONY: bind
+bind: ## BIND 9, a name server: where it is missing, installed or named
+	@.ci/setup bind
 
 .PHONY: test-kafka
 test-kafka: setup kafka kafka-stories ## What is tested against a real Apache Kafka

@@ -4,7 +4,9 @@
 
 use std::path::Path;
 
-use super::{Broker, BrokerKind, Config, ConfigError};
+use host_names::SetupError;
+
+use super::{Broker, BrokerKind, Config, ConfigError, NamesConfig};
 use crate::lock::DirLock;
 
 /// What was found.
@@ -35,6 +37,15 @@ pub fn check(path: &Path) -> Result<Vec<Finding>, ConfigError> {
         }
     }
     let warning = |what| Finding { fatal: false, what };
+    match config.names.domains() {
+        // A machine without a resolver can do all but let strangers in; who wrote nothing wants none.
+        Err(SetupError::NoServers(_)) if config.names == NamesConfig::default() => {}
+        Err(SetupError::NoServers(reason)) => {
+            findings.push(warning(format!("no name servers: {reason}: no domain can prove itself")))
+        }
+        Err(error) => findings.push(fatal(format!("names: {error}"))),
+        Ok(_) => {}
+    }
     // No error: who asks before a SIGHUP or a restart has it running.
     if let Some(holder) = DirLock::holder(&config.data_dir) {
         let dir = config.data_dir.display();

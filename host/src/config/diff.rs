@@ -39,6 +39,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("limits.plugin_most", most(before) != most(after), false),
         ("log", before.log != after.log, false),
         ("observe", before.observe != after.observe, false),
+        ("names", before.names != after.names, false),
     ];
     let changed = checks.into_iter().filter(|(_, differs, _)| *differs);
     changed.map(|(key, _, live)| Difference { key, live }).collect()

@@ -34,6 +34,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
     let log = reader.log(raw.log.unwrap_or_default());
     let observe = raw.observe.unwrap_or_default().listen;
     let observe = observe.and_then(|address| reader.address(&address));
+    let names = reader.names(raw.names.unwrap_or_default(), base);
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
     let plugins_dir = match raw.plugins_dir {
@@ -58,6 +59,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
                 most,
                 log,
                 observe,
+                names,
             })
         }
         _ => Err(reader.into_faults()),

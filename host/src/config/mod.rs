@@ -9,6 +9,7 @@ mod diff;
 mod error;
 mod kafka;
 mod meaning;
+mod names;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use check::{Finding, check};
 pub use diff::{Difference, differences};
 pub use error::{ConfigError, Fault};
 pub use kafka::{KafkaBroker, Password};
+pub use names::NamesConfig;
 
 /// A participant's configuration.
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub struct Config {
     pub log: Log,
     /// Address of metrics and probes; none where nobody asked for it.
     pub observe: Option<SocketAddr>,
+    /// Whom to ask about names, and whom to believe about domains.
+    pub names: NamesConfig,
 }
 
 /// A broker.
@@ -108,7 +112,9 @@ impl Log {
     #[must_use]
     pub fn directives(&self) -> String {
         let filter = self.filter.as_deref().unwrap_or_default();
-        format!("{},wasmtime=warn,cranelift=warn,{filter}", self.level)
+        // hickory warns of whatever a stranger's name server sends, with all of it.
+        let hickory = "hickory_net=off,hickory_resolver=off,hickory_proto=off";
+        format!("{},wasmtime=warn,cranelift=warn,{hickory},{filter}", self.level)
     }
 }
 
@@ -160,6 +166,7 @@ impl Config {
             most: Limits::default(),
             log: Log::default(),
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            names: NamesConfig::default(),
         }
     }
 

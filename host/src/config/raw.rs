@@ -10,6 +10,7 @@ use serde::Serialize;
 use toml::Spanned;
 
 use super::error::Fault;
+use super::names::RawNames;
 
 /// A value and where it stands.
 pub(super) type At<T> = Option<Spanned<T>>;
@@ -26,6 +27,7 @@ pub(super) struct Raw {
     pub(super) allow_plain_without_tls: Option<bool>,
     pub(super) log: Option<RawLog>,
     pub(super) observe: Option<RawObserve>,
+    pub(super) names: Option<RawNames>,
     pub(super) limits: Option<RawLimits>,
     pub(super) brokers: Option<Vec<RawBroker>>,
     pub(super) namespaces: Option<Vec<RawNamespace>>,

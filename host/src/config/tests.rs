@@ -70,6 +70,48 @@ fn every_key_is_in_the_example_and_explained_there() {
 }
 
 #[test]
+fn name_servers_are_addresses_with_or_without_a_port() {
+    let servers = |text: &str| {
+        let config = parse(&format!("{SMALL}[names]\nservers = {text}\n"))?;
+        Ok::<_, ConfigError>(config.names.options.servers)
+    };
+    let expected: Vec<SocketAddr> = ["192.0.2.1:53", "[::1]:53", "[::1]:5353", "127.0.0.1:1"]
+        .map(|address| address.parse::<SocketAddr>().unwrap())
+        .into();
+    let written = r#"["192.0.2.1", "::1", "[::1]:5353", "127.0.0.1:1"]"#;
+    assert_eq!(servers(written).unwrap(), expected);
+    assert_eq!(parse(SMALL).unwrap().names, NamesConfig::default());
+    let wrong = servers(r#"["dns.example", "192.0.2.1"]"#).unwrap_err().to_string();
+    assert!(wrong.contains("not a name server"), "{wrong}");
+    assert!(servers(&format!("[{}]", "\"::1\",".repeat(17))).is_err());
+}
+
+#[test]
+fn check_reads_trust_anchors_and_authorities() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fnaad.toml");
+    let findings = |names: &str| {
+        std::fs::write(&path, format!("{SMALL}[names]\n{names}")).unwrap();
+        let findings = check(&path).unwrap();
+        findings.into_iter().filter(|one| one.what.starts_with("names:")).collect::<Vec<_>>()
+    };
+    for (key, what) in
+        [("trust_anchor_file", "trust anchors"), ("ca_file", "certificate authorities")]
+    {
+        for content in [None, Some("nothing of use\n")] {
+            let file = dir.path().join(key);
+            drop(std::fs::remove_file(&file));
+            if let Some(content) = content {
+                std::fs::write(&file, content).unwrap();
+            }
+            let found = findings(&format!("servers = [\"::1\"]\n{key} = \"{key}\"\n"));
+            assert_eq!(found.len(), 1, "{key} {content:?}");
+            assert!(found[0].fatal && found[0].what.contains(what), "{found:?}");
+        }
+    }
+}
+
+#[test]
 fn what_one_processor_may_have_is_what_all_have_or_more() {
     let memory = |text: &str| {
         let config = parse(&format!("{SMALL}{text}"))?;

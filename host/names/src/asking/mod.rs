@@ -1,0 +1,240 @@
+//! One question: asked, followed through its aliases, and judged.
+//!
+//! hickory checks signatures and marks each record; which records count, and what an empty answer proves, is
+//! decided here. Of an answer nothing is taken that was not asked for.
+
+use std::fmt;
+use std::time::Duration;
+
+use hickory_resolver::NameServerPool;
+use hickory_resolver::net::dnssec::DnssecDnsHandle;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::xfer::{DnsHandle as _, FirstAnswer as _, RetryDnsHandle};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::Proof;
+use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
+use hickory_resolver::proto::op::{DnsRequestOptions, Message, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::CNAME;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+
+use crate::LookupError;
+use crate::records::Security;
+
+type Handle = DnssecDnsHandle<RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>>;
+
+/// Asks, by way of a handle that checks signatures.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    handle: Handle,
+    options: DnsRequestOptions,
+}
+
+/// What there is under a name.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) records: Vec<RData>,
+    pub(crate) security: Security,
+    pub(crate) ttl: Duration,
+}
+
+/// What one answer says.
+enum Step {
+    Records(Found),
+    Alias(Name, Security, Duration),
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Asker").finish_non_exhaustive()
+    }
+}
+
+impl Asker {
+    pub(crate) fn new(handle: Handle) -> Self {
+        let mut options = DnsRequestOptions::default();
+        options.use_edns = true;
+        options.edns_set_dnssec_ok = true;
+        options.max_request_depth = MAX_DEPTH;
+        Self { handle, options }
+    }
+
+    /// What there is of a type under a name, by way of at most [`MAX_ALIASES`] aliases.
+    pub(crate) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Found, LookupError> {
+        let mut at = name.clone();
+        let (mut security, mut ttl) = (Security::Secure, Duration::MAX);
+        for _ in 0..=MAX_ALIASES {
+            match self.step(&at, kind).await? {
+                Step::Records(found) => {
+                    // A chain is as good as its worst link.
+                    let security = security.min(found.security);
+                    return Ok(Found { security, ttl: ttl.min(found.ttl), ..found });
+                }
+                Step::Alias(next, of_alias, ttl_of_alias) => {
+                    at = next;
+                    security = security.min(of_alias);
+                    ttl = ttl.min(ttl_of_alias);
+                }
+            }
+        }
+        Err(LookupError::Aliases { what: what(name, kind) })
+    }
+
+    async fn step(&self, name: &Name, kind: RecordType) -> Result<Step, LookupError> {
+        let query = Query::query(name.clone(), kind);
+        let answer = self.handle.lookup(query, self.options).first_answer().await;
+        match answer {
+            Ok(message) => read(&message, name, kind, Security::Secure),
+            // Proven, but by more rounds of a hash than anybody has to count: as good as unsigned (RFC 9276).
+            Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => {
+                read(&response, name, kind, Security::Insecure)
+            }
+            Err(NetError::Dns(DnsError::Nsec { response, .. })) if is_referral(&response, name) => {
+                Err(unavailable(name, kind, REFERRAL))
+            }
+            Err(NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus)) => {
+                Err(bogus(name, kind))
+            }
+            Err(error) => Err(unavailable(name, kind, error)),
+        }
+    }
+}
+
+/// What an answer says about `name`, trusted at most as far as `most`.
+fn read(
+    message: &Message,
+    name: &Name,
+    kind: RecordType,
+    most: Security,
+) -> Result<Step, LookupError> {
+    let code = message.metadata.response_code;
+    if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        return Err(unavailable(name, kind, code));
+    }
+    let of = |kind: RecordType| {
+        let is_meant = move |record: &&Record| record.name == *name && record.record_type() == kind;
+        message.answers.iter().filter(is_meant)
+    };
+    let records: Vec<&Record> = of(kind).collect();
+    if !records.is_empty() {
+        let security = judged(&records).ok_or_else(|| bogus(name, kind))?;
+        if security == Security::Secure && is_unproven_wildcard(message, name) {
+            return Err(bogus(name, kind));
+        }
+        let security = security.min(most);
+        let ttl = shortest(&records);
+        let records = records.into_iter().map(|record| record.data.clone()).collect();
+        return Ok(Step::Records(Found { records, security, ttl }));
+    }
+    if let Some(alias) = of(RecordType::CNAME).next()
+        && let RData::CNAME(CNAME(next)) = &alias.data
+    {
+        let security = judged(&[alias]).ok_or_else(|| bogus(name, kind))?;
+        if security == Security::Secure && is_unproven_wildcard(message, name) {
+            return Err(bogus(name, kind));
+        }
+        let security = security.min(most);
+        return Ok(Step::Alias(next.clone(), security, shortest(&[alias])));
+    }
+    nothing(message, name, kind)
+        .map(|found| Step::Records(Found { security: found.security.min(most), ..found }))
+}
+
+/// What an answer without records proves.
+///
+/// hickory has looked for proofs already, but passes an answer on whose authority section holds nothing but
+/// unsigned records, of whatever zone: such an answer counts only where they are of a zone that holds the name.
+fn nothing(message: &Message, name: &Name, kind: RecordType) -> Result<Found, LookupError> {
+    let authorities = &message.authorities;
+    let of_type = |kind| authorities.iter().filter(move |record| record.record_type() == kind);
+    let soa = of_type(RecordType::SOA).find(|record| record.name.zone_of(name));
+    if is_referral(message, name) {
+        return Err(unavailable(name, kind, REFERRAL));
+    }
+    let is_unsigned = |record: &Record| record.proof == Proof::Insecure;
+    let all_unsigned = !authorities.is_empty() && authorities.iter().all(is_unsigned);
+    let security = match soa {
+        _ if is_proof_there(message) => Security::Secure,
+        None if all_unsigned => return Err(bogus(name, kind)),
+        // No authority at all: hickory has seen that the zone is not signed, or it would have refused.
+        _ => Security::Insecure,
+    };
+    let ttl = soa.map_or(Duration::ZERO, negative_ttl);
+    Ok(Found { records: Vec::new(), security, ttl })
+}
+
+/// Whether there is a proof that something does not exist; that it fits, hickory has seen to.
+fn is_proof_there(message: &Message) -> bool {
+    message.authorities.iter().any(|record| {
+        record.proof == Proof::Secure
+            && matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3)
+    })
+}
+
+/// Whether a signature is that of a wildcard, which says nothing about `name` itself, and no proof is there that
+/// there is no such name. hickory sees to it, but not where all authorities are unsigned.
+fn is_unproven_wildcard(message: &Message, name: &Name) -> bool {
+    let is_wildcard = |record: &Record| match &record.data {
+        RData::DNSSEC(DNSSECRData::RRSIG(signature)) => {
+            record.name == *name && signature.input().num_labels < name.num_labels()
+        }
+        _ => false,
+    };
+    message.answers.iter().any(is_wildcard) && !is_proof_there(message)
+}
+
+/// Whether the server only says who else might know.
+fn is_referral(message: &Message, name: &Name) -> bool {
+    let has = |kind| {
+        let of_kind = |record: &Record| record.record_type() == kind && record.name.zone_of(name);
+        message.authorities.iter().any(of_kind)
+    };
+    message.answers.is_empty() && has(RecordType::NS) && !has(RecordType::SOA)
+}
+
+/// Of a set of records: all of one kind, or nothing is believed.
+fn judged(records: &[&Record]) -> Option<Security> {
+    let is = |proof| records.iter().all(|record| record.proof == proof);
+    match () {
+        () if is(Proof::Secure) => Some(Security::Secure),
+        () if is(Proof::Insecure) => Some(Security::Insecure),
+        () => None,
+    }
+}
+
+fn shortest(records: &[&Record]) -> Duration {
+    let ttl = records.iter().map(|record| record.ttl).min().unwrap_or(0);
+    Duration::from_secs(ttl.into())
+}
+
+/// RFC 2308, section 5.
+fn negative_ttl(soa: &Record) -> Duration {
+    let minimum = match &soa.data {
+        RData::SOA(soa) => soa.minimum,
+        _ => 0,
+    };
+    Duration::from_secs(soa.ttl.min(minimum).into())
+}
+
+fn what(name: &Name, kind: RecordType) -> String {
+    format!("{name} {kind}")
+}
+
+fn bogus(name: &Name, kind: RecordType) -> LookupError {
+    LookupError::Bogus { what: what(name, kind) }
+}
+
+fn unavailable(name: &Name, kind: RecordType, reason: impl ToString) -> LookupError {
+    LookupError::Unavailable { what: what(name, kind), reason: reason.to_string() }
+}
+
+/// What a server says that has not the zone.
+const REFERRAL: &str = "the server knows nothing and refers to others";
+
+/// Aliases that are followed. One is usual, and each is another question.
+const MAX_ALIASES: usize = 4;
+
+/// How deep signatures are followed: a name has at most 127 labels, but nobody's zones lie a dozen deep.
+const MAX_DEPTH: usize = 26;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,27 @@
+//! Names in DNS, and whose certificate proves a domain.
+//!
+//! [`Names`] looks records up and says of every answer whether DNSSEC proves it; what DNSSEC refutes is an
+//! error. [`Domains`] decides whether the certificate of a peer is that of a domain's agent. Publishes
+//! nothing, keeps nothing on disk, and speaks TLS to nobody: that a peer holds the key of his certificate
+//! is for whoever made the connection to see. The only place that names hickory.
+
+mod agents;
+mod asking;
+mod cache;
+mod certificates;
+mod dane;
+mod domains;
+mod error;
+mod names;
+mod records;
+mod roots;
+#[cfg(test)]
+mod testing;
+
+pub use agents::{AGENT_SERVICE, Agent, MAX_AGENTS};
+pub use certificates::{Chain, MAX_CERTIFICATES};
+pub use domains::{Domains, Refusal, Verdict};
+pub use error::{LookupError, SetupError};
+pub use names::{Names, Options, TIMEOUT};
+pub use records::{Answer, Security, Srv, Tlsa, Txt};
+pub use roots::Roots;

@@ -1,0 +1,199 @@
+//! Names looked up in DNS: servers, trust anchors, limits and memory.
+//!
+//! Asks the servers that it is given and believes none of them about DNSSEC: every signature is checked here,
+//! from the trust anchor down.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
+use hickory_resolver::net::dnssec::DnssecDnsHandle;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::xfer::RetryDnsHandle;
+use hickory_resolver::proto::dnssec::TrustAnchors;
+use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
+use tokio::time::{Instant, timeout};
+
+use crate::asking::{Asker, Found};
+use crate::cache::Cache;
+use crate::records::{Answer, Kind, Srv, Tlsa, Txt};
+use crate::{LookupError, SetupError};
+
+/// Whom to ask, and whom to believe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Name servers; empty for those of `/etc/resolv.conf`.
+    pub servers: Vec<SocketAddr>,
+    /// File of DNSKEY records that are believed, in the format of zone files; none for the root's own keys.
+    pub trust_anchors: Option<PathBuf>,
+    /// How long one question may take, everything that has to be asked along with it included.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { servers: Vec::new(), trust_anchors: None, timeout: TIMEOUT }
+    }
+}
+
+/// Looks names up.
+#[derive(Debug)]
+pub struct Names {
+    asker: Asker,
+    cache: Cache<(Name, RecordType), Result<Arc<Found>, LookupError>>,
+    timeout: Duration,
+}
+
+impl Names {
+    /// Reads what the options name; asks nobody yet.
+    ///
+    /// # Errors
+    /// When there are no servers, or the trust anchors cannot be used.
+    pub fn new(options: &Options) -> Result<Self, SetupError> {
+        let servers = match options.servers.as_slice() {
+            [] => of_the_system()?,
+            servers => servers.iter().map(|server| name_server(*server)).collect(),
+        };
+        let anchors = match &options.trust_anchors {
+            Some(path) => anchors(path)?,
+            None => TrustAnchors::default(),
+        };
+        let tls = TlsConfig::new().map_err(|error| SetupError::Resolver(error.to_string()))?;
+        let context = Arc::new(PoolContext::new(pool_options(options.timeout), tls));
+        let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::default());
+        let retrying = RetryDnsHandle::new(pool, ATTEMPTS);
+        let handle = DnssecDnsHandle::with_trust_anchor(retrying, Arc::new(anchors))
+            .validation_cache_size(MAX_VALIDATIONS);
+        let asker = Asker::new(handle);
+        Ok(Self { asker, cache: Cache::new(MAX_ANSWERS), timeout: options.timeout })
+    }
+
+    /// Services under a name, as in `_flow._tcp.flows.example.org`.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn srv(&self, owner: &str) -> Result<Answer<Srv>, LookupError> {
+        self.records(owner, RecordType::SRV).await
+    }
+
+    /// Texts under a name.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn txt(&self, owner: &str) -> Result<Answer<Txt>, LookupError> {
+        self.records(owner, RecordType::TXT).await
+    }
+
+    /// Certificates of the TCP service at a port of a host (RFC 6698, section 3).
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn tlsa(&self, host: &str, port: u16) -> Result<Answer<Tlsa>, LookupError> {
+        self.records(&format!("_{port}._tcp.{host}"), RecordType::TLSA).await
+    }
+
+    async fn records<T: Kind>(
+        &self,
+        owner: &str,
+        kind: RecordType,
+    ) -> Result<Answer<T>, LookupError> {
+        let found = self.found(owner, kind).await?;
+        Ok(Answer {
+            records: found.records.iter().filter_map(T::read).collect(),
+            security: found.security,
+            ttl: found.ttl,
+        })
+    }
+
+    async fn found(&self, owner: &str, kind: RecordType) -> Result<Arc<Found>, LookupError> {
+        let no_name = || LookupError::NoName(owner.escape_debug().to_string());
+        let mut name = Name::from_ascii(owner).map_err(|_| no_name())?;
+        name.set_fqdn(true);
+        let key = (name, kind);
+        if let Some(known) = self.cache.get(&key) {
+            return known;
+        }
+        let asked = timeout(self.timeout, self.asker.ask(&key.0, kind)).await;
+        let found = asked.unwrap_or(Err(LookupError::TooSlow)).map(|mut found| {
+            let longest = if found.records.is_empty() { NOTHING_FOR } else { LONGEST };
+            found.ttl = found.ttl.clamp(SHORTEST, longest);
+            Arc::new(found)
+        });
+        let ttl = found.as_ref().map_or(SHORTEST, |found| found.ttl);
+        self.cache.put(key, found.clone(), Instant::now() + ttl);
+        found
+    }
+}
+
+fn pool_options(timeout: Duration) -> ResolverOpts {
+    let mut options = ResolverOpts::default();
+    // For one question to all servers together; whoever asked waits for `timeout` all in all.
+    options.timeout = timeout / 2;
+    options.attempts = ATTEMPTS;
+    options.edns0 = true;
+    options.validate = true;
+    options
+}
+
+fn of_the_system() -> Result<Vec<NameServerConfig>, SetupError> {
+    let no_servers = |error: String| SetupError::NoServers(error);
+    let (config, _) =
+        system_conf::read_system_conf().map_err(|error| no_servers(error.to_string()))?;
+    Ok(config.into_parts().2)
+}
+
+fn name_server(address: SocketAddr) -> NameServerConfig {
+    let at = |mut connection: ConnectionConfig| {
+        connection.port = address.port();
+        connection
+    };
+    let connections = vec![at(ConnectionConfig::udp()), at(ConnectionConfig::tcp())];
+    let ip: IpAddr = address.ip();
+    NameServerConfig::new(ip, true, connections)
+}
+
+fn anchors(path: &Path) -> Result<TrustAnchors, SetupError> {
+    let wrong = |reason: String| SetupError::Anchors { path: path.to_owned(), reason };
+    let length = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+    if length > MAX_ANCHOR_FILE {
+        return Err(wrong(format!("larger than {MAX_ANCHOR_FILE} octets")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    // An empty set would make every zone insecure or bogus without a word.
+    if !text.lines().any(|line| !line.trim_start().starts_with(';') && line.contains("DNSKEY")) {
+        return Err(wrong("no DNSKEY record in it".to_owned()));
+    }
+    text.parse().map_err(|error| wrong(format!("{error}")))
+}
+
+/// How long one question may take where nobody says otherwise: a few round trips around the world, once again
+/// where a datagram was lost.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often a question is asked again that nobody answered.
+const ATTEMPTS: usize = 1;
+
+/// Shortest time for which an answer, or a failure, is remembered: a peer that comes again and again
+/// shall not make this host a flood for somebody's name server.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// Longest time for which records are remembered: so long may a revoked certificate be let in.
+const LONGEST: Duration = Duration::from_secs(3_600);
+
+/// Longest time for which it is remembered that there is nothing: who adds his record does not wait an hour.
+const NOTHING_FOR: Duration = Duration::from_secs(60);
+
+/// Most answers that are remembered: each has at most 64 KiB, usually under one.
+const MAX_ANSWERS: usize = 1_024;
+
+/// Most sets of records whose signatures are known to be right; a few for each answer.
+const MAX_VALIDATIONS: usize = 4_096;
+
+/// Largest file of trust anchors: the root has two or three keys.
+const MAX_ANCHOR_FILE: u64 = 64 * 1_024;
+
+#[cfg(test)]
+mod tests;
