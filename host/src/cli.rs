@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use fnap::name::Name;
 
+use crate::cert::{Client, HostName};
 use crate::config::LogFormat;
 use crate::dev::DevBroker;
 
@@ -35,6 +36,8 @@ pub enum Command {
     Check(Configured),
     /// Show the main job on real data, and count what arrived
     Demo(Demo),
+    /// Make an authority for development, and certificates that it signs
+    Cert(Cert),
     /// Read a password from standard input and print the verifier for a users file
     HashPassword,
     /// Print the completions for a shell
@@ -88,6 +91,27 @@ pub struct Demo {
     pub broker: Option<DevBroker>,
 }
 
+/// `fnaad cert`.
+#[derive(Args, Debug)]
+#[command(after_help = CERT_EXAMPLES)]
+pub struct Cert {
+    /// Directory of the files; the authority in it is made at the first time and kept
+    pub dir: PathBuf,
+    /// Name or address under which the host is reached; can be repeated
+    #[arg(long = "name", value_name = "HOST", required_unless_present = "clients")]
+    pub names: Vec<HostName>,
+    /// Whom to give a certificate for AUTHENTICATE EXTERNAL: user:NAME, or domain:NAME with the names of
+    /// its agent; can be repeated
+    #[arg(long = "client", value_name = "WHO")]
+    pub clients: Vec<Client>,
+    /// How many days they can be used
+    #[arg(long, value_name = "DAYS", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: u16,
+    /// Replace certificates that are there; never the authority
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// Reads one line with a password and writes its verifier.
 ///
 /// # Errors
@@ -117,7 +141,25 @@ Examples:
   fnua --config ./try/fnua.toml get flows     ask it
   fnaad check --config fnaad.toml             before a start
   fnaad serve --config fnaad.toml             SIGTERM drains, SIGHUP reads the file again
+  fnaad cert ./tls --name fnaa.example.org    certificates for trying TLS out
   fnaad hash-password < password.txt          a verifier for the users file";
+
+const CERT_EXAMPLES: &str = "\
+Files: ca.pem and ca.key (the authority), server.pem and server.key, user-NAME.pem, domain-NAME.pem and
+their keys, in PEM. Keys are for their owner only (mode 0600). Nothing that is there is replaced without --force.
+For the open network take a certificate that everybody's software trusts, as of an ACME authority.
+
+Examples:
+  fnaad cert ./tls --name fnaa.example.org --name 192.0.2.1
+  fnaad cert ./tls --client user:ana                          one more, of the same authority
+  fnaad cert ./tls --name fnaa.example.org --client domain:example.org
+  fnaad cert ./tls --name fnaa.example.org --days 90 --force  a new one; a running host takes it over
+
+In fnaad.toml:
+  [tls]
+  certificate_file = \"tls/server.pem\"
+  key_file = \"tls/server.key\"
+  client_ca_file = \"tls/ca.pem\"";
 
 const DEV_EXAMPLES: &str = "\
 It prints `ready fnap=ADDR:PORT observe=ADDR:PORT` on standard output when it accepts, and logs to
@@ -130,7 +172,8 @@ Examples:
   fnua --config ./try/fnua.toml create flow time.flows.unix.ar
   cp target/my-plugin.wasm ./try/plugins/     running processors take it over
 
-In the directory: fnua.toml (for the user agent, with the password), users.toml, plugins, data, listen, broker.";
+In the directory: fnua.toml (for the user agent, with the password), users.toml, tls (its own
+authority and certificate), plugins, data, listen, broker.";
 
 #[cfg(test)]
 mod tests {
@@ -165,12 +208,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_a_usage_error() {
-        let wrong: [&[&str]; 6] = [
+        let wrong: [&[&str]; 10] = [
             &["fnaad", "dev"],
             &["fnaad", "dev", "d", "--listen", "nowhere"],
             &["fnaad", "dev", "d", "--namespace", "a..b"],
             &["fnaad", "dev", "d", "--broker", "kafka"],
             &["fnaad", "serve"],
+            &["fnaad", "cert", "d"],
+            &["fnaad", "cert", "d", "--name", "a..b"],
+            &["fnaad", "cert", "d", "--client", "ana"],
+            &["fnaad", "cert", "d", "--name", "a.test", "--days", "0"],
             &["fnaad", "fly"],
         ];
         for args in wrong {

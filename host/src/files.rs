@@ -1,4 +1,4 @@
-//! Files and directories that only their owner can read, replaced as a whole.
+//! Files and directories that only their owner can read, and certificates; replaced as a whole.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -15,11 +15,16 @@ pub(crate) fn make_dir(dir: &Path) -> Result<()> {
 
 /// Replaces a file, mode 0600: after a crash it is the old one or the new one.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    write(path, bytes).with_context(|| path.display().to_string())
+    write(path, bytes, 0o600).with_context(|| path.display().to_string())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if is_so(path, bytes) {
+/// The same for a file that everybody may read, mode 0644.
+pub(crate) fn replace_for_all(path: &Path, bytes: &[u8]) -> Result<()> {
+    write(path, bytes, 0o644).with_context(|| path.display().to_string())
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    if is_so(path, bytes, mode) {
         return Ok(());
     }
     let partial = path.with_added_extension("new");
@@ -28,7 +33,7 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&partial, path)?;
@@ -39,8 +44,8 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Whether it is that file already: a full disk must not keep a host from starting again.
-fn is_so(path: &Path, bytes: &[u8]) -> bool {
-    let plain = |meta: &std::fs::Metadata| meta.is_file() && meta.mode() & 0o777 == 0o600;
+fn is_so(path: &Path, bytes: &[u8], mode: u32) -> bool {
+    let plain = |meta: &std::fs::Metadata| meta.is_file() && meta.mode() & 0o777 == mode;
     let same_size = |meta: &std::fs::Metadata| meta.len() == bytes.len() as u64;
     let found = std::fs::symlink_metadata(path).is_ok_and(|meta| plain(&meta) && same_size(&meta));
     found && std::fs::read(path).is_ok_and(|now| now == bytes)

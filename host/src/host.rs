@@ -12,7 +12,7 @@ use host_iam::Users;
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Options, Processors, TrialHook};
 use host_registry::{NewNamespace, Reconciler, Registry};
-use host_server::{Listener, ListenerOptions, Services};
+use host_server::{Listener, ListenerOptions, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -25,6 +25,8 @@ use crate::plugin_store::RegistryPlugins;
 /// A running participant.
 pub struct Host {
     addresses: Vec<SocketAddr>,
+    tls_addresses: Vec<SocketAddr>,
+    tls: Option<Arc<Tls>>,
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
@@ -51,6 +53,8 @@ impl Host {
     /// # Errors
     /// Says which part did not start and why.
     pub async fn start(config: &Config, users: Arc<Users>, observed: &Observed) -> Result<Self> {
+        let tls = config.tls.clone().map(Tls::open).transpose().context("tls")?.map(Arc::new);
+        tls.iter().flat_map(|tls| tls.warnings()).for_each(|warning| tracing::warn!("{warning}"));
         let (brokers, measures) = open_brokers(config).await?;
         let registry =
             Registry::open(&config.data_dir.join("registry.db")).await.context("registry")?;
@@ -86,6 +90,9 @@ impl Host {
         make_namespaces(&registry, &reconciler, &config.namespaces).await?;
         // What it makes is carried out by the reconciler.
         background.push(tokio::spawn(async move { patterns.watch_patterns().await }));
+        if let Some(tls) = tls.clone() {
+            background.push(tokio::spawn(async move { tls.watch().await }));
+        }
         let services = Arc::new(Services {
             hostname: config.hostname.clone(),
             registry,
@@ -105,6 +112,8 @@ impl Host {
         let (stop, stopped) = watch::channel(false);
         let mut host = Self {
             addresses: Vec::new(),
+            tls_addresses: Vec::new(),
+            tls: tls.clone(),
             stop,
             listeners: Vec::new(),
             background,
@@ -112,9 +121,17 @@ impl Host {
             watcher,
         };
         for address in &config.listen {
-            host.listen(*address, &config.listener, stopped.clone()).await?;
+            let speaks = Speaks::Clear { tls: tls.clone(), named: config.is_named(*address) };
+            let taken = host.listen(*address, speaks, &config.listener, stopped.clone()).await?;
+            host.addresses.push(taken);
+        }
+        for address in &config.listen_tls {
+            let speaks = Speaks::Tls(tls.clone().context("listen_tls without a certificate")?);
+            let taken = host.listen(*address, speaks, &config.listener, stopped.clone()).await?;
+            host.tls_addresses.push(taken);
         }
         observed.up(Up {
+            tls,
             services: Arc::clone(&host.services),
             engine,
             brokers: measures,
@@ -126,21 +143,35 @@ impl Host {
     async fn listen(
         &mut self,
         address: SocketAddr,
+        speaks: Speaks,
         options: &ListenerOptions,
         stopped: watch::Receiver<bool>,
-    ) -> Result<()> {
-        let listener = Listener::bind(address, options.clone());
+    ) -> Result<SocketAddr> {
+        let listener = Listener::bind(address, speaks, options.clone());
         let listener = listener.await.with_context(|| format!("cannot listen on {address}"))?;
-        self.addresses.push(listener.address()?);
+        let taken = listener.address()?;
         let services = Arc::clone(&self.services);
         self.listeners.push(tokio::spawn(listener.serve(services, stopped)));
-        Ok(())
+        Ok(taken)
     }
 
-    /// Where it listens, in the order of the settings.
+    /// Where it listens for clear text and STARTTLS, in the order of the settings.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where it listens for TLS, in the order of the settings.
+    #[must_use]
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.tls_addresses
+    }
+
+    /// Looks at the certificate's files now.
+    pub async fn look_at_certificates(&self) {
+        if let Some(tls) = &self.tls {
+            tls.look().await;
+        }
     }
 
     /// What there is, for the log.

@@ -1,6 +1,7 @@
 //! The participant: what `fnaad` is made of.
 
 mod brokers;
+pub mod cert;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use fnaad::cert::{Made, Order};
 use fnaad::cli::{self, Cli, Command};
 use fnaad::config::{Config, Log, LogFormat};
 use fnaad::demo;
@@ -32,6 +33,7 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
             let clean = block_on(run_demo(args))?;
             Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Cert(args) => cert(args).map(|()| ExitCode::SUCCESS),
         Command::HashPassword => cli::hash_password(stdin(), stdout()).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             cli::completions(shell, &mut stdout());
@@ -66,6 +68,15 @@ async fn run_serve(args: &cli::Configured, log_format: Option<LogFormat>) -> Res
     log_as(&config.log, log_format)?;
     let _lock = DirLock::take(&config.data_dir).context("data_dir")?;
     serve(config, &|| Ok(Config::load(&args.config)?), ready).await
+}
+
+fn cert(cli::Cert { dir, names, clients, days, force }: cli::Cert) -> Result<()> {
+    let made = fnaad::cert::make(&Order { dir, names, clients, days, force })?;
+    let mut out = stdout();
+    for Made { path, what } in made {
+        writeln!(out, "{}: {what}", path.display()).context("stdout")?;
+    }
+    Ok(())
 }
 
 fn check(args: &cli::Configured) -> Result<ExitCode> {
@@ -110,6 +121,7 @@ fn log_as(log: &Log, format: Option<LogFormat>) -> Result<()> {
 fn ready(addresses: &Addresses) -> Result<()> {
     let mut line = "ready".to_owned();
     addresses.fnap.iter().for_each(|address| line += &format!(" fnap={address}"));
+    addresses.fnaps.iter().for_each(|address| line += &format!(" fnaps={address}"));
     addresses.observe.iter().for_each(|address| line += &format!(" observe={address}"));
     let mut out = stdout();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")

@@ -24,8 +24,10 @@ pub type Reread<'a> = &'a (dyn Fn() -> Result<Config> + Sync);
 /// Where a host is reached.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// FNAP, in the order of the settings.
+    /// FNAP in clear text and with STARTTLS, in the order of the settings.
     pub fnap: Vec<SocketAddr>,
+    /// FNAP under TLS, in the order of the settings.
+    pub fnaps: Vec<SocketAddr>,
     /// Metrics and probes.
     pub observe: Option<SocketAddr>,
 }
@@ -54,7 +56,11 @@ pub async fn serve(
         host = Host::start(&config, Arc::clone(&users), &observed) => host?,
         _ = signals.end() => return Ok(()),
     };
-    let addresses = Addresses { fnap: host.addresses().to_vec(), observe: window.address };
+    let addresses = Addresses {
+        fnap: host.addresses().to_vec(),
+        fnaps: host.tls_addresses().to_vec(),
+        observe: window.address,
+    };
     say_ready(&host, &addresses, began).await?;
     ready(&addresses)?;
     let mut config = config;
@@ -75,10 +81,14 @@ pub async fn serve(
 
 async fn say_ready(host: &Host, addresses: &Addresses, began: Instant) -> Result<()> {
     let Census { namespaces, flows, processors, types } = host.census().await?;
-    let fnap: Vec<String> = addresses.fnap.iter().map(ToString::to_string).collect();
-    let (fnap, took_ms) = (fnap.join(" "), millis(began));
+    let joined = |all: &[SocketAddr]| {
+        let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+        (!all.is_empty()).then(|| all.join(" "))
+    };
+    let (fnap, fnaps) = (joined(&addresses.fnap), joined(&addresses.fnaps));
+    let took_ms = millis(began);
     let observe = addresses.observe.map(tracing::field::display);
-    tracing::info!(fnap, observe, namespaces, flows, processors, types, took_ms, "ready");
+    tracing::info!(fnap, fnaps, observe, namespaces, flows, processors, types, took_ms, "ready");
     Ok(())
 }
 
@@ -140,6 +150,7 @@ impl Window {
 /// Takes over what can change; a configuration that is wrong changes nothing.
 async fn reload(old: Config, reread: Reread<'_>, users: &Users, host: &Host) -> Config {
     host.rescan_plugins().await;
+    host.look_at_certificates().await;
     let read = reread().and_then(|new| Ok((new.all_users().context("users")?, new)));
     let (list, new) = match read {
         Ok(read) => read,

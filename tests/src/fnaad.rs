@@ -27,6 +27,7 @@ pub struct Fnaad {
     dir: PathBuf,
     child: Child,
     address: String,
+    tls_address: Option<String>,
     observe: Option<String>,
 }
 
@@ -139,8 +140,8 @@ impl Fnaad {
             drop(child.kill());
             return Err(ended.or(child.wait().ok()));
         };
-        let observe = word("observe=");
-        Ok(Self { dir: dir.to_owned(), address, observe, child })
+        let (tls_address, observe) = (word("fnaps="), word("observe="));
+        Ok(Self { dir: dir.to_owned(), address, tls_address, observe, child })
     }
 
     /// The process.
@@ -153,6 +154,12 @@ impl Fnaad {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// `127.0.0.1:PORT` where TLS is spoken from the first octet on.
+    #[must_use]
+    pub fn tls_address(&self) -> &str {
+        self.tls_address.as_deref().expect("an address for tls")
     }
 
     /// `127.0.0.1:PORT` of metrics and probes.

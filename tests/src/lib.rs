@@ -13,6 +13,7 @@ mod inside;
 pub mod metrics;
 mod mounts;
 mod prologue;
+mod tls;
 mod wire;
 
 pub use chance::{Dice, number};
@@ -23,6 +24,7 @@ pub use guest::{guest, lying_guest};
 pub use inside::{age_tokens, damage_plugin, leftovers};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
 pub use prologue::{A, B, Hosted, P, host_after, host_with};
+pub use tls::{Certificates, Trust};
 pub use wire::Wire;
 
 use std::collections::BTreeMap;

@@ -7,11 +7,12 @@ use base64::Engine;
 use serde_json::Value;
 
 use crate::PATIENCE;
+use crate::tls::{ServerName, Transport, Trust};
 
 /// A connection, line by line.
 pub struct Wire {
     stream: TcpStream,
-    lines: BufReader<TcpStream>,
+    lines: BufReader<Transport>,
     /// What the host greeted with.
     pub greeting: String,
 }
@@ -20,10 +21,42 @@ impl Wire {
     /// Connects and takes the greeting.
     #[must_use]
     pub fn connect(address: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        let lines = BufReader::new(stream.try_clone().unwrap());
+        Self::greeted(stream_to(address), Transport::Clear)
+    }
+
+    /// Connects under TLS and takes the greeting; an error where the handshake fails.
+    ///
+    /// # Errors
+    /// What the client's TLS says.
+    pub fn connect_tls(address: &str, trust: &Trust) -> std::io::Result<Self> {
+        let mut tls = trust.wrap(stream_to(address), ServerName::of(address));
+        tls.handshake()?;
+        Ok(Self::greeted(tls.socket(), |_| tls))
+    }
+
+    /// STARTTLS, and the handshake behind it.
+    ///
+    /// # Errors
+    /// What the client's TLS says.
+    pub fn start_tls(&mut self, trust: &Trust) -> std::io::Result<()> {
+        self.ok("STARTTLS");
+        assert!(self.lines.buffer().is_empty(), "said behind 220 OK");
+        let stream = self.stream.try_clone()?;
+        let name = ServerName::of(&self.stream.peer_addr()?.to_string());
+        let mut tls = trust.wrap(stream, name);
+        tls.handshake()?;
+        self.lines = BufReader::new(tls);
+        Ok(())
+    }
+
+    /// The certificate that the host showed, as DER; none in clear text.
+    #[must_use]
+    pub fn shown(&self) -> Option<Vec<u8>> {
+        self.lines.get_ref().shown()
+    }
+
+    fn greeted(stream: TcpStream, through: impl FnOnce(TcpStream) -> Transport) -> Self {
+        let lines = BufReader::new(through(stream.try_clone().unwrap()));
         let mut wire = Self { stream, lines, greeting: String::new() };
         wire.greeting = wire.line();
         wire
@@ -35,7 +68,7 @@ impl Wire {
         let stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         stream.set_nodelay(true).ok()?;
-        let lines = BufReader::new(stream.try_clone().ok()?);
+        let lines = BufReader::new(Transport::Clear(stream.try_clone().ok()?));
         let mut wire = Self { stream, lines, greeting: String::new() };
         wire.greeting = wire.try_line()?;
         let token = base64::prelude::BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
@@ -45,7 +78,7 @@ impl Wire {
 
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        self.lines.get_mut().write_all(bytes).unwrap();
     }
 
     /// The next line, without its end.
@@ -65,12 +98,12 @@ impl Wire {
     /// Sends a command to a host that may end meanwhile; `None` where it did before its whole answer.
     /// A WRITE is followed by its events.
     pub fn try_ask<S: AsRef<str>>(&mut self, command: &str, events: &[S]) -> Option<Vec<String>> {
-        self.stream.write_all(format!("{command}\r\n").as_bytes()).ok()?;
+        self.lines.get_mut().write_all(format!("{command}\r\n").as_bytes()).ok()?;
         let mut lines = vec![self.try_line()?];
         if lines[0].starts_with("330 ") {
             let events = events.iter().flat_map(|line| [line.as_ref(), "\r\n"]);
             let text = format!("{}.\r\n", events.collect::<String>());
-            self.stream.write_all(text.as_bytes()).ok()?;
+            self.lines.get_mut().write_all(text.as_bytes()).ok()?;
             lines[0] = self.try_line()?;
         }
         while lines[0] == "220 DATA" && (lines.len() == 1 || !is_end(lines.last()?)) {
@@ -172,7 +205,7 @@ impl Wire {
         }
     }
 
-    /// The socket again, for who speaks while another listens.
+    /// The socket again, for who speaks while another listens; below TLS, if there is any.
     #[must_use]
     pub fn speaker(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
@@ -183,6 +216,13 @@ impl Wire {
         let mut rest = Vec::new();
         self.lines.read_to_end(&mut rest).is_ok_and(|_| rest.is_empty())
     }
+}
+
+fn stream_to(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
 }
 
 /// Whether a line of data ends it: a code and a space.

@@ -13,6 +13,8 @@ pub struct Traffic {
     pub connections: Counter,
     /// Connections over the limit, refused.
     pub connections_refused: Counter,
+    /// TLS handshakes that failed.
+    pub handshake_failures: Counter,
     /// Right passwords.
     pub authentications: Counter,
     /// Wrong ones.
@@ -37,6 +39,7 @@ impl Traffic {
             connections_open: Gauge::default(),
             connections: Counter::default(),
             connections_refused: Counter::default(),
+            handshake_failures: Counter::default(),
             authentications: Counter::default(),
             authentication_failures: Counter::default(),
             commands: Commands::new(syntax),
@@ -57,6 +60,11 @@ impl Traffic {
                 "fnaa_connections_refused_total",
                 "Connections refused because there were too many.",
                 &self.connections_refused,
+            ),
+            (
+                "fnaa_tls_handshake_failures_total",
+                "TLS handshakes of clients that failed.",
+                &self.handshake_failures,
             ),
             (
                 "fnaa_authentications_total",

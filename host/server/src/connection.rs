@@ -1,6 +1,9 @@
 //! One connection: moves bytes between a socket and a [`ServerSession`], and performs its actions.
 //!
-//! Decides nothing about the protocol. It reads, writes, times out, and does what the session says.
+//! Decides nothing about the protocol. It reads, writes, times out, upgrades to TLS, and does what the
+//! session says.
+
+mod entry;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,13 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use fnap::command::Command;
 use fnap::reply::{Code, Failure, Reply};
-use fnap::sasl::{Mechanism, Response};
 use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
-use host_iam::{Exchange, Peer, Principal, Step};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use host_iam::{Exchange, Peer, Principal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -24,6 +26,7 @@ use crate::listener::ListenerOptions;
 use crate::perform::{count, perform};
 use crate::read::{self, Ended};
 use crate::services::Services;
+use crate::tls::{Stream, Tls};
 use crate::write;
 
 /// Room for each read of the socket: a WRITE of 64 events of 1 KiB.
@@ -36,10 +39,22 @@ const FLUSH_SIZE: usize = 64 * 1024;
 /// terminal needs some seconds to paste a token.
 const AUTHENTICATION: Duration = Duration::from_secs(60);
 
+/// Time for the last octets of a connection that ends, such as TLS's word that it does.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// What every TLS connection begins with (RFC 8446, section 5.1: a record of the handshake).
+const TLS_RECORD: u8 = 0x16;
+
 /// A connection and where it stands.
-pub(crate) struct Connection<S> {
-    stream: S,
+pub(crate) struct Connection {
+    stream: Stream,
     peer: SocketAddr,
+    /// What is known of who is at the other end.
+    who: Peer,
+    /// For STARTTLS; none where it is not offered.
+    tls: Option<Arc<Tls>>,
+    /// Whether the peer has said anything yet.
+    silent: bool,
     session: ServerSession<Principal>,
     options: ListenerOptions,
     services: Arc<Services>,
@@ -63,20 +78,31 @@ enum Input {
     Stop,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
+/// A peer that was let in at the door.
+pub(crate) struct Arrival {
+    pub(crate) stream: Stream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) who: Peer,
+    /// For STARTTLS; none where it is not offered.
+    pub(crate) tls: Option<Arc<Tls>>,
+}
+
+impl Connection {
     pub(crate) fn new(
-        stream: S,
-        peer: SocketAddr,
+        arrival: Arrival,
         session: ServerOptions,
         options: ListenerOptions,
         services: Arc<Services>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let session = ServerSession::new(session);
+        let Arrival { stream, peer, who, tls } = arrival;
         Self {
             stream,
             peer,
-            session,
+            who,
+            tls,
+            silent: true,
+            session: ServerSession::new(session),
             options,
             services,
             stop,
@@ -89,12 +115,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Serves until either side ends it.
     pub(crate) async fn run(mut self) {
-        let services = Arc::clone(&self.services);
-        let _open = services.traffic.connections_open.hold();
-        tracing::debug!(peer = %self.peer, "connected");
+        tracing::debug!(peer = %self.peer, encrypted = self.who.encrypted, "connected");
         if self.serve().await.is_ok() {
             // The peer sees an end, not a reset.
-            let closed = self.stream.shutdown().await;
+            let closed = tokio::time::timeout(CLOSING, self.stream.shutdown()).await;
             tracing::trace!(peer = %self.peer, ?closed, "closed");
         }
         tracing::debug!(peer = %self.peer, "disconnected");
@@ -111,6 +135,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.flush().await?;
             match self.input().await {
                 Input::Written(reply) => self.session.reply(reply),
+                // It has failed at the greeting already: no alert would reach anybody.
+                Input::Read(Ok(1..)) if self.speaks_tls() => {
+                    tracing::info!(peer = %self.peer, "the peer speaks tls at an address of clear text");
+                    return Ok(());
+                }
                 Input::Read(Ok(1..)) => {}
                 // What was sent before is still performed.
                 Input::Read(Ok(0)) => self.session.input_ended(),
@@ -123,6 +152,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 }
             }
         }
+    }
+
+    /// Whether the first that came in clear text is a TLS handshake, and not a line.
+    fn speaks_tls(&mut self) -> bool {
+        let first = std::mem::replace(&mut self.silent, false);
+        let begins = self.session.input().first() == Some(&TLS_RECORD);
+        first && begins && !self.who.encrypted
     }
 
     async fn input(&mut self) -> Input {
@@ -153,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             Action::Respond(response) => self.respond(Some(&response)).await,
             Action::Misread => {
-                let step = self.services.users.refuse(self.peer.ip()).await;
+                let step = self.services.users.refuse(self.who.address).await;
                 self.take(step);
             }
             Action::Execute { command: Command::Read(read), .. } => self.read(read).await?,
@@ -168,8 +204,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             }
             // Outside of a READ there is nothing to stop; it ended while DONE was on its way.
             Action::StopFollowing | Action::Close => {}
-            // Neither is offered by this host: the session refuses them before they come here.
-            Action::StartTls | Action::StartStream { .. } => return Err(Gone),
+            Action::StartTls => self.start_tls().await?,
+            // Not offered by this host: the session refuses it before it comes here.
+            Action::StartStream { .. } => return Err(Gone),
         }
         Ok(())
     }
@@ -182,42 +219,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         match futures::poll!(&mut write) {
             Poll::Ready(reply) => self.writes.push_back(std::future::ready(reply).boxed()),
             Poll::Pending => self.writes.push_back(write),
-        }
-    }
-
-    async fn authenticate(&mut self, mechanism: Mechanism, response: Option<&Response>) {
-        let peer = Peer::in_clear(self.peer.ip());
-        self.exchange = Some(self.services.users.begin(mechanism, peer));
-        self.respond(response).await;
-    }
-
-    async fn respond(&mut self, response: Option<&Response>) {
-        // The session asks for no response to nothing.
-        let Some(exchange) = &mut self.exchange else { return self.session.refused() };
-        let step = exchange.step(response.map(Response::expose)).await;
-        self.take(step);
-    }
-
-    fn take(&mut self, step: Step) {
-        if let Step::Challenge(challenge) = step {
-            return self.session.challenge(&challenge);
-        }
-        self.exchange = None;
-        match step {
-            Step::Authenticated(principal) => {
-                self.must_authenticate = None;
-                self.services.traffic.authentications.one();
-                self.session.authenticated(principal);
-            }
-            Step::Busy { retry_after } => {
-                let words = format!("retry-after={}", retry_after.as_secs().max(1));
-                self.session.not_checked(Failure::new(Code::RateLimit, words));
-            }
-            Step::Refused | Step::Challenge(_) => {
-                self.services.traffic.authentication_failures.one();
-                tracing::info!(peer = %self.peer, "authentication failed");
-                self.session.refused();
-            }
         }
     }
 
@@ -288,7 +289,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             return Ok(());
         }
         let stalled: Duration = self.options.stalled;
-        let written = tokio::time::timeout(stalled, self.stream.write_all(&self.out)).await;
+        let written = async {
+            self.stream.write_all(&self.out).await?;
+            // TLS may have kept some of it.
+            self.stream.flush().await
+        };
+        let written = tokio::time::timeout(stalled, written).await;
         self.out.clear();
         match written {
             Ok(Ok(())) => Ok(()),

@@ -1,4 +1,5 @@
-//! The participant's door: accepts connections, speaks FNAP, and performs what sessions ask for.
+//! The participant's door: accepts connections, in clear text and under TLS, speaks FNAP, and performs
+//! what sessions ask for.
 //!
 //! The protocol itself is decided in `fnap`; a connection moves bytes and performs actions; `perform`
 //! turns commands into changes of the registry, looks at processors, and reads and writes of events.
@@ -9,10 +10,12 @@ mod look;
 mod perform;
 mod read;
 mod services;
+mod tls;
 mod write;
 
-pub use listener::{Listener, ListenerOptions};
+pub use listener::{Listener, ListenerOptions, Speaks};
 pub use services::Services;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Counts of what goes through the door, by the protocol's verbs.
 #[must_use]

@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnap::server::ServerOptions;
+use fnap::sasl::Mechanism;
+use fnap::server::{self, ServerOptions};
+use host_iam::Peer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::connection::Connection;
+use crate::connection::{Arrival, Connection};
 use crate::services::Services;
+use crate::tls::{Stream, Tls, welcome};
 
 /// Wait after a failed accept, usually for want of file descriptors: a busy loop would not free any.
 const ACCEPT_WAIT: Duration = Duration::from_millis(50);
@@ -18,6 +21,9 @@ const ACCEPT_WAIT: Duration = Duration::from_millis(50);
 /// WRITEs of one connection that may wait for the disk together. With four of them parsing and syncing
 /// overlap; a connection holds at most so many MiB.
 const WRITES_AT_ONCE: usize = 4;
+
+/// What clients may prove themselves with.
+const MECHANISMS: &[Mechanism] = &[Mechanism::Plain];
 
 /// How a listener treats its connections.
 #[derive(Clone, Debug)]
@@ -28,16 +34,30 @@ pub struct ListenerOptions {
     pub idle: Duration,
     /// A peer that does not take what is sent for so long is cut off.
     pub stalled: Duration,
-    /// Passwords in the clear also on addresses that are not loopback.
-    pub plain_anywhere: bool,
     /// Longest line of a WRITE.
     pub max_data_line: usize,
+}
+
+/// What is spoken at an address.
+#[derive(Clone, Debug)]
+pub enum Speaks {
+    /// Clear text.
+    Clear {
+        /// For STARTTLS; none where it is not offered.
+        tls: Option<Arc<Tls>>,
+        /// Whether somebody who comes over another address than loopback may authenticate in clear text:
+        /// the operator named this one for it.
+        named: bool,
+    },
+    /// TLS from the first octet on.
+    Tls(Arc<Tls>),
 }
 
 /// An address that is listened on.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
+    speaks: Speaks,
     options: ListenerOptions,
 }
 
@@ -46,8 +66,12 @@ impl Listener {
     ///
     /// # Errors
     /// When the address cannot be had.
-    pub async fn bind(address: SocketAddr, options: ListenerOptions) -> std::io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, options })
+    pub async fn bind(
+        address: SocketAddr,
+        speaks: Speaks,
+        options: ListenerOptions,
+    ) -> std::io::Result<Self> {
+        Ok(Self { socket: TcpListener::bind(address).await?, speaks, options })
     }
 
     /// The address, with the port that was taken.
@@ -80,52 +104,73 @@ impl Listener {
             let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                 services.traffic.connections_refused.one();
                 tracing::warn!(%peer, limit = self.options.connections, "too many connections");
-                refuse(&stream);
+                self.refuse(&stream);
                 continue;
             };
             services.traffic.connections.one();
-            let connection = self.connection(stream, peer, &services, &ending);
+            let (speaks, options) = (self.speaks.clone(), self.options.clone());
+            let (services, ending) = (Arc::clone(&services), ending.clone());
             tasks.spawn(async move {
-                connection.run().await;
-                drop(permit);
+                let open = services.traffic.connections_open.hold();
+                receive(stream, peer, speaks, options, &services, ending).await;
+                drop((open, permit));
             });
         }
         drop(self.socket);
         while tasks.join_next().await.is_some() {}
     }
 
-    fn connection(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        services: &Arc<Services>,
-        stop: &watch::Receiver<bool>,
-    ) -> Connection<TcpStream> {
-        // Replies are small and waited for.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, cause = %error, "no delay could not be set");
+    /// Says so without waiting: the peer may not even read. Before a handshake nothing can be said.
+    fn refuse(&self, stream: &TcpStream) {
+        if let Speaks::Clear { .. } = self.speaks {
+            let sent = stream.try_write(b"503 UNAVAILABLE too many connections\r\n");
+            tracing::trace!(?sent, "refusal sent");
         }
-        let local = stream.local_addr().map(|address| address.ip().is_loopback());
-        let mut options = ServerOptions::new(services.hostname.clone());
-        options.clear_text = self.options.plain_anywhere || local.unwrap_or(false);
-        options.max_data_line = self.options.max_data_line;
-        options.writes_at_once = WRITES_AT_ONCE;
-        options.capabilities = capabilities(services);
-        Connection::new(
-            stream,
-            peer,
-            options,
-            self.options.clone(),
-            Arc::clone(services),
-            stop.clone(),
-        )
     }
 }
 
-/// Says so without waiting: the peer may not even read.
-fn refuse(stream: &TcpStream) {
-    let sent = stream.try_write(b"503 UNAVAILABLE too many connections\r\n");
-    tracing::trace!(?sent, "refusal sent");
+/// One connection, from its first octet to its last.
+async fn receive(
+    stream: TcpStream,
+    peer: SocketAddr,
+    speaks: Speaks,
+    options: ListenerOptions,
+    services: &Arc<Services>,
+    stop: watch::Receiver<bool>,
+) {
+    // Replies are small and waited for.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, cause = %error, "no delay could not be set");
+    }
+    let mut session = ServerOptions::new(services.hostname.clone());
+    let arrival = match speaks {
+        Speaks::Clear { tls, named } => {
+            session.clear_text = named || is_loopback(&stream);
+            if tls.is_some() {
+                session.tls = server::Tls::Offered;
+            }
+            let who = Peer::in_clear(peer.ip().to_canonical());
+            Arrival { stream: Stream::Clear(stream), peer, who, tls }
+        }
+        Speaks::Tls(tls) => {
+            let done = welcome(&tls, stream, peer, &services.traffic, stop.clone()).await;
+            let Some((stream, who)) = done else { return };
+            let certificate = !who.certificates.is_empty();
+            session.tls = server::Tls::Established { certificate };
+            Arrival { stream, peer, who, tls: None }
+        }
+    };
+    session.mechanisms = MECHANISMS.to_vec();
+    session.max_data_line = options.max_data_line;
+    session.writes_at_once = WRITES_AT_ONCE;
+    session.capabilities = capabilities(services);
+    Connection::new(arrival, session, options, Arc::clone(services), stop).run().await;
+}
+
+/// Whether nothing of this connection leaves the machine.
+fn is_loopback(stream: &TcpStream) -> bool {
+    let local = stream.local_addr().map(|address| address.ip().to_canonical().is_loopback());
+    local.unwrap_or(false)
 }
 
 fn capabilities(services: &Services) -> Vec<String> {

@@ -37,6 +37,7 @@ pub fn check(path: &Path) -> Result<Vec<Finding>, ConfigError> {
         }
     }
     let warning = |what| Finding { fatal: false, what };
+    findings.extend(config.tls_findings());
     match config.names.domains() {
         // A machine without a resolver can do all but let strangers in; who wrote nothing wants none.
         Err(SetupError::NoServers(_)) if config.names == NamesConfig::default() => {}

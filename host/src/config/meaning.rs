@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::Fault;
 use super::raw::{At, Raw, RawLimits, RawLog, RawNamespace, RawPluginLimits, line_of};
+use super::tls::Listens;
 use super::{Broker, Config, Log, LogFormat, listener_defaults};
 
 /// The meaning of a file whose relative paths are relative to `base`.
@@ -29,8 +30,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
             reader.fault(&user.name, error);
         }
     }
-    let (mut listener, limits, most) = reader.limits(raw.limits.unwrap_or_default());
-    listener.plain_anywhere = raw.allow_plain_without_tls.unwrap_or(false);
+    let (listener, limits, most) = reader.limits(raw.limits.unwrap_or_default());
     let log = reader.log(raw.log.unwrap_or_default());
     let observe = raw.observe.unwrap_or_default().listen;
     let observe = observe.and_then(|address| reader.address(&address));
@@ -42,12 +42,16 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
         None => data_dir.as_ref().map(|dir| dir.join("plugins")),
     };
     let users_file = raw.users_file.and_then(|file| reader.path(&file, base));
-    let listen = reader.listen(raw.listen);
+    let Listens { listen, listen_tls, clear_text_on, tls } =
+        reader.listens(raw.listen, raw.listen_tls, raw.clear_text_on, raw.tls, base);
     match (hostname, data_dir, plugins_dir) {
         (Some(hostname), Some(data_dir), Some(plugins_dir)) if reader.faults.is_empty() => {
             Ok(Config {
                 hostname: hostname.to_string(),
                 listen,
+                listen_tls,
+                clear_text_on,
+                tls,
                 data_dir,
                 plugins_dir,
                 brokers,
@@ -77,6 +81,11 @@ impl Reader<'_> {
         self.faults.push(Fault { line, what: what.to_string() });
     }
 
+    /// A fault that stands nowhere.
+    pub(super) fn fault_of_file(&mut self, what: impl ToString) {
+        self.faults.push(Fault { line: 1, what: what.to_string() });
+    }
+
     fn into_faults(mut self) -> Vec<Fault> {
         self.faults.sort_by_key(|fault| fault.line);
         self.faults
@@ -84,7 +93,7 @@ impl Reader<'_> {
 
     fn required(&mut self, key: &str, value: At<String>) -> Option<Spanned<String>> {
         if value.is_none() {
-            self.faults.push(Fault { line: 1, what: format!("{key} is missing") });
+            self.fault_of_file(format!("{key} is missing"));
         }
         value
     }
@@ -104,24 +113,7 @@ impl Reader<'_> {
         Some(base.join(text.get_ref()))
     }
 
-    fn listen(&mut self, addresses: Option<Vec<Spanned<String>>>) -> Vec<SocketAddr> {
-        let Some(addresses) = addresses.filter(|addresses| !addresses.is_empty()) else {
-            self.faults.push(Fault { line: 1, what: "listen is missing or empty".to_owned() });
-            return Vec::new();
-        };
-        let mut parsed: Vec<SocketAddr> = Vec::new();
-        for address in &addresses {
-            match self.address(address) {
-                Some(socket) if parsed.contains(&socket) => {
-                    self.fault(address, format!("{socket} is listed twice"));
-                }
-                socket => parsed.extend(socket),
-            }
-        }
-        parsed
-    }
-
-    fn address(&mut self, text: &Spanned<String>) -> Option<SocketAddr> {
+    pub(super) fn address(&mut self, text: &Spanned<String>) -> Option<SocketAddr> {
         let address = text.get_ref().parse().ok();
         if address.is_none() {
             self.fault(text, "not an address and port, as in 127.0.0.1:61000");

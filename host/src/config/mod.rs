@@ -13,6 +13,7 @@ mod names;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use std::time::Duration;
 use fnap::name::Name;
 use host_iam::{UserList, UsersError};
 use host_plugins::Limits;
-use host_server::ListenerOptions;
+use host_server::{ListenerOptions, TlsFiles};
 
 pub(crate) use brokers::is_server;
 pub use check::{Finding, check};
@@ -35,8 +36,14 @@ pub use names::NamesConfig;
 pub struct Config {
     /// The host's name, in the greeting.
     pub hostname: String,
-    /// Addresses to listen on.
+    /// Addresses to listen on in clear text, with STARTTLS where there is a certificate.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on for TLS.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Those of `listen` where everybody may authenticate in clear text.
+    pub clear_text_on: Vec<SocketAddr>,
+    /// The certificate.
+    pub tls: Option<TlsFiles>,
     /// Registry, embedded brokers, compiled plugins.
     pub data_dir: PathBuf,
     /// The plugins' inbox.
@@ -155,6 +162,9 @@ impl Config {
         Self {
             hostname: hostname_of(namespaces.first()),
             listen: vec![listen],
+            listen_tls: Vec::new(),
+            clear_text_on: Vec::new(),
+            tls: Some(crate::dev::certificate_files(dir)),
             data_dir: dir.join("data"),
             plugins_dir: dir.join("plugins"),
             namespaces: namespaces.into_iter().map(|name| (name, first.clone())).collect(),
@@ -186,15 +196,7 @@ impl Config {
     /// What an operator should know though nothing is wrong; for the log and for `fnaad check`.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let open = || self.listen.iter().filter(|address| !address.ip().is_loopback());
-        let mut warnings = Vec::new();
-        for address in open() {
-            warnings.push(if self.listener.plain_anywhere {
-                format!("ALLOW_PLAIN_WITHOUT_TLS: passwords travel in the clear to {address}")
-            } else {
-                format!("nobody can authenticate at {address}: passwords are not taken without tls")
-            });
-        }
+        let mut warnings: Vec<String> = self.clear_text_warnings().collect();
         if let Some(address) = self.observe.filter(|address| !address.ip().is_loopback()) {
             warnings.push(format!(
                 "whoever reaches {address} reads the metrics: names of flows and processors, and how much they carry"
@@ -218,7 +220,6 @@ pub(crate) fn listener_defaults() -> ListenerOptions {
         connections: CONNECTIONS,
         idle: IDLE,
         stalled: STALLED,
-        plain_anywhere: false,
         max_data_line: MAX_EVENT,
     }
 }

@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use super::error::Fault;
 use super::names::RawNames;
+use super::tls::{RawAddresses, RawCertificate};
 
 /// A value and where it stands.
 pub(super) type At<T> = Option<Spanned<T>>;
@@ -20,11 +21,13 @@ pub(super) type At<T> = Option<Spanned<T>>;
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
     pub(super) hostname: At<String>,
-    pub(super) listen: Option<Vec<Spanned<String>>>,
+    pub(super) listen: RawAddresses,
+    pub(super) listen_tls: RawAddresses,
+    pub(super) clear_text_on: RawAddresses,
+    pub(super) tls: Option<RawCertificate>,
     pub(super) data_dir: At<String>,
     pub(super) plugins_dir: At<String>,
     pub(super) users_file: At<String>,
-    pub(super) allow_plain_without_tls: Option<bool>,
     pub(super) log: Option<RawLog>,
     pub(super) observe: Option<RawObserve>,
     pub(super) names: Option<RawNames>,

@@ -3,11 +3,12 @@
 //! In the directory: `layout` (format of all this), `lock`, `listen` (the kept address), `broker` (the kept
 //! Kafka, where one was named), `fnua.toml`
 //! (for the user agent, with the password in the clear: mode 0600), `users.toml` (its verifier),
-//! `plugins` (the inbox, filled at the first start only) and `data`. What belongs to somebody else in
+//! `tls` (an authority of its own, and the host's certificate), `plugins` (the inbox, filled at the first start only) and `data`. What belongs to somebody else in
 //! the directory is left alone.
 
 mod agent;
 mod broker;
+mod certificate;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::lock::DirLock;
 use crate::{files, included};
 use agent::AgentFile;
 pub use broker::{DevBroker, kept_kafka};
+pub(crate) use certificate::files as certificate_files;
 
 /// A directory that is prepared and held.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ impl Dev {
         let brokers = broker::brokers(&dir, broker)?;
         let config = Config::dev(&dir, listen, namespaces, brokers);
         files::make_dir(&config.data_dir)?;
+        certificate::prepare(&dir, &config.hostname, listen.ip())?;
         included::put(&config.plugins_dir)?;
         Ok(Self { dir, config, agent, _lock: lock })
     }

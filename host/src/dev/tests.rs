@@ -39,7 +39,8 @@ fn a_first_start_makes_everything_and_shows_nothing_to_others() {
     for inner in ["data", "plugins"] {
         assert_eq!(mode(&dir.join(inner)), 0o700, "{inner}");
     }
-    for file in ["lock", "layout", "listen", "fnua.toml", "users.toml", "plugins/bridge.wasm"] {
+    let files = ["lock", "layout", "listen", "fnua.toml", "users.toml", "plugins/bridge.wasm"];
+    for file in files.into_iter().chain(["tls/ca.key", "tls/server.key"]) {
         assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
     }
     assert_eq!(std::fs::read_dir(dir.join("plugins")).unwrap().count(), 4);
@@ -47,6 +48,25 @@ fn a_first_start_makes_everything_and_shows_nothing_to_others() {
     assert_eq!(agent["address"].as_str(), Some("127.0.0.1:4321"));
     assert_eq!(agent["username"].as_str(), Some("dev"));
     assert_eq!(agent["namespaces"][0].as_str(), Some(DEFAULT_NAMESPACE));
+}
+
+#[test]
+fn a_certificate_is_kept_until_the_host_has_another_name_and_its_authority_always() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read(dir.path().join("tls").join(name)).unwrap();
+    let dev = started(dir.path(), None, &["a.test"], 4321);
+    host_server::Tls::open(dev.config().tls.clone().unwrap()).unwrap();
+    let (ca, first) = (read("ca.pem"), read("server.pem"));
+    drop(dev);
+    drop(started(dir.path(), None, &[], 4321));
+    assert_eq!(read("server.pem"), first);
+    drop(started(dir.path(), Some("127.0.0.9:0"), &[], 4321));
+    let second = read("server.pem");
+    assert_ne!(second, first);
+    std::fs::remove_file(dir.path().join("tls/server.key")).unwrap();
+    drop(started(dir.path(), Some("127.0.0.9:0"), &[], 4321));
+    assert_ne!(read("server.pem"), second);
+    assert_eq!(read("ca.pem"), ca);
 }
 
 #[tokio::test]

@@ -36,6 +36,10 @@ pub(super) async fn page(stage: &Stage) -> String {
 
 async fn running(page: &mut Exposition, up: &Up) {
     up.services.traffic.write(page);
+    if let Some(tls) = &up.tls {
+        let help = "Seconds until the certificate that is shown expires; below 0 once it has.";
+        page.single("fnaa_certificate_expires_seconds", Kind::Gauge, help, tls.expires_in() as f64);
+    }
     brokers::write(page, &up.brokers);
     plugins(page, &up.services.catalog.snapshot());
     let pending = up.services.registry.pending().len() as u64;

@@ -13,7 +13,7 @@ use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::Incarnation;
 use host_observe::http::Pages;
 use host_plugins::Engine;
-use host_server::Services;
+use host_server::{Services, Tls};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
@@ -44,6 +44,7 @@ enum Stage {
 pub(crate) struct Up {
     pub(crate) services: Arc<Services>,
     pub(crate) engine: Engine,
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) brokers: Vec<Arc<Measures>>,
     pub(crate) listeners: Vec<AbortHandle>,
 }

@@ -24,6 +24,7 @@ mod soak;
 mod steps;
 mod strangers;
 mod swap;
+mod tls;
 mod top;
 mod transcripts;
 mod writing;

@@ -1,0 +1,62 @@
+//! How a peer comes in: TLS in the middle of a connection, and who he is.
+//!
+//! What the session asks for is handed to `host-iam`, with what is known of the peer; nothing of a
+//! response is kept or logged.
+
+use fnap::reply::{Code, Failure};
+use fnap::sasl::{Mechanism, Response};
+use host_iam::Step;
+
+use super::{Connection, Gone};
+use crate::tls::{Stream, welcome};
+
+impl Connection {
+    /// Nothing that came in clear text lives on: the session has thrown it away, and what is still on its
+    /// way is taken for a part of the handshake, which fails.
+    pub(super) async fn start_tls(&mut self) -> Result<(), Gone> {
+        self.flush().await?;
+        let before = std::mem::replace(&mut self.stream, Stream::Gone);
+        let (Some(tls), Stream::Clear(stream)) = (&self.tls, before) else { return Err(Gone) };
+        let traffic = &self.services.traffic;
+        let done = welcome(tls, stream, self.peer, traffic, self.stop.clone()).await;
+        (self.stream, self.who) = done.ok_or(Gone)?;
+        self.exchange = None;
+        self.session.tls_established(!self.who.certificates.is_empty());
+        Ok(())
+    }
+
+    pub(super) async fn authenticate(&mut self, mechanism: Mechanism, response: Option<&Response>) {
+        self.exchange = Some(self.services.users.begin(mechanism, self.who.clone()));
+        self.respond(response).await;
+    }
+
+    pub(super) async fn respond(&mut self, response: Option<&Response>) {
+        // The session asks for no response to nothing.
+        let Some(exchange) = &mut self.exchange else { return self.session.refused() };
+        let step = exchange.step(response.map(Response::expose)).await;
+        self.take(step);
+    }
+
+    pub(super) fn take(&mut self, step: Step) {
+        if let Step::Challenge(challenge) = step {
+            return self.session.challenge(&challenge);
+        }
+        self.exchange = None;
+        match step {
+            Step::Authenticated(principal) => {
+                self.must_authenticate = None;
+                self.services.traffic.authentications.one();
+                self.session.authenticated(principal);
+            }
+            Step::Busy { retry_after } => {
+                let words = format!("retry-after={}", retry_after.as_secs().max(1));
+                self.session.not_checked(Failure::new(Code::RateLimit, words));
+            }
+            Step::Refused | Step::Challenge(_) => {
+                self.services.traffic.authentication_failures.one();
+                tracing::info!(peer = %self.peer, "authentication failed");
+                self.session.refused();
+            }
+        }
+    }
+}

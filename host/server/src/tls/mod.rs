@@ -1,0 +1,142 @@
+//! TLS at the door: which certificate is shown, and what a handshake shows of the peer.
+//!
+//! TLS 1.2 and 1.3 only (RFC 9325). Knows no word of the protocol; whom a client's certificate means is
+//! not decided here, only that he has its key and whether the operator's authority signed it.
+
+mod any_client;
+mod handshake;
+mod material;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Mutex;
+
+pub(crate) use handshake::welcome;
+use material::Loaded;
+pub use material::TlsError;
+pub(crate) use stream::Stream;
+
+/// The files of a certificate, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those between it and an authority.
+    pub certificate: PathBuf,
+    /// Its key, without a password.
+    pub key: PathBuf,
+    /// The authorities whose word on clients is taken.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A certificate that is looked after: new connections get what its files say.
+pub struct Tls {
+    files: TlsFiles,
+    current: RwLock<Arc<Loaded>>,
+    /// What the files were when they were last looked at, good or not: each state is told once.
+    seen: Mutex<Seen>,
+}
+
+/// The digest of the files' contents, or why they could not be read.
+type Seen = Result<[u8; 32], String>;
+
+impl Tls {
+    /// Reads the files. To be followed by [`Self::watch`].
+    ///
+    /// # Errors
+    /// When a file cannot be read, or they do not belong together.
+    pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
+        let contents = material::read(&files)?;
+        let seen = Mutex::new(Ok(contents.digest()));
+        let current = RwLock::new(Arc::new(material::load(&files, &contents)?));
+        Ok(Self { files, current, seen })
+    }
+
+    /// Looks at the files again and again, without end; warns every day of a certificate that is about
+    /// to expire.
+    pub async fn watch(&self) {
+        let mut warned = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.look().await;
+            if warned.elapsed() >= DAY {
+                warned = Instant::now();
+                self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+            }
+        }
+    }
+
+    /// Looks at the files now. What changed counts for new connections; what is broken changes nothing
+    /// and is logged.
+    pub async fn look(&self) {
+        let mut seen = self.seen.lock().await;
+        let files = self.files.clone();
+        // A disk may be slow, and connections are not to wait for it.
+        let read = tokio::task::spawn_blocking(move || material::read(&files));
+        let Ok(read) = read.await else { return };
+        let now = read.as_ref().map(material::Contents::digest).map_err(ToString::to_string);
+        if *seen == now {
+            return;
+        }
+        *seen = now;
+        match read.and_then(|contents| material::load(&self.files, &contents)) {
+            Ok(loaded) => self.take(loaded),
+            Err(error) => tracing::error!(cause = %error, "kept the certificate that is shown"),
+        }
+    }
+
+    /// Seconds until the certificate expires; below zero once it has.
+    #[must_use]
+    pub fn expires_in(&self) -> i64 {
+        self.current().not_after.saturating_sub(unix_now())
+    }
+
+    /// What an operator should know of the files though they can be used.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let (shown, left) = (self.files.certificate.display(), self.expires_in());
+        if left <= 0 {
+            warnings.push(format!("the certificate in {shown} has expired: clients refuse it"));
+        } else if left < self.current().warn_before {
+            let days = left / DAY.as_secs().cast_signed();
+            warnings.push(format!("the certificate in {shown} expires in {days} days"));
+        }
+        if material::is_exposed(&self.files.key) {
+            let key = self.files.key.display();
+            warnings.push(format!("everybody on this machine can read the key in {key}"));
+        }
+        warnings
+    }
+
+    fn take(&self, loaded: Loaded) {
+        let loaded = Arc::new(loaded);
+        let (file, not_after) = (self.files.certificate.display(), loaded.not_after_text());
+        tracing::info!(%file, not_after, "took over a certificate");
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+
+    fn current(&self) -> Arc<Loaded> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Tls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs().cast_signed()
+}
+
+/// How often files are looked at. Their contents, not their times: what mounts secrets swaps links.
+const LOOK: Duration = Duration::from_secs(3);
+
+const DAY: Duration = Duration::from_secs(86_400);
