@@ -151,7 +151,7 @@ fn authority(path: &Path, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Tls
     }
     let provider = Arc::new(default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    Ok(verifier.map_err(|error| wrong(error.to_string()))?)
+    verifier.map_err(|error| wrong(error.to_string()))
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
