@@ -32,7 +32,7 @@ demo: build $(if $(filter kafka,$(BROKER)),kafka) ## The main job on real data; 
 		"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,) $(if $(filter-out kafka,$(BROKER)),--broker "$(BROKER)",)
 
 .PHONY: test
-test: setup kafka bind lint unit stories kafka-stories deny ## Everything that CI runs
+test: setup kafka keycloak bind lint unit stories kafka-stories keycloak-stories deny ## Everything that CI runs
 
 .PHONY: lint
 lint: ## Formatting and clippy
@@ -77,6 +77,14 @@ KAFKA_STORIES := cargo test --workspace --locked --test command_line --test inte
 .PHONY: kafka-stories
 kafka-stories: kafka ## Hosts on a real Kafka, and everything that may happen to both, a few times
 	$(KAFKA_STORIES)
+
+.PHONY: keycloak
+keycloak: ## Keycloak, an identity provider, and what it runs on
+	@.ci/setup keycloak
+
+.PHONY: keycloak-stories
+keycloak-stories: keycloak ## Tokens of a real Keycloak
+	cargo test --workspace --locked --test command_line --test integration --test keycloak_stories -- --test-threads $(AT_ONCE)
 
 .PHONY: chaos
 chaos: kafka ## The same, often: half an hour; CHAOS_SEED=n repeats the choices of a run

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use fnap::name::Name;
+use zeroize::Zeroizing;
 
 use crate::cert::{Client, HostName};
 use crate::config::LogFormat;
@@ -40,6 +41,8 @@ pub enum Command {
     Cert(Cert),
     /// Read a password from standard input and print the verifier for a users file
     HashPassword,
+    /// Add, change and list the users of a users file
+    User(User),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -112,12 +115,125 @@ pub struct Cert {
     pub force: bool,
 }
 
+/// `fnaad user`.
+#[derive(Args, Debug)]
+#[command(after_help = USER_EXAMPLES)]
+pub struct User {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// What to do with users.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user; the password is asked for, or one line of standard input
+    Add {
+        /// What the user is called
+        name: String,
+        /// A group that grants can name; can be repeated
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// For one who comes in with a certificate or a token only
+        #[arg(long, conflicts_with_all = ["scram_only", "no_scram"])]
+        no_password: bool,
+        /// What is made of the password.
+        #[command(flatten)]
+        verifiers: Verifiers,
+        /// Where.
+        #[command(flatten)]
+        at: UsersAt,
+    },
+    /// Give a user another password
+    Passwd {
+        /// What the user is called
+        name: String,
+        /// What is made of the password.
+        #[command(flatten)]
+        verifiers: Verifiers,
+        /// Where.
+        #[command(flatten)]
+        at: UsersAt,
+    },
+    /// Keep a user out, whatever he proves; his connections end
+    Disable {
+        /// What the user is called
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        at: UsersAt,
+    },
+    /// Let a disabled user in again
+    Enable {
+        /// What the user is called
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        at: UsersAt,
+    },
+    /// Take a user out of the file; his connections end
+    Remove {
+        /// What the user is called
+        name: String,
+        /// Where.
+        #[command(flatten)]
+        at: UsersAt,
+    },
+    /// Show the users, what they can come in with, and their groups; never a verifier
+    List {
+        /// Text for people, or JSON, one object a line
+        #[arg(long, value_enum, default_value = "text")]
+        format: ListFormat,
+        /// Where.
+        #[command(flatten)]
+        at: UsersAt,
+    },
+}
+
+/// Where users stand.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct UsersAt {
+    /// The configuration; its `users_file` is meant
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The users file itself
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+/// What is made of a password.
+#[derive(Args, Debug, Default)]
+pub struct Verifiers {
+    /// Only a verifier for SCRAM-SHA-256: the password never comes to the host
+    #[arg(long, conflicts_with = "no_scram")]
+    pub scram_only: bool,
+    /// Only a verifier for PLAIN, which is the dearest to guess at for whoever steals the file
+    #[arg(long)]
+    pub no_scram: bool,
+}
+
+/// How a list looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
 /// Reads one line with a password and writes its verifier.
 ///
 /// # Errors
 /// When there is no password, or it is too long.
 pub fn hash_password(input: impl Read, mut output: impl Write) -> anyhow::Result<()> {
-    let mut text = zeroize::Zeroizing::new(String::new());
+    writeln!(output, "{}", host_iam::hash_password(&password_line(input)?)?)?;
+    Ok(())
+}
+
+/// Reads one line with a password.
+pub(crate) fn password_line(input: impl Read) -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
     // One octet over the longest, and a line end: whatever is longer is refused as too long.
     input.take(fnap::sasl::MAX_PASSWORD as u64 + 3).read_to_string(&mut text)?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
@@ -125,8 +241,7 @@ pub fn hash_password(input: impl Read, mut output: impl Write) -> anyhow::Result
     if password.contains('\n') {
         anyhow::bail!("more than one line");
     }
-    writeln!(output, "{}", host_iam::hash_password(password)?)?;
-    Ok(())
+    Ok(Zeroizing::new(password.to_owned()))
 }
 
 /// Writes the completions for a shell.
@@ -142,7 +257,17 @@ Examples:
   fnaad check --config fnaad.toml             before a start
   fnaad serve --config fnaad.toml             SIGTERM drains, SIGHUP reads the file again
   fnaad cert ./tls --name fnaa.example.org    certificates for trying TLS out
-  fnaad hash-password < password.txt          a verifier for the users file";
+  fnaad user add ana --config fnaad.toml      somebody who may come in
+  fnaad hash-password < password.txt          a verifier, to be written into a file by hand";
+
+const USER_EXAMPLES: &str = "\
+A running host takes the file over by itself, within seconds.
+
+Examples:
+  fnaad user add ana --group ops --config fnaad.toml
+  fnaad user passwd ana --config fnaad.toml < password.txt
+  fnaad user disable ana --config fnaad.toml
+  fnaad user list --format json --file users.toml";
 
 const CERT_EXAMPLES: &str = "\
 Files: ca.pem and ca.key (the authority), server.pem and server.key, user-NAME.pem, domain-NAME.pem and

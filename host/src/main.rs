@@ -35,6 +35,9 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
         }
         Command::Cert(args) => cert(args).map(|()| ExitCode::SUCCESS),
         Command::HashPassword => cli::hash_password(stdin(), stdout()).map(|()| ExitCode::SUCCESS),
+        Command::User(args) => {
+            fnaad::user::run(&args.command, &mut stdout()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             cli::completions(shell, &mut stdout());
             Ok(ExitCode::SUCCESS)

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, differences};
 use crate::host::{Census, Host};
+use crate::identities::{self, Lookout};
 use crate::observed::Observed;
 
 /// Reads the configuration again.
@@ -48,7 +49,8 @@ pub async fn serve(
     let (version, data_dir) = (env!("CARGO_PKG_VERSION"), config.data_dir.display());
     tracing::info!(version, %data_dir, "starting");
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    let users = Arc::new(Users::new(config.all_users().context("users")?).context("users")?);
+    let mut lookout = Lookout::new(&config).await;
+    let users = Arc::new(identities::open(&config)?);
     // Probes are answered while parts start: that it takes long is no reason to kill it.
     let observed = Arc::new(Observed::default());
     let window = Window::open(config.observe, &observed).await?;
@@ -68,6 +70,11 @@ pub async fn serve(
         tokio::select! {
             reason = signals.end() => break reason,
             _ = hup.recv() => config = reload(config, reread, &users, &host).await,
+            () = lookout.changed(&config) => {
+                if let Err(error) = identities::take_over(&config, &users) {
+                    tracing::error!(cause = %format!("{error:#}"), "users not taken over");
+                }
+            }
         }
     };
     let began = Instant::now();
@@ -151,15 +158,14 @@ impl Window {
 async fn reload(old: Config, reread: Reread<'_>, users: &Users, host: &Host) -> Config {
     host.rescan_plugins().await;
     host.look_at_certificates().await;
-    let read = reread().and_then(|new| Ok((new.all_users().context("users")?, new)));
-    let (list, new) = match read {
-        Ok(read) => read,
+    let read = reread().and_then(|new| identities::take_over(&new, users).map(|()| new));
+    let new = match read {
+        Ok(new) => new,
         Err(error) => {
             tracing::error!(cause = %format!("{error:#}"), "configuration not taken over");
             return old;
         }
     };
-    users.replace(list);
     if let Err(error) = host.take_over_namespaces(&new).await {
         tracing::error!(cause = %format!("{error:#}"), "namespaces not taken over");
     }

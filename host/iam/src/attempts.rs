@@ -29,19 +29,18 @@ pub(crate) struct Attempts(Mutex<HashMap<Key, Failures>>);
 
 impl Attempts {
     /// How long this user, from this address, has to wait before he is listened to.
-    pub(crate) fn wait(&self, user: &str, address: IpAddr) -> Duration {
+    pub(crate) fn wait(&self, user: Option<&str>, address: IpAddr) -> Duration {
         let now = Instant::now();
         let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = |key: &Key| {
             let Failures { count, last } = *failures.get(key)?;
             Some((last + delay(key, count)).saturating_duration_since(now))
         };
-        let keys = keys(user, address);
-        keys.iter().filter_map(left).max().unwrap_or_default()
+        keys(user, address).filter_map(|key| left(&key)).max().unwrap_or_default()
     }
 
     /// Counts a failure.
-    pub(crate) fn failed(&self, user: &str, address: IpAddr) {
+    pub(crate) fn failed(&self, user: Option<&str>, address: IpAddr) {
         let now = Instant::now();
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut failures, now);
@@ -63,13 +62,13 @@ impl Attempts {
     }
 }
 
-fn keys(user: &str, address: IpAddr) -> [Key; 2] {
+fn keys(user: Option<&str>, address: IpAddr) -> impl Iterator<Item = Key> {
     let address = match address {
         // Who has one address of a /64 has all of them.
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
         v4 => v4,
     };
-    [Key::Address(address), Key::User(user.to_owned())]
+    [Key::Address(address)].into_iter().chain(user.map(|user| Key::User(user.to_owned())))
 }
 
 fn delay(key: &Key, count: u32) -> Duration {
@@ -127,74 +126,76 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_delay_of_a_user_grows_to_its_limit_and_success_ends_it() {
         let attempts = Attempts::default();
-        assert_eq!(attempts.wait("ana", HERE), Duration::ZERO);
+        assert_eq!(attempts.wait(Some("ana"), HERE), Duration::ZERO);
         let mut seen = Vec::new();
         for from in 0..6 {
-            attempts.failed("ana", Ipv4Addr::new(198, 51, 100, from).into());
-            seen.push(attempts.wait("ana", THERE).as_millis());
+            attempts.failed(Some("ana"), Ipv4Addr::new(198, 51, 100, from).into());
+            seen.push(attempts.wait(Some("ana"), THERE).as_millis());
         }
         assert_eq!(seen, [250, 500, 1000, 2000, 2000, 2000]);
         attempts.succeeded("ana");
-        assert_eq!(attempts.wait("ana", THERE), Duration::ZERO);
+        assert_eq!(attempts.wait(Some("ana"), THERE), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_that_guesses_waits_whatever_user_it_names() {
         let attempts = Attempts::default();
         for number in 0..12 {
-            attempts.failed(&format!("u{number}"), THERE);
+            attempts.failed(Some(&format!("u{number}")), THERE);
         }
-        assert_eq!(attempts.wait("ana", THERE), LONGEST_FOR_ADDRESS);
-        assert_eq!(attempts.wait("ana", HERE), Duration::ZERO);
+        assert_eq!(attempts.wait(Some("ana"), THERE), LONGEST_FOR_ADDRESS);
+        assert_eq!(attempts.wait(Some("ana"), HERE), Duration::ZERO);
         attempts.succeeded("ana");
-        assert_eq!(attempts.wait("ana", THERE), LONGEST_FOR_ADDRESS);
+        assert_eq!(attempts.wait(Some("ana"), THERE), LONGEST_FOR_ADDRESS);
         tokio::time::advance(LONGEST_FOR_ADDRESS).await;
-        assert_eq!(attempts.wait("ana", THERE), Duration::ZERO);
+        assert_eq!(attempts.wait(Some("ana"), THERE), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_few_failures_of_one_address_cost_others_behind_it_nothing() {
         let attempts = Attempts::default();
         for _ in 0..FREE_FOR_ADDRESS {
-            attempts.failed("bo", THERE);
+            attempts.failed(Some("bo"), THERE);
         }
-        assert_eq!(attempts.wait("ana", THERE), Duration::ZERO);
-        attempts.failed("bo", THERE);
-        assert_eq!(attempts.wait("ana", THERE), FIRST_DELAY);
+        assert_eq!(attempts.wait(Some("ana"), THERE), Duration::ZERO);
+        attempts.failed(Some("bo"), THERE);
+        assert_eq!(attempts.wait(Some("ana"), THERE), FIRST_DELAY);
     }
 
     #[tokio::test(start_paused = true)]
     async fn failures_are_forgotten_after_quiet() {
         let attempts = Attempts::default();
         for _ in 0..5 {
-            attempts.failed("ana", HERE);
+            attempts.failed(Some("ana"), HERE);
         }
         tokio::time::advance(FORGOTTEN_AFTER + Duration::from_secs(1)).await;
-        attempts.failed("ana", HERE);
-        assert_eq!(attempts.wait("ana", HERE), FIRST_DELAY);
+        attempts.failed(Some("ana"), HERE);
+        assert_eq!(attempts.wait(Some("ana"), HERE), FIRST_DELAY);
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_so_many_are_remembered() {
         let attempts = Attempts::default();
         for number in 0..(2 * MAX_REMEMBERED as u32) {
-            attempts.failed(&format!("u{number}"), Ipv4Addr::from(number).into());
+            attempts.failed(Some(&format!("u{number}")), Ipv4Addr::from(number).into());
             tokio::time::advance(Duration::from_millis(1)).await;
         }
         assert!(attempts.0.lock().unwrap().len() <= MAX_REMEMBERED);
         let last = 2 * MAX_REMEMBERED as u32 - 1;
-        assert!(attempts.wait(&format!("u{last}"), HERE) > Duration::ZERO);
+        assert!(attempts.wait(Some(&format!("u{last}")), HERE) > Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn addresses_of_one_ipv6_network_count_together() {
         let attempts = Attempts::default();
         for number in 0..9_u16 {
-            attempts
-                .failed("x", std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, number).into());
+            attempts.failed(
+                Some("x"),
+                std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, number).into(),
+            );
         }
         let other = |net| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, net, 9, 9, 9, 9).into();
-        assert!(attempts.wait("ana", other(1)) > Duration::ZERO);
-        assert_eq!(attempts.wait("ana", other(2)), Duration::ZERO);
+        assert!(attempts.wait(Some("ana"), other(1)) > Duration::ZERO);
+        assert_eq!(attempts.wait(Some("ana"), other(2)), Duration::ZERO);
     }
 }

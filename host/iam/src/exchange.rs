@@ -3,43 +3,20 @@
 //! Takes decoded responses and gives challenges. Every failure is [`Step::Refused`], after one duration,
 //! whatever mechanism it was and whatever was wrong.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fnap::name::Name;
 use fnap::sasl::{Mechanism, PlainCredentials};
+use tokio::time::Instant;
 
+use crate::external::{self, Wanted};
+use crate::oauth;
+use crate::peer::Peer;
+use crate::prepare;
 use crate::principal::Principal;
-use crate::users::{Users, VerifyError};
-
-/// What the connection knows of its other end.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Where it comes from.
-    pub address: IpAddr,
-    /// Whether nobody else can read along.
-    pub encrypted: bool,
-    /// Its certificates in DER, the leaf first, if it proved to have the leaf's key; else none.
-    pub certificates: Vec<Vec<u8>>,
-    /// Whether they lead to the authority that the operator configured for clients.
-    pub verified: bool,
-    /// What names this very connection (`tls-exporter`, RFC 9266).
-    pub exporter: Option<[u8; 32]>,
-}
-
-impl Peer {
-    /// Somebody on a connection without encryption.
-    #[must_use]
-    pub fn in_clear(address: IpAddr) -> Self {
-        Self {
-            address,
-            encrypted: false,
-            certificates: Vec::new(),
-            verified: false,
-            exporter: None,
-        }
-    }
-}
+use crate::scram::{Asked, ClientFirst, Final};
+use crate::users::{Attempt, Users, VerifyError, acts_as};
 
 /// What comes next in an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,13 +40,39 @@ pub struct Exchange {
     users: Arc<Users>,
     mechanism: Mechanism,
     peer: Peer,
+    state: State,
 }
+
+#[derive(Debug)]
+enum State {
+    Begun,
+    /// SCRAM: the client has to prove it.
+    Asked(Box<Prover>),
+    /// SCRAM: it did, and has been told the host's own proof.
+    Proven(String),
+    /// OAUTHBEARER: the client has been told that its token is none.
+    Told,
+    Over,
+}
+
+/// Who has to prove to be whom.
+#[derive(Debug)]
+struct Prover {
+    asked: Asked,
+    user: String,
+    /// Whatever he answers: why he does not come in.
+    cannot: Option<&'static str>,
+}
+
+type Outcome = Result<Step, VerifyError>;
+
+const MALFORMED: &str = "malformed response";
 
 impl Users {
     /// Begins an attempt.
     #[must_use]
     pub fn begin(self: &Arc<Self>, mechanism: Mechanism, peer: Peer) -> Exchange {
-        Exchange { users: Arc::clone(self), mechanism, peer }
+        Exchange { users: Arc::clone(self), mechanism, peer, state: State::Begun }
     }
 }
 
@@ -77,47 +80,195 @@ impl Exchange {
     /// Takes the initial response (`None` where there is none) or the response to the last challenge.
     /// After anything but a challenge the exchange is over.
     pub async fn step(&mut self, response: Option<&[u8]>) -> Step {
-        let Some(response) = response else { return Step::Challenge(Vec::new()) };
-        match self.mechanism {
-            Mechanism::Plain => self.plain(response).await,
-            _ => Step::Refused,
+        let state = std::mem::replace(&mut self.state, State::Over);
+        let Some(response) = response else {
+            return match state {
+                State::Begun => {
+                    self.state = state;
+                    Step::Challenge(Vec::new())
+                }
+                _ => self.fail(None, MALFORMED).await.into(),
+            };
+        };
+        let outcome = match (state, self.mechanism) {
+            (State::Begun, _) if !self.users.mechanisms().contains(&self.mechanism) => {
+                self.fail(None, "mechanism is not offered").await
+            }
+            (State::Begun, Mechanism::Plain) => self.plain(response).await,
+            (State::Begun, Mechanism::ScramSha256) => self.scram_first(response).await,
+            (State::Begun, Mechanism::External) => self.external(response).await,
+            (State::Begun, Mechanism::Anonymous) => self.anonymous(response).await,
+            (State::Begun, Mechanism::OauthBearer) => self.bearer(response).await,
+            (State::Asked(prover), _) => self.scram_last(*prover, response).await,
+            (State::Proven(user), _) => self.scram_end(&user, response).await,
+            // Refused when it was told; whatever the client says to that.
+            (State::Told, _) => Ok(Step::Refused),
+            (State::Over, _) => self.fail(None, MALFORMED).await,
+        };
+        if let Ok(Step::Authenticated(principal)) = &outcome {
+            let (mechanism, address) = (self.mechanism.name(), self.peer.address);
+            tracing::debug!(mechanism, %address, %principal, "authenticated");
+        }
+        outcome.into()
+    }
+
+    fn attempt(&self) -> Attempt {
+        Attempt { mechanism: self.mechanism, address: self.peer.address }
+    }
+
+    async fn fail(&self, user: Option<&str>, why: &str) -> Outcome {
+        self.attempt().fail(&self.users, user, why).await
+    }
+
+    async fn plain(&self, response: &[u8]) -> Outcome {
+        let Ok(credentials) = PlainCredentials::parse(response) else {
+            return self.fail(None, MALFORMED).await;
+        };
+        Ok(self.users.verify(&credentials, self.peer.address).await?.into())
+    }
+
+    async fn scram_first(&mut self, response: &[u8]) -> Outcome {
+        let Some(first) = ClientFirst::parse(response) else {
+            return self.fail(None, MALFORMED).await;
+        };
+        let Some(user) = prepare::name(&first.user) else {
+            return self.fail(None, MALFORMED).await;
+        };
+        let (verifier, can) = self.users.scram_of(&user);
+        let mut cannot = can.err();
+        if !acts_as(&user, first.authorize.as_deref().unwrap_or_default()) {
+            cannot = Some("acts as somebody else");
+        }
+        let mut ours = [0_u8; NONCE];
+        if getrandom::fill(&mut ours).is_err() {
+            return self.fail(None, "no random numbers").await;
+        }
+        let (asked, challenge) = Asked::new(&first, verifier, &ours);
+        self.state = State::Asked(Box::new(Prover { asked, user, cannot }));
+        Ok(Step::Challenge(challenge))
+    }
+
+    async fn scram_last(&mut self, prover: Prover, response: &[u8]) -> Outcome {
+        let Prover { asked, user, cannot } = prover;
+        let _place = self.users.queue(Some(&user), self.peer.address).await?;
+        let begun = Instant::now();
+        let proof = Final::parse(response).and_then(|last| asked.proves(&last));
+        let why = match (proof, cannot) {
+            (_, Some(why)) => why,
+            (None, None) => "wrong password",
+            (Some(_), None) if self.users.is_disabled(&user) => "the user is disabled",
+            (Some(proof), None) => {
+                self.users.succeeded(&user);
+                self.state = State::Proven(user);
+                return Ok(Step::Challenge(proof));
+            }
+        };
+        Err(self.attempt().failed(&self.users, Some(&user), why, begun).await)
+    }
+
+    async fn scram_end(&self, user: &str, response: &[u8]) -> Outcome {
+        if !response.is_empty() {
+            return self.fail(Some(user), MALFORMED).await;
+        }
+        match self.users.admit(user, []) {
+            Some(principal) => Ok(principal.into()),
+            None => self.fail(Some(user), "the user is disabled").await,
         }
     }
 
-    async fn plain(&self, response: &[u8]) -> Step {
-        let Ok(credentials) = PlainCredentials::parse(response) else {
-            return self.users.refuse(self.peer.address).await;
+    async fn anonymous(&self, response: &[u8]) -> Outcome {
+        let trace = std::str::from_utf8(response).ok();
+        let sound = |text: &&str| text.chars().count() <= MAX_TRACE && !text.contains('\0');
+        let Some(trace) = trace.filter(sound) else {
+            return self.fail(None, MALFORMED).await;
         };
-        match self.users.verify(&credentials, self.peer.address).await {
-            Ok(principal) => Step::Authenticated(principal),
-            Err(VerifyError::Refused) => Step::Refused,
-            Err(VerifyError::Busy { retry_after }) => Step::Busy { retry_after },
+        // Also who says nothing waits his turn: addresses that guess are not let in meanwhile.
+        let _place = self.users.queue(None, self.peer.address).await?;
+        tracing::info!(address = %self.peer.address, trace = %trace.escape_debug(), "anonymous");
+        Ok(Principal::anonymous().into())
+    }
+
+    async fn external(&self, response: &[u8]) -> Outcome {
+        let Some(wanted) = Wanted::parse(response) else {
+            return self.fail(None, MALFORMED).await;
+        };
+        let _place = self.users.queue(None, self.peer.address).await?;
+        let begun = Instant::now();
+        let why = match (self.certified(), wanted) {
+            (Some(user), Wanted::Any) => match self.users.admit(&user, []) {
+                Some(principal) => return Ok(principal.into()),
+                None => "the user is disabled",
+            },
+            (Some(user), Wanted::User(name) | Wanted::Either(Some(name), _)) if name == user => {
+                match self.users.admit(&user, []) {
+                    Some(principal) => return Ok(principal.into()),
+                    None => "the user is disabled",
+                }
+            }
+            (None, Wanted::Either(_, Some(domain))) | (_, Wanted::Domain(domain)) => {
+                match self.proves(&domain).await {
+                    Ok(()) => return Ok(Principal::domain(domain).into()),
+                    Err(why) => why,
+                }
+            }
+            (None, _) => "no certificate that names a user",
+            (Some(_), _) => "the certificate names another user",
+        };
+        Err(self.attempt().failed(&self.users, None, why, begun).await)
+    }
+
+    /// The user whom the operator's authority for clients vouches for.
+    fn certified(&self) -> Option<String> {
+        let leaf = self.peer.certificates.first().filter(|_| self.peer.verified)?;
+        external::user_of(leaf, self.users.settings().common_names)
+    }
+
+    async fn proves(&self, domain: &Name) -> Result<(), &'static str> {
+        let proof = self.users.domains().ok_or("nobody vouches for domains here")?;
+        if self.peer.certificates.is_empty() {
+            return Err("no certificate");
+        }
+        match proof.proves(domain, &self.peer).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("the certificate is not that domain's"),
+            Err(cause) => {
+                tracing::info!(%domain, cause, "cannot tell whether a certificate is a domain's");
+                Err("cannot tell whether the certificate is that domain's")
+            }
+        }
+    }
+
+    async fn bearer(&mut self, response: &[u8]) -> Outcome {
+        let Some(request) = oauth::Request::parse(response) else {
+            return self.fail(None, MALFORMED).await;
+        };
+        let _place = self.users.queue(None, self.peer.address).await?;
+        let begun = Instant::now();
+        let why = match oauth::check(self.users.providers(), &request.token).await {
+            Ok(bearer) if !acts_as(&bearer.user, &request.authorize) => "acts as somebody else",
+            Ok(bearer) => match self.users.admit(&bearer.user, bearer.groups) {
+                Some(principal) => return Ok(principal.into()),
+                None => "the user is disabled",
+            },
+            Err(why) => why,
+        };
+        // Waits before the challenge: who does not answer it learns nothing sooner.
+        let refused = self.attempt().failed(&self.users, None, why, begun).await;
+        match oauth::challenge(self.users.providers()) {
+            Some(challenge) => {
+                self.state = State::Told;
+                Ok(Step::Challenge(challenge))
+            }
+            None => Err(refused),
         }
     }
 }
+
+/// Octets of the host's half of a nonce.
+const NONCE: usize = 18;
+
+/// Characters of what an anonymous client may say (RFC 4505, section 2).
+const MAX_TRACE: usize = 255;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{UserList, hash_password};
-    use std::net::Ipv4Addr;
-
-    fn begin(mechanism: Mechanism) -> Exchange {
-        let mut list = UserList::default();
-        list.insert("ana", &hash_password("right").unwrap()).unwrap();
-        let users = Arc::new(Users::new(list).unwrap());
-        users.begin(mechanism, Peer::in_clear(Ipv4Addr::LOCALHOST.into()))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn plain_takes_a_password_at_once_or_when_it_is_asked() {
-        let ana = Step::Authenticated(Principal::user("ana", []));
-        assert_eq!(begin(Mechanism::Plain).step(Some(b"\0ana\0right")).await, ana);
-        let mut asked = begin(Mechanism::Plain);
-        assert_eq!(asked.step(None).await, Step::Challenge(Vec::new()));
-        assert_eq!(asked.step(Some(b"\0ana\0right")).await, ana);
-        for wrong in [&b"\0ana\0wrong"[..], b"", b"ana", b"\0\xff\0right", b"bo\0ana\0right"] {
-            assert_eq!(begin(Mechanism::Plain).step(Some(wrong)).await, Step::Refused);
-        }
-    }
-}
+mod tests;

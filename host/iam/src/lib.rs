@@ -1,17 +1,33 @@
-//! Who is it: users and their passwords.
+//! Who is it: users, and the mechanisms by which they and others prove to be whom they say.
 //!
 //! Keeps verifiers, never passwords. Says of a failed attempt only that it failed: which part was
 //! wrong shows neither in the answer nor in its duration. What a principal may do is not decided here.
 
 mod attempts;
 mod exchange;
+mod external;
 mod list;
+mod oauth;
+mod peer;
+mod prepare;
 mod principal;
+mod scram;
+mod standing;
 mod users;
 mod verifier;
 
-pub use exchange::{Exchange, Peer, Step};
-pub use list::{MAX_USERS, UserList, UsersError};
+pub use exchange::{Exchange, Step};
+pub use list::{Account, Changes, Entry, MAX_USERS, UserList, UsersError};
+pub use oauth::{ProviderSettings, is_safe_issuer};
+pub use peer::{DomainProof, Peer};
 pub use principal::{DOMAINS, MAX_GROUP, MAX_GROUPS, NoSubject, Principal, Subject, USERS};
-pub use users::{Users, VerifyError};
+pub use scram::{ScramVerifier, scram_verifier};
+pub use standing::Standing;
+pub use users::{SECRET, Settings, Users, VerifyError};
 pub use verifier::{Verifier, VerifierError, hash_password};
+
+/// A user's name in the one form in which names are compared; `None` where it cannot be one.
+#[must_use]
+pub fn prepared_name(text: &str) -> Option<String> {
+    prepare::name(text)
+}

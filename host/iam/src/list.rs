@@ -1,8 +1,8 @@
-//! The users file: TOML, `[[users]]` with `name` and `verifier`.
+//! The users file: TOML, `[[users]]` with `name`, `verifier`, `scram`, `groups` and `disabled`.
 //!
 //! Refuses a file that others can read, unknown keys, and two users of one name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -10,11 +10,77 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::verifier::{Verifier, VerifierError};
+use crate::prepare;
+use crate::principal::{MAX_GROUPS, is_group};
+use crate::scram::ScramVerifier;
+use crate::verifier::Verifier;
 
-/// Users and their verifiers.
+/// Users, by their prepared names, and what they are checked against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserList(pub(crate) BTreeMap<String, Verifier>);
+pub struct UserList(pub(crate) BTreeMap<String, User>);
+
+/// One of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct User {
+    /// Without one, PLAIN does not let him in.
+    pub(crate) verifier: Option<Verifier>,
+    /// Without one, SCRAM-SHA-256 does not let him in.
+    pub(crate) scram: Option<ScramVerifier>,
+    pub(crate) groups: BTreeSet<String>,
+    /// Whatever he proves, he is not let in.
+    pub(crate) disabled: bool,
+}
+
+/// A user as he is written down.
+#[derive(Clone, Default)]
+pub struct Account<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// What PLAIN checks against, if he may come in so.
+    pub verifier: Option<&'a str>,
+    /// What SCRAM-SHA-256 checks against, if he may come in so.
+    pub scram: Option<&'a str>,
+    /// His groups.
+    pub groups: &'a [String],
+    /// Whether he is kept out.
+    pub disabled: bool,
+}
+
+/// A user as he is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// Whether PLAIN can let him in.
+    pub plain: bool,
+    /// Whether SCRAM-SHA-256 can let him in.
+    pub scram: bool,
+    /// His groups.
+    pub groups: &'a BTreeSet<String>,
+    /// Whether he is kept out.
+    pub disabled: bool,
+}
+
+/// Who came, went, or is another one than before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Names that are new.
+    pub added: Vec<String>,
+    /// Names that are gone.
+    pub removed: Vec<String>,
+    /// Names that are kept out from now on.
+    pub disabled: Vec<String>,
+    /// Names of which anything else changed.
+    pub changed: Vec<String>,
+}
+
+impl Changes {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// Why there is no list of users. Never holds a verifier.
 #[derive(Debug, thiserror::Error)]
@@ -60,14 +126,19 @@ pub enum UsersError {
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
-    users: Vec<Entry>,
+    users: Vec<Written>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct Written {
     name: toml::Spanned<String>,
-    verifier: toml::Spanned<String>,
+    verifier: Option<toml::Spanned<String>>,
+    scram: Option<toml::Spanned<String>>,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    disabled: bool,
 }
 
 impl UserList {
@@ -112,25 +183,45 @@ impl UserList {
             syntax(error.span().map_or(0, |span| span.start), error.message().to_owned())
         })?;
         let mut list = Self::default();
-        for Entry { name, verifier } in document.users {
-            let (name_at, verifier_at) = (name.span().start, verifier.span().start);
-            let parsed = Verifier::parse(verifier.get_ref())
-                .map_err(|error| syntax(verifier_at, error.to_string()))?;
-            list.add(name.into_inner(), parsed)
-                .map_err(|error| syntax(name_at, error.to_string()))?;
+        for entry in document.users {
+            let (verifier, scram) = (entry.verifier.as_ref(), entry.scram.as_ref());
+            if let Some(text) = verifier {
+                Verifier::parse(text.get_ref())
+                    .map_err(|error| syntax(text.span().start, error.to_string()))?;
+            }
+            if let Some(text) = scram {
+                ScramVerifier::parse(text.get_ref())
+                    .map_err(|error| syntax(text.span().start, error.to_string()))?;
+            }
+            let account = Account {
+                name: entry.name.get_ref(),
+                verifier: verifier.map(|text| text.get_ref().as_str()),
+                scram: scram.map(|text| text.get_ref().as_str()),
+                groups: &entry.groups,
+                disabled: entry.disabled,
+            };
+            list.add(&account)
+                .map_err(|error| syntax(entry.name.span().start, error.to_string()))?;
         }
         Ok(list)
     }
 
-    /// Adds a user whose verifier is written elsewhere.
+    /// Adds a user with a password.
     ///
     /// # Errors
     /// [`UsersError::User`] when the name or the verifier is none, or the name is taken.
     pub fn insert(&mut self, name: &str, verifier: &str) -> Result<(), UsersError> {
-        let verifier = Verifier::parse(verifier).map_err(|error: VerifierError| {
-            UsersError::User { name: shorten(name), reason: error.to_string() }
-        })?;
-        self.add(name.to_owned(), verifier)
+        self.add(&Account { name, verifier: Some(verifier), ..Account::default() })
+    }
+
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// [`UsersError::User`] when something of it is not what it should be, or the name is taken.
+    pub fn add(&mut self, account: &Account<'_>) -> Result<(), UsersError> {
+        let refused = |reason: String| UsersError::User { name: shorten(account.name), reason };
+        let user = User::read(account).map_err(refused)?;
+        self.insert_user(account.name, user)
     }
 
     /// Adds everybody of another list.
@@ -138,12 +229,41 @@ impl UserList {
     /// # Errors
     /// [`UsersError::User`] when somebody is in both.
     pub fn merge(&mut self, other: Self) -> Result<(), UsersError> {
-        other.0.into_iter().try_for_each(|(name, verifier)| self.add(name, verifier))
+        other.0.into_iter().try_for_each(|(name, user)| self.insert_user(&name, user))
+    }
+
+    /// Who differs in a later list.
+    #[must_use]
+    pub fn changes(&self, later: &Self) -> Changes {
+        let mut changes = Changes::default();
+        let gone = self.0.keys().filter(|name| !later.0.contains_key(*name));
+        changes.removed = gone.cloned().collect();
+        for (name, now) in &later.0 {
+            let list = match self.0.get(name) {
+                None => &mut changes.added,
+                Some(before) if before == now => continue,
+                Some(before) if now.disabled && !before.disabled => &mut changes.disabled,
+                Some(_) => &mut changes.changed,
+            };
+            list.push(name.clone());
+        }
+        changes
     }
 
     /// Names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    /// Users, in the order of their names, without what they are checked against.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.0.iter().map(|(name, user)| Entry {
+            name,
+            plain: user.verifier.is_some(),
+            scram: user.scram.is_some(),
+            groups: &user.groups,
+            disabled: user.disabled,
+        })
     }
 
     /// Whether there is nobody.
@@ -152,22 +272,39 @@ impl UserList {
         self.0.is_empty()
     }
 
-    fn add(&mut self, name: String, verifier: Verifier) -> Result<(), UsersError> {
-        let sound = (1..=fnap::sasl::MAX_USER).contains(&name.len())
-            && !name.chars().any(|c| c.is_control() || c.is_whitespace());
-        let refused = |reason: String| UsersError::User { name: shorten(&name), reason };
-        if !sound {
+    fn insert_user(&mut self, given: &str, user: User) -> Result<(), UsersError> {
+        let refused = |reason: String| UsersError::User { name: shorten(given), reason };
+        let Some(name) = prepare::name(given) else {
             let most = fnap::sasl::MAX_USER;
             return Err(refused(format!("a name has 1 to {most} octets and no blanks")));
-        }
+        };
         if self.0.len() >= MAX_USERS {
             return Err(refused(format!("at most {MAX_USERS} users")));
         }
         if self.0.contains_key(&name) {
             return Err(refused("named twice".to_owned()));
         }
-        self.0.insert(name, verifier);
+        self.0.insert(name, user);
         Ok(())
+    }
+}
+
+impl User {
+    fn read(account: &Account<'_>) -> Result<Self, String> {
+        if let Some(group) = account.groups.iter().find(|group| !is_group(group)) {
+            return Err(format!("not a name of a group: {}", shorten(group)));
+        }
+        if account.groups.len() > MAX_GROUPS {
+            return Err(format!("in more than {MAX_GROUPS} groups"));
+        }
+        let verifier = account.verifier.map(Verifier::parse).transpose();
+        let scram = account.scram.map(ScramVerifier::parse).transpose();
+        Ok(Self {
+            verifier: verifier.map_err(|error| error.to_string())?,
+            scram: scram.map_err(|error| error.to_string())?,
+            groups: account.groups.iter().cloned().collect(),
+            disabled: account.disabled,
+        })
     }
 }
 
@@ -213,6 +350,49 @@ mod tests {
         let unknown = refusal("[[users]]\nname = \"a\"\npassword = \"hunter2\"\n");
         assert!(unknown.starts_with("users.toml:3: unknown field `password`"), "{unknown}");
         assert!(!unknown.contains("hunter2"));
+    }
+
+    #[test]
+    fn what_a_user_may_have_beside_his_name_is_read() {
+        let scram = crate::scram_verifier("secret").unwrap();
+        let text = format!(
+            "[[users]]\nname = \"ana\"\nscram = \"{scram}\"\ngroups = [\"ops\"]\ndisabled = true\n\
+             [[users]]\nname = \"bo\"\n"
+        );
+        let list = UserList::parse(&text, "users.toml").unwrap();
+        let ana = &list.0["ana"];
+        assert!(ana.disabled && ana.scram.is_some() && ana.verifier.is_none());
+        assert_eq!(ana.groups, BTreeSet::from(["ops".to_owned()]));
+        assert_eq!(list.0["bo"], User::default());
+        let wrong = refusal(&text.replace(&scram, "SCRAM-SHA-256$hunter2"));
+        assert!(wrong.starts_with("users.toml:3: not a scram verifier"), "{wrong}");
+        assert!(!wrong.contains("hunter2"));
+        let group = refusal(&text.replace("\"ops\"", "\"two words\""));
+        assert!(group.starts_with("users.toml:2: user ana: not a name of a group"), "{group}");
+    }
+
+    #[test]
+    fn two_names_that_look_the_same_are_one_name() {
+        let twice = refusal(&users(&[("IX", GOOD), ("\u{2168}", GOOD)]));
+        assert!(twice.contains("named twice"), "{twice}");
+    }
+
+    #[test]
+    fn a_later_list_says_who_came_who_went_and_who_changed() {
+        let parse = |text: &str| UserList::parse(text, "users.toml").unwrap();
+        let before = parse(&users(&[("ana", GOOD), ("bo", GOOD), ("cy", GOOD), ("di", GOOD)]));
+        assert!(before.changes(&before).is_empty());
+        let mut text = users(&[("ana", GOOD), ("ed", GOOD)]);
+        text += &users(&[("bo", GOOD)]).replace("verifier", "disabled = true\nverifier");
+        text += &users(&[("cy", GOOD)]).replace("verifier", "groups = [\"g\"]\nverifier");
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let changes = Changes {
+            added: names(&["ed"]),
+            removed: names(&["di"]),
+            disabled: names(&["bo"]),
+            changed: names(&["cy"]),
+        };
+        assert_eq!(before.changes(&parse(&text)), changes);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Principal {
     /// A user, in some groups. What is no name of a group, or over [`MAX_GROUPS`], is left out.
     #[must_use]
     pub fn user(name: &str, groups: impl IntoIterator<Item = String>) -> Self {
-        let groups = groups.into_iter().filter(|group| is_word(group, MAX_GROUP));
+        let groups = groups.into_iter().filter(|group| is_group(group));
         let groups = groups.take(MAX_GROUPS).chain([USERS.to_owned()]).collect();
         Self(Arc::new(Inner { subject: Subject::User(name.to_owned()), groups }))
     }
@@ -141,6 +141,11 @@ impl FromStr for Subject {
             _ => Err(NoSubject),
         }
     }
+}
+
+/// Whether grants can name a group so.
+pub(crate) fn is_group(text: &str) -> bool {
+    is_word(text, MAX_GROUP)
 }
 
 /// One word that a line of the protocol can carry.

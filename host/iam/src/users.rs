@@ -1,19 +1,25 @@
-//! Checks credentials, a few at a time, and gives the same answer to every failure.
+//! Checks what somebody proves, a few at a time, and gives the same answer to every failure.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use fnap::sasl::PlainCredentials;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use fnap::sasl::{Mechanism, PlainCredentials};
+use ring::hmac;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::attempts::Attempts;
 use crate::exchange::Step;
-use crate::list::{UserList, UsersError};
+use crate::list::{Changes, User, UserList, UsersError};
+use crate::oauth::{Provider, ProviderSettings};
+use crate::peer::DomainProof;
+use crate::prepare;
 use crate::principal::Principal;
+use crate::scram::{ITERATIONS, SALT, ScramVerifier};
 use crate::verifier::{Verifier, VerifierError, hash_password};
 
 /// Why somebody was not let in.
@@ -30,10 +36,29 @@ pub enum VerifyError {
     },
 }
 
-/// The users of this host.
+/// How one may say who one is, beside users with passwords.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Whether nobody in particular may come in.
+    pub anonymous: bool,
+    /// Whether there is an authority for clients' certificates.
+    pub certificates: bool,
+    /// Whether a certificate without `fnap:user:NAME` names a user by its subject's common name.
+    pub common_names: bool,
+    /// Who issues tokens.
+    pub providers: Vec<ProviderSettings>,
+}
+
+/// The users of this host, and who else may come in.
 #[derive(Debug)]
 pub struct Users {
     list: RwLock<UserList>,
+    revision: watch::Sender<u64>,
+    settings: Settings,
+    providers: Vec<Provider>,
+    domains: OnceLock<Arc<dyn DomainProof>>,
+    /// Makes up what is asked of users who do not exist.
+    secret: hmac::Key,
     /// Checked in place of a user who does not exist; nobody knows its password.
     nobody: Verifier,
     attempts: Attempts,
@@ -41,21 +66,40 @@ pub struct Users {
     workers: Arc<Semaphore>,
 }
 
+/// Octets of the secret that makes up salts.
+pub const SECRET: usize = 32;
+
 impl Users {
-    /// Takes a list of users.
+    /// Takes a list of users, who come in with passwords only.
     ///
     /// # Errors
     /// When there are no random numbers.
     pub fn new(list: UserList) -> Result<Self, VerifierError> {
-        let mut secret = [0_u8; 32];
-        getrandom::fill(&mut secret).map_err(|_| VerifierError::Failed)?;
-        let secret: Zeroizing<String> =
-            Zeroizing::new(secret.iter().map(|byte| format!("{byte:02x}")).collect());
-        let nobody = Verifier::parse(&hash_password(&secret)?)?;
+        let secret = random()?;
+        Self::with(list, Settings::default(), &secret)
+    }
+
+    /// Takes a list of users. `secret` is this host's own and always the same: what SCRAM asks of users who
+    /// do not exist is made from it.
+    ///
+    /// # Errors
+    /// When there are no random numbers.
+    pub fn with(
+        list: UserList,
+        settings: Settings,
+        secret: &[u8; SECRET],
+    ) -> Result<Self, VerifierError> {
+        let password: Zeroizing<String> =
+            Zeroizing::new(random()?.iter().map(|byte| format!("{byte:02x}")).collect());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             list: RwLock::new(list),
-            nobody,
+            revision: watch::Sender::new(0),
+            providers: settings.providers.iter().cloned().map(Provider::new).collect(),
+            settings,
+            domains: OnceLock::new(),
+            secret: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            nobody: Verifier::parse(&hash_password(&password)?)?,
             attempts: Attempts::default(),
             queue: Semaphore::new(MAX_WAITING),
             workers: Arc::new(Semaphore::new(cores.min(MAX_WORKERS))),
@@ -74,15 +118,79 @@ impl Users {
         Self::new(UserList::load(path)?).map_err(failed)
     }
 
-    /// Takes another list, and says whether it says anything else; who is in stays in.
-    pub fn replace(&self, list: UserList) -> bool {
-        let mut current = self.list.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = *current != list;
-        *current = list;
-        changed
+    /// Who tells which certificates are those of domains; the first one stays.
+    pub fn ask_for_domains(&self, proof: Arc<dyn DomainProof>) {
+        drop(self.domains.set(proof));
     }
 
-    /// Checks credentials. A failure takes as long whether the user exists or not.
+    pub(crate) fn domains(&self) -> Option<&Arc<dyn DomainProof>> {
+        self.domains.get()
+    }
+
+    /// The mechanisms by which anybody can come in.
+    #[must_use]
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        let offered = |mechanism: &Mechanism| match mechanism {
+            Mechanism::Plain | Mechanism::ScramSha256 => true,
+            Mechanism::OauthBearer => !self.providers.is_empty(),
+            Mechanism::External => self.settings.certificates || self.domains().is_some(),
+            Mechanism::Anonymous => self.settings.anonymous,
+        };
+        Mechanism::ALL.into_iter().filter(offered).collect()
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// Takes another list, and says what is different; who is neither disabled nor gone stays in.
+    pub fn replace(&self, list: UserList) -> Changes {
+        let changes = {
+            let mut current = self.list.write().unwrap_or_else(PoisonError::into_inner);
+            let changes = current.changes(&list);
+            *current = list;
+            changes
+        };
+        if !changes.is_empty() {
+            self.revision.send_modify(|revision| *revision += 1);
+        }
+        changes
+    }
+
+    pub(crate) fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    fn user<T>(&self, name: &str, look: impl FnOnce(&User) -> T) -> Option<T> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.0.get(name).map(look)
+    }
+
+    pub(crate) fn is_disabled(&self, name: &str) -> bool {
+        self.user(name, |user| user.disabled).unwrap_or(false)
+    }
+
+    /// The groups of a user whom the list names.
+    pub(crate) fn groups_of(&self, name: &str) -> Option<BTreeSet<String>> {
+        self.user(name, |user| user.groups.clone())
+    }
+
+    /// A user whose name is proven, with what the list says of him; `None` where it keeps him out.
+    pub(crate) fn admit(
+        &self,
+        name: &str,
+        further: impl IntoIterator<Item = String>,
+    ) -> Option<Principal> {
+        let groups = self.groups_of(name).unwrap_or_default();
+        let enabled = !self.is_disabled(name);
+        enabled.then(|| Principal::user(name, groups.into_iter().chain(further)))
+    }
+
+    /// Checks a name and a password. A failure takes as long whether the user exists or not.
     ///
     /// # Errors
     /// [`VerifyError`]; its words may be shown to anybody.
@@ -91,37 +199,44 @@ impl Users {
         credentials: &PlainCredentials,
         address: IpAddr,
     ) -> Result<Principal, VerifyError> {
-        let user = credentials.user();
+        let attempt = Attempt { mechanism: Mechanism::Plain, address };
+        let (Some(user), Some(password)) =
+            (prepare::name(credentials.user()), prepare::password(credentials.password()))
+        else {
+            return attempt.fail(self, None, "malformed response").await;
+        };
+        let _place = self.queue(Some(&user), address).await?;
         let begun = Instant::now();
-        let _place = self.queue(user, address).await?;
-        let acts_as_himself = ["", user].contains(&credentials.authorize());
-        if self.check(credentials).await? && acts_as_himself {
-            self.attempts.succeeded(user);
-            return Ok(Principal::user(user, []));
-        }
-        self.attempts.failed(user, address);
-        // Verifiers from elsewhere may be cheaper or dearer than our own: this hides whose was checked.
-        tokio::time::sleep_until(begun + FAILURE_TAKES).await;
-        Err(VerifyError::Refused)
+        let why = match self.check(&user, password).await? {
+            Err(why) => why,
+            Ok(()) if !acts_as(&user, credentials.authorize()) => "acts as somebody else",
+            Ok(()) => match self.admit(&user, []) {
+                None => "the user is disabled",
+                Some(principal) => {
+                    self.attempts.succeeded(&user);
+                    return Ok(principal);
+                }
+            },
+        };
+        Err(attempt.failed(self, Some(&user), why, begun).await)
     }
 
     /// What a response that cannot be understood comes to: the same as a wrong password.
     pub async fn refuse(&self, address: IpAddr) -> Step {
-        let begun = Instant::now();
-        // No name of a user is empty: the address alone is counted.
-        match self.queue("", address).await {
-            Ok(_place) => {
-                self.attempts.failed("", address);
-                tokio::time::sleep_until(begun + FAILURE_TAKES).await;
-                Step::Refused
-            }
-            Err(VerifyError::Busy { retry_after }) => Step::Busy { retry_after },
-            Err(VerifyError::Refused) => Step::Refused,
-        }
+        let attempt = Attempt { mechanism: Mechanism::Plain, address };
+        attempt.fail::<Step>(self, None, "malformed response").await.into()
+    }
+
+    pub(crate) fn succeeded(&self, user: &str) {
+        self.attempts.succeeded(user);
     }
 
     /// Takes a place among those who wait, after the delay that earlier failures earned.
-    async fn queue(&self, user: &str, address: IpAddr) -> Result<SemaphorePermit<'_>, VerifyError> {
+    pub(crate) async fn queue(
+        &self,
+        user: Option<&str>,
+        address: IpAddr,
+    ) -> Result<SemaphorePermit<'_>, VerifyError> {
         let retry_after = self.attempts.wait(user, address);
         if retry_after > LONGEST_WAIT {
             return Err(VerifyError::Busy { retry_after });
@@ -132,16 +247,21 @@ impl Users {
         Ok(place)
     }
 
-    async fn check(&self, credentials: &PlainCredentials) -> Result<bool, VerifyError> {
+    /// Whether it is the user's password; else why not, for the log.
+    async fn check(
+        &self,
+        user: &str,
+        password: Zeroizing<String>,
+    ) -> Result<Result<(), &'static str>, VerifyError> {
         let busy = VerifyError::Busy { retry_after: LONGEST_WAIT };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| busy)?;
-        let known = {
-            let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-            list.0.get(credentials.user()).cloned()
+        let known = self.user(user, |user| user.verifier.clone());
+        let missing = match &known {
+            None => Some("there is no such user"),
+            Some(None) => Some("the user has no password for this mechanism"),
+            Some(Some(_)) => None,
         };
-        let exists = known.is_some();
-        let verifier = known.unwrap_or_else(|| self.nobody.clone());
-        let password = Zeroizing::new(credentials.password().to_owned());
+        let verifier = known.flatten().unwrap_or_else(|| self.nobody.clone());
         let work = move |worker: OwnedSemaphorePermit| {
             let accepted = verifier.accepts(&password);
             drop(worker);
@@ -149,7 +269,100 @@ impl Users {
         };
         // The permit goes along: a connection that is closed meanwhile must not free it early.
         let accepted = tokio::task::spawn_blocking(move || work(worker)).await;
-        Ok(accepted.map_err(|_| busy)? && exists)
+        let accepted = accepted.map_err(|_| busy)?;
+        Ok(missing.map_or(if accepted { Ok(()) } else { Err("wrong password") }, Err))
+    }
+
+    /// What SCRAM asks of a user, and whether he can answer. A user who does not exist, or has no such
+    /// verifier, is asked for what somebody else might be asked, and always for the same.
+    pub(crate) fn scram_of(&self, name: &str) -> (ScramVerifier, Result<(), &'static str>) {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let user = list.0.get(name);
+        if let Some(verifier) = user.and_then(|user| user.scram.clone()) {
+            return (verifier, Ok(()));
+        }
+        let why = match user {
+            None => "there is no such user",
+            Some(_) => "the user has no password for this mechanism",
+        };
+        let made_up = hmac::sign(&self.secret, name.as_bytes());
+        let made_up: Vec<u8> = made_up.as_ref().to_vec();
+        let others: Vec<_> = list.0.values().filter_map(|user| user.scram.as_ref()).collect();
+        let chosen =
+            made_up.iter().take(8).fold(0_usize, |sum, byte| (sum << 8) | usize::from(*byte));
+        let like = chosen.checked_rem(others.len()).and_then(|index| others.get(index));
+        let (iterations, length) =
+            like.map_or((ITERATIONS, SALT), |like| (like.iterations(), like.salt().len()));
+        let salt = hmac::sign(&self.secret, &made_up);
+        let salt = salt.as_ref().iter().chain(&made_up).copied().take(length).collect();
+        // Nobody knows a key for it, and an answer would not let anybody in.
+        (ScramVerifier::impossible(iterations, salt, [0; 32]), Err(why))
+    }
+}
+
+/// Whether an authorization identity is the user himself.
+pub(crate) fn acts_as(user: &str, authorize: &str) -> bool {
+    authorize.is_empty() || prepare::name(authorize).as_deref() == Some(user)
+}
+
+fn random() -> Result<Zeroizing<[u8; SECRET]>, VerifierError> {
+    let mut secret = Zeroizing::new([0_u8; SECRET]);
+    getrandom::fill(secret.as_mut()).map_err(|_| VerifierError::Failed)?;
+    Ok(secret)
+}
+
+/// Who tried what, for the count of failures and for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) mechanism: Mechanism,
+    pub(crate) address: IpAddr,
+}
+
+impl Attempt {
+    /// A failure that is known at once: waits for its turn, and as long as any other.
+    pub(crate) async fn fail<T>(
+        self,
+        users: &Users,
+        user: Option<&str>,
+        why: &str,
+    ) -> Result<T, VerifyError> {
+        let _place = users.queue(user, self.address).await?;
+        Err(self.failed(users, user, why, Instant::now()).await)
+    }
+
+    /// A failure of a check that began at `begun`.
+    pub(crate) async fn failed(
+        self,
+        users: &Users,
+        user: Option<&str>,
+        why: &str,
+        begun: Instant,
+    ) -> VerifyError {
+        users.attempts.failed(user, self.address);
+        // A name that nobody has may be a password in the wrong field.
+        let known = user.filter(|name| users.user(name, |_| ()).is_some());
+        let user = known.map(|name| tracing::field::display(name.escape_debug()));
+        let (mechanism, address) = (self.mechanism.name(), self.address);
+        tracing::info!(mechanism, %address, user, why, "authentication failed");
+        // Verifiers from elsewhere may be cheaper or dearer than our own: this hides whose was checked.
+        tokio::time::sleep_until(begun + FAILURE_TAKES).await;
+        VerifyError::Refused
+    }
+}
+
+impl<T: Into<Self>> From<Result<T, VerifyError>> for Step {
+    fn from(outcome: Result<T, VerifyError>) -> Self {
+        match outcome {
+            Ok(step) => step.into(),
+            Err(VerifyError::Refused) => Self::Refused,
+            Err(VerifyError::Busy { retry_after }) => Self::Busy { retry_after },
+        }
+    }
+}
+
+impl From<Principal> for Step {
+    fn from(principal: Principal) -> Self {
+        Self::Authenticated(principal)
     }
 }
 
@@ -171,6 +384,7 @@ const FAILURE_TAKES: Duration = Duration::from_millis(300);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::list::Account;
     use std::net::Ipv4Addr;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -240,9 +454,58 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_list_counts_from_the_next_attempt_on() {
         let users = users();
-        assert!(users.replace(UserList::default()));
-        assert!(!users.replace(UserList::default()));
+        assert_eq!(users.replace(UserList::default()).removed, ["ana"]);
+        assert!(users.replace(UserList::default()).is_empty());
         assert!(users.verify(&plain("ana", "right"), HERE).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_is_the_same_however_it_is_typed() {
+        let mut list = UserList::default();
+        list.insert("Ana\u{ef}s", &hash_password("caf\u{e9} \u{2168}").unwrap()).unwrap();
+        let users = Users::new(list).unwrap();
+        let principal = users.verify(&plain("Anai\u{308}s", "cafe\u{301} IX"), HERE).await.unwrap();
+        assert_eq!(principal.name(), "Ana\u{ef}s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disabled_user_and_one_without_a_password_fail_like_a_stranger() {
+        let verifier = hash_password("right").unwrap();
+        let mut list = UserList::default();
+        let ana = Account {
+            name: "ana",
+            verifier: Some(&verifier),
+            disabled: true,
+            ..Account::default()
+        };
+        list.add(&ana).unwrap();
+        list.add(&Account { name: "bo", ..Account::default() }).unwrap();
+        let users = Users::new(list).unwrap();
+        for user in ["ana", "bo", "cy"] {
+            let begun = Instant::now();
+            assert_eq!(users.verify(&plain(user, "right"), HERE).await, Err(VerifyError::Refused));
+            assert_eq!(begun.elapsed(), FAILURE_TAKES);
+        }
+    }
+
+    #[test]
+    fn a_user_who_does_not_exist_is_asked_for_the_same_salt_again() {
+        let scram = crate::scram_verifier("right").unwrap();
+        let mut list = UserList::default();
+        list.add(&Account { name: "ana", scram: Some(&scram), ..Account::default() }).unwrap();
+        let with =
+            |secret| Users::with(list.clone(), Settings::default(), &[secret; SECRET]).unwrap();
+        let outside = |users: &Users, name: &str| {
+            let (verifier, _) = users.scram_of(name);
+            (verifier.iterations(), verifier.salt().to_vec())
+        };
+        let users = with(1);
+        let (ana, bo) = (outside(&users, "ana"), outside(&users, "bo"));
+        assert_eq!((ana.0, ana.1.len()), (bo.0, bo.1.len()));
+        assert_eq!(bo, outside(&with(1), "bo"), "also after a restart");
+        assert_ne!(bo, outside(&users, "cy"));
+        assert_ne!(bo, outside(&with(2), "bo"));
+        assert!(users.scram_of("ana").1.is_ok() && users.scram_of("bo").1.is_err());
     }
 
     #[test]

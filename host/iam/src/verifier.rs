@@ -1,9 +1,11 @@
-//! Password verifiers: argon2id in the PHC string format.
+//! Verifiers of passwords: argon2id in the PHC string format. Those of SCRAM are in `scram`.
 //!
 //! Takes no other algorithm, and no verifier that would make this host work for seconds.
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+use crate::prepare;
 
 /// What a password is checked against.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,9 +24,18 @@ pub enum VerifierError {
     /// It asks for less work than [`MIN_MEMORY`] and one pass.
     #[error("verifier is too weak: at least m={MIN_MEMORY}")]
     TooWeak,
-    /// A password is empty or longer than a client can send.
-    #[error("a password has 1 to {} octets and no NUL", fnap::sasl::MAX_PASSWORD)]
+    /// A password is empty, longer than a client can send, or holds what SASLprep forbids.
+    #[error("a password has 1 to {} octets and no control characters", fnap::sasl::MAX_PASSWORD)]
     Password,
+    /// It does not have the form of a SCRAM verifier.
+    #[error("not a scram verifier (SCRAM-SHA-256$iterations:salt$storedkey:serverkey)")]
+    MalformedScram,
+    /// Guessing at it would be too cheap.
+    #[error("scram verifier is too weak: at least 4096 iterations")]
+    WeakScram,
+    /// Clients would have to work for seconds.
+    #[error("scram verifier asks for too much work: at most 1000000 iterations")]
+    DearScram,
     /// No random numbers, or no memory.
     #[error("cannot make a verifier")]
     Failed,
@@ -52,7 +63,7 @@ impl Verifier {
         Ok(Self(hash))
     }
 
-    /// Whether a password is the one. Takes tens of milliseconds and [`MEMORY`] KiB: not for an async
+    /// Whether a prepared password is the one. Takes tens of milliseconds and [`MEMORY`] KiB: not for an async
     /// thread.
     pub(crate) fn accepts(&self, password: &str) -> bool {
         Argon2::default().verify_password(password.as_bytes(), &self.0).is_ok()
@@ -70,10 +81,7 @@ impl std::fmt::Debug for Verifier {
 /// # Errors
 /// When the password is empty, too long, or there are no random numbers.
 pub fn hash_password(password: &str) -> Result<String, VerifierError> {
-    let length = 1..=fnap::sasl::MAX_PASSWORD;
-    if !length.contains(&password.len()) || password.contains('\0') {
-        return Err(VerifierError::Password);
-    }
+    let password = prepare::password(password).ok_or(VerifierError::Password)?;
     let params = Params::new(MEMORY, PASSES, LANES, None).map_err(|_| VerifierError::Failed)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash = argon2.hash_password(password.as_bytes()).map_err(|_| VerifierError::Failed)?;

@@ -17,7 +17,7 @@ use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
-use host_iam::{Exchange, Peer, Principal};
+use host_iam::{Exchange, Peer, Principal, Standing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     out: Vec<u8>,
     /// The attempt to authenticate that is under way.
     exchange: Option<Exchange>,
+    /// Whether whoever came in may stay.
+    standing: Option<Standing>,
     /// By when the peer has to be authenticated; none once it is.
     must_authenticate: Option<Instant>,
     /// WRITEs under way, answered in their order.
@@ -75,6 +77,7 @@ enum Input {
     Written(Reply),
     Read(std::io::Result<usize>),
     Idle,
+    Unwelcome,
     Stop,
 }
 
@@ -108,6 +111,7 @@ impl Connection {
             stop,
             out: Vec::new(),
             exchange: None,
+            standing: None,
             must_authenticate: Some(Instant::now() + AUTHENTICATION),
             writes: FuturesOrdered::new(),
         }
@@ -147,6 +151,7 @@ impl Connection {
                 Input::Idle => {
                     self.session.end(Failure::new(Code::Timeout, "nothing was said for too long"));
                 }
+                Input::Unwelcome => self.session.end(unwelcome()),
                 Input::Stop => {
                     self.session.end(Failure::new(Code::Unavailable, "the host is shutting down"));
                 }
@@ -167,8 +172,12 @@ impl Connection {
         if stopping && !waits {
             return Input::Stop;
         }
+        let unwelcome = self.standing.as_ref().is_some_and(Standing::has_ended);
+        if unwelcome && !waits {
+            return Input::Unwelcome;
+        }
         // A peer that sends WRITE after WRITE must not hold up the end.
-        let wanted = self.session.wants_input() && !stopping;
+        let wanted = self.session.wants_input() && !stopping && !unwelcome;
         let idle = Instant::now() + self.options.idle;
         let silent_until = self.must_authenticate.map_or(idle, |deadline| deadline.min(idle));
         let input = self.session.input();
@@ -177,6 +186,7 @@ impl Connection {
             Some(reply) = self.writes.next(), if waits => Input::Written(reply),
             read = self.stream.read_buf(input), if wanted => Input::Read(read),
             () = tokio::time::sleep_until(silent_until), if !waits => Input::Idle,
+            () = ended(&mut self.standing), if !waits => Input::Unwelcome,
             _ = self.stop.wait_for(|stop| *stop), if !waits => Input::Stop,
         }
     }
@@ -247,6 +257,7 @@ impl Connection {
                 _ = self.stop.wait_for(|stop| *stop) => {
                     break Err(Failure::new(Code::Unavailable, "the host is shutting down"));
                 }
+                () = ended(&mut self.standing) => break Err(unwelcome()),
                 // Before the events: DONE is heard also while there are always more of them.
                 read = self.stream.read_buf(input), if following => match read {
                     Ok(1..) => {}
@@ -305,4 +316,17 @@ impl Connection {
             }
         }
     }
+}
+
+/// Waits until whoever came in may no longer stay.
+async fn ended(standing: &mut Option<Standing>) {
+    match standing {
+        Some(standing) => standing.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What somebody is told who was disabled, removed, or put into other groups.
+fn unwelcome() -> Failure {
+    Failure::new(Code::AuthRequired, "the user was changed, authenticate again")
 }

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fnap::sasl::Mechanism;
 use fnap::server::{self, ServerOptions};
 use host_iam::Peer;
 use tokio::net::{TcpListener, TcpStream};
@@ -21,9 +20,6 @@ const ACCEPT_WAIT: Duration = Duration::from_millis(50);
 /// WRITEs of one connection that may wait for the disk together. With four of them parsing and syncing
 /// overlap; a connection holds at most so many MiB.
 const WRITES_AT_ONCE: usize = 4;
-
-/// What clients may prove themselves with.
-const MECHANISMS: &[Mechanism] = &[Mechanism::Plain];
 
 /// How a listener treats its connections.
 #[derive(Clone, Debug)]
@@ -160,7 +156,7 @@ async fn receive(
             Arrival { stream, peer, who, tls: None }
         }
     };
-    session.mechanisms = MECHANISMS.to_vec();
+    session.mechanisms = services.users.mechanisms();
     session.max_data_line = options.max_data_line;
     session.writes_at_once = WRITES_AT_ONCE;
     session.capabilities = capabilities(services);

@@ -20,6 +20,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         let options = &config.listener;
         (options.connections, options.idle, options.stalled, options.max_data_line)
     };
+    let ways = (&before.identities, &after.identities);
     let checks = [
         ("hostname", before.hostname != after.hostname, false),
         ("listen", before.listen != after.listen, false),
@@ -32,6 +33,9 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("namespaces", before.namespaces != after.namespaces, true),
         ("users_file", before.users_file != after.users_file, true),
         ("users", before.users != after.users, true),
+        ("anonymous", ways.0.anonymous != ways.1.anonymous, false),
+        ("certificate_common_names", ways.0.common_names != ways.1.common_names, false),
+        ("oauth", ways.0.providers != ways.1.providers, false),
         ("limits", listener(before) != listener(after), false),
         ("limits.plugin", plugin(before) != plugin(after), false),
         ("limits.plugin_most", most(before) != most(after), false),

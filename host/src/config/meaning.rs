@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fnap::name::Name;
-use host_iam::UserList;
 use host_plugins::Limits;
 use host_server::ListenerOptions;
 use toml::Spanned;
@@ -24,12 +23,10 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
     let us = hostname.as_ref().map_or("", Name::as_str);
     let brokers = reader.brokers(raw.brokers.unwrap_or_default(), us, base);
     let namespaces = reader.namespaces(raw.namespaces.unwrap_or_default(), &brokers);
-    let mut users = UserList::default();
-    for user in raw.users.unwrap_or_default() {
-        if let Err(error) = users.insert(user.name.get_ref(), user.verifier.get_ref()) {
-            reader.fault(&user.name, error);
-        }
-    }
+    let users = reader.users(raw.users.unwrap_or_default());
+    let (anonymous, common_names) = (raw.anonymous, raw.certificate_common_names);
+    let oauth = raw.oauth.unwrap_or_default();
+    let identities = reader.identities(anonymous, common_names, oauth, base);
     let (listener, limits, most) = reader.limits(raw.limits.unwrap_or_default());
     let log = reader.log(raw.log.unwrap_or_default());
     let observe = raw.observe.unwrap_or_default().listen;
@@ -58,6 +55,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
                 namespaces,
                 users_file,
                 users,
+                identities,
                 listener,
                 limits,
                 most,

@@ -7,6 +7,7 @@ mod brokers;
 mod check;
 mod diff;
 mod error;
+mod identities;
 mod kafka;
 mod meaning;
 mod names;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fnap::name::Name;
-use host_iam::{UserList, UsersError};
+use host_iam::{Settings, UserList, UsersError};
 use host_plugins::Limits;
 use host_server::{ListenerOptions, TlsFiles};
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub users_file: Option<PathBuf>,
     /// Users written in the configuration itself.
     pub users: UserList,
+    /// How others than users with passwords come in.
+    pub identities: Settings,
     /// How connections are treated.
     pub listener: ListenerOptions,
     /// Limits of every plugin instance.
@@ -171,6 +174,7 @@ impl Config {
             brokers,
             users_file: Some(dir.join("users.toml")),
             users: UserList::default(),
+            identities: Settings::default(),
             listener: listener_defaults(),
             limits: Limits::default(),
             most: Limits::default(),
@@ -202,7 +206,10 @@ impl Config {
                 "whoever reaches {address} reads the metrics: names of flows and processors, and how much they carry"
             ));
         }
-        if self.users_file.is_none() && self.users.is_empty() {
+        let Settings { anonymous, providers, .. } = &self.identities;
+        let certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let others = *anonymous || certificates || !providers.is_empty();
+        if self.users_file.is_none() && self.users.is_empty() && !others {
             warnings.push("there are no users: nobody can authenticate".to_owned());
         }
         warnings

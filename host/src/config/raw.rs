@@ -10,6 +10,7 @@ use serde::Serialize;
 use toml::Spanned;
 
 use super::error::Fault;
+use super::identities::{RawOauth, RawUser};
 use super::names::RawNames;
 use super::tls::{RawAddresses, RawCertificate};
 
@@ -35,6 +36,9 @@ pub(super) struct Raw {
     pub(super) brokers: Option<Vec<RawBroker>>,
     pub(super) namespaces: Option<Vec<RawNamespace>>,
     pub(super) users: Option<Vec<RawUser>>,
+    pub(super) anonymous: Option<bool>,
+    pub(super) certificate_common_names: Option<bool>,
+    pub(super) oauth: Option<Vec<RawOauth>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,20 +128,6 @@ pub(super) struct RawSasl {
 pub(super) struct RawNamespace {
     pub(super) name: Spanned<String>,
     pub(super) broker: At<String>,
-}
-
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawUser {
-    pub(super) name: Spanned<String>,
-    pub(super) verifier: Spanned<String>,
-}
-
-impl std::fmt::Debug for RawUser {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("RawUser").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 pub(super) fn parse(text: &str) -> Result<Raw, Fault> {

@@ -12,6 +12,7 @@ mod disk;
 mod edges;
 mod flows;
 mod hostile;
+mod identities;
 mod isolation;
 mod lifecycle;
 mod lists;

@@ -46,6 +46,7 @@ impl Connection {
             Step::Authenticated(principal) => {
                 self.must_authenticate = None;
                 self.services.traffic.authentications.one();
+                self.standing = Some(self.services.users.follow(&principal));
                 self.session.authenticated(principal);
             }
             Step::Busy { retry_after } => {
@@ -54,7 +55,6 @@ impl Connection {
             }
             Step::Refused | Step::Challenge(_) => {
                 self.services.traffic.authentication_failures.one();
-                tracing::info!(peer = %self.peer, "authentication failed");
                 self.session.refused();
             }
         }

@@ -1,0 +1,185 @@
+//! A provider's published keys (RFC 7517): fetched when they are needed, kept while the provider is away.
+//!
+//! Asks a provider seldom, whatever tokens come. Takes keys for signatures only, and of three kinds: RSA,
+//! P-256 and Ed25519; others are passed over.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::fetch;
+use super::token::Key;
+
+/// The keys of one provider.
+#[derive(Debug)]
+pub(super) struct Keys {
+    issuer: String,
+    ca_file: Option<PathBuf>,
+    known: Mutex<Known>,
+    /// Held by whoever asks the provider.
+    asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    keys: Vec<(Option<String>, Key)>,
+    fetched: Option<Instant>,
+    asked: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Jwk {
+    kty: String,
+    #[serde(rename = "use")]
+    purpose: Option<String>,
+    alg: Option<String>,
+    kid: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+}
+
+impl Keys {
+    pub(super) fn new(issuer: &str, ca_file: Option<PathBuf>) -> Self {
+        let (known, asking) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { issuer: issuer.to_owned(), ca_file, known, asking }
+    }
+
+    /// The key of a token; asks the provider where it is not known, or was not confirmed for long.
+    pub(super) async fn find(
+        &self,
+        id: Option<&str>,
+        algorithm: Option<&str>,
+    ) -> Result<Key, &'static str> {
+        let algorithm = algorithm.ok_or("the token names no algorithm")?;
+        let found = self.known().find(id, algorithm);
+        match (found, self.known().is_fresh()) {
+            (Some(key), true) => return Ok(key),
+            // One asks, the others go on with what is known.
+            (Some(_), false) => {
+                if let Ok(_asking) = self.asking.try_lock() {
+                    self.ask_unless_lately().await;
+                }
+            }
+            (None, _) => {
+                let _asking = self.asking.lock().await;
+                if self.known().find(id, algorithm).is_none() {
+                    self.ask_unless_lately().await;
+                }
+            }
+        }
+        let known = self.known();
+        if !known.is_usable() {
+            return Err("the provider's keys are not known");
+        }
+        known.find(id, algorithm).ok_or("the token is signed with no key of the provider")
+    }
+
+    fn known(&self) -> Known {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn ask_unless_lately(&self) {
+        if self.known().asked.is_some_and(|asked| asked.elapsed() < ASKED_EVERY) {
+            return;
+        }
+        let (issuer, ca_file) = (self.issuer.clone(), self.ca_file.clone());
+        let asked = Instant::now();
+        let fetched =
+            tokio::task::spawn_blocking(move || fetch::key_set(&issuer, ca_file.as_deref()));
+        let fetched = fetched.await.map_err(|error| error.to_string()).flatten();
+        let read = fetched.and_then(|text| read(&text));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.asked = Some(asked);
+        match read {
+            Ok(keys) => {
+                if known.keys != keys {
+                    tracing::info!(
+                        issuer = self.issuer,
+                        keys = keys.len(),
+                        "keys of a provider changed"
+                    );
+                }
+                known.keys = keys;
+                known.fetched = Some(asked);
+            }
+            Err(cause) => {
+                tracing::warn!(issuer = self.issuer, cause, "keys of a provider not fetched");
+            }
+        }
+    }
+}
+
+impl Known {
+    fn find(&self, id: Option<&str>, algorithm: &str) -> Option<Key> {
+        let mut fitting = self.keys.iter().filter(|(known, key)| {
+            key.algorithm() == algorithm && (id.is_none() || known.as_deref() == id)
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some((_, key)), None) => Some(key.clone()),
+            // Without an id, or with one given twice, it is not said which.
+            _ => None,
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fetched.is_some_and(|fetched| fetched.elapsed() < FRESH_FOR)
+    }
+
+    fn is_usable(&self) -> bool {
+        self.fetched.is_some_and(|fetched| fetched.elapsed() < KEPT_FOR)
+    }
+}
+
+fn read(text: &[u8]) -> Result<Vec<(Option<String>, Key)>, String> {
+    let set: KeySet = serde_json::from_slice(text).map_err(|_| "not a set of keys".to_owned())?;
+    let keys: Vec<_> = set.keys.into_iter().take(MAX_KEYS).filter_map(key).collect();
+    if keys.is_empty() { Err("no key for signatures".to_owned()) } else { Ok(keys) }
+}
+
+fn key(value: serde_json::Value) -> Option<(Option<String>, Key)> {
+    let jwk: Jwk = serde_json::from_value(value).ok()?;
+    let octets = |text: &Option<String>| URL_SAFE_NO_PAD.decode(text.as_ref()?).ok();
+    let key = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
+        ("RSA", _) => Key::Rsa { n: octets(&jwk.n)?, e: octets(&jwk.e)? },
+        ("EC", Some("P-256")) => {
+            let (x, y) = (octets(&jwk.x)?, octets(&jwk.y)?);
+            Key::P256([vec![UNCOMPRESSED], x, y].concat())
+        }
+        ("OKP", Some("Ed25519")) => Key::Ed25519(octets(&jwk.x)?),
+        _ => return None,
+    };
+    let signs = jwk.purpose.is_none_or(|purpose| purpose == "sig");
+    // Some providers name the curve where others name the algorithm.
+    let known =
+        |alg: &str| alg == key.algorithm() || (alg, key.algorithm()) == ("Ed25519", "EdDSA");
+    (signs && jwk.alg.as_deref().is_none_or(known)).then_some((jwk.kid, key))
+}
+
+/// What stands before a point of a curve that is written in full (SEC 1, section 2.3.3).
+const UNCOMPRESSED: u8 = 4;
+
+/// A provider is asked again for a key that is not known after so long: who makes up key ids must not
+/// make this host flood it.
+pub(super) const ASKED_EVERY: Duration = Duration::from_secs(5);
+
+/// Keys are asked for again after so long: one that the provider takes back counts no longer.
+pub(super) const FRESH_FOR: Duration = Duration::from_secs(300);
+
+/// Keys go on for so long while the provider does not answer: a working day.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(8 * 3600);
+
+/// Keys of one provider that are looked at.
+const MAX_KEYS: usize = 64;

@@ -1,0 +1,105 @@
+//! OAUTHBEARER (RFC 7628): tokens of identity providers, checked here with the provider's published keys.
+//!
+//! A token that is not right never comes further than [`check`]: the exchange that tells the client so
+//! cannot end well. Providers cannot name local users unless the operator trusts their names.
+
+mod fetch;
+mod keys;
+mod request;
+mod token;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value, json};
+
+pub use fetch::is_safe as is_safe_issuer;
+pub(crate) use request::Request;
+
+use crate::prepare;
+use crate::principal::{DOMAINS, MAX_GROUPS, USERS};
+use keys::Keys;
+use token::Token;
+
+/// Who issues tokens, and what is believed of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderSettings {
+    /// What stands behind the names of its users and groups: `ana@NAME`.
+    pub name: String,
+    /// The `iss` of its tokens; its keys are found below this address.
+    pub issuer: String,
+    /// What the `aud` of a token has to name.
+    pub audience: String,
+    /// The claim with the user's name.
+    pub user_claim: String,
+    /// The claim with the names of his groups.
+    pub groups_claim: Option<String>,
+    /// Whose certificates it may have, PEM; without it, those that the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Whether its names are taken as they are: its `ana` is the local `ana`.
+    pub trusted_names: bool,
+}
+
+/// A provider and its keys.
+#[derive(Debug)]
+pub(crate) struct Provider {
+    settings: ProviderSettings,
+    keys: Keys,
+}
+
+/// Whom a token names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Bearer {
+    pub(crate) user: String,
+    pub(crate) groups: Vec<String>,
+}
+
+impl Provider {
+    pub(crate) fn new(settings: ProviderSettings) -> Self {
+        let keys = Keys::new(&settings.issuer, settings.ca_file.clone());
+        Self { settings, keys }
+    }
+
+    fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, &'static str> {
+        let settings = &self.settings;
+        let user = claims.get(&settings.user_claim).and_then(Value::as_str);
+        let user = user.ok_or("the token does not name a user")?;
+        let user = prepare::name(&self.local(user)).ok_or("the token's user can be none here")?;
+        let groups = settings.groups_claim.as_ref().and_then(|claim| claims.get(claim));
+        let groups = groups.and_then(Value::as_array).into_iter().flatten();
+        let groups = groups.filter_map(Value::as_str).take(MAX_GROUPS);
+        // Who is a user of this host, or a domain, is not for others to say.
+        let groups = groups.filter(|group| ![USERS, DOMAINS].contains(group));
+        Ok(Bearer { user, groups: groups.map(|group| self.local(group)).collect() })
+    }
+
+    fn local(&self, name: &str) -> String {
+        match self.settings.trusted_names {
+            true => name.to_owned(),
+            false => format!("{name}@{}", self.settings.name),
+        }
+    }
+}
+
+/// Whom a token names, if all of it is right; else what is wrong, for the log.
+pub(crate) async fn check(providers: &[Provider], token: &str) -> Result<Bearer, &'static str> {
+    let token = Token::parse(token)?;
+    let issuer = token.issuer();
+    let provider = providers.iter().find(|provider| Some(&*provider.settings.issuer) == issuer);
+    let provider = provider.ok_or("the token is of an unknown issuer")?;
+    let key = provider.keys.find(token.key_id(), token.algorithm()).await?;
+    let claims = token.verified(&key)?;
+    token::refuse_out_of_time(claims, SystemTime::now())?;
+    token::refuse_other_audience(claims, &provider.settings.audience)?;
+    provider.bearer(claims)
+}
+
+/// What a client is told whose token is none (RFC 7628, section 3.2.2): whatever is wrong with it.
+pub(crate) fn challenge(providers: &[Provider]) -> Option<Vec<u8>> {
+    let place = fetch::configuration_of(&providers.first()?.settings.issuer);
+    let told = json!({ "status": "invalid_token", "openid-configuration": place });
+    Some(told.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests;
