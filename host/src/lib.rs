@@ -14,4 +14,5 @@ pub mod lock;
 mod observed;
 mod plugin_store;
 pub mod serve;
+mod strangers;
 pub mod user;

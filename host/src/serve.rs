@@ -18,6 +18,7 @@ use crate::config::{Config, differences};
 use crate::host::{Census, Host};
 use crate::identities::{self, Lookout};
 use crate::observed::Observed;
+use crate::strangers;
 
 /// Reads the configuration again.
 pub type Reread<'a> = &'a (dyn Fn() -> Result<Config> + Sync);
@@ -51,6 +52,9 @@ pub async fn serve(
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let mut lookout = Lookout::new(&config).await;
     let users = Arc::new(identities::open(&config)?);
+    if let Some(proof) = strangers::proof(&config.names).context("names")? {
+        users.ask_for_domains(proof);
+    }
     // Probes are answered while parts start: that it takes long is no reason to kill it.
     let observed = Arc::new(Observed::default());
     let window = Window::open(config.observe, &observed).await?;

@@ -32,6 +32,16 @@ pub enum Step {
         /// When it may be tried again.
         retry_after: Duration,
     },
+    /// Nothing was checked: who would know does not answer. It may be tried again.
+    Unknown,
+}
+
+/// Why a peer is not known as a domain's agent.
+enum NoAgent {
+    /// He is not; in words for the log.
+    Refused(&'static str),
+    /// Nobody could tell.
+    Unknown,
 }
 
 /// An attempt under way. Dropping it gives it up.
@@ -192,7 +202,7 @@ impl Exchange {
         let Some(wanted) = Wanted::parse(response) else {
             return self.fail(None, MALFORMED).await;
         };
-        let _place = self.users.queue(None, self.peer.address).await?;
+        let place = self.users.queue(None, self.peer.address).await?;
         let begun = Instant::now();
         let why = match (self.certified(), wanted) {
             (Some(user), Wanted::Any) => match self.users.admit(&user, []) {
@@ -206,9 +216,12 @@ impl Exchange {
                 }
             }
             (None, Wanted::Either(_, Some(domain))) | (_, Wanted::Domain(domain)) => {
+                // A stranger's name server may be slow: whoever waits for a check shall not wait for it.
+                drop(place);
                 match self.proves(&domain).await {
                     Ok(()) => return Ok(Principal::domain(domain).into()),
-                    Err(why) => why,
+                    Err(NoAgent::Refused(why)) => why,
+                    Err(NoAgent::Unknown) => return Ok(Step::Unknown),
                 }
             }
             (None, _) => "no certificate that names a user",
@@ -223,17 +236,18 @@ impl Exchange {
         external::user_of(leaf, self.users.settings().common_names)
     }
 
-    async fn proves(&self, domain: &Name) -> Result<(), &'static str> {
-        let proof = self.users.domains().ok_or("nobody vouches for domains here")?;
+    async fn proves(&self, domain: &Name) -> Result<(), NoAgent> {
+        let nobody = NoAgent::Refused("nobody vouches for domains here");
+        let proof = self.users.domains().ok_or(nobody)?;
         if self.peer.certificates.is_empty() {
-            return Err("no certificate");
+            return Err(NoAgent::Refused("no certificate"));
         }
         match proof.proves(domain, &self.peer).await {
             Ok(true) => Ok(()),
-            Ok(false) => Err("the certificate is not that domain's"),
+            Ok(false) => Err(NoAgent::Refused("the certificate is not that domain's")),
             Err(cause) => {
                 tracing::info!(%domain, cause, "cannot tell whether a certificate is a domain's");
-                Err("cannot tell whether the certificate is that domain's")
+                Err(NoAgent::Unknown)
             }
         }
     }

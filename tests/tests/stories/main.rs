@@ -9,6 +9,7 @@ mod dead;
 mod deadletters;
 mod demo;
 mod disk;
+mod domains;
 mod edges;
 mod flows;
 mod hostile;

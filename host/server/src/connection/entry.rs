@@ -49,6 +49,10 @@ impl Connection {
                 self.standing = Some(self.services.users.follow(&principal));
                 self.session.authenticated(principal);
             }
+            Step::Unknown => {
+                let words = "nobody answers who could tell, try again";
+                self.session.not_checked(Failure::new(Code::Unavailable, words));
+            }
             Step::Busy { retry_after } => {
                 let words = format!("retry-after={}", retry_after.as_secs().max(1));
                 self.session.not_checked(Failure::new(Code::RateLimit, words));
