@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,8 @@ rm -rf -- "$2"
 pub struct Keycloak {
     address: String,
     log: PathBuf,
-    /// Held open for as long as the program lives.
-    _pipe: std::process::ChildStdin,
+    /// Its standard input is held open for as long as the program lives.
+    _shell: Child,
 }
 
 /// A realm of it: a provider of its own, with keys of its own.
@@ -70,9 +70,9 @@ impl Keycloak {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "keycloak"]).arg(&home).arg(&dir);
         command.arg(ip.to_string()).arg(PORT.to_string());
-        let mut child = command.stdin(Stdio::piped()).spawn().expect("a shell");
-        let pipe = child.stdin.take().expect("a pipe");
-        let keycloak = Self { address: format!("{ip}:{PORT}"), log: dir.join("log"), _pipe: pipe };
+        let shell = command.stdin(Stdio::piped()).spawn().expect("a shell");
+        let keycloak =
+            Self { address: format!("{ip}:{PORT}"), log: dir.join("log"), _shell: shell };
         keycloak.wait_ready();
         keycloak
     }
