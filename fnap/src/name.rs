@@ -44,7 +44,19 @@ pub enum NameError {
         /// Octets found.
         len: usize,
     },
-    /// Two dots in a row, or a dot at either end.
+    /// A `flow://` URI that says more than a name: only the name is one's flow, wherever its host listens.
+    #[error("a flow uri has a name and nothing else, this one has a {part}")]
+    Uri {
+        /// What it has: a user, a port, a path, a query or a fragment.
+        part: &'static str,
+    },
+    /// Another scheme than [`SCHEME`].
+    #[error("scheme {scheme:?}: a name has none, or flow://")]
+    Scheme {
+        /// What stands before `://`, shortened.
+        scheme: String,
+    },
+    /// Two dots in a row, or a dot at the start.
     #[error("empty label {label}")]
     EmptyLabel {
         /// Which label, counted from 1.
@@ -113,7 +125,7 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let text = strip_scheme(text);
+        let text = bare(text)?;
         if text.is_empty() {
             return Err(NameError::Empty);
         }
@@ -167,12 +179,45 @@ impl<'de> serde::Deserialize<'de> for Name {
     }
 }
 
-fn strip_scheme(text: &str) -> &str {
-    match text.split_at_checked(SCHEME.len()) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
-        _ => text,
+/// What is left of a name as people and other programs write it: without `flow://` and the slash that may
+/// follow then, and without the dot of a complete DNS name.
+pub(crate) fn bare(text: &str) -> Result<&str, NameError> {
+    let name = match text.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME_NAME) => authority(rest)?,
+        Some((scheme, _)) => {
+            let scheme = scheme.chars().take(SHOWN_SCHEME).collect();
+            return Err(NameError::Scheme { scheme });
+        }
+        None => text,
+    };
+    match name.strip_suffix('.') {
+        // The root alone is no name of anything.
+        Some("") => Err(NameError::EmptyLabel { label: 1 }),
+        Some(complete) => Ok(complete),
+        None => Ok(name),
     }
 }
+
+/// The name of a URI that has nothing else (RFC 3986, section 3.2).
+fn authority(rest: &str) -> Result<&str, NameError> {
+    let name = rest.strip_suffix('/').unwrap_or(rest);
+    let Some(found) = name.find(['/', '?', '#', '@', ':']) else { return Ok(name) };
+    // A colon before an at sign belongs to the user.
+    let part = match name.get(found..).and_then(|rest| rest.chars().next()) {
+        Some('/') => "path",
+        Some('?') => "query",
+        Some('#') => "fragment",
+        Some(':') if !name.contains('@') => "port",
+        _ => "user",
+    };
+    Err(NameError::Uri { part })
+}
+
+/// [`SCHEME`] without its slashes.
+const SCHEME_NAME: &str = "flow";
+
+/// How much of a wrong scheme is repeated.
+const SHOWN_SCHEME: usize = 20;
 
 fn allowed(found: char) -> bool {
     found.is_ascii_alphanumeric() || found == '-' || found == '.'
@@ -207,11 +252,46 @@ mod tests {
     }
 
     #[test]
+    fn a_uri_and_a_complete_dns_name_are_the_name() {
+        for text in [
+            "time.flows.unix.ar.",
+            "flow://time.flows.unix.ar",
+            "flow://time.flows.unix.ar/",
+            "flow://time.flows.unix.ar.",
+            "FLOW://TIME.flows.unix.ar./",
+        ] {
+            assert_eq!(parse(text).unwrap().as_str(), "time.flows.unix.ar", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uri_with_more_than_a_name_is_refused_by_what_it_has() {
+        let part = |text: &str| match parse(text) {
+            Err(NameError::Uri { part }) => part,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(part("flow://a.b:61000"), "port");
+        assert_eq!(part("flow://a.b:61000/"), "port");
+        assert_eq!(part("flow://a.b/c"), "path");
+        assert_eq!(part("flow://a.b//"), "path");
+        assert_eq!(part("flow://a.b/?x"), "path");
+        assert_eq!(part("flow://a.b?from=earliest"), "query");
+        assert_eq!(part("flow://a.b#x"), "fragment");
+        assert_eq!(part("flow://ana@a.b"), "user");
+        assert_eq!(part("flow://ana:secret@a.b:1"), "user");
+        assert_eq!(parse("http://a.b"), Err(NameError::Scheme { scheme: "http".into() }));
+        assert_eq!(parse("a.b/"), Err(NameError::Character { found: '/', at: 4 }));
+        assert_eq!(parse("a.b:1"), Err(NameError::Character { found: ':', at: 4 }));
+        assert_eq!(parse("flow:///"), Err(NameError::Empty));
+    }
+
+    #[test]
     fn an_error_says_what_is_wrong_and_where() {
         assert_eq!(parse(""), Err(NameError::Empty));
         assert_eq!(parse("flow://"), Err(NameError::Empty));
         assert_eq!(parse("a..b"), Err(NameError::EmptyLabel { label: 2 }));
-        assert_eq!(parse("a.b."), Err(NameError::EmptyLabel { label: 3 }));
+        assert_eq!(parse("a.b.."), Err(NameError::EmptyLabel { label: 3 }));
+        assert_eq!(parse("."), Err(NameError::EmptyLabel { label: 1 }));
         assert_eq!(parse(".a"), Err(NameError::EmptyLabel { label: 1 }));
         assert_eq!(parse("a.b_c"), Err(NameError::Character { found: '_', at: 4 }));
         assert_eq!(parse("münchen.de"), Err(NameError::Character { found: 'ü', at: 2 }));

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::de::Error as _;
 
-use crate::name::{Name, NameError};
+use crate::name::{Name, NameError, bare};
 
 /// A name with one star.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,7 @@ impl FromStr for Pattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
+        let text = bare(text)?;
         let stars = text.matches('*').count();
         let Some((front, back)) = text.split_once('*').filter(|_| stars == 1) else {
             return Err(PatternError::Stars { stars });

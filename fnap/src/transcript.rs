@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 
 use bytes::BytesMut;
 
-use crate::client::{ClientError, ClientSession, Event};
+use crate::client::{ClientError, ClientSession, Event, Exchange};
 use crate::command::{Command, ParseError};
 use crate::sasl::{MalformedResponse, PlainCredentials};
 use crate::server::{Action, ServerSession};
@@ -214,7 +214,8 @@ impl Turn {
         for line in &self.client {
             match line.parse() {
                 Ok(Command::Authenticate { initial: None, .. }) => {
-                    client.authenticate(PlainCredentials::decode(response)?)?;
+                    let plain = PlainCredentials::decode(response)?;
+                    client.authenticate(Exchange::plain("", &plain).map_err(ClientError::from)?)?;
                 }
                 Ok(command) => client.send(&command)?,
                 Err(_) if line == "DONE" => client.done(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fnap::{Code, Failure};
 
 use crate::agent::NoAgent;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, KeepError};
 use crate::exit::Exit;
 
 /// Why a run, or a connection, ended.
@@ -42,11 +42,48 @@ pub enum Error {
     /// The host said no.
     #[error(transparent)]
     Refused(#[from] Failure),
-    /// The password would travel in clear.
+    /// Everything would travel in clear.
     #[error(
-        "no tls to {0}, so the password is not sent: set allow_plaintext = true for the agent if the network is trusted"
+        "tls = \"never\", and {0} is not a loopback address: everything would travel in clear; set allow_plaintext = true as well if the network is trusted"
     )]
     Plaintext(String),
+    /// TLS is not to be had there, or not with whom it should be.
+    #[error("no tls with {address}: {reason}")]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The host has not proved to be the one it should be.
+    #[error("{address} cannot be trusted: {reason}")]
+    Distrusted {
+        /// `host:port`.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// The host takes nothing that one could prove oneself with.
+    #[error("{address} does not take {wanted} here: it offers {offered}")]
+    NoMechanism {
+        /// `host:port`.
+        address: String,
+        /// Mechanisms.
+        wanted: String,
+        /// Mechanisms.
+        offered: String,
+    },
+    /// A user without a password.
+    #[error("no password for {user} at {address}: `fnua login {address} --user {user}` keeps one")]
+    NoPassword {
+        /// The user's name.
+        user: String,
+        /// `host:port`.
+        address: String,
+    },
+    /// Kept credentials cannot be used.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// Nobody answers at the address.
     #[error("cannot reach {address}: {reason}")]
     Unreachable {
@@ -91,6 +128,8 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Config(_) | Self::NoAgent(_) | Self::Plaintext(_) => Exit::Usage,
+            Self::NoMechanism { .. } | Self::NoPassword { .. } | Self::Keep(_) => Exit::Usage,
+            Self::Tls { .. } | Self::Distrusted { .. } => Exit::Broken,
             Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
             Self::Refused(_) => Exit::Refused,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,

@@ -6,6 +6,8 @@
 use std::io::{self, Cursor, IsTerminal, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use zeroize::Zeroizing;
+
 /// Standard streams of one run.
 pub struct Io {
     /// Where `write` reads events when no file is named.
@@ -104,6 +106,20 @@ impl std::fmt::Debug for Words {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Words")
     }
+}
+
+/// Asks whoever sits before the terminal.
+pub(crate) fn ask(question: &str) -> io::Result<String> {
+    let terminal = console::Term::stderr();
+    terminal.write_str(question)?;
+    Ok(terminal.read_line()?.trim().to_owned())
+}
+
+/// Asks for something that the terminal must not show.
+pub(crate) fn ask_secret(question: &str) -> io::Result<Zeroizing<String>> {
+    let terminal = console::Term::stderr();
+    terminal.write_str(question)?;
+    terminal.read_secure_line().map(Zeroizing::new)
 }
 
 /// Rows and columns of the terminal that the process's stdout is.

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the whole command line in one call, so that other programs can use it in-process;
 //! [`Connection`] is the connection under it. Does no name resolution beyond the system's, and keeps
-//! nothing on disk.
+//! nothing on disk but what `fnua login` is asked to keep.
 
 mod address;
 mod agent;
@@ -14,6 +14,7 @@ mod error;
 mod exit;
 mod interrupt;
 mod io;
+mod login;
 mod logs;
 mod look;
 mod output;
@@ -28,7 +29,9 @@ mod write;
 
 pub use address::{Address, AddressError, DEFAULT_PORT};
 pub use agent::{NoAgent, choose};
-pub use config::{Agent, Config, ConfigError, Credentials, Fault};
+pub use config::{
+    Agent, Certificate, Config, ConfigError, Fault, KeepError, Login, Source, Tls, TlsMode,
+};
 pub use connection::{Answer, CONNECT_TIMEOUT, Connection, MAX_ANSWER, MAX_LINE, REPLY_TIMEOUT};
 pub use error::Error;
 pub use exit::Exit;

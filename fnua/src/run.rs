@@ -9,14 +9,14 @@ use clap::{CommandFactory, Parser};
 use crate::agent::choose;
 use crate::cli::plan::{Plan, plan};
 use crate::cli::{Cli, Command, Format};
-use crate::config::{Agent, Config, Places, locate};
-use crate::connection::connect;
+use crate::config::{Agent, Config, Keep, Places, locate, own_directory};
+use crate::connection::{Need, connect_for};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::io::{Io, Words};
 use crate::look::status;
 use crate::trace::Trace;
-use crate::{deadletters, logs, output, read, top, write};
+use crate::{deadletters, login, logs, output, read, top, write};
 
 /// What every command needs to know of the global options.
 #[derive(Debug)]
@@ -81,24 +81,32 @@ async fn execute(
             output::bytes(stdout.as_mut(), &script)
         }
         Command::Read(args) => {
-            let agent = agent(cli, Some(args.flow.as_str()))?;
+            let agent = agent(cli, setting, Some(args.flow.as_str()))?;
             read::read(args, &agent, setting, stdout).await
         }
         Command::Write(args) => {
-            let agent = agent(cli, Some(args.flow.as_str()))?;
+            let agent = agent(cli, setting, Some(args.flow.as_str()))?;
             write::write(args, &agent, setting, stdin, stdout.as_mut()).await
         }
         Command::Status(args) => {
-            let agent = agent(cli, args.namespace.as_ref().map(fnap::Name::as_str))?;
+            let agent = agent(cli, setting, args.namespace.as_ref().map(fnap::Name::as_str))?;
             status::status(args.namespace.as_ref(), &agent, setting, stdout.as_mut()).await
         }
         Command::DeadLetters(command) => {
-            let agent = agent(cli, Some(command.processor().as_str()))?;
+            let agent = agent(cli, setting, Some(command.processor().as_str()))?;
             deadletters::run(command, &agent, setting, stdin, stdout).await
         }
-        Command::Top(args) => top::top(args, &agent(cli, None)?, setting, stdout).await,
+        Command::Login(args) => {
+            let (agent, keep) = kept_for(cli, args.target.as_deref())?;
+            login::login(args, agent, &keep, setting, stdin).await
+        }
+        Command::Logout(args) => {
+            let (agent, keep) = kept_for(cli, args.target.as_deref())?;
+            login::logout(args, &agent, &keep, setting)
+        }
+        Command::Top(args) => top::top(args, &agent(cli, setting, None)?, setting, stdout).await,
         Command::Logs(args) => {
-            let agent = agent(cli, Some(args.processor.as_str()))?;
+            let agent = agent(cli, setting, Some(args.processor.as_str()))?;
             logs::logs(args, &agent, setting, stdout).await
         }
         command => match plan(command, setting.format)? {
@@ -114,19 +122,62 @@ async fn one_command(
     setting: &Setting,
     stdout: &mut (dyn Write + Send),
 ) -> Result<(), Error> {
-    let agent = agent(cli, plan.about.as_ref().map(fnap::Name::as_str))?;
-    let mut connection = connect(&agent, setting).await?;
-    let answer = connection.command(&plan.command).await;
+    let agent = agent(cli, setting, plan.about.as_ref().map(fnap::Name::as_str))?;
+    let need = match plan.command {
+        fnap::Command::Capabilities => Need::Anybody,
+        _ => Need::Somebody,
+    };
+    let command = with_prefix(plan.command, &agent)?;
+    let mut connection = connect_for(&agent, setting, need).await?;
+    let answer = connection.command(&command).await;
     connection.quit().await;
     output::answer(stdout, &answer?, setting)
 }
 
-fn agent(cli: &Cli, about: Option<&str>) -> Result<Agent, Error> {
-    let config = match locate(&Places::from_environment(cli.config.clone())) {
-        Some(path) => Config::load(&path)?,
-        None => Config::default(),
-    };
-    Ok(choose(&config, cli.agent.as_deref(), about)?)
+/// The draft's `prefix`: a subscription without a local name gets one of it.
+fn with_prefix(command: fnap::Command, agent: &Agent) -> Result<fnap::Command, Error> {
+    match (command, &agent.prefix) {
+        (fnap::Command::Subscribe { flow, local: None, settings }, Some(prefix)) => {
+            let local = format!("{prefix}{flow}").parse().map_err(|error| {
+                Error::Usage(format!("{prefix}{flow} is no local name ({error}): give --local"))
+            })?;
+            Ok(fnap::Command::Subscribe { flow, local: Some(local), settings })
+        }
+        (command, _) => Ok(command),
+    }
+}
+
+fn agent(cli: &Cli, setting: &Setting, about: Option<&str>) -> Result<Agent, Error> {
+    let mut config = config(cli)?;
+    if let Some(keep) = keep() {
+        config = config.with_kept(&keep.all()?);
+    }
+    let agent = choose(&config, cli.agent.as_deref(), about)?;
+    if agent.tls.allow_plaintext {
+        setting.words.say(&format!(
+            "fnua: no tls to {}: whoever is in between can read and change everything",
+            agent.address
+        ));
+    }
+    Ok(agent)
+}
+
+fn config(cli: &Cli) -> Result<Config, Error> {
+    match locate(&Places::from_environment(cli.config.clone())) {
+        Some(path) => Ok(Config::load(&path)?),
+        None => Ok(Config::default()),
+    }
+}
+
+fn keep() -> Option<Keep> {
+    own_directory().map(Keep::new)
+}
+
+fn kept_for(cli: &Cli, target: Option<&str>) -> Result<(Agent, Keep), Error> {
+    let nowhere = || Error::Usage("nowhere to keep credentials: $HOME is not set".to_owned());
+    let keep = keep().ok_or_else(nowhere)?;
+    let config = config(cli)?.with_kept(&keep.all()?);
+    Ok((login::target(&config, target.or(cli.agent.as_deref()))?, keep))
 }
 
 /// Help goes to stdout and is no error; what was typed wrong is told on stderr.

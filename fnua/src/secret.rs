@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
 /// A password; wiped when dropped.
@@ -29,13 +28,9 @@ impl fmt::Debug for Password {
     }
 }
 
-impl<'de> Deserialize<'de> for Password {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde's own type error repeats the value it found; this one must not.
-        match toml::Value::deserialize(deserializer)? {
-            toml::Value::String(text) => Ok(Self::new(text)),
-            _ => Err(de::Error::custom("the password must be a string")),
-        }
+impl From<Zeroizing<String>> for Password {
+    fn from(password: Zeroizing<String>) -> Self {
+        Self(password)
     }
 }
 

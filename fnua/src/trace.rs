@@ -1,6 +1,7 @@
 //! The dialogue with the host on stderr, as `-d` asks for it: `C: …` and `S: …`.
 //!
-//! Never shows a credential: what answers a SASL challenge is `<credentials>`.
+//! Never shows a credential: what answers a SASL challenge is `<credentials>`, and the challenges are hidden as
+//! well, because a password can be guessed with them.
 
 use memchr::memchr;
 
@@ -15,6 +16,8 @@ pub struct Trace {
     words: Option<Words>,
     // The line of the host that is not complete yet, at most SHOWN bytes of it.
     partial: Vec<u8>,
+    // An exchange is under way.
+    hiding: bool,
 }
 
 impl Trace {
@@ -25,7 +28,7 @@ impl Trace {
     }
 
     pub(crate) const fn to(words: Words) -> Self {
-        Self { words: Some(words), partial: Vec::new() }
+        Self { words: Some(words), partial: Vec::new(), hiding: false }
     }
 
     /// Says what fnua does.
@@ -48,13 +51,22 @@ impl Trace {
         self.note(|| "C: <credentials>".to_owned());
     }
 
+    /// Whether what the host asks for is hidden.
+    pub(crate) const fn hide(&mut self, hide: bool) {
+        self.hiding = hide;
+    }
+
     /// Shows lines as they come, however they are cut.
     pub(crate) fn server(&mut self, mut bytes: &[u8]) {
         let Some(words) = &self.words else { return };
         while let Some(at) = memchr(b'\n', bytes) {
             let (line, rest) = bytes.split_at(at);
             keep(&mut self.partial, line);
-            words.say(&shown("S: ", &self.partial));
+            if self.hiding && self.partial.starts_with(b"330") {
+                words.say("S: 330 <challenge>");
+            } else {
+                words.say(&shown("S: ", &self.partial));
+            }
             self.partial.clear();
             bytes = rest.get(1..).unwrap_or_default();
         }
@@ -88,6 +100,17 @@ mod tests {
         }
         trace.client(b"NOOP\r\nQUIT\r\n");
         assert_eq!(stderr.text(), "S: 220 a\nS: 220 b\nC: NOOP\nC: QUIT\n");
+    }
+
+    #[test]
+    fn challenges_are_hidden_while_somebody_authenticates() {
+        let (io, _, stderr) = Io::captured(Vec::new());
+        let mut trace = Trace::to(Words::new(io.stderr));
+        trace.hide(true);
+        trace.server(b"330 dj02cnJpVFJCaTIz\r\n220 OK\r\n");
+        trace.hide(false);
+        trace.server(b"330 Send\r\n");
+        assert_eq!(stderr.text(), "S: 330 <challenge>\nS: 220 OK\nS: 330 Send\n");
     }
 
     #[test]

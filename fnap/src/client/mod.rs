@@ -4,7 +4,9 @@
 //! no time. Copes with hosts of the proof of concept: blanks at the ends of lines, bare line feeds,
 //! other hosts' names in the greeting.
 
+mod authenticating;
 mod pending;
+pub mod sasl;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,7 @@ use bytes::Bytes;
 use crate::line::LineError;
 use crate::reply::Failure;
 
+pub use sasl::{Exchange, SaslError};
 pub use session::ClientSession;
 
 /// Most commands that may wait for their answers.
@@ -56,6 +59,12 @@ pub enum ClientError {
     /// More commands wait for their answers than [`MAX_OUTSTANDING`].
     #[error("too many commands without an answer")]
     TooMany,
+    /// The host does not keep to the mechanism, or is not who it should be.
+    #[error(transparent)]
+    Sasl(#[from] SaslError),
+    /// Something came in clear between the answer to STARTTLS and the handshake.
+    #[error("the host said something between its answer to starttls and the handshake")]
+    Injected,
     /// AUTHENTICATE without a response of its own: [`ClientSession::authenticate`] does the exchange.
     #[error("authenticate needs the exchange that follows it")]
     NeedsExchange,

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::sasl::PlainCredentials;
+use super::sasl::Exchange;
 
 /// A command that waits for its answer.
 #[derive(Debug)]
 pub(super) enum Pending {
     /// One reply, or data.
     Command,
-    /// `AUTHENTICATE PLAIN` was sent; this goes out when the host asks.
-    Challenge(PlainCredentials),
+    /// AUTHENTICATE was sent; the host is to ask for the first response.
+    Authenticate(Exchange),
+    /// A response was sent; the host asks for more, or says how it ended.
+    Respond(Exchange),
     /// The outcome of an authentication.
     Outcome,
     /// WRITE was sent; the host is to ask for the events.
@@ -21,8 +23,10 @@ pub(super) enum Pending {
     WriteAtOnce,
     /// The events of a WRITE are asked for and not sent yet.
     Events,
-    /// STARTTLS or STREAM: nothing that comes behind a good answer is a line.
-    Upgrade,
+    /// STARTTLS: behind a good answer comes the handshake.
+    StartTls,
+    /// STREAM: nothing that comes behind a good answer is a line.
+    Stream,
 }
 
 /// Bytes to send, in order. After some commands nothing more may go out until they are through: what

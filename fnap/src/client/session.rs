@@ -10,20 +10,21 @@ use crate::command::{Command, shortened};
 use crate::line::{MAX_COMMAND, MAX_DATA_LINE};
 use crate::name::FlowName;
 use crate::reply::{Code, Failure, ReplyDecoder, ReplyItem, write_event_line};
-use crate::sasl::PlainCredentials;
 use crate::value::Word;
 
 /// One connection's session.
 #[derive(Debug)]
 pub struct ClientSession {
-    decoder: ReplyDecoder,
-    outbox: Outbox,
-    pending: VecDeque<Pending>,
-    stage: Stage,
+    pub(super) decoder: ReplyDecoder,
+    pub(super) outbox: Outbox,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) stage: Stage,
+    /// The host has agreed to STARTTLS: the handshake comes next, and nothing else.
+    pub(super) handshake: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Idle,
     ConPend,
     Connected,
@@ -42,7 +43,13 @@ impl ClientSession {
     #[must_use]
     pub fn new(max_data_line: usize) -> Self {
         let decoder = ReplyDecoder::new(max_data_line);
-        Self { decoder, outbox: Outbox::default(), pending: VecDeque::new(), stage: Stage::Idle }
+        Self {
+            decoder,
+            outbox: Outbox::default(),
+            pending: VecDeque::new(),
+            stage: Stage::Idle,
+            handshake: false,
+        }
     }
 
     /// The connection is being made: the greeting comes next.
@@ -80,19 +87,11 @@ impl ClientSession {
             Command::Authenticate { initial: None, .. } => return Err(ClientError::NeedsExchange),
             Command::Authenticate { .. } => (Pending::Outcome, false),
             Command::Write { .. } => (Pending::Write, true),
-            Command::StartTls | Command::Stream => (Pending::Upgrade, true),
+            Command::StartTls => (Pending::StartTls, true),
+            Command::Stream => (Pending::Stream, true),
             _ => (Pending::Command, false),
         };
         self.queue(command_line(command)?, pending, blocks)
-    }
-
-    /// `AUTHENTICATE PLAIN`, and the token when the host asks for it.
-    ///
-    /// # Errors
-    /// When too many commands wait.
-    pub fn authenticate(&mut self, credentials: PlainCredentials) -> Result<(), ClientError> {
-        let line = Bytes::from_static(b"AUTHENTICATE PLAIN\r\n");
-        self.queue(line, Pending::Challenge(credentials), true)
     }
 
     /// WRITE with its events at once, for hosts that list `PIPELINING` among their capabilities: several may
@@ -128,12 +127,6 @@ impl ClientSession {
         self.outbox.send(Bytes::from_static(b"DONE\r\n"), false);
     }
 
-    /// The TLS handshake behind a good answer to STARTTLS is done.
-    pub fn tls_established(&mut self) {
-        self.decoder.clear();
-        self.outbox.unblock();
-    }
-
     /// Takes what is to be sent; empty when there is nothing.
     pub fn take_output(&mut self) -> Bytes {
         self.outbox.take()
@@ -153,14 +146,19 @@ impl ClientSession {
     /// What came next, if it is complete.
     pub fn next_event(&mut self) -> Option<Event> {
         while self.stage != Stage::Broken {
-            let event = match self.decoder.next_item()? {
-                Ok(item) => self.item(item),
-                Err(error) => Some(Event::Broken(error.into())),
+            let event = if self.handshake {
+                self.injected()
+            } else {
+                match self.decoder.next_item()? {
+                    Ok(item) => self.item(item),
+                    Err(error) => Some(Event::Broken(error.into())),
+                }
             };
+            let nothing = event.is_none() && self.handshake;
             if matches!(event, Some(Event::Broken(_))) {
                 self.stage = Stage::Broken;
             }
-            if event.is_some() {
+            if event.is_some() || nothing {
                 return event;
             }
         }
@@ -200,12 +198,14 @@ impl ClientSession {
 
     fn success(&mut self, code: Code, text: &str) -> Option<Event> {
         match (self.pending.pop_front(), code) {
-            (Some(Pending::Challenge(credentials)), _) => {
-                self.outbox.urgent().extend_from_slice(credentials.encode().as_bytes());
-                self.outbox.urgent().extend_from_slice(b"\r\n");
-                self.pending.push_front(Pending::Outcome);
+            (Some(Pending::Authenticate(exchange)), _) => self.begin(exchange, code, text),
+            (Some(Pending::Respond(exchange)), Code::More) => self.respond(exchange, text),
+            (Some(Pending::Respond(exchange)), _) => {
                 self.outbox.unblock();
-                None
+                match exchange.finish() {
+                    Ok(()) => Some(self.authenticated(text)),
+                    Err(error) => Some(Event::Broken(error.into())),
+                }
             }
             (Some(Pending::Write), Code::More) => {
                 self.pending.push_front(Pending::Events);
@@ -215,12 +215,13 @@ impl ClientSession {
                 self.pending.push_front(Pending::Command);
                 None
             }
-            (Some(Pending::Outcome), Code::Ok) => {
-                self.stage = Stage::Authenticated;
-                Some(Event::Authenticated(text.to_owned()))
-            }
+            (Some(Pending::Outcome), Code::Ok) => Some(self.authenticated(text)),
             (Some(Pending::Command), Code::Ok) => Some(Event::Ok(text.to_owned())),
-            (Some(Pending::Upgrade), Code::Ok) => {
+            (Some(Pending::StartTls), Code::Ok) => {
+                self.handshake = true;
+                Some(Event::Ok(text.to_owned()))
+            }
+            (Some(Pending::Stream), Code::Ok) => {
                 self.decoder.clear();
                 Some(Event::Ok(text.to_owned()))
             }
@@ -232,15 +233,33 @@ impl ClientSession {
         let failed = self.pending.pop_front();
         let holds_back = matches!(
             failed,
-            Some(Pending::Challenge(_) | Pending::Write | Pending::Events | Pending::Upgrade)
+            Some(
+                Pending::Authenticate(_)
+                    | Pending::Respond(_)
+                    | Pending::Write
+                    | Pending::Events
+                    | Pending::StartTls
+                    | Pending::Stream
+            )
         );
         if holds_back {
             self.outbox.unblock();
         }
-        Event::Failed(Failure { code, words: without_name(code, text).to_owned() })
+        let mut words = without_name(code, text).to_owned();
+        if let Some(Pending::Respond(exchange)) = &failed
+            && let Some(why) = exchange.refusal()
+        {
+            words.push_str(&format!(" ({why})"));
+        }
+        Event::Failed(Failure { code, words })
     }
 
-    fn queue(&mut self, bytes: Bytes, pending: Pending, blocks: bool) -> Result<(), ClientError> {
+    pub(super) fn queue(
+        &mut self,
+        bytes: Bytes,
+        pending: Pending,
+        blocks: bool,
+    ) -> Result<(), ClientError> {
         if self.pending.len() >= MAX_OUTSTANDING {
             return Err(ClientError::TooMany);
         }

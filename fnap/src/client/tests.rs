@@ -43,6 +43,10 @@ fn data(text: &'static str) -> Event {
     Event::Data(Bytes::from_static(text.as_bytes()))
 }
 
+fn plain() -> Exchange {
+    Exchange::plain("", &PlainCredentials::new("test", "test").unwrap()).unwrap()
+}
+
 fn broken(text: &str) -> Vec<Event> {
     let mut client = connected();
     heard(&mut client, text)
@@ -66,15 +70,17 @@ fn commands_may_be_sent_before_their_answers_and_get_them_in_order() {
 
 #[test]
 fn the_token_goes_out_when_asked_for_and_later_commands_behind_it() {
-    for asks in ["220 OK\r\n", "330 \r\n"] {
+    for asks in ["220 OK\r\n", "330 \r\n", "330 =\r\n", "330\n"] {
         let mut client = connected();
-        client.authenticate(PlainCredentials::new("test", "test").unwrap()).unwrap();
+        client.authenticate(plain()).unwrap();
         send(&mut client, "NOOP");
         assert_eq!(output(&mut client), "AUTHENTICATE PLAIN\r\n");
         assert_eq!(heard(&mut client, asks), []);
-        assert_eq!(output(&mut client), "AHRlc3QAdGVzdA==\r\nNOOP\r\n");
-        let events = heard(&mut client, "220 Authenticated\r\n220 OK\r\n");
-        assert_eq!(events, [Event::Authenticated("Authenticated".into()), ok("OK")]);
+        assert_eq!(output(&mut client), "AHRlc3QAdGVzdA==\r\n");
+        let events = heard(&mut client, "220 Authenticated\r\n");
+        assert_eq!(events, [Event::Authenticated("Authenticated".into())]);
+        assert_eq!(output(&mut client), "NOOP\r\n");
+        assert_eq!(heard(&mut client, "220 OK\r\n"), [ok("OK")]);
         assert_eq!(client.phase(), ClientPhase::Authenticated);
     }
 }
@@ -82,7 +88,7 @@ fn the_token_goes_out_when_asked_for_and_later_commands_behind_it() {
 #[test]
 fn a_refused_mechanism_keeps_the_token_back() {
     let mut client = connected();
-    client.authenticate(PlainCredentials::new("test", "test").unwrap()).unwrap();
+    client.authenticate(plain()).unwrap();
     send(&mut client, "QUIT");
     output(&mut client);
     assert_eq!(heard(&mut client, "426 TLS_REQUIRED no\r\n"), [failed(Code::TlsRequired, "no")]);
@@ -149,21 +155,103 @@ fn a_read_that_follows_ends_behind_done() {
     assert_eq!(client.outstanding(), 0);
 }
 
+/// RFC 7677, section 3, framed.
 #[test]
-fn nothing_goes_out_or_is_kept_between_starttls_and_the_handshake() {
+fn scram_has_several_rounds_and_the_host_must_prove_itself() {
+    let begun = || {
+        let mut client = connected();
+        let scram = Exchange::scram_sha_256("", "user", "pencil", [7; sasl::NONCE]).unwrap();
+        client.authenticate(scram).unwrap();
+        send(&mut client, "NOOP");
+        assert_eq!(output(&mut client), "AUTHENTICATE SCRAM-SHA-256\r\n");
+        heard(&mut client, "220 OK\r\n");
+        let first = output(&mut client);
+        // n,,n=user,r=BwcH…
+        assert_eq!(first, "biwsbj11c2VyLHI9QndjSEJ3Y0hCd2NIQndjSEJ3Y0hCd2NIQndjSEJ3Y0g=\r\n");
+        client
+    };
+    let mut client = begun();
+    let unproved = ClientError::Sasl(SaslError::NotProved);
+    assert_eq!(heard(&mut client, "220 Authenticated\r\n"), [Event::Broken(unproved.clone())]);
+    assert_eq!(client.phase(), ClientPhase::Idle);
+    let mut client = begun();
+    // r=BwcH…x,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096
+    let challenge = "330 cj1Cd2NIQndjSEJ3Y0hCd2NIQndjSEJ3Y0hCd2NIQndjSHgscz1XMjJaYUowU05ZN3NvRXNVRWpiNmdRPT0saT00MDk2\r\n";
+    assert_eq!(heard(&mut client, challenge), []);
+    assert!(output(&mut client).starts_with("Yz1iaXdz"));
+    assert_eq!(
+        heard(&mut client, "330 dj1BQUFB\r\n"),
+        [Event::Broken(ClientError::Sasl(SaslError::NotTheHost))]
+    );
+    let mut client = begun();
+    heard(&mut client, challenge);
+    output(&mut client);
+    // e=invalid-proof: the host is let say no, and may not say yes.
+    assert_eq!(heard(&mut client, "330 ZT1pbnZhbGlkLXByb29m\r\n"), []);
+    assert_eq!(output(&mut client), "=\r\n");
+    assert_eq!(heard(&mut client, "220 Authenticated\r\n"), [Event::Broken(unproved)]);
+    let mut client = begun();
+    let no = heard(&mut client, "401 AUTH_REQUIRED authentication failed\r\n");
+    assert_eq!(no, [failed(Code::AuthRequired, "authentication failed")]);
+    assert_eq!(output(&mut client), "NOOP\r\n");
+}
+
+#[test]
+fn challenges_that_are_none_end_the_session() {
+    for challenge in ["330 ?\r\n", "330 AAA\r\n", "330 Send events\r\n", "330 AAAA\r\n"] {
+        let mut client = connected();
+        client.authenticate(plain()).unwrap();
+        let wrong = ClientError::Sasl(SaslError::Challenge("PLAIN"));
+        assert_eq!(heard(&mut client, challenge), [Event::Broken(wrong)], "{challenge}");
+        assert_eq!(output(&mut client), "AUTHENTICATE PLAIN\r\n");
+    }
+}
+
+#[test]
+fn why_a_token_is_refused_is_told_with_the_hosts_words() {
+    let mut client = connected();
+    client.authenticate(Exchange::oauth_bearer("", "h", 1, "abc").unwrap()).unwrap();
+    // {"status":"invalid_token"}
+    heard(&mut client, "220 OK\r\n330 eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=\r\n");
+    assert!(output(&mut client).ends_with("\r\nAQ==\r\n"));
+    let no = heard(&mut client, "401 AUTH_REQUIRED authentication failed\r\n");
+    assert_eq!(no, [failed(Code::AuthRequired, "authentication failed (invalid_token)")]);
+}
+
+#[test]
+fn nothing_goes_out_between_starttls_and_the_handshake() {
     let mut client = connected();
     send(&mut client, "STARTTLS");
     send(&mut client, "NOOP");
     assert_eq!(output(&mut client), "STARTTLS\r\n");
-    assert_eq!(heard(&mut client, "220 OK\r\n220 injected\r\n"), [ok("OK")]);
-    assert_eq!(output(&mut client), "");
-    client.tls_established();
+    assert_eq!(heard(&mut client, "220 OK\r\n"), [ok("OK")]);
+    assert_eq!((output(&mut client).as_str(), client.next_event()), ("", None));
+    client.tls_established().unwrap();
     assert_eq!(output(&mut client), "NOOP\r\n");
     assert_eq!(heard(&mut client, "220 OK\r\n"), [ok("OK")]);
     send(&mut client, "STARTTLS");
     send(&mut client, "QUIT");
     assert_eq!(heard(&mut client, "404\r\n"), [failed(Code::NotFound, "")]);
     assert_eq!(output(&mut client), "STARTTLS\r\nQUIT\r\n");
+}
+
+#[test]
+fn whatever_comes_in_clear_behind_the_answer_to_starttls_ends_the_session() {
+    for (first, then) in
+        [("220 OK\r\n220 injected\r\n", ""), ("220 OK\r\n2", ""), ("220 OK\r\n", "x")]
+    {
+        let mut client = connected();
+        send(&mut client, "STARTTLS");
+        send(&mut client, "NOOP");
+        output(&mut client);
+        let mut events = heard(&mut client, first);
+        events.extend(heard(&mut client, then));
+        assert_eq!(events, [ok("OK"), Event::Broken(ClientError::Injected)], "{first:?}");
+        assert_eq!(client.tls_established(), Err(ClientError::Injected));
+        assert_eq!(output(&mut client), "");
+    }
+    let mut client = connected();
+    assert_eq!(client.tls_established(), Err(ClientError::Injected));
 }
 
 #[test]

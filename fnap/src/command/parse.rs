@@ -121,7 +121,7 @@ fn describe(words: &mut Words<'_>) -> Parsed {
         return Ok(Command::DescribeFlow { flow, format: words.format()? });
     }
     if words.literal("PROCESSOR") {
-        let processor = words.word("a processor or its type")?;
+        let processor = words.processor_or_type()?;
         return Ok(Command::DescribeProcessor { processor, format: words.format()? });
     }
     if words.literal("BROKER") {

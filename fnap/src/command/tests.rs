@@ -5,6 +5,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
+use crate::name::Name;
+use crate::pattern::Pattern;
 use crate::reply::{Code, Failure};
 
 fn parse(line: &str) -> Result<Command, ParseError> {
@@ -101,6 +103,39 @@ const FORMS: &[&str] = &[
     "DESCRIBE NAMESERVER flows.unix.ar",
     "STREAM",
 ];
+
+/// The form with every name in it written as `write` does.
+fn rewritten(form: &str, write: impl Fn(&str) -> String) -> String {
+    let is_name = |part: &str| {
+        part.contains('.') && (part.parse::<Name>().is_ok() || part.parse::<Pattern>().is_ok())
+    };
+    let part = |part: &str| if is_name(part) { write(part) } else { part.to_owned() };
+    // What a setting's value means is not for the protocol to say.
+    let word = |word: &str| match word.contains('=') {
+        true => word.to_owned(),
+        false => word.split(',').map(part).collect::<Vec<_>>().join(","),
+    };
+    form.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_flow_uri_is_taken_wherever_a_name_is() {
+    let mut with_names = 0;
+    for form in FORMS {
+        let uris = rewritten(form, |name| format!("Flow://{}./", name.to_ascii_uppercase()));
+        if uris == *form {
+            continue;
+        }
+        with_names += 1;
+        assert_eq!(parse(&uris), parse(form), "{uris}");
+        for (more, part) in [(":61000", "port"), ("/x", "path"), ("?x", "query")] {
+            let uris = rewritten(form, |name| format!("flow://{name}{more}"));
+            let said = fails(&uris);
+            assert!(said.starts_with("400 ") && said.contains(part), "{uris}: {said}");
+        }
+    }
+    assert!(with_names > 40, "only {with_names} forms have names");
+}
 
 #[test]
 fn every_form_is_read_and_written_again() {

@@ -57,6 +57,16 @@ impl<'a> Words<'a> {
         self.value(what)
     }
 
+    /// A processor's name or the name of its type: a URI can only be the former.
+    pub(super) fn processor_or_type(&mut self) -> Parsed<Word> {
+        const WHAT: &str = "a processor or its type";
+        if self.peek().is_some_and(|word| word.contains("://")) {
+            let name = self.name(WHAT)?;
+            return name.as_str().parse().map_err(|error| self.wrong(error));
+        }
+        self.word(WHAT)
+    }
+
     pub(super) fn pattern(&mut self, what: &str) -> Parsed<Pattern> {
         self.value(what)
     }

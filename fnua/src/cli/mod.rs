@@ -2,6 +2,7 @@
 //!
 //! Only reads arguments; what they mean for the protocol is in [`plan`].
 
+pub(crate) mod login;
 pub(crate) mod looking;
 pub(crate) mod objects;
 pub(crate) mod plan;
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fnap::{Name, Word};
 
+use login::{LoginArgs, LogoutArgs};
 use looking::{DeadLetters, LogsArgs, StatusArgs, TopArgs};
 use objects::{Create, Delete, Describe, Get, Purge, Remove, Update};
 use streams::{ReadArgs, WriteArgs};
@@ -188,6 +190,10 @@ pub(crate) enum Command {
         /// Why, for the one who asked.
         reason: Option<String>,
     },
+    /// Prove a password to a host, and keep it.
+    Login(LoginArgs),
+    /// Forget a password that was kept.
+    Logout(LogoutArgs),
     /// What the host can do.
     Capabilities,
     /// Print a completion script for a shell.
@@ -204,6 +210,7 @@ const HELP: &str = "\
 A flow is named like a host, `time.flows.unix.ar`, or as a URI, `flow://time.flows.unix.ar`.
 
 Examples:
+  fnua login fnaa.unix.ar:61000 --user ana
   fnua create flow time.flows.unix.ar
   fnua write time.flows.unix.ar events.jsonl
   fnua read time.flows.unix.ar --from latest --follow
@@ -212,13 +219,15 @@ Examples:
 
 The host is the one of --agent, else the agent in the configuration whose namespace fits the flow
 best, else the first agent. The configuration is the file of --config, else $FNUA_CONFIG, else
-./fnua.toml, else ~/.config/fnua/config.toml:
+./fnua.toml, else ~/.config/fnua/config.toml; what ends in .yaml or .yml is the draft's YAML:
   [[agents]]
   name = \"home\"
-  address = \"127.0.0.1:61000\"
-  username = \"test\"
-  password = \"…\"
+  address = \"fnaa.unix.ar:61000\"
+  username = \"ana\"
+  ca_file = \"ca.pem\"
   namespaces = [\"flows.unix.ar\"]
+
+Addresses that are not loopback are spoken to under TLS only. docs/fnua.md has every key.
 
 Exit codes: 0 done, 1 the host said no, 2 wrong arguments or input, 3 host not reachable or
 connection broken, 4 `status` found something wrong. Data goes to stdout, words to stderr.";

@@ -114,6 +114,7 @@ pub(crate) enum Describe {
     /// A processor that runs, or a type of processor.
     Processor {
         /// Its name, or a type.
+        #[arg(value_parser = values::processor_or_type)]
         name: Word,
     },
     /// A broker.

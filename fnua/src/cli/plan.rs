@@ -69,6 +69,8 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
         | Command::Top(_)
         | Command::Logs(_)
         | Command::DeadLetters(_)
+        | Command::Login(_)
+        | Command::Logout(_)
         | Command::Completions { .. } => {
             return Ok(None);
         }

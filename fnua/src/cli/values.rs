@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use fnap::command::MAX_LIST;
 use fnap::pattern::Pattern;
-use fnap::{Json, Name, Settings, Start};
+use fnap::{Json, Name, Settings, Start, Word};
 
 use crate::error::Error;
 
@@ -138,6 +138,18 @@ pub(crate) fn start(text: &str) -> Result<Start, String> {
         "expected earliest, latest, PARTITION:OFFSET or a time such as 2026-01-31T12:00:00Z"
             .to_owned()
     })
+}
+
+/// A processor's name or the name of its type: a URI can only be the former.
+pub(crate) fn processor_or_type(text: &str) -> Result<Word, String> {
+    let name;
+    let text = if text.contains("://") {
+        name = text.parse::<Name>().map_err(|error| error.to_string())?;
+        name.as_str()
+    } else {
+        text
+    };
+    text.parse().map_err(|error: fnap::value::ValueError| error.to_string())
 }
 
 /// All names of the lists; at most as many as the protocol takes.

@@ -1,4 +1,5 @@
-//! Where the configuration lies: `--config`, `$FNUA_CONFIG`, `./fnua.toml`, then the user's own.
+//! Where the configuration lies: `--config`, `$FNUA_CONFIG`, `./fnua.toml`, then the user's own. What
+//! ends in `.toml` may end in `.yaml` or `.yml`, too.
 
 use std::path::PathBuf;
 
@@ -17,14 +18,12 @@ impl Places {
     /// The places that this process's environment names.
     #[must_use]
     pub(crate) fn from_environment(flag: Option<PathBuf>) -> Self {
-        let path = |name: &str| {
-            std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-        };
-        let directory =
-            path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
-        let mut habitual = vec![PathBuf::from("fnua.toml")];
-        habitual.extend(directory.map(|directory| directory.join("fnua").join("config.toml")));
-        Self { flag, variable: path("FNUA_CONFIG"), habitual }
+        let here = ENDINGS.map(|ending| PathBuf::from(format!("fnua.{ending}")));
+        let mut habitual = here.to_vec();
+        if let Some(directory) = own_directory() {
+            habitual.extend(ENDINGS.map(|ending| directory.join(format!("config.{ending}"))));
+        }
+        Self { flag, variable: from_environment("FNUA_CONFIG"), habitual }
     }
 }
 
@@ -34,3 +33,16 @@ pub(crate) fn locate(places: &Places) -> Option<PathBuf> {
     let named = places.flag.as_ref().or(places.variable.as_ref());
     named.or_else(|| places.habitual.iter().find(|path| path.is_file())).cloned()
 }
+
+/// Where the user's own files lie: `$XDG_CONFIG_HOME/fnua`, or `~/.config/fnua`.
+pub(crate) fn own_directory() -> Option<PathBuf> {
+    let directory = from_environment("XDG_CONFIG_HOME")
+        .or_else(|| from_environment("HOME").map(|home| home.join(".config")));
+    directory.map(|directory| directory.join("fnua"))
+}
+
+fn from_environment(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+const ENDINGS: [&str; 3] = ["toml", "yaml", "yml"];

@@ -1,17 +1,29 @@
-//! The configuration file: which hosts there are, and who one is there.
+//! The configuration file: which hosts there are, and who one is there. In TOML, or in the draft's YAML where
+//! the file's name ends so.
 //!
 //! Unknown keys are refused by name and line. A file that holds a password and that others can
 //! read is refused, as ssh does with keys. No error repeats a value, which might be a password.
 
+mod agent;
 mod find;
-mod parse;
+mod keep;
+mod meaning;
+mod node;
+mod toml_text;
+mod yaml_text;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-pub(crate) use find::{Places, locate};
+use zeroize::Zeroizing;
 
-use crate::address::Address;
-use crate::secret::Password;
+pub use agent::{Agent, Certificate, Login, Source, Tls, TlsMode};
+pub(crate) use find::{Places, locate, own_directory};
+pub use keep::KeepError;
+pub(crate) use keep::{Keep, Kept};
+
+/// Largest file that is read; 2,000 agents fit.
+const MAX_FILE: usize = 1 << 20;
 
 /// Everything a configuration file says.
 #[derive(Clone, Debug, Default)]
@@ -20,59 +32,54 @@ pub struct Config {
     pub agents: Vec<Agent>,
 }
 
-/// One host, and who one is there.
-#[derive(Clone, Debug)]
-pub struct Agent {
-    /// What `--agent` calls it.
-    pub name: String,
-    /// Where it listens.
-    pub address: Address,
-    /// User and password; without them fnua does not authenticate.
-    pub credentials: Option<Credentials>,
-    /// Namespaces it hosts, lower case.
-    pub namespaces: Vec<String>,
-    /// Whether the password may travel in clear to an address that is not loopback.
-    pub allow_plaintext: bool,
-}
-
-/// Who one is at a host.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// The user's name.
-    pub username: String,
-    /// The user's password.
-    pub password: Password,
-}
-
-impl Agent {
-    /// A host that no configuration names: there one is nobody.
-    #[must_use]
-    pub fn stranger(address: Address) -> Self {
-        Self {
-            name: address.to_string(),
-            address,
-            credentials: None,
-            namespaces: Vec::new(),
-            allow_plaintext: false,
-        }
-    }
-}
-
 impl Config {
     /// Reads and checks a file.
     ///
     /// # Errors
     /// When it cannot be read, says something unknown or wrong, or shows a password to others.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable =
-            |error: std::io::Error| ConfigError::Unreadable(path.to_owned(), error.to_string());
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let config =
-            parse::parse(&text).map_err(|fault| ConfigError::Wrong(path.to_owned(), fault))?;
-        if config.agents.iter().any(|agent| agent.credentials.is_some()) {
+        let text = read(path)?;
+        let wrong = |fault| ConfigError::Wrong(path.to_owned(), fault);
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let config = parse(&text, Syntax::of(path), directory).map_err(wrong)?;
+        if config.agents.iter().any(Agent::holds_password) {
             refuse_if_others_can_read(path)?;
         }
         Ok(config)
+    }
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug)]
+enum Syntax {
+    Toml,
+    Yaml,
+}
+
+impl Syntax {
+    fn of(path: &Path) -> Self {
+        let extension = path.extension().unwrap_or_default();
+        let yaml = ["yaml", "yml"].iter().any(|yaml| extension.eq_ignore_ascii_case(yaml));
+        if yaml { Self::Yaml } else { Self::Toml }
+    }
+}
+
+fn parse(text: &str, syntax: Syntax, directory: &Path) -> Result<Config, Fault> {
+    let root = match syntax {
+        Syntax::Toml => toml_text::read(text)?,
+        Syntax::Yaml => yaml_text::read(text)?,
+    };
+    meaning::config(root, directory)
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    let unreadable = |error: String| ConfigError::Unreadable(path.to_owned(), error);
+    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut text = Zeroizing::new(String::new());
+    let read = file.take(MAX_FILE as u64 + 1).read_to_string(&mut text);
+    match read.map_err(|error| unreadable(error.to_string()))? {
+        len if len > MAX_FILE => Err(unreadable(format!("over {MAX_FILE} bytes"))),
+        _ => Ok(text),
     }
 }
 
@@ -101,8 +108,9 @@ pub struct Fault {
     pub reason: String,
 }
 
+/// As ssh does with keys.
 #[cfg(unix)]
-fn refuse_if_others_can_read(path: &Path) -> Result<(), ConfigError> {
+pub(crate) fn refuse_if_others_can_read(path: &Path) -> Result<(), ConfigError> {
     use std::os::unix::fs::PermissionsExt;
     let unreadable =
         |error: std::io::Error| ConfigError::Unreadable(path.to_owned(), error.to_string());
@@ -115,7 +123,7 @@ fn refuse_if_others_can_read(path: &Path) -> Result<(), ConfigError> {
 }
 
 #[cfg(not(unix))]
-fn refuse_if_others_can_read(_: &Path) -> Result<(), ConfigError> {
+pub(crate) fn refuse_if_others_can_read(_: &Path) -> Result<(), ConfigError> {
     Ok(())
 }
 

@@ -15,17 +15,69 @@ name = "other"
 address = "127.0.0.1"
 "#;
 
+/// The draft's own text, indented.
+const DRAFT: &str = "\
+agents:
+  -
+    name: fnaa-unix
+    fqdn: fnaa.unix.ar
+    username: test
+    password: test
+    prefix: unix.ar-
+  -
+    name: fnaa-emiliano
+    fqdn: fnaa.emiliano.ar
+    username: test
+    password: 007
+    prefix: emiliano.ar-
+
+namespaces:
+  -
+    name: flows.unix.ar
+    agent: fnaa-unix
+  -
+    name: flows.emiliano.ar
+    agent: fnaa-emiliano
+";
+
+fn read_toml(text: &str) -> Result<Config, Fault> {
+    parse(text, Syntax::Toml, Path::new("/etc/fnua"))
+}
+
+fn read_yaml(text: &str) -> Result<Config, Fault> {
+    parse(text, Syntax::Yaml, Path::new("/etc/fnua"))
+}
+
 fn fault(text: &str) -> Fault {
-    parse::parse(text).unwrap_err()
+    read_toml(text).unwrap_err()
+}
+
+fn yaml_fault(text: &str) -> String {
+    read_yaml(text).unwrap_err().to_string()
+}
+
+/// The only agent of a file with these keys.
+fn agent(keys: &str) -> Result<Agent, String> {
+    let text = format!("[[agents]]\nname = \"a\"\naddress = \"h\"\n{keys}\n");
+    let config = read_toml(&text).map_err(|fault| fault.to_string())?;
+    Ok(config.agents.into_iter().next().unwrap())
+}
+
+fn password(agent: &Agent) -> &str {
+    match &agent.login.password {
+        Some(Source::Here(password)) => password.reveal(),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
 fn agents_are_read_in_order() {
-    let config = parse::parse(GOOD).unwrap();
+    let config = read_toml(GOOD).unwrap();
     let unix = &config.agents[0];
     assert_eq!((unix.name.as_str(), unix.address.port()), ("fnaa-unix", 61000));
     assert_eq!(unix.namespaces, ["flows.unix.ar"]);
-    assert!(config.agents[1].credentials.is_none());
+    assert_eq!(password(unix), "sesame");
+    assert!(config.agents[1].login.password.is_none());
 }
 
 #[test]
@@ -42,9 +94,142 @@ fn a_wrong_address_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_user_without_a_password_is_refused() {
-    let fault = fault(&GOOD.replace("password = \"sesame\"\n", ""));
-    assert!(fault.reason.contains("fnaa-unix"), "{}", fault.reason);
+fn keys_that_do_not_go_together_are_refused() {
+    assert!(agent("username = \"ana\"").is_ok());
+    for (keys, reason) in [
+        ("password = \"x\"", "a password needs its username"),
+        ("username = \"a\"\npassword = \"x\"\npassword_command = [\"y\"]", "only one of password"),
+        ("token_file = \"x\"\ntoken_command = [\"y\"]", "only one of token_file"),
+        ("token_command = []", "a command is a list"),
+        ("token_command = \"x\"", "expected a list"),
+        ("certificate_file = \"x\"", "certificate_file and key_file go together"),
+        ("mechanism = \"PLAIN\"", "the mechanism needs a username"),
+        ("mechanism = \"OAUTHBEARER\"", "the mechanism needs a token_file"),
+        ("mechanism = \"EXTERNAL\"", "the mechanism needs a certificate_file"),
+        ("mechanism = \"NTLM\"", "mechanism is one of PLAIN, SCRAM-SHA-256, "),
+        ("tls = \"off\"", "tls is one of starttls, implicit, never"),
+        ("allow_plaintext = true", "allow_plaintext goes with tls = \"never\" only"),
+        ("allow_plaintext = \"yes\"", "expected true or false"),
+        ("tls = \"never\"\nca_file = \"x\"", "one of them is not meant"),
+        ("tls = \"never\"\ncertificate_file = \"x\"\nkey_file = \"y\"", "needs tls"),
+        ("ca_file = \"\"", "an empty path"),
+        ("namespaces = [\"a..b\"]", "empty label 2"),
+        ("prefix = \"a b\"", "character ' '"),
+        ("insecure = true", "unknown field `insecure`"),
+    ] {
+        let said = agent(keys).unwrap_err();
+        assert!(said.contains(reason), "{keys}: {said}");
+    }
+}
+
+#[test]
+fn files_lie_beside_the_configuration_and_names_may_be_uris() {
+    let agent = agent(
+        "ca_file = \"ca.pem\"\ntoken_file = \"/run/token\"\nnamespaces = [\"flow://Flows.unix.ar/\"]\n\
+         fqdn = \"fnaa.unix.ar\"\nmechanism = \"oauthbearer\"",
+    )
+    .unwrap();
+    assert_eq!(agent.tls.ca_file.as_deref(), Some(Path::new("/etc/fnua/ca.pem")));
+    assert!(
+        matches!(&agent.login.token, Some(Source::File(path)) if path == Path::new("/run/token"))
+    );
+    assert_eq!(agent.namespaces, ["flows.unix.ar"]);
+    assert_eq!((agent.address.host(), agent.server_name()), ("h", "fnaa.unix.ar"));
+}
+
+#[test]
+fn the_drafts_yaml_means_what_it_says() {
+    let config = read_yaml(DRAFT).unwrap();
+    let [unix, emiliano] = &config.agents[..] else { panic!("{config:?}") };
+    assert_eq!(
+        (unix.name.as_str(), unix.address.to_string().as_str()),
+        ("fnaa-unix", "fnaa.unix.ar:61000")
+    );
+    assert_eq!((unix.prefix.as_deref(), unix.server_name()), (Some("unix.ar-"), "fnaa.unix.ar"));
+    assert_eq!((emiliano.login.user(), password(emiliano)), ("test", "007"));
+    assert_eq!(emiliano.namespaces, ["flows.emiliano.ar"]);
+    // As it is printed: without indentation, and in the flow style.
+    let flat: String =
+        DRAFT.lines().map(|line| format!("{}\n", line.trim_start_matches("    "))).collect();
+    assert!(read_yaml(&flat).is_err());
+    let json =
+        r#"{"agents": [{"name": "a", "address": "h:1", "tls": "never", "allow_plaintext": true}]}"#;
+    assert!(read_yaml(json).unwrap().agents[0].tls.allow_plaintext);
+    assert!(
+        read_yaml("").unwrap().agents.is_empty()
+            && read_yaml("agents:\n").unwrap().agents.is_empty()
+    );
+}
+
+#[test]
+fn yaml_that_is_wrong_is_refused_by_its_line_and_without_values() {
+    for (text, said) in [
+        (
+            DRAFT.replace("username: test", "user: test"),
+            "5: unknown field `user`, expected one of name, ",
+        ),
+        (DRAFT.replace("agent: fnaa-unix", "agent: sesame"), "18: no agent of that name"),
+        (DRAFT.replace("fqdn: fnaa.unix.ar", "fqdn: x:y"), "4: not an address"),
+        (
+            DRAFT.replace("password: test", "password: [sesame]"),
+            "6: invalid type: list, expected a string",
+        ),
+        (
+            DRAFT.replace("password: test", "password: true"),
+            "6: invalid type: boolean, expected a string",
+        ),
+        (
+            DRAFT.replace("password: test", "password: test\n    password: sesame"),
+            "7: key `password` given twice",
+        ),
+        (format!("{DRAFT}---\nagents: []\n"), "23: a second document"),
+        ("agents: &a []\nnamespaces: *a\n".to_owned(), "1: anchors are not taken"),
+        ("agents: !!seq []\n".to_owned(), "1: tags are not taken"),
+        ("agents: x\n".to_owned(), "1: invalid type: string, expected a list"),
+        ("- x\n".to_owned(), "1: invalid type: list, expected keys and values"),
+        ("? [a]\n: b\n".to_owned(), "1: a key must be a text"),
+    ] {
+        let fault = yaml_fault(&text);
+        assert!(fault.starts_with(said), "{text}: {fault}");
+        assert!(!fault.contains("sesame"), "{fault}");
+    }
+    for text in [
+        "agents: [",
+        "agents: \"sesame\n",
+        "\tsesame",
+        "a: b: sesame",
+        "agents:\n  - name: \"\\q sesame\"\n",
+        "%sesame",
+    ] {
+        assert!(!yaml_fault(text).contains("sesame"), "{text}: {}", yaml_fault(text));
+    }
+}
+
+#[test]
+fn a_small_yaml_file_cannot_mean_much() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
+        bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    assert_eq!(yaml_fault(&bomb), "1: anchors are not taken");
+    assert_eq!(yaml_fault("agents: *a\n").split(": ").next(), Some("1"));
+    let deep = "[".repeat(yaml_text::MAX_DEPTH + 2);
+    assert_eq!(yaml_fault(&deep), format!("1: more than {} levels", yaml_text::MAX_DEPTH));
+    let deeper = "[".repeat(100_000);
+    assert!(read_yaml(&deeper).is_err());
+    let many = format!("agents: [{}]\n", "x,".repeat(yaml_text::MAX_NODES));
+    assert_eq!(yaml_fault(&many), format!("1: more than {} values", yaml_text::MAX_NODES));
+}
+
+#[test]
+fn a_file_over_a_megabyte_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fnua.yaml");
+    fs::write(&path, "#".repeat(MAX_FILE + 1)).unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().ends_with("over 1048576 bytes"));
+    fs::write(&path, "#".repeat(MAX_FILE)).unwrap();
+    assert!(Config::load(&path).unwrap().agents.is_empty());
 }
 
 #[test]
@@ -54,7 +239,7 @@ fn two_agents_of_one_name_are_refused() {
 
 #[test]
 fn no_error_and_no_debug_output_repeats_a_password() {
-    let config = parse::parse(GOOD).unwrap();
+    let config = read_toml(GOOD).unwrap();
     assert!(!format!("{config:?}").contains("sesame"));
     for wrong in
         ["password = 31337", "password = \"31337\\q\"", "password = [31337]", "password = 31337x"]

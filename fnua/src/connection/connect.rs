@@ -1,14 +1,17 @@
-//! From an address to a greeted connection.
+//! From an address to a greeted connection, under TLS where it has to be.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fnap::ClientSession;
+use fnap::{ClientSession, Command};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use super::{Connection, MAX_LINE};
-use crate::config::Agent;
+use super::offer::Offer;
+use super::wire::{self, Reader, Writer};
+use super::{Connection, MAX_LINE, tls};
+use crate::config::{Agent, TlsMode};
 use crate::error::Error;
 use crate::trace::Trace;
 
@@ -17,7 +20,15 @@ use crate::trace::Trace;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Connects and waits for the greeting.
+/// What is done about TLS at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    Clear,
+    StartTls { required: bool },
+    Implicit,
+}
+
+/// Connects, waits for the greeting, makes TLS of it, and asks what the host can do.
 pub(super) async fn dial(agent: &Agent, trace: Trace) -> Result<Connection, Error> {
     let address = agent.address.to_string();
     trace.note(|| format!("C: Connecting to {address}"));
@@ -28,27 +39,158 @@ pub(super) async fn dial(agent: &Agent, trace: Trace) -> Result<Connection, Erro
     };
     let stream = TcpStream::connect(target).await.map_err(unreachable)?;
     let peer = stream.peer_addr().map_err(unreachable)?;
-    if agent.credentials.is_some() && !agent.allow_plaintext && !is_loopback(peer) {
-        return Err(Error::Plaintext(address));
-    }
     stream.set_nodelay(true).map_err(unreachable)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
-    let (reader, writer) = stream.into_split();
+    match security(agent, is_loopback(peer))? {
+        Security::Clear => greeted(agent, wire::clear(stream), trace).await,
+        Security::Implicit => {
+            let stream = handshake(agent, stream, &trace).await?;
+            greeted(agent, wire::tls(stream), trace).await
+        }
+        Security::StartTls { required } => {
+            let connection = greeted(agent, wire::clear(stream), trace).await?;
+            connection.start_tls(agent, required).await
+        }
+    }
+}
+
+fn security(agent: &Agent, loopback: bool) -> Result<Security, Error> {
+    match agent.tls.mode {
+        Some(TlsMode::Implicit) => Ok(Security::Implicit),
+        Some(TlsMode::StartTls) => Ok(Security::StartTls { required: true }),
+        Some(TlsMode::Never) if loopback || agent.tls.allow_plaintext => Ok(Security::Clear),
+        Some(TlsMode::Never) => Err(Error::Plaintext(agent.address.to_string())),
+        None if !loopback => Ok(Security::StartTls { required: true }),
+        None if agent.tls.ca_file.is_some() || agent.login.certificate.is_some() => {
+            Ok(Security::StartTls { required: false })
+        }
+        None => Ok(Security::Clear),
+    }
+}
+
+async fn greeted(
+    agent: &Agent,
+    (reader, writer): (Reader, Writer),
+    trace: Trace,
+) -> Result<Connection, Error> {
     let mut session = ClientSession::new(MAX_LINE);
     session.connecting();
     let mut connection = Connection {
-        address,
+        address: agent.address.to_string(),
         greeting: String::new(),
-        reader: Box::new(reader),
-        writer: Box::new(writer),
+        reader,
+        writer,
         session,
         trace,
+        offer: Offer::default(),
+        mechanism: None,
     };
     connection.greeted().await?;
+    connection.ask_for_offer().await?;
     Ok(connection)
+}
+
+async fn handshake(
+    agent: &Agent,
+    stream: TcpStream,
+    trace: &Trace,
+) -> Result<TlsStream<TcpStream>, Error> {
+    let stream = tls::handshake(agent, stream).await?;
+    trace.note(|| {
+        let version = stream.get_ref().1.protocol_version();
+        let version = version.and_then(|version| version.as_str()).unwrap_or("TLS");
+        format!("C: {version} with {}", agent.server_name())
+    });
+    Ok(stream)
+}
+
+impl Connection {
+    async fn ask_for_offer(&mut self) -> Result<(), Error> {
+        self.offer = match self.command(&Command::Capabilities).await {
+            Ok(answer) => Offer::read(&answer.data),
+            Err(Error::Refused(failure)) if Offer::is_unknown(&failure) => Offer::default(),
+            Err(error) => return Err(error),
+        };
+        Ok(())
+    }
+
+    /// STARTTLS. What the host said before counts no more.
+    async fn start_tls(mut self, agent: &Agent, required: bool) -> Result<Self, Error> {
+        if !self.offer.starttls {
+            return if required {
+                Err(self.no_tls("it does not offer starttls"))
+            } else {
+                Ok(self)
+            };
+        }
+        match self.command(&Command::StartTls).await {
+            Ok(_) => {}
+            Err(Error::Refused(failure)) => {
+                return Err(self.no_tls(&format!("it offers starttls and refuses it: {failure}")));
+            }
+            Err(error) => return Err(error),
+        }
+        // Whatever came with the answer is told here, before it could be taken for an answer.
+        if let Some(event) = self.session.next_event() {
+            return Err(self.unexpected(event));
+        }
+        let Self { address, greeting, reader, writer, mut session, trace, .. } = self;
+        let broken = || Error::Broken { address: address.clone(), reason: "lost".to_owned() };
+        let stream = wire::unite(reader, writer).ok_or_else(broken)?;
+        let stream = handshake(agent, stream, &trace).await?;
+        session.tls_established().map_err(|error| Error::Distrusted {
+            address: address.clone(),
+            reason: error.to_string(),
+        })?;
+        let (reader, writer) = wire::tls(stream);
+        let offer = Offer::default();
+        let mut secured =
+            Self { address, greeting, reader, writer, session, trace, offer, mechanism: None };
+        secured.ask_for_offer().await?;
+        Ok(secured)
+    }
+
+    fn no_tls(&self, why: &str) -> Error {
+        let reason = format!(
+            "{why}, so nothing is sent: a host without tls needs tls = \"never\", one that begins with tls needs tls = \"implicit\""
+        );
+        Error::Tls { address: self.address.clone(), reason }
+    }
 }
 
 fn is_loopback(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Tls;
+
+    fn decided(tls: Tls, loopback: bool) -> Result<Security, Error> {
+        let agent = Agent { tls, ..Agent::stranger("127.0.0.1:1".parse().unwrap()) };
+        security(&agent, loopback)
+    }
+
+    #[test]
+    fn addresses_that_are_not_loopback_need_tls_unless_that_is_said_twice() {
+        let required = Security::StartTls { required: true };
+        let mode = |mode| Tls { mode: Some(mode), ..Tls::default() };
+        assert_eq!(decided(Tls::default(), false).unwrap(), required);
+        assert_eq!(decided(mode(TlsMode::StartTls), true).unwrap(), required);
+        assert_eq!(decided(mode(TlsMode::Implicit), true).unwrap(), Security::Implicit);
+        assert_eq!(decided(mode(TlsMode::Never), true).unwrap(), Security::Clear);
+        let refused = decided(mode(TlsMode::Never), false).unwrap_err();
+        assert!(matches!(refused, Error::Plaintext(_)), "{refused}");
+        let twice = Tls { allow_plaintext: true, ..mode(TlsMode::Never) };
+        assert_eq!(decided(twice, false).unwrap(), Security::Clear);
+    }
+
+    #[test]
+    fn on_loopback_tls_is_used_where_an_authority_is_known() {
+        assert_eq!(decided(Tls::default(), true).unwrap(), Security::Clear);
+        let known = Tls { ca_file: Some("ca.pem".into()), ..Tls::default() };
+        assert_eq!(decided(known, true).unwrap(), Security::StartTls { required: false });
+    }
 }

@@ -2,19 +2,29 @@
 //!
 //! Decides nothing about the protocol; it connects, reads, writes, and gives up when nothing comes.
 
+mod authenticate;
 mod connect;
+mod offer;
 mod reconnect;
+mod source;
+mod tls;
+mod wire;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use fnap::{ClientSession, Command, Event, FlowName, PlainCredentials, Read, Word};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use fnap::client::ClientError;
+use fnap::sasl::Mechanism;
+use fnap::{ClientSession, Command, Event, FlowName, Read, Word};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-pub(crate) use reconnect::{Patience, connect, connect_within};
+pub(crate) use authenticate::Need;
+use offer::Offer;
+pub(crate) use reconnect::{Patience, connect, connect_for, connect_within};
+pub(crate) use wire::{Reader, Writer};
 
-use crate::config::{Agent, Credentials};
+use crate::config::Agent;
 use crate::error::Error;
 use crate::trace::Trace;
 
@@ -33,9 +43,6 @@ pub const MAX_ANSWER: usize = 64 << 20;
 /// Room for one read of the socket.
 const READ_CHUNK: usize = 256 << 10;
 
-pub(crate) type Reader = Box<dyn AsyncRead + Send + Sync + Unpin>;
-pub(crate) type Writer = Box<dyn AsyncWrite + Send + Sync + Unpin>;
-
 /// A connection that has been greeted, and authenticated where credentials are known.
 pub struct Connection {
     address: String,
@@ -44,6 +51,10 @@ pub struct Connection {
     writer: Writer,
     session: ClientSession,
     trace: Trace,
+    /// What the host said that it can do.
+    offer: Offer,
+    /// How one proved oneself.
+    mechanism: Option<Mechanism>,
 }
 
 /// What a host answered to a command.
@@ -68,20 +79,28 @@ impl Answer {
 }
 
 impl Connection {
-    /// Connects, waits for the greeting, and authenticates where the agent has credentials.
+    /// Connects, waits for the greeting, makes TLS of it as the agent says, and authenticates: as whom the agent
+    /// says, else anonymously where the host offers that.
     ///
     /// # Errors
-    /// When the host cannot be reached, does not greet, or refuses.
+    /// When the host cannot be reached, is not the one it should be, does not greet, or refuses.
     pub async fn open(agent: &Agent, trace: Trace) -> Result<Self, Error> {
+        Self::open_for(agent, trace, Need::Somebody).await
+    }
+
+    pub(crate) async fn open_for(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
         let mut connection =
             timeout(CONNECT_TIMEOUT, connect::dial(agent, trace)).await.unwrap_or_else(|_| {
                 let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
                 Err(Error::Unreachable { address: agent.address.to_string(), reason })
             })?;
-        if let Some(credentials) = &agent.credentials {
-            connection.authenticate(credentials).await?;
-        }
+        connection.authenticate(agent, need).await?;
         Ok(connection)
+    }
+
+    /// Whether the host takes WRITEs ahead of their answers.
+    pub(crate) const fn takes_ahead(&self) -> bool {
+        self.offer.pipelining
     }
 
     /// What the host called itself.
@@ -130,7 +149,7 @@ impl Connection {
                     return Ok(Answer { text: "OK".to_owned(), data });
                 }
                 Event::Failed(failure) => return Err(failure.into()),
-                other => return Err(self.protocol(format!("unexpected {other:?}"))),
+                other => return Err(self.unexpected(other)),
             }
         }
     }
@@ -150,7 +169,7 @@ impl Connection {
         match self.event_in_time().await? {
             Event::SendEvents(_) => {}
             Event::Failed(failure) => return Err(failure.into()),
-            other => return Err(self.protocol(format!("unexpected {other:?}"))),
+            other => return Err(self.unexpected(other)),
         }
         self.session.send_events(events);
         self.flush().await?;
@@ -177,7 +196,7 @@ impl Connection {
                 Event::DataStart => {}
                 Event::End | Event::Ok(_) => return Ok(None),
                 Event::Failed(failure) => return Err(failure.into()),
-                other => return Err(self.protocol(format!("unexpected {other:?}"))),
+                other => return Err(self.unexpected(other)),
             }
         }
     }
@@ -197,7 +216,7 @@ impl Connection {
         loop {
             if let Some(event) = self.session.next_event() {
                 return match event {
-                    Event::Broken(error) => Err(self.protocol(error.to_string())),
+                    Event::Broken(_) => Err(self.unexpected(event)),
                     event => Ok(event),
                 };
             }
@@ -229,6 +248,17 @@ impl Connection {
         Error::Protocol { address: self.address.clone(), reason }
     }
 
+    /// Why something that came ends the connection.
+    fn unexpected(&self, event: Event) -> Error {
+        match event {
+            Event::Broken(error @ (ClientError::Sasl(_) | ClientError::Injected)) => {
+                Error::Distrusted { address: self.address.clone(), reason: error.to_string() }
+            }
+            Event::Broken(error) => self.protocol(error.to_string()),
+            other => self.protocol(format!("unexpected {other:?}")),
+        }
+    }
+
     async fn greeted(&mut self) -> Result<(), Error> {
         match self.event_in_time().await? {
             Event::Greeting(text) => self.greeting = text,
@@ -236,30 +266,6 @@ impl Connection {
             other => return Err(self.protocol(format!("no greeting but {other:?}"))),
         }
         Ok(())
-    }
-
-    async fn authenticate(&mut self, credentials: &Credentials) -> Result<(), Error> {
-        let unusable =
-            |_| Error::Usage("user name or password is empty, too long, or holds a NUL".to_owned());
-        let plain = PlainCredentials::new(&credentials.username, credentials.password.reveal())
-            .map_err(unusable)?;
-        self.session.authenticate(plain).map_err(|error| self.protocol(error.to_string()))?;
-        self.trace.client(b"AUTHENTICATE PLAIN");
-        self.write_out().await?;
-        loop {
-            if let Some(event) = self.session.next_event() {
-                return match event {
-                    Event::Authenticated(_) => Ok(()),
-                    Event::Failed(failure) => Err(failure.into()),
-                    other => Err(self.protocol(format!("unexpected {other:?}"))),
-                };
-            }
-            // What is to be sent now answers the host's challenge.
-            if self.write_out().await? > 0 {
-                self.trace.credentials();
-            }
-            timeout(REPLY_TIMEOUT, self.fill()).await.map_err(|_| self.silent())??;
-        }
     }
 
     async fn event_in_time(&mut self) -> Result<Event, Error> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Connection;
+use super::{Connection, Need};
 use crate::config::Agent;
 use crate::error::Error;
 use crate::run::Setting;
@@ -67,8 +67,17 @@ impl Patience {
 
 /// The first connection of a run: tries for as long as `--wait` says.
 pub(crate) async fn connect(agent: &Agent, setting: &Setting) -> Result<Connection, Error> {
+    connect_for(agent, setting, Need::Somebody).await
+}
+
+/// The same for something in particular.
+pub(crate) async fn connect_for(
+    agent: &Agent,
+    setting: &Setting,
+    need: Need,
+) -> Result<Connection, Error> {
     let mut patience = Patience::new(setting.wait, Teller::new(setting.words.clone()));
-    let connection = connect_within(agent, &setting.trace, &mut patience).await?;
+    let connection = keep_trying(agent, &setting.trace, &mut patience, need).await?;
     patience.well();
     Ok(connection)
 }
@@ -79,8 +88,17 @@ pub(crate) async fn connect_within(
     trace: &Trace,
     patience: &mut Patience,
 ) -> Result<Connection, Error> {
+    keep_trying(agent, trace, patience, Need::Somebody).await
+}
+
+async fn keep_trying(
+    agent: &Agent,
+    trace: &Trace,
+    patience: &mut Patience,
+    need: Need,
+) -> Result<Connection, Error> {
     loop {
-        let opened = Connection::open(agent, trace.clone());
+        let opened = Connection::open_for(agent, trace.clone(), need);
         match patience.teller.watch("no answer to a new connection", opened).await {
             Ok(connection) => return Ok(connection),
             Err(error) if !error.may_pass() => return Err(error),

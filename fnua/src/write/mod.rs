@@ -19,8 +19,6 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use fnap::Failure;
-use fnap::command::Command;
-use fnap::server::PIPELINING;
 
 use crate::cli::Format;
 use crate::cli::streams::WriteArgs;
@@ -88,12 +86,7 @@ impl Writing<'_> {
                 None => self.connect_again().await?,
             };
             let before = self.job.tally.batches;
-            let ended = match takes_ahead(connected).await {
-                Ok((connected, ahead)) => Pump::new(&mut self.job, connected, ahead).run().await,
-                Err(Error::Broken { reason, .. }) => Ended::Broken(reason),
-                Err(error) if error.may_pass() => Ended::Broken(error.to_string()),
-                Err(error) => return Err(error),
-            };
+            let ended = Pump::new(&mut self.job, connected).run().await;
             if self.job.tally.batches > before {
                 self.patience.renew();
                 self.job.window = window;
@@ -209,18 +202,6 @@ impl Writing<'_> {
             writeln!(stdout, "{line}").map_err(Error::Output)?;
         }
         result
-    }
-}
-
-/// Whether the host takes WRITEs ahead of their answers. Hosts that do not know the question do not.
-async fn takes_ahead(mut connection: Connection) -> Result<(Connection, bool), Error> {
-    match connection.command(&Command::Capabilities).await {
-        Ok(answer) => {
-            let ahead = answer.data.iter().any(|word| word.eq_ignore_ascii_case(PIPELINING));
-            Ok((connection, ahead))
-        }
-        Err(Error::Refused(failure)) if !may_pass(&failure) => Ok((connection, false)),
-        Err(error) => Err(error),
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) struct Pump<'a> {
     begun: usize,
     /// What is still to be sent of the last of them.
     sending: Option<Sending>,
+    /// Something may lie in the encryption's buffer.
+    unflushed: bool,
     /// The host has asked for the events of the first unanswered batch.
     asked: bool,
     /// The host takes WRITEs ahead of their answers.
@@ -90,7 +92,8 @@ enum Turn {
 }
 
 impl<'a> Pump<'a> {
-    pub(super) fn new(job: &'a mut Job, connection: Connection, ahead: bool) -> Self {
+    pub(super) fn new(job: &'a mut Job, connection: Connection) -> Self {
+        let ahead = connection.takes_ahead();
         let (reader, writer, trace) = connection.into_parts();
         let replies = Replies::new(reader, trace.clone());
         Self {
@@ -100,6 +103,7 @@ impl<'a> Pump<'a> {
             trace,
             begun: 0,
             sending: None,
+            unflushed: false,
             asked: false,
             ahead,
             proven: false,
@@ -124,7 +128,12 @@ impl<'a> Pump<'a> {
             let ended = match self.turn().await {
                 Turn::Reply(Ok(line)) => self.reply(line),
                 Turn::Reply(Err(reason)) => Some(self.broken(reason)),
+                Turn::Wrote(Ok(0)) => {
+                    self.unflushed = false;
+                    None
+                }
                 Turn::Wrote(Ok(count)) => {
+                    self.unflushed = true;
                     self.wrote(count);
                     None
                 }
@@ -156,9 +165,10 @@ impl<'a> Pump<'a> {
             (Some(sending), Some(batch)) if !stopping => sending.bytes(batch, self.proven),
             _ => &[],
         };
+        let busy = !bytes.is_empty() || self.unflushed;
         tokio::select! {
             line = self.replies.next() => Turn::Reply(line),
-            wrote = self.writer.write(bytes), if !bytes.is_empty() => Turn::Wrote(wrote),
+            wrote = put(&mut self.writer, bytes), if busy => Turn::Wrote(wrote),
             () = self.job.input.news(), if hungry => Turn::Input,
             () = sleep_until(slow), if waiting && !self.slow => Turn::Slow,
             () = sleep_until(silence), if waiting => Turn::Silence,
@@ -297,10 +307,20 @@ impl<'a> Pump<'a> {
         self.trace.client(b"QUIT");
         let goodbye = async {
             self.writer.write_all(b"QUIT\r\n").await.map_err(|error| error.to_string())?;
+            self.writer.flush().await.map_err(|error| error.to_string())?;
             self.replies.next().await
         };
         drop(tokio::time::timeout(std::time::Duration::from_secs(2), goodbye).await);
     }
+}
+
+/// Sends some of the bytes; without any, all that lies in the encryption's buffer, which is 0.
+async fn put(writer: &mut Writer, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.is_empty() {
+        writer.flush().await?;
+        return Ok(0);
+    }
+    writer.write(bytes).await
 }
 
 impl Job {

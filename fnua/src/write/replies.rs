@@ -5,7 +5,7 @@
 
 use fnap::reply::{ReplyDecoder, ReplyItem};
 use fnap::{Code, Failure};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::connection::Reader;
 use crate::trace::Trace;
@@ -25,14 +25,14 @@ pub(super) enum ReplyLine {
 }
 
 /// Reads replies.
-pub(super) struct Replies {
-    reader: Reader,
+pub(super) struct Replies<R = Reader> {
+    reader: R,
     decoder: ReplyDecoder,
     trace: Trace,
 }
 
-impl Replies {
-    pub(super) fn new(reader: Reader, trace: Trace) -> Self {
+impl<R: AsyncRead + Unpin> Replies<R> {
+    pub(super) fn new(reader: R, trace: Trace) -> Self {
         Self { reader, decoder: ReplyDecoder::new(MAX_REPLY), trace }
     }
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     async fn replies(text: &'static [u8]) -> Vec<Result<ReplyLine, String>> {
-        let mut replies = Replies::new(Box::new(text), Trace::silent());
+        let mut replies = Replies::new(text, Trace::silent());
         let mut all = Vec::new();
         while all.last().is_none_or(Result::is_ok) {
             all.push(replies.next().await);

@@ -41,7 +41,8 @@ fn the_dialogue_is_shown_without_the_password() {
     });
     let said = Fnua::with(&fake).run(&["-d", "create", "flow", "time.flows.unix.ar"]);
     let wanted = format!(
-        "C: Connecting to {}\nS: 220 fnaa.unix.ar FNAA\nC: AUTHENTICATE PLAIN\nS: 220 OK\nC: <credentials>\n\
+        "C: Connecting to {}\nS: 220 fnaa.unix.ar FNAA\nC: CAPABILITIES\nS: 220 DATA\nS: AUTH=PLAIN\n\
+         S: 220 OK\nC: AUTHENTICATE PLAIN\nS: 220 OK\nC: <credentials>\n\
          S: 220 Authenticated\nC: CREATE FLOW time.flows.unix.ar\nS: 220 OK time.flows.unix.ar\nC: QUIT\nS: 220 Bye\n",
         fake.address()
     );
@@ -52,7 +53,7 @@ fn the_dialogue_is_shown_without_the_password() {
 #[test]
 fn a_wrong_password_is_exit_1_with_the_hosts_words() {
     let fake = Fake::once(|talk| {
-        talk.say("220 fnaa.unix.ar FNAA");
+        talk.greet("AUTH=PLAIN");
         talk.expect("AUTHENTICATE PLAIN");
         talk.say("220 OK");
         talk.line();
@@ -152,9 +153,8 @@ fn the_agent_whose_namespace_fits_best_is_asked() {
 #[test]
 fn an_agent_without_credentials_does_not_authenticate() {
     let fake = Fake::once(|talk| {
-        talk.say("220 fnaa.unix.ar FNAA");
-        talk.expect("CAPABILITIES");
-        talk.say("220 DATA\nAUTH=PLAIN\n220 OK");
+        talk.greet("AUTH=PLAIN\nAUTH=ANONYMOUS");
+        talk.offer("AUTH=PLAIN");
         talk.quit();
     });
     let fnua = Fnua::with_agents(&[]);

@@ -2,19 +2,52 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
 /// One connection of the host.
 pub(crate) struct Talk {
-    reader: BufReader<TcpStream>,
-    writer: TcpStream,
+    // None only while a handshake takes it over.
+    pipe: Option<BufReader<Pipe>>,
+}
+
+/// What the connection's bytes go through.
+enum Pipe {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ServerConnection, TcpStream>>),
+}
+
+impl Read for Pipe {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(bytes),
+            Self::Tls(stream) => stream.read(bytes),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 type Script = Box<dyn FnOnce(&mut Talk) + Send>;
@@ -34,8 +67,7 @@ impl Fake {
                 let (stream, _) = listener.accept().unwrap();
                 // A test that goes wrong must end.
                 stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-                let reader = BufReader::new(stream.try_clone().unwrap());
-                script(&mut Talk { reader, writer: stream });
+                script(&mut Talk { pipe: Some(BufReader::new(Pipe::Clear(stream))) });
             }
         });
         Self { port, thread: Some(thread) }
@@ -59,19 +91,69 @@ impl Fake {
 impl Talk {
     pub(crate) fn say(&mut self, lines: &str) {
         for line in lines.lines() {
-            self.writer.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+            self.say_bytes(&format!("{line}\r\n"));
         }
     }
 
     /// Says bytes as they are.
     pub(crate) fn say_bytes(&mut self, bytes: &str) {
-        self.writer.write_all(bytes.as_bytes()).unwrap();
+        let pipe = self.pipe().get_mut();
+        pipe.write_all(bytes.as_bytes()).unwrap();
+        pipe.flush().unwrap();
+    }
+
+    fn pipe(&mut self) -> &mut BufReader<Pipe> {
+        self.pipe.as_mut().unwrap()
+    }
+
+    /// Speaks TLS from here on, and lets the client make the handshake.
+    pub(crate) fn tls(&mut self, config: &Arc<ServerConfig>) {
+        let reader = self.pipe.take().unwrap();
+        assert!(reader.buffer().is_empty(), "the client talks before the handshake");
+        let Pipe::Clear(stream) = reader.into_inner() else { panic!("tls twice") };
+        let connection = ServerConnection::new(Arc::clone(config)).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        // A client that refuses is what the test looks at.
+        drop(stream.conn.complete_io(&mut stream.sock));
+        self.pipe = Some(BufReader::new(Pipe::Tls(Box::new(stream))));
+    }
+
+    /// What the client's certificate is, in DER; none without one.
+    pub(crate) fn client_certificate(&mut self) -> Option<Vec<u8>> {
+        match self.pipe().get_ref() {
+            Pipe::Tls(stream) => Some(stream.conn.peer_certificates()?.first()?.to_vec()),
+            Pipe::Clear(_) => None,
+        }
+    }
+
+    /// Offers STARTTLS beside these, and does what it says.
+    pub(crate) fn greet_with_tls(&mut self, before: &str, config: &Arc<ServerConfig>, after: &str) {
+        self.say("220 fnaa.unix.ar FNAA");
+        self.offer(&format!("STARTTLS\n{before}"));
+        self.expect("STARTTLS");
+        self.say("220 OK");
+        self.tls(config);
+        self.offer(after);
+    }
+
+    /// Answers what it can do.
+    pub(crate) fn offer(&mut self, words: &str) {
+        self.expect("CAPABILITIES");
+        let end = if words.is_empty() || words.ends_with('\n') { "" } else { "\n" };
+        self.say(&format!("220 DATA\n{words}{end}220 OK"));
+    }
+
+    /// Greets, and says that it can do this.
+    pub(crate) fn greet(&mut self, words: &str) {
+        self.say("220 fnaa.unix.ar FNAA");
+        self.offer(words);
     }
 
     /// The next line without its end; empty when the client has closed.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        self.reader.read_line(&mut line).unwrap();
+        // A client that does not like what it sees may reset the connection.
+        drop(self.pipe().read_line(&mut line));
         assert!(line.is_empty() || line.ends_with("\r\n"), "{line:?}");
         line.trim_end_matches("\r\n").to_owned()
     }
@@ -82,18 +164,22 @@ impl Talk {
 
     /// The draft's first lines.
     pub(crate) fn login(&mut self) {
-        self.say("220 fnaa.unix.ar FNAA");
+        self.greet("AUTH=PLAIN");
+        self.plain();
+    }
+
+    /// The draft's authentication.
+    pub(crate) fn plain(&mut self) {
         self.expect("AUTHENTICATE PLAIN");
         self.say("220 OK");
         self.expect("AHRlc3QAdGVzdA==");
         self.say("220 Authenticated");
     }
 
-    /// Login, and the question that `write` begins with.
+    /// The same of a host that takes WRITEs ahead of their answers.
     pub(crate) fn login_to_write(&mut self) {
-        self.login();
-        self.expect("CAPABILITIES");
-        self.say("220 DATA\nAUTH=PLAIN\nPIPELINING\n220 OK");
+        self.greet("AUTH=PLAIN\nPIPELINING");
+        self.plain();
     }
 
     pub(crate) fn quit(&mut self) {
@@ -131,7 +217,7 @@ impl Talk {
     pub(crate) fn closed(&mut self) {
         let mut rest = Vec::new();
         // A connection that the client resets is closed as well.
-        drop(self.reader.read_to_end(&mut rest));
+        drop(self.pipe().read_to_end(&mut rest));
     }
 }
 
@@ -174,7 +260,7 @@ impl Fnua {
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fnua"));
-        command.args(words).current_dir(self.home.path()).env_clear();
+        command.args(words).current_dir(self.home.path()).env_clear().env("HOME", self.home.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

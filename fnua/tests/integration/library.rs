@@ -1,12 +1,11 @@
 use fnap::{Read, Start};
-use fnua::{Agent, Connection, Credentials, Error, Password, Trace};
+use fnua::{Agent, Connection, Error, Password, Trace};
 
 use crate::fake::Fake;
 
 fn agent(fake: &Fake) -> Agent {
-    let credentials =
-        Credentials { username: "test".to_owned(), password: Password::new("test".to_owned()) };
-    Agent { credentials: Some(credentials), ..Agent::stranger(fake.address().parse().unwrap()) }
+    let stranger = Agent::stranger(fake.address().parse().unwrap());
+    stranger.with_password("test", Password::new("test".to_owned()))
 }
 
 #[tokio::test]

@@ -256,7 +256,7 @@ fn a_flow_that_was_made_again_is_not_followed_as_if_it_were_the_old_one() {
 #[tokio::test]
 async fn another_program_can_run_it_in_process() {
     let fake = Fake::once(|talk| {
-        talk.say("220 fnaa.unix.ar FNAA");
+        talk.greet("AUTH=PLAIN");
         talk.line();
         talk.say(&format!("220 DATA\n{}220 OK", lines(&[(0, 0)])));
         talk.quit();

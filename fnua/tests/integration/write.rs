@@ -182,9 +182,10 @@ fn a_host_that_asks_to_wait_gets_the_same_again() {
 #[test]
 fn a_host_without_pipelining_is_asked_for_each_batch() {
     let fake = Fake::once(|talk| {
-        talk.login();
+        talk.say("220 fnaa.unix.ar FNAA");
         talk.expect("CAPABILITIES");
         talk.say("404 NOT_FOUND CAPABILITIES");
+        talk.plain();
         assert_eq!(talk.write_ok(FLOW).1.len(), 512);
         assert_eq!(talk.write_ok(FLOW).1.len(), 88);
         talk.quit();

@@ -138,7 +138,7 @@ fn other_agents_stay_and_nothing_is_written_where_nothing_changes() {
     drop(started(dir.path(), None, &[], 4321));
     let path = dir.path().join("fnua.toml");
     let mut text = std::fs::read_to_string(&path).unwrap();
-    text += "# mine\n[[agents]]\nname = \"there\"\naddress = \"192.0.2.1:61000\"\nallow_plaintext = true\n";
+    text += "# mine\n[[agents]]\nname = \"there\"\naddress = \"192.0.2.1:61000\"\ntls = \"never\"\nallow_plaintext = true\n";
     std::fs::write(&path, &text).unwrap();
     drop(started(dir.path(), None, &[], 4321));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
