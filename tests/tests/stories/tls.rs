@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use stories::metrics::Metrics;
-use stories::{Certificates, Config, Fnaad, PATIENCE, Trust, Wire, events, eventually};
+use stories::{A, Certificates, Config, Fnaad, Fnua, PATIENCE, Trust, Wire, events, eventually};
 
 static ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
 static ONLY_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
@@ -320,4 +320,39 @@ fn a_host_for_trying_out_offers_starttls_with_a_certificate_of_its_own() {
     let mut wire = host.connect();
     wire.start_tls(&trust).unwrap();
     assert_eq!(wire.shown(), shown, "the certificate is kept");
+}
+
+#[test]
+fn the_user_agent_comes_in_both_ways_and_names_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let (host, _) = host(dir.path());
+    std::fs::create_dir(dir.path().join("other")).unwrap();
+    let _other = Certificates::make(&dir.path().join("other"), NAME);
+    let agent = |address: &str, keys: &str| {
+        use std::os::unix::fs::PermissionsExt;
+        let file = dir.path().join("agent.toml");
+        let text = format!(
+            "[[agents]]\nname = \"x\"\naddress = \"{address}\"\nusername = \"test\"\npassword = \"test\"\n{keys}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        Fnua::new(file)
+    };
+    let upgraded = agent(host.address(), "tls = \"starttls\"\nca_file = \"tls/ca.pem\"");
+    upgraded.ok(&["create", "flow", A]);
+    let lines: String = events(0..2000).iter().map(|line| format!("{line}\n")).collect();
+    upgraded.ok_with(&["write", A], &lines);
+    let said = upgraded.run(&["-d", "get", "flows"]);
+    assert!(
+        said.stderr.contains("C: STARTTLS") && said.stderr.contains("C: TLSv1_3 with"),
+        "{said:?}"
+    );
+    let implicit = agent(host.tls_address(), "tls = \"implicit\"\nca_file = \"tls/ca.pem\"");
+    assert_eq!(implicit.ok(&["read", A]).lines().count(), 2000);
+    let strange = agent(host.tls_address(), "tls = \"implicit\"\nca_file = \"other/tls/ca.pem\"");
+    let said = strange.run(&["get", "flows"]);
+    assert!(said.code == 3 && said.stderr.contains("no tls with"), "{said:?}");
+    let misnamed = agent(host.address(), "fqdn = \"other.example\"\nca_file = \"tls/ca.pem\"");
+    let said = misnamed.run(&["get", "flows"]);
+    assert!(said.stderr.contains("is not for other.example but for 127.0.0.1"), "{said:?}");
 }
