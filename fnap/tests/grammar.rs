@@ -187,6 +187,10 @@ fn forms() -> Vec<&'static str> {
         "DESCRIBE PROCESSOR p.test",
         "REPLAY p.test",
         "GET PROCESSORS",
+        "GRANT read,Write ON * TO user:ä@b",
+        "REVOKE administer ON a.test FROM domain:b.test",
+        "GET GRANTS ON a.test TO everybody FORMAT json",
+        "GET GRANTS TO anonymous",
         "GET BROKERS",
         "GET AGENTS",
     ]);

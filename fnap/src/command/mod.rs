@@ -7,9 +7,12 @@ use std::str::FromStr;
 
 use crate::name::{FlowName, Name, NamespaceName, ProcessorName, SubscriptionName};
 use crate::pattern::Pattern;
+use crate::rights::Object;
+use crate::subject::Subject;
 use crate::value::{Json, Settings, ValueError, Word};
 
 mod error;
+mod grants;
 mod letters;
 mod parse;
 mod print;
@@ -21,6 +24,7 @@ mod words;
 
 pub use error::ParseError;
 pub(crate) use error::shortened;
+pub use grants::Grant;
 
 pub use start::{NoOffset, NoTimestamp, Start, Timestamp, parse_offset};
 
@@ -127,6 +131,13 @@ pub enum Command {
     GetProcessors { format: Format },
     /// `GET PROCESSOR TYPES`
     GetProcessorTypes { format: Format },
+
+    /// `GRANT right[,right…] ON name|* TO subject`
+    Grant(Grant),
+    /// `REVOKE right[,right…] ON name|* FROM subject`
+    Revoke(Grant),
+    /// `GET GRANTS [ON name|*] [TO subject]`
+    GetGrants { object: Option<Object>, subject: Option<Subject>, format: Format },
 
     /// `GET BROKERS`
     GetBrokers { format: Format },

@@ -2,7 +2,7 @@
 
 use super::words::{Words, once};
 use super::{Command, InitialResponse, NewKind, ParseError, Read};
-use super::{letters, processors};
+use super::{grants, letters, processors};
 
 type Parsed = Result<Command, ParseError>;
 
@@ -32,6 +32,8 @@ pub(super) fn command(line: &str) -> Parsed {
         "SIGNAL" => processors::signal(words),
         "REPLAY" => letters::replay(words),
         "DISCARD" => letters::discard(words),
+        "GRANT" => grants::grant(words),
+        "REVOKE" => grants::revoke(words),
         _ => about_subscriptions(verb, words),
     }
 }
@@ -140,7 +142,7 @@ fn describe(words: &mut Words<'_>) -> Parsed {
 }
 
 fn get(words: &mut Words<'_>) -> Parsed {
-    const KINDS: &str = "NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, BROKERS, AGENTS or LOG";
+    const KINDS: &str = "NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, GRANTS, BROKERS, AGENTS or LOG";
     let kind = words.peek().unwrap_or_default().to_ascii_uppercase();
     let unknown = words.missing(KINDS);
     words.next();
@@ -165,6 +167,7 @@ fn get(words: &mut Words<'_>) -> Parsed {
         "BROKERS" => Ok(Command::GetBrokers { format: words.format()? }),
         "AGENTS" => Ok(Command::GetAgents { format: words.format()? }),
         "LOG" => letters::log(words),
+        "GRANTS" => grants::list(words),
         _ => Err(unknown),
     }
 }

@@ -35,6 +35,8 @@ impl Display for Command {
             Self::Discard { processor, letters } => {
                 write!(out, "DISCARD {processor}{}", Places("", letters))
             }
+            Self::Grant(grant) => super::grants::print(out, "GRANT", grant, &"TO"),
+            Self::Revoke(grant) => super::grants::print(out, "REVOKE", grant, &"FROM"),
             other => changes(other, out),
         }
     }
@@ -103,6 +105,11 @@ fn questions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
     let (what, about, format): (_, Option<&dyn Display>, _) = match command {
         Command::GetLog { processor, since, format } => {
             write!(out, "GET LOG {processor}{}", Then("SINCE ", *since))?;
+            ("", None, format)
+        }
+        Command::GetGrants { object, subject, format } => {
+            let (object, subject) = (Then("ON ", object.as_ref()), Then("TO ", subject.as_ref()));
+            write!(out, "GET GRANTS{object}{subject}")?;
             ("", None, format)
         }
         Command::DescribeNamespace { namespace, format } => {

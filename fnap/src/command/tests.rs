@@ -8,6 +8,7 @@ use super::*;
 use crate::name::Name;
 use crate::pattern::Pattern;
 use crate::reply::{Code, Failure};
+use crate::rights::Right;
 
 fn parse(line: &str) -> Result<Command, ParseError> {
     line.parse()
@@ -96,6 +97,13 @@ const FORMS: &[&str] = &[
     "GET LOG p.example SINCE 42 FORMAT json",
     "GET PROCESSORS",
     "GET PROCESSOR TYPES FORMAT json",
+    "GRANT read ON time.flows.unix.ar TO user:ana",
+    "GRANT read,write,subscribe,administer ON * TO group:ops",
+    "REVOKE administer ON flows.unix.ar FROM domain:emiliano.ar",
+    "GET GRANTS",
+    "GET GRANTS ON *",
+    "GET GRANTS ON flows.unix.ar TO everybody FORMAT json",
+    "GET GRANTS TO anonymous",
     "GET BROKERS",
     "DESCRIBE BROKER kafka_local",
     "GET AGENTS",
@@ -224,7 +232,7 @@ fn a_wrong_command_says_at_which_word() {
         ("UPDATE PROCESSOR p POSITION earliest STATE lost", "expected keep or reset at word 7"),
         (
             "GET",
-            "expected NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, BROKERS, AGENTS or LOG at word 2",
+            "expected NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, GRANTS, BROKERS, AGENTS or LOG at word 2",
         ),
         ("GET PROCESSOR", "expected TYPES at word 3"),
         ("GET FLOWS FORMAT xml", "expected json or text at word 4"),
@@ -297,6 +305,25 @@ fn a_command_names_at_most_1000_dead_letters() {
     let processor = "p".parse().unwrap();
     assert_eq!(named(1000), Ok(Command::Discard { processor, letters }));
     assert_eq!(named(1001).unwrap_err().to_string(), "more than 1000 places at word 4");
+}
+
+#[test]
+fn a_grant_says_which_word_is_wrong() {
+    let line = |text: &str| fails(text);
+    assert_eq!(
+        line("GRANT own ON a TO user:b"),
+        "400 BAD_FORMAT not read, write, subscribe or administer at word 2"
+    );
+    assert_eq!(
+        line("GRANT read,read ON a TO user:b"),
+        "400 BAD_FORMAT a right given twice at word 2"
+    );
+    assert_eq!(line("GRANT read TO user:b"), "400 BAD_FORMAT expected ON at word 3");
+    assert_eq!(line("GRANT read ON a FROM user:b"), "400 BAD_FORMAT expected TO at word 5");
+    assert_eq!(line("REVOKE read ON a TO user:b"), "400 BAD_FORMAT expected FROM at word 5");
+    assert!(line("GRANT read ON a..b TO user:b").ends_with("at word 4"));
+    assert!(line("GRANT read ON a TO ana").ends_with("anonymous or everybody at word 6"));
+    assert!(line("GRANT read ON a TO user:b c").ends_with("at word 7"));
 }
 
 #[test]
@@ -397,6 +424,29 @@ fn letters() -> impl Strategy<Value = Vec<(u32, u64)>> {
     proptest::collection::btree_set(letter, 0..9).prop_map(|letters| letters.into_iter().collect())
 }
 
+fn object() -> impl Strategy<Value = Object> {
+    prop_oneof![Just(Object::Everything), name().prop_map(Object::Name)]
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    prop_oneof![
+        "[^\\s\\p{C}]{1,20}".prop_map(Subject::User),
+        "[!-~]{1,20}".prop_map(Subject::Group),
+        name().prop_map(Subject::Domain),
+        Just(Subject::Anonymous),
+        Just(Subject::Everybody),
+    ]
+}
+
+fn grant() -> impl Strategy<Value = Grant> {
+    let rights = proptest::collection::vec(proptest::sample::select(&Right::ALL), 1..5);
+    (rights, object(), subject()).prop_map(|(rights, object, subject)| Grant {
+        rights: rights.into_iter().collect(),
+        object,
+        subject,
+    })
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let format = || any::<bool>().prop_map(|json| if json { Format::Json } else { Format::Text });
     let word = || "[!-~]{1,12}".prop_map(|text| text.parse::<Word>().unwrap());
@@ -429,6 +479,11 @@ fn command() -> impl Strategy<Value = Command> {
             processor,
             position,
             state: Some(KeepState::Keep)
+        }),
+        grant().prop_map(Command::Grant),
+        grant().prop_map(Command::Revoke),
+        (of(object()), of(subject()), format()).prop_map(|(object, subject, format)| {
+            Command::GetGrants { object, subject, format }
         }),
         (word(), of(any::<String>()), of(any::<String>()))
             .prop_map(|(request, filter, policy)| Command::Approve { request, filter, policy }),

@@ -7,6 +7,8 @@ use super::start::{Start, Timestamp, parse_offset};
 use super::{Format, MAX_LIST, ParseError};
 use crate::name::Name;
 use crate::pattern::Pattern;
+use crate::rights::{Object, Rights};
+use crate::subject::Subject;
 use crate::value::{Json, Settings, Word};
 
 type Parsed<T> = Result<T, ParseError>;
@@ -65,6 +67,20 @@ impl<'a> Words<'a> {
             return name.as_str().parse().map_err(|error| self.wrong(error));
         }
         self.word(WHAT)
+    }
+
+    /// `read,write`
+    pub(super) fn rights(&mut self) -> Parsed<Rights> {
+        self.value("read, write, subscribe or administer")
+    }
+
+    /// A name, or `*`.
+    pub(super) fn object(&mut self) -> Parsed<Object> {
+        self.value("a name or *")
+    }
+
+    pub(super) fn subject(&mut self) -> Parsed<Subject> {
+        self.value("user:NAME, group:NAME, domain:NAME, anonymous or everybody")
     }
 
     pub(super) fn pattern(&mut self, what: &str) -> Parsed<Pattern> {

@@ -1,26 +1,31 @@
 //! Who is it: users, and the mechanisms by which they and others prove to be whom they say.
 //!
 //! Keeps verifiers, never passwords. Says of a failed attempt only that it failed: which part was
-//! wrong shows neither in the answer nor in its duration. What a principal may do is not decided here.
+//! wrong shows neither in the answer nor in its duration. And what may he do: grants, owners, quotas, from memory;
+//! where they are stored is not known here.
 
 mod attempts;
 mod exchange;
 mod external;
+mod grants;
 mod list;
 mod oauth;
 mod peer;
 mod prepare;
 mod principal;
+mod quotas;
 mod scram;
 mod standing;
 mod users;
 mod verifier;
 
 pub use exchange::{Exchange, Step};
+pub use grants::{Absent, Grants, Owner};
 pub use list::{Account, Changes, Entry, MAX_USERS, UserList, UsersError};
 pub use oauth::{ProviderSettings, is_safe_issuer};
 pub use peer::{DomainProof, Peer};
 pub use principal::{DOMAINS, MAX_GROUP, MAX_GROUPS, NoSubject, Principal, Subject, USERS};
+pub use quotas::{Limited, Quota, Quotas, Seat, Share};
 pub use scram::{ScramVerifier, scram_verifier};
 pub use standing::Standing;
 pub use users::{SECRET, Settings, Users, VerifyError};

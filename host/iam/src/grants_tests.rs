@@ -1,0 +1,188 @@
+use super::*;
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+fn object(text: &str) -> Object {
+    text.parse().unwrap()
+}
+
+fn subject(text: &str) -> Subject {
+    text.parse().unwrap()
+}
+
+fn ana() -> Principal {
+    Principal::user("ana", ["ops".to_owned()])
+}
+
+fn everybody_else() -> [Principal; 3] {
+    [Principal::user("bo", []), Principal::domain(name("ana")), Principal::anonymous()]
+}
+
+fn owned(by: &str, below: bool) -> Option<Owner> {
+    Some(Owner { subject: subject(by), below })
+}
+
+#[test]
+fn a_grant_covers_its_name_and_all_below_and_nothing_beside() {
+    let grants = Grants::default();
+    grants.granted(&object("flows.unix.ar"), &subject("user:ana"), Right::Read);
+    for covered in ["flows.unix.ar", "time.flows.unix.ar", "a.b.flows.unix.ar"] {
+        assert!(grants.may(&ana(), Right::Read, &name(covered)), "{covered}");
+        assert!(!grants.may(&ana(), Right::Write, &name(covered)), "{covered}");
+        for other in everybody_else() {
+            assert!(!grants.sees(&other, &name(covered)), "{other} {covered}");
+        }
+    }
+    for beside in ["unix.ar", "lows.unix.ar", "xflows.unix.ar", "flows.unix.ar.net"] {
+        assert!(!grants.sees(&ana(), &name(beside)), "{beside}");
+    }
+    grants.revoked(&object("flows.unix.ar"), &subject("user:ana"), Right::Read);
+    assert!(!grants.sees(&ana(), &name("time.flows.unix.ar")));
+}
+
+#[test]
+fn a_grant_on_everything_covers_every_name_and_the_host() {
+    let grants = Grants::default();
+    grants.granted(&Object::Everything, &subject("group:ops"), Right::Administer);
+    assert!(grants.may(&ana(), Right::Write, &name("a")));
+    assert!(grants.may_everywhere(&ana(), Right::Administer));
+    assert!(everybody_else().iter().all(|other| !grants.may_everywhere(other, Right::Read)));
+}
+
+#[test]
+fn rights_come_from_all_that_somebody_is() {
+    let grants = Grants::default();
+    for (of, right) in
+        [("group:users", Right::Read), ("everybody", Right::Subscribe), ("user:ana", Right::Write)]
+    {
+        grants.granted(&object("a.b"), &subject(of), right);
+    }
+    assert_eq!(grants.rights(&ana(), &name("a.b")).to_string(), "read,write,subscribe");
+    let [bo, domain, nobody] = everybody_else();
+    assert_eq!(grants.rights(&bo, &name("a.b")).to_string(), "read,subscribe");
+    assert_eq!(grants.rights(&domain, &name("a.b")).to_string(), "subscribe");
+    assert_eq!(grants.rights(&nobody, &name("a.b")).to_string(), "subscribe");
+    grants.granted(&object("a.b"), &subject("domain:ana"), Right::Read);
+    grants.granted(&object("a.b"), &subject("anonymous"), Right::Write);
+    assert!(grants.may(&domain, Right::Read, &name("a.b")));
+    assert!(grants.may(&nobody, Right::Write, &name("a.b")));
+}
+
+#[test]
+fn a_namespace_belongs_to_its_owner_with_all_below_and_a_flow_alone() {
+    let grants = Grants::default();
+    grants.named(&name("ns"), owned("user:ana", true), false);
+    grants.named(&name("f.other"), owned("user:ana", false), false);
+    for his in ["ns", "a.ns", "b.a.ns", "f.other"] {
+        assert!(grants.may(&ana(), Right::Administer, &name(his)), "{his}");
+    }
+    for not in ["other", "x.f.other"] {
+        assert!(!grants.sees(&ana(), &name(not)), "{not}");
+    }
+    grants.gone(&name("ns"));
+    assert!(!grants.sees(&ana(), &name("a.ns")));
+}
+
+#[test]
+fn an_open_flow_is_read_by_everybody_and_nothing_below_it() {
+    let grants = Grants::default();
+    grants.named(&name("f.ns"), None, true);
+    for who in everybody_else() {
+        assert_eq!(grants.rights(&who, &name("f.ns")).to_string(), "read,subscribe");
+        assert!(!grants.sees(&who, &name("a.f.ns")) && !grants.sees(&who, &name("ns")));
+    }
+    grants.named(&name("f.ns"), None, false);
+    assert!(!grants.sees(&ana(), &name("f.ns")));
+}
+
+#[test]
+fn administrators_may_everything_and_others_nothing() {
+    let grants = Grants::default();
+    grants.set_administrators([subject("group:ops"), subject("user:bo")]);
+    assert!(grants.may_everywhere(&ana(), Right::Administer));
+    assert!(grants.may(&everybody_else()[0], Right::Write, &name("a")));
+    grants.set_administrators([subject("domain:ana")]);
+    assert!(!grants.may_everywhere(&ana(), Right::Administer) && !grants.sees(&ana(), &name("a")));
+}
+
+#[test]
+fn what_an_owner_may_is_asked_without_him_and_the_host_may_everything() {
+    let grants = Grants::default();
+    let ana = Absent { groups: BTreeSet::from(["ops".to_owned()]), disabled: false };
+    grants.set_users(HashMap::from([("ana".to_owned(), ana.clone())]));
+    grants.granted(&object("a"), &subject("group:ops"), Right::Read);
+    grants.granted(&object("a"), &subject("domain:x.y"), Right::Write);
+    assert!(grants.owner_may(Some(&subject("user:ana")), Right::Read, &name("a")));
+    assert!(!grants.owner_may(Some(&subject("user:bo")), Right::Read, &name("a")));
+    assert!(grants.owner_may(Some(&subject("domain:x.y")), Right::Write, &name("a")));
+    assert!(!grants.owner_may(Some(&subject("everybody")), Right::Read, &name("a")));
+    assert!(grants.owner_may(None, Right::Administer, &name("a")));
+    // Who is kept out may nothing, and neither may what he made.
+    grants.set_users(HashMap::from([("ana".to_owned(), Absent { disabled: true, ..ana })]));
+    assert!(!grants.owner_may(Some(&subject("user:ana")), Right::Read, &name("a")));
+}
+
+#[test]
+fn what_may_turn_a_decision_is_told_and_a_new_flow_is_not() {
+    let grants = Grants::default();
+    let mut changes = grants.subscribe();
+    let mut told = |what: &str, expected: bool| {
+        assert_eq!(changes.has_changed().unwrap(), expected, "{what}");
+        changes.mark_unchanged();
+    };
+    grants.named(&name("a.ns"), owned("user:ana", false), false);
+    told("a new flow", false);
+    grants.named(&name("a.ns"), owned("user:ana", false), false);
+    told("the same again", false);
+    grants.named(&name("a.ns"), owned("user:ana", false), true);
+    told("it is opened", true);
+    grants.named(&name("a.ns"), owned("user:bo", false), true);
+    told("another owner", true);
+    grants.named(&name("ns"), owned("user:bo", true), false);
+    told("a namespace above it", true);
+    grants.granted(&object("ns"), &subject("user:ana"), Right::Read);
+    told("a grant", true);
+    grants.revoked(&object("ns"), &subject("user:ana"), Right::Read);
+    told("its end", true);
+    grants.set_administrators([subject("user:ana")]);
+    told("an administrator", true);
+    grants.set_administrators([subject("user:ana")]);
+    told("the same administrator", false);
+}
+
+#[test]
+fn nothing_is_kept_of_what_is_gone() {
+    let grants = Grants::default();
+    for number in 0..1000 {
+        let name = name(&format!("n{number}.ns"));
+        let on = Object::Name(name.clone());
+        grants.named(&name, owned("user:ana", false), true);
+        grants.granted(&on, &subject("user:ana"), Right::Read);
+        grants.revoked(&on, &subject("user:ana"), Right::Read);
+        grants.gone(&name);
+        grants.named(&name, None, false);
+    }
+    assert!(grants.table().names.is_empty());
+}
+
+/// What is looked at grows with the labels of a name, not with the grants. Prints the time of a question.
+#[test]
+fn a_question_among_a_hundred_thousand_grants_is_answered_without_looking_at_them() {
+    let grants = Grants::default();
+    for number in 0..100_000 {
+        let on = object(&format!("n{}.a.b.c.ns", number % 50_000));
+        grants.granted(&on, &subject(&format!("user:u{number}")), Right::Read);
+    }
+    let groups = (0..20).map(|number| format!("g{number}"));
+    let who = Principal::user("u99999", groups);
+    let asked = name("x.n49999.a.b.c.ns");
+    let begun = std::time::Instant::now();
+    let times = 20_000;
+    let allowed = (0..times).filter(|_| grants.may(&who, Right::Read, &asked)).count();
+    let each = begun.elapsed().as_nanos() / 20_000;
+    eprintln!("a question among 100,000 grants: {each} ns");
+    assert_eq!(allowed, times);
+    assert!(!grants.may(&who, Right::Read, &name("n49998.a.b.c.ns")));
+}
