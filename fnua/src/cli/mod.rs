@@ -17,7 +17,7 @@ use fnap::{Name, Word};
 
 use login::{LoginArgs, LogoutArgs};
 use looking::{DeadLetters, LogsArgs, StatusArgs, TopArgs};
-use objects::{Create, Delete, Describe, Get, Purge, Remove, Update};
+use objects::{Create, Delete, Describe, Get, GrantArgs, Purge, Remove, Update};
 use streams::{ReadArgs, WriteArgs};
 use values::{Meant, NameList, ProcessorOptions};
 
@@ -196,6 +196,14 @@ pub(crate) enum Command {
     Logout(LogoutArgs),
     /// What the host can do.
     Capabilities,
+    /// Allow somebody something.
+    #[command(
+        after_help = "Examples:\n  fnua grant read time.flows.unix.ar user:ana\n  fnua grant read,write flows.unix.ar group:ops\n  fnua grant administer '*' domain:emiliano.ar"
+    )]
+    Grant(GrantArgs),
+    /// Allow somebody something no longer.
+    #[command(after_help = "Example:\n  fnua revoke write flows.unix.ar group:ops")]
+    Revoke(GrantArgs),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  fnua completions bash > ~/.local/share/bash-completion/completions/fnua"

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use fnap::command::KeepState;
-use fnap::{Name, Start, Word};
+use fnap::{Name, Object, Rights, Start, Subject, Word};
 
 use super::values::{self, ConfigOptions, Ends, ProcessorOptions};
 
@@ -96,6 +96,31 @@ pub(crate) enum Get {
     },
     /// Requests that wait for a word.
     Requests,
+    /// Who was granted what.
+    #[command(
+        after_help = "Examples:\n  fnua get grants\n  fnua get grants --on flows.unix.ar\n  fnua get grants --to user:ana --format json"
+    )]
+    Grants {
+        /// Only what was granted on this name, or on `*`.
+        #[arg(long, value_name = "NAME|*")]
+        on: Option<Object>,
+        /// Only what was granted to this one.
+        #[arg(long, value_name = "SUBJECT")]
+        to: Option<Subject>,
+    },
+}
+
+/// Rights, on what, and whose.
+#[derive(Debug, Args)]
+pub(crate) struct GrantArgs {
+    /// read, write, subscribe or administer, or several with commas between them.
+    #[arg(value_name = "RIGHT[,RIGHT…]")]
+    pub(crate) rights: Rights,
+    /// A name, which means all names below it too, or `*` for the whole host.
+    #[arg(value_name = "NAME|*")]
+    pub(crate) object: Object,
+    /// user:NAME, group:NAME, domain:NAME, anonymous or everybody.
+    pub(crate) subject: Subject,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,10 +1,12 @@
 //! From what was typed to commands of the protocol, and to the name that chooses the host.
 
-use fnap::command::{Command as Fnap, MirrorTo, NewKind, NewMirror};
+use fnap::command::{Command as Fnap, Grant, MirrorTo, NewKind, NewMirror};
 use fnap::pattern::Pattern;
-use fnap::{Format as FnapFormat, Name, NewProcessor};
+use fnap::{Format as FnapFormat, Name, NewProcessor, Object};
 
-use super::objects::{Create, Delete, Describe, Get, Purge, Remove, Update, UpdateProcessor};
+use super::objects::{
+    Create, Delete, Describe, Get, GrantArgs, Purge, Remove, Update, UpdateProcessor,
+};
 use super::values::{self, Meant, NameList, ProcessorOptions};
 use super::{Command, Format};
 use crate::error::Error;
@@ -63,6 +65,8 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
         Command::Resume { name } => about(name, Fnap::Resume { name: name.clone() }),
         Command::Stop { name } => about(name, Fnap::Stop { name: name.clone() }),
         Command::Capabilities => nothing(Fnap::Capabilities),
+        Command::Grant(args) => plan_grant(args, Fnap::Grant),
+        Command::Revoke(args) => plan_grant(args, Fnap::Revoke),
         Command::Read(_)
         | Command::Write(_)
         | Command::Status(_)
@@ -194,8 +198,26 @@ fn plan_get(get: &Get, format: FnapFormat) -> Plan {
             (Fnap::GetSubscribers { flow: flow.clone(), format }, Some(flow.clone()))
         }
         Get::Requests => (Fnap::GetRequests { format }, None),
+        Get::Grants { on, to } => {
+            let command = Fnap::GetGrants { object: on.clone(), subject: to.clone(), format };
+            (command, on.as_ref().and_then(named).cloned())
+        }
     };
     Plan { command, about }
+}
+
+fn plan_grant(args: &GrantArgs, command: fn(Grant) -> Fnap) -> Plan {
+    let GrantArgs { rights, object, subject } = args;
+    let grant = Grant { rights: *rights, object: object.clone(), subject: subject.clone() };
+    Plan { command: command(grant), about: named(object).cloned() }
+}
+
+/// The name of what is not everything.
+fn named(object: &Object) -> Option<&Name> {
+    match object {
+        Object::Name(name) => Some(name),
+        Object::Everything => None,
+    }
 }
 
 fn plan_describe(describe: &Describe, format: FnapFormat) -> Plan {
