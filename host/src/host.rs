@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use fnap::name::Name;
-use host_iam::Users;
+use fnap::subject::Subject;
+use host_iam::{Absent, Grants, Owner, Quotas, Users};
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Options, Processors, TrialHook};
-use host_registry::{NewNamespace, Reconciler, Registry};
+use host_registry::{NewNamespace, Reconciler, Registry, Told};
 use host_server::{Listener, ListenerOptions, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -67,9 +68,15 @@ impl Host {
         let catalog = Catalog::open(engine.clone(), store, Arc::clone(&trial) as _)
             .await
             .context("plugin catalog")?;
+        let (grants, quotas) = (Grants::default(), Quotas::default());
+        take_over_rights(&grants, &quotas, config);
+        let decides = grants.clone();
+        registry.tell(move |news| tell(&decides, news));
         let options = Options {
             limits: config.limits.clone(),
             most: config.most.clone(),
+            grants: grants.clone(),
+            quotas: quotas.clone(),
             ..Options::default()
         };
         let processors =
@@ -81,10 +88,11 @@ impl Host {
             .with_context(|| format!("plugin directory {}", config.plugins_dir.display()))?;
         processors.start_all().await.context("processors")?;
         let (following, behind) = (processors.clone(), processors.clone());
-        let patterns = processors.clone();
+        let (patterns, rights) = (processors.clone(), processors.clone());
         let mut background = vec![
             tokio::spawn(async move { following.watch().await }),
             tokio::spawn(async move { behind.watch_lag().await }),
+            tokio::spawn(async move { rights.watch_rights().await }),
         ];
         let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
         make_namespaces(&registry, &reconciler, &config.namespaces).await?;
@@ -106,6 +114,8 @@ impl Host {
             brokers,
             catalog,
             users,
+            grants,
+            quotas,
             spread: 0.into(),
             traffic: host_server::traffic(),
         });
@@ -193,6 +203,11 @@ impl Host {
         self.watcher.rescan().await;
     }
 
+    /// Takes over who administers, and what quotas there are, of a configuration that was read again.
+    pub fn take_over_rights(&self, config: &Config) {
+        take_over_rights(&self.services.grants, &self.services.quotas, config);
+    }
+
     /// Makes the namespaces of a configuration that was read again.
     ///
     /// # Errors
@@ -220,6 +235,34 @@ impl Host {
     }
 }
 
+fn take_over_rights(grants: &Grants, quotas: &Quotas, config: &Config) {
+    // Users that cannot be read are told of elsewhere.
+    if let Ok(users) = config.all_users() {
+        let known = users.entries().map(|user| {
+            let absent = Absent { groups: user.groups.clone(), disabled: user.disabled };
+            (user.name.to_owned(), absent)
+        });
+        grants.set_users(known.collect());
+    }
+    grants.set_administrators(config.administrators.iter().cloned());
+    quotas.set(config.quotas.clone());
+}
+
+/// What the registry keeps, to who decides by it.
+fn tell(grants: &Grants, news: Told<'_>) {
+    let owner = |subject: Option<&Subject>, below| {
+        subject.map(|subject| Owner { subject: subject.clone(), below })
+    };
+    match news {
+        Told::Namespace(name, subject) => grants.named(name, owner(subject, true), false),
+        Told::Flow(name, subject, open) => grants.named(name, owner(subject, false), open),
+        Told::Processor(name, subject) => grants.named(name, owner(subject, false), false),
+        Told::Gone(name) => grants.gone(name),
+        Told::Granted(object, subject, right) => grants.granted(object, subject, right),
+        Told::Revoked(object, subject, right) => grants.revoked(object, subject, right),
+    }
+}
+
 /// What the configuration names exists; what it no longer names stays, because flows may live there.
 async fn make_namespaces(
     registry: &Registry,
@@ -231,7 +274,8 @@ async fn make_namespaces(
             continue;
         }
         let (name, broker) = (name.clone(), broker.clone());
-        let new = NewNamespace { name: name.clone(), broker, config: Default::default() };
+        let new =
+            NewNamespace { name: name.clone(), broker, config: Default::default(), owner: None };
         let made = registry.create_namespace(new).await;
         reconciler.wait(made.with_context(|| format!("namespace {name}"))?).await?;
     }

@@ -170,6 +170,7 @@ async fn reload(old: Config, reread: Reread<'_>, users: &Users, host: &Host) -> 
             return old;
         }
     };
+    host.take_over_rights(&new);
     if let Err(error) = host.take_over_namespaces(&new).await {
         tracing::error!(cause = %format!("{error:#}"), "namespaces not taken over");
     }

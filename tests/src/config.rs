@@ -20,11 +20,21 @@ impl Config {
     pub fn new(dir: &Path) -> Self {
         let verifier = hash_password("test");
         let text = format!(
-            "hostname = \"fnaa.unix.ar\"\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\n\
+            "hostname = \"fnaa.unix.ar\"\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\nadministrators = [\"user:test\"]\n\
              \n[[namespaces]]\nname = \"flows.unix.ar\"\n\
              \n[[users]]\nname = \"test\"\nverifier = \"{verifier}\"\n"
         );
         Self { path: dir.join("fnaad.toml"), text }
+    }
+
+    /// More users, who may come in with `test`, too, and may nothing until somebody grants it.
+    #[must_use]
+    pub fn with_users(mut self, names: &[&str]) -> Self {
+        let verifier = hash_password("test");
+        for name in names {
+            self.text += &format!("\n[[users]]\nname = \"{name}\"\nverifier = \"{verifier}\"\n");
+        }
+        self
     }
 
     /// Writes it where only its owner can read it.

@@ -14,7 +14,7 @@ use host_events::{
     CloudEvent, EventRef, Headers, HeadersBuilder, Record, Stored, Timestamp, Value,
 };
 use host_plugins::{CallError, Plugin};
-use host_registry::{FlowStatus, NewFlow, Registry, RegistryError};
+use host_registry::{FlowStatus, Maker, NewFlow, Registry, RegistryError};
 
 use crate::pieces;
 use crate::spec::{Endpoint, Spec, topic_of};
@@ -115,7 +115,11 @@ impl DeadFlow {
             return Ok(found);
         }
         let name = self.registry.dead_flow_of(&self.processor)?;
+        let processor = self.registry.processor(&self.processor).await?;
+        // Whose events it could not take, his are the letters.
+        let owner = processor.and_then(|processor| processor.owner);
         let new = NewFlow {
+            maker: Maker { owner, most: None },
             broker: Some(self.broker.clone()),
             partitions: self.partitions,
             config: self.config().await?,

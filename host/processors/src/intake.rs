@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fnap::command::MirrorTo;
 use fnap::name::Name;
+use fnap::rights::Right;
 use host_brokers::{Broker, BrokerError, FoundTopic};
 use host_registry::{
     ADOPT, Adoption, COMMAND_WAIT, Config, Flow, FlowChange, JournalId, Mirror, Namespace, NewFlow,
@@ -127,7 +128,7 @@ impl Processors {
     /// Each flow that is meant has one at the other end, and a bridge between them.
     async fn mirror_each(&self, mirror: &Mirror) -> Vec<String> {
         let mut troubles = Vec::new();
-        for name in self.0.registry.taken_by(mirror) {
+        for name in self.taken_by(mirror) {
             if let Err(obstacle) = self.mirror_one(mirror, &name).await {
                 troubles.push(format!("flow {name}: {}", obstacle.words));
                 if obstacle.is_slow {
@@ -143,8 +144,15 @@ impl Processors {
         let star = mirror.from.star_of(name).ok_or("not meant")?;
         let target = to.fill(star).map_err(|error| error.to_string())?;
         let source = self.flow_named(name).await?;
-        match self.0.registry.flow(&target).await? {
-            None => self.make_target(&source, target.clone()).await?,
+        let there = self.0.registry.flow(&target).await?;
+        let grows = there.as_ref().is_none_or(|flow| flow.partitions < source.partitions);
+        // It does what its owner may do, wherever a pattern leads.
+        let right = if grows { Right::Administer } else { Right::Write };
+        if let Some(words) = self.refused(mirror.owner.as_ref(), right, &target) {
+            return Err(words.into());
+        }
+        match there {
+            None => self.make_target(mirror, &source, target.clone()).await?,
             Some(flow) if flow.partitions < source.partitions => {
                 let partitions = Some(source.partitions);
                 let change = FlowChange { partitions, ..Default::default() };
@@ -165,7 +173,12 @@ impl Processors {
     }
 
     /// A flow like another one: as many partitions, and what is set on its topic.
-    async fn make_target(&self, source: &Flow, target: Name) -> Result<(), Obstacle> {
+    async fn make_target(
+        &self,
+        mirror: &Mirror,
+        source: &Flow,
+        target: Name,
+    ) -> Result<(), Obstacle> {
         let Inner { registry, brokers, .. } = &*self.0;
         let namespace = registry.namespace_of(&target).await?;
         let namespace = namespace.ok_or("no namespace")?;
@@ -174,7 +187,8 @@ impl Processors {
         let info = from.describe(&crate::spec::topic_of(source)).await;
         let config = carried(info?.config, &**broker);
         let partitions = source.partitions;
-        let new = NewFlow { partitions, config, ..NewFlow::named(target) };
+        let maker = self.maker_of_flows(mirror.owner.as_ref());
+        let new = NewFlow { partitions, config, maker, ..NewFlow::named(target) };
         self.made(registry.create_flow(new).await).await
     }
 
@@ -196,7 +210,7 @@ impl Processors {
         let processors = self.0.registry.processors().await?;
         let ours = processors.iter().find(|row| row.mirror.as_ref() == Some(&mirror.name));
         let has = ours.map_or(&[][..], |ours| &ours.inputs);
-        let mut more = self.0.registry.taken_by(mirror);
+        let mut more = self.taken_by(mirror);
         more.retain(|flow| !has.contains(flow));
         let beyond = more.split_off(more.len().min(MAX_ENDS.saturating_sub(has.len())));
         if let Some(first) = beyond.first() {
@@ -207,6 +221,9 @@ impl Processors {
         }
         if more.is_empty() {
             return Ok(());
+        }
+        if let Some(words) = self.refused(mirror.owner.as_ref(), Right::Write, to) {
+            return Err(words.into());
         }
         let Some(ours) = ours else {
             let (inputs, start) = self.first_of(mirror, more).await?;
@@ -258,6 +275,7 @@ impl Processors {
             pin: running.map(|active| active.plugin.digest().to_string()),
             former: None,
             mirror: Some(mirror.name.clone()),
+            maker: self.maker_of_processors(mirror.owner.as_ref()),
         };
         self.check(&new.preview()).await.map_err(|error| error.to_string())?;
         self.made(self.0.registry.create_processor(new).await).await

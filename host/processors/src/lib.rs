@@ -20,6 +20,7 @@ mod logs;
 mod outputs;
 mod pieces;
 mod replay;
+mod rights;
 mod shard;
 mod spec;
 mod start;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use fnap::name::Name;
 use host_events::Position;
+use host_iam::{Grants, Quotas};
 use host_plugins::{Catalog, Level, Limits, Plugin};
-use host_registry::{Desired, Processor, Registry};
+use host_registry::{Desired, Processor, Registry, RegistryError};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -40,6 +41,10 @@ pub struct Options {
     pub retry: Backoff,
     /// The highest that one processor may have.
     pub most: Limits,
+    /// What owners may do.
+    pub grants: Grants,
+    /// How much may be theirs.
+    pub quotas: Quotas,
 }
 
 /// The processors of this host. Cloning shares them.
@@ -64,6 +69,8 @@ pub struct Report {
     pub shards: Vec<ShardReport>,
     /// Why it cannot run at all.
     pub problem: Option<String>,
+    /// What its owner may not do any more, where that holds it.
+    pub held: Option<String>,
 }
 
 impl Report {
@@ -84,6 +91,7 @@ impl Report {
 struct Entry {
     running: Option<Running>,
     problem: Option<String>,
+    held: Option<String>,
 }
 
 struct Running {
@@ -122,7 +130,7 @@ impl Processors {
     ///
     /// # Errors
     /// When the registry cannot be read; nothing was changed then.
-    pub async fn start_all(&self) -> Result<(), host_registry::RegistryError> {
+    pub async fn start_all(&self) -> Result<(), RegistryError> {
         for processor in self.0.registry.processors().await? {
             // A deleted one is taken down when its journal entry is carried out.
             if processor.desired != Desired::Deleted {
@@ -151,22 +159,37 @@ impl Processors {
     ///
     /// # Errors
     /// When the registry cannot be read.
-    pub async fn flow_changed(&self, flow: &Name) -> Result<(), host_registry::RegistryError> {
+    pub async fn flow_changed(&self, flow: &Name) -> Result<(), RegistryError> {
         for processor in self.0.registry.processors().await? {
             let uses = processor.inputs.contains(flow) || processor.outputs.contains(flow);
             if !uses || processor.desired == Desired::Deleted {
                 continue;
             }
-            let entry = self.entry(processor.id).await;
-            let mut entry = entry.lock().await;
-            // Read again under the lock: while this waited it may have been paused or deleted, and
-            // what was so before must not be brought back.
-            match self.0.registry.processor(&processor.name).await? {
-                Some(now) if now.id == processor.id && now.desired != Desired::Deleted => {
-                    entry.agree(self, &now).await;
-                }
-                _ => {}
+            self.agree_with(&processor).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings one processor to what its row and its owner's rights say now.
+    pub(crate) async fn agree_again(&self, name: &Name) {
+        let found = self.0.registry.processor(name).await;
+        if let Ok(Some(processor)) = found
+            && let Err(error) = self.agree_with(&processor).await
+        {
+            tracing::error!(processor = %name, cause = %error, "not looked at again");
+        }
+    }
+
+    async fn agree_with(&self, processor: &Processor) -> Result<(), RegistryError> {
+        let entry = self.entry(processor.id).await;
+        let mut entry = entry.lock().await;
+        // Read again under the lock: while this waited it may have been paused or deleted, and
+        // what was so before must not be brought back.
+        match self.0.registry.processor(&processor.name).await? {
+            Some(now) if now.id == processor.id && now.desired != Desired::Deleted => {
+                entry.agree(self, &now).await;
             }
+            _ => {}
         }
         Ok(())
     }
@@ -271,7 +294,7 @@ impl Processors {
         let entry = entry.try_lock().ok()?;
         let statuses = entry.running.iter().flat_map(|running| running.statuses.iter());
         let shards = statuses.zip(0..).map(|(status, shard)| status.report(shard)).collect();
-        Some(Report { shards, problem: entry.problem.clone() })
+        Some(Report { shards, problem: entry.problem.clone(), held: entry.held.clone() })
     }
 
     /// How often an event of a processor may take effect; none where it cannot run at all.
@@ -301,7 +324,9 @@ impl Processors {
 impl Entry {
     /// Starts, restarts or tells the tasks, as the processor's row and its flows demand.
     async fn agree(&mut self, processors: &Processors, processor: &Processor) {
+        self.hold(processors, processor);
         let mode = match processor.desired {
+            Desired::Running if self.held.is_some() => Mode::Pause,
             Desired::Running => Mode::Run,
             Desired::Paused => Mode::Pause,
             Desired::Stopped | Desired::Deleted => Mode::Stop,
@@ -329,6 +354,20 @@ impl Entry {
         self.tell(mode);
     }
 
+    /// Whether its owner may not do what it does; says so once.
+    fn hold(&mut self, processors: &Processors, processor: &Processor) {
+        let runs = processor.desired == Desired::Running;
+        let held = if runs { processors.forbidden(processor) } else { None };
+        if runs && self.held != held {
+            let name = processor.name.as_str();
+            let words = if held.is_some() { "held" } else { "held no longer" };
+            let cause = held.clone().unwrap_or_else(|| "its owner may again".to_owned());
+            let fields: [(&str, &dyn std::fmt::Display); 1] = [("cause", &cause)];
+            processors.0.logs.host_line(name, None, Level::Warn, words, &fields);
+        }
+        self.held = held;
+    }
+
     /// Ends the tasks of a processor that cannot run, and says why once.
     async fn cannot(&mut self, processors: &Processors, processor: &Processor, problem: String) {
         self.stop(Mode::Stop).await;
@@ -347,8 +386,9 @@ impl Entry {
             return self.stop(Mode::Stop).await;
         }
         let Some(running) = &self.running else { return };
+        let held = desired == Desired::Paused || self.held.is_some();
         for status in &running.statuses {
-            status.settled_as(desired == Desired::Paused).await;
+            status.settled_as(held).await;
         }
     }
 

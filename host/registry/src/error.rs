@@ -40,6 +40,16 @@ pub enum RegistryError {
         /// The limit.
         limit: usize,
     },
+    /// Somebody has as many of these as he may.
+    #[error("{who} has {most} {what}, which is his quota")]
+    OverQuota {
+        /// Of what.
+        what: &'static str,
+        /// Who.
+        who: String,
+        /// His quota.
+        most: u64,
+    },
     /// It was not carried out in the time that a command waits, and goes on in the background.
     #[error("goes on in the background{}{trouble}", if trouble.is_empty() { "" } else { ": " })]
     Pending {

@@ -4,6 +4,7 @@ use host_events::Incarnation;
 use uuid::Uuid;
 
 use crate::Name;
+use crate::access::{ACCESS, Access};
 use crate::error::RegistryError;
 use crate::journal::Intent;
 use crate::limits::{MAX_FLOWS, check_broker, check_config, check_partitions, check_topic};
@@ -21,6 +22,8 @@ impl State {
         if self.flows.len() >= MAX_FLOWS {
             return Err(RegistryError::TooMany { what: "flows", limit: MAX_FLOWS });
         }
+        let owners = self.flows.values().map(|flow| flow.owner.as_ref());
+        Self::check_most(&new.maker, "flows", owners)?;
         let flow = Flow {
             namespace: namespace.name.clone(),
             incarnation: Incarnation(Uuid::new_v4()),
@@ -33,6 +36,7 @@ impl State {
             config: new.config,
             owned: new.owned,
             status: FlowStatus::Creating,
+            owner: new.maker.owner,
             revision: 1,
             created_at: now(),
             made: self.revision,
@@ -189,6 +193,9 @@ fn check_flow(flow: &Flow) -> Result<(), RegistryError> {
     check_broker(&flow.broker)?;
     check_topic(&flow.topic)?;
     check_partitions(flow.partitions)?;
+    if let Some(access) = flow.config.get(ACCESS) {
+        access.parse::<Access>().map_err(RegistryError::invalid)?;
+    }
     check_config(&flow.config)
 }
 

@@ -5,11 +5,13 @@
 //! [`Performer`]) makes. So whatever a crash interrupts is finished or undone after the next start.
 //! Knows no broker and no plugin; holds no event.
 
+mod access;
 mod adoption;
 mod commands;
 mod dead;
 mod error;
 mod flows;
+mod grants;
 mod journal;
 mod letters;
 pub mod limits;
@@ -27,10 +29,12 @@ mod store;
 mod tests;
 mod words;
 
+pub use access::{ACCESS, Access, MAX_DOMAINS};
 pub use adoption::{ADOPT, Adoption, flow_of_topic};
 pub use dead::{DeadLetters, MOST_REPLAYS, Replay};
 pub use error::RegistryError;
 pub use fnap::name::Name;
+pub use grants::{Granted, MAX_GRANTS, Maker, Told};
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 pub use letters::Letters;
 pub use mirrors::Mirror;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use fnap::command::MirrorTo;
 use fnap::pattern::Pattern;
+use fnap::subject::Subject;
 use serde::{Deserialize, Serialize};
 
 use crate::Name;
@@ -32,6 +33,9 @@ pub struct Mirror {
     pub options: Config,
     /// Configuration of their plugin, JSON.
     pub config: String,
+    /// Whose it is, and by whose rights it takes flows in; none where an earlier version did not ask.
+    #[serde(default)]
+    pub owner: Option<Subject>,
     /// When it was created.
     pub created_at: i64,
     /// How many changes the registry had seen then; 0 where that was not counted yet.
@@ -112,7 +116,9 @@ impl State {
         if !self.mirrors.contains_key(name) {
             return Err(RegistryError::not_found("processor", name));
         }
-        Ok(Decision::settled(vec![Row::DropMirror(name.clone())], name, "deletion"))
+        let mut rows = self.rights_end(name);
+        rows.push(Row::DropMirror(name.clone()));
+        Ok(Decision::settled(rows, name, "deletion"))
     }
 
     /// Lets a processor read more flows, from their beginning.

@@ -4,13 +4,16 @@
 
 use std::collections::BTreeMap;
 
+use fnap::subject::Subject;
 use host_events::Incarnation;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::Name;
+use crate::access::ACCESS;
 use crate::dead::DeadLetters;
 use crate::error::RegistryError;
+use crate::grants::Maker;
 use crate::letters::Letters;
 
 /// Settings as the operator wrote them.
@@ -25,6 +28,9 @@ pub struct Namespace {
     pub broker: String,
     /// Further settings.
     pub config: Config,
+    /// Whose it is; none where the host made it, or an earlier version that did not ask.
+    #[serde(default)]
+    pub owner: Option<Subject>,
     /// When it was created.
     pub created_at: i64,
 }
@@ -57,6 +63,9 @@ pub struct Flow {
     pub owned: bool,
     /// Where it stands.
     pub status: FlowStatus,
+    /// Whose it is; none where the host made it, or an earlier version that did not ask.
+    #[serde(default)]
+    pub owner: Option<Subject>,
     /// Counts its changes.
     pub revision: u64,
     /// When it was created.
@@ -137,6 +146,10 @@ pub struct Processor {
     /// What has made it of a pattern.
     #[serde(default)]
     pub mirror: Option<Name>,
+    /// Whose it is, and by whose rights it reads and writes; none where the host made it, or an earlier version
+    /// that did not ask.
+    #[serde(default)]
+    pub owner: Option<Subject>,
     /// When it was created.
     pub created_at: i64,
 }
@@ -217,6 +230,8 @@ pub struct NewNamespace {
     pub broker: String,
     /// Further settings.
     pub config: Config,
+    /// Whose it is.
+    pub owner: Option<Subject>,
 }
 
 /// A flow to create.
@@ -238,6 +253,8 @@ pub struct NewFlow {
     pub config: Config,
     /// Whether we make the topic (otherwise it is there and is taken over).
     pub owned: bool,
+    /// Who makes it.
+    pub maker: Maker,
 }
 
 impl NewFlow {
@@ -253,6 +270,7 @@ impl NewFlow {
             replication: None,
             config: Config::new(),
             owned: true,
+            maker: Maker::default(),
         }
     }
 }
@@ -302,6 +320,8 @@ pub struct NewProcessor {
     pub former: Option<(Incarnation, Letters)>,
     /// What makes it of a pattern.
     pub mirror: Option<Name>,
+    /// Who makes it.
+    pub maker: Maker,
 }
 
 impl NewProcessor {
@@ -324,6 +344,7 @@ impl NewProcessor {
             pinned: None,
             dead: Box::default(),
             mirror: None,
+            owner: self.maker.owner.clone(),
             created_at: 0,
         }
     }
@@ -344,7 +365,7 @@ pub struct ProcessorChange {
 pub const PROTECTED: &str = "protected";
 
 /// Flow settings that are the host's and not the topic's.
-pub const HOST_KEYS: &[&str] = &[PROTECTED];
+pub const HOST_KEYS: &[&str] = &[PROTECTED, ACCESS];
 
 /// Begins the options that set a limit of one processor: `limit.memory=1048576`.
 pub const LIMIT_PREFIX: &str = "limit.";

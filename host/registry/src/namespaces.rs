@@ -29,8 +29,8 @@ impl State {
         }
         check_broker(&new.broker)?;
         check_config(&new.config)?;
-        let NewNamespace { name, broker, config } = new;
-        let row = Namespace { name: name.clone(), broker, config, created_at: now() };
+        let NewNamespace { name, broker, config, owner } = new;
+        let row = Namespace { name: name.clone(), broker, config, owner, created_at: now() };
         Ok(Decision::settled(vec![Row::PutNamespace(row)], &name, "creation"))
     }
 
@@ -55,7 +55,9 @@ impl State {
             let words = format!("namespace {name} holds {}", some_of(&inside));
             return Err(RegistryError::conflict(words));
         }
-        Ok(Decision::settled(vec![Row::DropNamespace(name.clone())], name, "deletion"))
+        let mut rows = self.rights_end(name);
+        rows.push(Row::DropNamespace(name.clone()));
+        Ok(Decision::settled(rows, name, "deletion"))
     }
 
     /// Flows and processors below a name, whoever's they are.

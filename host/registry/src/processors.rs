@@ -21,6 +21,8 @@ impl State {
         if self.processors.len() >= MAX_PROCESSORS {
             return Err(RegistryError::TooMany { what: "processors", limit: MAX_PROCESSORS });
         }
+        let owners = self.processors.values().map(|processor| processor.owner.as_ref());
+        Self::check_most(&new.maker, "processors", owners)?;
         check_new(&new)?;
         let mut input_incarnations = std::collections::BTreeMap::new();
         let mut input_partitions = std::collections::BTreeMap::new();
@@ -52,6 +54,7 @@ impl State {
             pinned: None,
             dead: Default::default(),
             mirror: new.mirror,
+            owner: new.maker.owner,
             created_at: now(),
         };
         processor.settle_pin(new.pin)?;

@@ -4,7 +4,7 @@
 //! readers. Nothing outside the registry is touched here.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host_failpoints::failpoint;
@@ -13,20 +13,28 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::error::RegistryError;
+use crate::grants::{Listener, Told};
 use crate::journal::{Entry, JournalId, Outcome, Refusal, Step};
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{Change, Decision, Row, State, rows_when_undone};
 use crate::{Name, store};
 
 /// What should be. Cloning shares it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
-#[derive(Debug)]
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     writer: Mutex<Connection>,
     state: RwLock<State>,
     changes: watch::Sender<u64>,
+    /// Who decides about rights, once there is one.
+    listener: OnceLock<Listener>,
 }
 
 impl Registry {
@@ -41,7 +49,8 @@ impl Registry {
             let state = store::load(&writer)?;
             let changes = watch::Sender::new(state.revision);
             let (writer, state) = (Mutex::new(writer), RwLock::new(state));
-            Ok(Self(Arc::new(Inner { writer, state, changes })))
+            let listener = OnceLock::new();
+            Ok(Self(Arc::new(Inner { writer, state, changes, listener })))
         })
         .await
     }
@@ -211,6 +220,24 @@ impl Registry {
         }
     }
 
+    /// Tells somebody of all that is there, and of every change from then on, before anybody else sees it. For
+    /// one only: whoever decides about rights.
+    pub fn tell(&self, listener: impl Fn(Told<'_>) + Send + Sync + 'static) {
+        // Nothing changes between what is there and what comes.
+        let _writer = self.0.writer();
+        self.0.state().tell_all(&listener);
+        drop(self.0.listener.set(Box::new(listener)));
+    }
+
+    /// Changes rows that concern the registry alone and that nobody waits for. Gives how many.
+    pub(crate) async fn settle<F>(&self, decide: F) -> Result<usize, RegistryError>
+    where
+        F: FnOnce(&State) -> Result<Vec<Row>, RegistryError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        host_store::blocking(move || inner.settle(decide)).await
+    }
+
     /// Looks at the rows as they are.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.0.state())
@@ -264,8 +291,7 @@ impl Inner {
             }
             store::write_entry(tx, &intent, &steps, now())
         })?;
-        self.publish(|state| {
-            state.apply(&rows);
+        self.publish(&rows, |state| {
             for old in supersedes {
                 state.end(old, Outcome::Superseded);
             }
@@ -276,6 +302,19 @@ impl Inner {
             }
         });
         Ok(id)
+    }
+
+    fn settle<F>(&self, decide: F) -> Result<usize, RegistryError>
+    where
+        F: FnOnce(&State) -> Result<Vec<Row>, RegistryError>,
+    {
+        let mut writer = self.writer();
+        let rows = decide(&self.state())?;
+        if !rows.is_empty() {
+            self.transact(&mut writer, |tx| store::write_rows(tx, &rows))?;
+            self.publish(&rows, |_| {});
+        }
+        Ok(rows.len())
     }
 
     fn step_done(
@@ -294,7 +333,7 @@ impl Inner {
         let done = entry.done + 1;
         if done < entry.steps.len() {
             self.transact(&mut writer, |tx| store::write_done(tx, id, done))?;
-            self.publish(|state| {
+            self.publish(&[], |state| {
                 if let Some(entry) = state.pending.get_mut(&id) {
                     entry.done = done;
                 }
@@ -328,10 +367,7 @@ impl Inner {
             store::write_rows(tx, &rows)?;
             store::write_outcome(tx, id, &outcome)
         })?;
-        self.publish(|state| {
-            state.apply(&rows);
-            state.end(id, outcome);
-        });
+        self.publish(&rows, |state| state.end(id, outcome));
         Ok(())
     }
 
@@ -367,9 +403,14 @@ impl Inner {
         Ok(answer)
     }
 
-    fn publish(&self, alter: impl FnOnce(&mut State)) {
+    /// Shows what is on disk: rows to who decides about rights and to everybody else in one moment.
+    fn publish(&self, rows: &[Row], alter: impl FnOnce(&mut State)) {
         let revision = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.apply(rows);
+            if let Some(listener) = self.listener.get() {
+                rows.iter().for_each(|row| listener(row.told()));
+            }
             alter(&mut state);
             state.revision += 1;
             state.revision

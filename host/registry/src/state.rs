@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::Name;
 use crate::error::RegistryError;
+use crate::grants::{Granted, Key};
 use crate::journal::{Entry, Intent, JournalId, Outcome};
 use crate::mirrors::Mirror;
 use crate::model::{Flow, FlowStatus, Namespace, Processor};
@@ -19,6 +20,7 @@ pub(crate) struct State {
     pub(crate) flows: BTreeMap<Name, Flow>,
     pub(crate) processors: BTreeMap<Name, Processor>,
     pub(crate) mirrors: BTreeMap<Name, Mirror>,
+    pub(crate) grants: BTreeMap<Key, Granted>,
     /// Entries that are not ended.
     pub(crate) pending: BTreeMap<JournalId, Entry>,
     /// The last entries that ended.
@@ -40,6 +42,8 @@ pub(crate) enum Row {
     DropProcessor(Name),
     PutMirror(Mirror),
     DropMirror(Name),
+    PutGrant(Granted),
+    DropGrant(Key),
 }
 
 /// What one command decides: rows and one journal entry, in one transaction.
@@ -83,6 +87,11 @@ impl State {
                 Row::DropProcessor(name) => drop(self.processors.remove(&name)),
                 Row::PutMirror(row) => drop(self.mirrors.insert(row.name.clone(), row)),
                 Row::DropMirror(name) => drop(self.mirrors.remove(&name)),
+                Row::PutGrant(row) => {
+                    let key = (row.object.clone(), row.subject.clone(), row.right);
+                    drop(self.grants.insert(key, row));
+                }
+                Row::DropGrant(key) => drop(self.grants.remove(&key)),
             }
         }
     }
@@ -181,9 +190,15 @@ impl State {
                 }
                 _ => vec![],
             },
-            Intent::DeleteFlow { flow, .. } => vec![Row::DropFlow(flow.name.clone())],
+            Intent::DeleteFlow { flow, .. } => {
+                let mut rows = self.rights_end(&flow.name);
+                rows.push(Row::DropFlow(flow.name.clone()));
+                rows
+            }
             Intent::DeleteProcessor { processor } => {
-                vec![Row::DropProcessor(processor.name.clone())]
+                let mut rows = self.rights_end(&processor.name);
+                rows.push(Row::DropProcessor(processor.name.clone()));
+                rows
             }
             // From where it was moved to it counts on what its inputs have now.
             Intent::MoveProcessor { processor, .. } => {

@@ -2,6 +2,9 @@
 //!
 //! A row is a name and a JSON document; what is read is checked as if a stranger had written it.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use host_store::Schema;
 use rusqlite::{Connection, Transaction, params};
 use serde::de::DeserializeOwned;
@@ -9,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Name;
 use crate::error::RegistryError;
+use crate::grants::Granted;
 use crate::journal::{Entry, Intent, JournalId, Outcome, Step};
 use crate::limits::MAX_DOCUMENT;
 use crate::mirrors::Mirror;
@@ -17,7 +21,7 @@ use crate::state::{KEPT_ENTRIES, Row, State};
 
 /// The registry's database.
 pub(crate) const SCHEMA: Schema =
-    Schema { name: "registry", application_id: 0x666e_6172, migrations: &[V1, V2, V3] };
+    Schema { name: "registry", application_id: 0x666e_6172, migrations: &[V1, V2, V3, V4] };
 
 const V1: &str = "
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;
@@ -52,6 +56,18 @@ const V2: &str = "UPDATE meta SET revision = revision + 1;";
 
 const V3: &str = "CREATE TABLE mirrors (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;";
 
+/// A row for each right, and rows of everything else may say whose it is.
+const V4: &str = "
+CREATE TABLE grants (
+    object TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    allowed TEXT NOT NULL CHECK (allowed IN ('read', 'write', 'subscribe', 'administer')),
+    granted_by TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (object, subject, allowed)
+) STRICT, WITHOUT ROWID;
+";
+
 #[derive(Serialize, Deserialize)]
 struct JournalDocument {
     intent: Intent,
@@ -75,14 +91,40 @@ pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
             "mirror" => Row::PutMirror(parse(key, document)?),
             _ => Row::PutProcessor(parse(key, document)?),
         };
-        let name = row.name();
-        if name.as_str() != key {
+        let name = row.name().map_or("", Name::as_str);
+        if name != key {
             return Err(damaged(key, &format!("the row is about {name}")));
         }
         state.apply(&[row]);
     }
+    load_grants(connection, &mut state)?;
     load_journal(connection, &mut state)?;
     Ok(state)
+}
+
+fn load_grants(connection: &Connection, state: &mut State) -> Result<(), RegistryError> {
+    let mut rows =
+        connection.prepare("SELECT object, subject, allowed, granted_by, at FROM grants")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let granted = Granted {
+            object: word(row, 0)?,
+            subject: word(row, 1)?,
+            right: word(row, 2)?,
+            by: word(row, 3)?,
+            at: row.get(4)?,
+        };
+        state.apply(&[Row::PutGrant(granted)]);
+    }
+    Ok(())
+}
+
+fn word<T: FromStr<Err: Display>>(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+) -> Result<T, RegistryError> {
+    let text = text(row, column)?;
+    text.parse().map_err(|error| damaged("a row of grants", &format!("{error}")))
 }
 
 fn load_journal(connection: &Connection, state: &mut State) -> Result<(), RegistryError> {
@@ -118,7 +160,7 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
     const OBJECT: &str = "INSERT INTO objects (name, kind, document) VALUES (?1, ?2, ?3)
         ON CONFLICT (name) DO UPDATE SET document = excluded.document WHERE kind = excluded.kind";
     for row in rows {
-        let name = row.name().as_str();
+        let name = row.name().map_or("", Name::as_str);
         match row {
             Row::PutNamespace(row) => tx.execute(
                 "INSERT OR REPLACE INTO namespaces (name, document) VALUES (?1, ?2)",
@@ -131,6 +173,20 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
             Row::PutMirror(row) => tx.execute(
                 "INSERT OR REPLACE INTO mirrors (name, document) VALUES (?1, ?2)",
                 params![name, document(row)?],
+            )?,
+            Row::PutGrant(Granted { object, subject, right, by, at }) => tx.execute(
+                "INSERT OR REPLACE INTO grants VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    object.to_string(),
+                    subject.to_string(),
+                    right.as_str(),
+                    by.to_string(),
+                    at
+                ],
+            )?,
+            Row::DropGrant((object, subject, right)) => tx.execute(
+                "DELETE FROM grants WHERE object = ?1 AND subject = ?2 AND allowed = ?3",
+                params![object.to_string(), subject.to_string(), right.as_str()],
             )?,
             Row::DropMirror(_) => tx.execute("DELETE FROM mirrors WHERE name = ?1", [name])?,
             Row::DropNamespace(_) => {
@@ -183,8 +239,10 @@ pub(crate) fn write_outcome(
 }
 
 impl Row {
-    fn name(&self) -> &Name {
-        match self {
+    /// The name that the row is about; none of a right, which may be on everything.
+    fn name(&self) -> Option<&Name> {
+        Some(match self {
+            Self::PutGrant(_) | Self::DropGrant(_) => return None,
             Self::PutNamespace(Namespace { name, .. })
             | Self::PutFlow(Flow { name, .. })
             | Self::PutProcessor(Processor { name, .. })
@@ -193,7 +251,7 @@ impl Row {
             | Self::DropNamespace(name)
             | Self::DropFlow(name)
             | Self::DropProcessor(name) => name,
-        }
+        })
     }
 }
 

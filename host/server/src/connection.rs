@@ -13,18 +13,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use fnap::command::Command;
 use fnap::reply::{Code, Failure, Reply};
+use fnap::rights::Right;
 use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
-use host_iam::{Exchange, Peer, Principal, Standing};
+use host_iam::{Exchange, Peer, Principal, Seat, Standing};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::listener::ListenerOptions;
+use crate::may;
 use crate::perform::{count, perform};
-use crate::read::{self, Ended};
+use crate::read::{self, Chunk};
 use crate::services::Services;
 use crate::tls::{Stream, Tls};
 use crate::write;
@@ -66,6 +68,8 @@ pub(crate) struct Connection {
     standing: Option<Standing>,
     /// By when the peer has to be authenticated; none once it is.
     must_authenticate: Option<Instant>,
+    /// What the principal of this connection may use, once he is known.
+    seat: Option<Seat>,
     /// WRITEs under way, answered in their order.
     writes: FuturesOrdered<BoxFuture<'static, Reply>>,
 }
@@ -113,6 +117,7 @@ impl Connection {
             exchange: None,
             standing: None,
             must_authenticate: Some(Instant::now() + AUTHENTICATION),
+            seat: None,
             writes: FuturesOrdered::new(),
         }
     }
@@ -202,10 +207,15 @@ impl Connection {
                 let step = self.services.users.refuse(self.who.address).await;
                 self.take(step);
             }
-            Action::Execute { command: Command::Read(read), .. } => self.read(read).await?,
+            Action::Execute { principal, command: Command::Read(read) } => {
+                self.read(&principal, read).await?;
+            }
             Action::Execute { principal, command } => {
                 self.flush().await?;
-                let reply = perform(&self.services, &principal, command).await;
+                let reply = match self.metered(&command) {
+                    Ok(()) => perform(&self.services, &principal, command).await,
+                    Err(failure) => failure.into(),
+                };
                 self.session.reply(reply);
             }
             Action::ExecuteWrite { principal, batch } => {
@@ -221,9 +231,32 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether the principal may have one command more now.
+    fn metered(&self, command: &dyn std::fmt::Display) -> Result<(), Failure> {
+        let asked = self.seat.as_ref().map_or(Ok(()), Seat::command);
+        asked.map_err(|limited| {
+            count(&self.services, command, Some(Code::RateLimit));
+            Failure::new(Code::RateLimit, limited.to_string())
+        })
+    }
+
+    /// Whether he may write so much now.
+    fn metered_write(&self, batch: &WriteBatch) -> Result<(), Failure> {
+        self.metered(&"WRITE")?;
+        let Some(seat) = &self.seat else { return Ok(()) };
+        let bytes: usize = batch.lines.iter().map(|line| line.len()).sum();
+        seat.write(batch.lines.len() as u64, bytes as u64).map_err(|limited| {
+            count(&self.services, &"WRITE", Some(Code::RateLimit));
+            Failure::new(Code::RateLimit, limited.to_string())
+        })
+    }
+
     /// Begins a WRITE. It is polled once at once, so that it stands in the broker's queue before the
     /// next one begins.
     async fn post(&mut self, principal: Principal, batch: WriteBatch) {
+        if let Err(failure) = self.metered_write(&batch) {
+            return self.writes.push_back(std::future::ready(Reply::from(failure)).boxed());
+        }
         let services = Arc::clone(&self.services);
         let mut write = async move { write::write(&services, &principal, batch).await }.boxed();
         match futures::poll!(&mut write) {
@@ -233,9 +266,19 @@ impl Connection {
     }
 
     /// A READ: the data lines go out as fast as the peer takes them; DONE and the host's end stop it.
-    async fn read(&mut self, command: fnap::command::Read) -> Result<(), Gone> {
+    async fn read(
+        &mut self,
+        principal: &Principal,
+        command: fnap::command::Read,
+    ) -> Result<(), Gone> {
         self.flush().await?;
-        let mut reading = match read::start(&self.services, &command).await {
+        if let Err(failure) = self.metered(&command) {
+            self.session.reply(failure.into());
+            return Ok(());
+        }
+        // From before he is asked for, so that no change is missed.
+        let mut rights = self.services.grants.subscribe();
+        let mut reading = match read::start(&self.services, principal, &command).await {
             Ok(reading) => reading,
             Err(failure) => {
                 count(&self.services, &command, Some(failure.code));
@@ -243,6 +286,7 @@ impl Connection {
                 return Ok(());
             }
         };
+        let mut held_until: Option<Instant> = None;
         count(&self.services, &command, None);
         self.session.read_started();
         let outcome = loop {
@@ -258,15 +302,28 @@ impl Connection {
                     break Err(Failure::new(Code::Unavailable, "the host is shutting down"));
                 }
                 () = ended(&mut self.standing) => break Err(unwelcome()),
+                Ok(()) = rights.changed() => {
+                    if !self.services.grants.may(principal, Right::Read, &command.flow) {
+                        break Err(may::forbidden(Right::Read, &command.flow));
+                    }
+                }
                 // Before the events: DONE is heard also while there are always more of them.
                 read = self.stream.read_buf(input), if following => match read {
                     Ok(1..) => {}
                     Ok(0) => self.session.input_ended(),
                     Err(_) => return Err(Gone),
                 },
-                chunk = reading.next_chunk(&self.services.traffic, &mut self.out) => match chunk {
-                    Ok(Ended::No) => {}
-                    Ok(Ended::Yes) => break Ok(()),
+                () = tokio::time::sleep_until(held_until.unwrap_or_else(Instant::now)),
+                    if held_until.is_some() => held_until = None,
+                chunk = reading.next_chunk(
+                    &self.services.traffic,
+                    self.seat.as_ref().and_then(Seat::share),
+                    &mut self.out,
+                ), if held_until.is_none() => match chunk {
+                    Ok(Chunk { ended: true, .. }) => break Ok(()),
+                    Ok(Chunk { events, bytes, .. }) => {
+                        held_until = self.seat.as_ref().and_then(|seat| seat.read(events, bytes));
+                    }
                     Err(failure) => break Err(failure),
                 },
             }

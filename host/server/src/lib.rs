@@ -7,6 +7,7 @@
 mod connection;
 mod listener;
 mod look;
+mod may;
 mod perform;
 mod read;
 mod services;

@@ -8,13 +8,16 @@ use std::sync::Arc;
 use fnap::command::{Read, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Failure};
+use fnap::rights::Right;
 use host_brokers::{BatchLimits, Broker, BrokerError, PartitionInfo, TopicRef};
 use host_events::{Batch, Incarnation, write_read_line};
+use host_iam::{Principal, Share};
 use host_observe::Traffic;
 use host_registry::{FlowStatus, Registry};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::may;
 use crate::perform::{broker_failure, find_flow, registry_failure};
 use crate::services::Services;
 
@@ -25,10 +28,13 @@ const FETCH: BatchLimits = BatchLimits { records: 512, bytes: 512 * 1024 };
 /// Batches of all partitions that wait to be sent.
 const READ_AHEAD: usize = 2;
 
-/// Whether a READ has given all it will.
-pub(crate) enum Ended {
-    No,
-    Yes,
+/// What a READ has given at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Chunk {
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    /// Whether that was all.
+    pub(crate) ended: bool,
 }
 
 /// A READ under way.
@@ -38,8 +44,8 @@ pub(crate) struct Reading {
     _readers: JoinSet<()>,
     /// For a READ that follows: it is held while the flow is paused.
     gate: Option<Gate>,
-    /// A batch that waits for the gate.
-    held: Option<Batch>,
+    /// A batch that waits for the gate, and how many of its records were given.
+    held: Option<(Batch, usize)>,
     left: u64,
 }
 
@@ -59,7 +65,12 @@ struct Span {
 }
 
 /// Finds the flow and the place; the outcome is known before anything is sent.
-pub(crate) async fn start(services: &Services, command: &Read) -> Result<Reading, Failure> {
+pub(crate) async fn start(
+    services: &Services,
+    who: &Principal,
+    command: &Read,
+) -> Result<Reading, Failure> {
+    may::on_flow(services, who, Right::Read, &command.flow)?;
     let flow = find_flow(services, &command.flow).await?;
     if flow.status == FlowStatus::Paused && !command.follow {
         return Err(Failure::new(Code::Unavailable, format!("flow {} is paused", flow.name)));
@@ -158,38 +169,54 @@ impl Reading {
         Self { batches, _readers: readers, gate, held: None, left }
     }
 
-    /// Writes the data lines of the next batch. Waits while there is none; dropping the future loses
-    /// nothing.
+    /// Writes the data lines of the next batch, or as much of it as comes at once. Waits while there is none;
+    /// dropping the future loses nothing.
     pub(crate) async fn next_chunk(
         &mut self,
         traffic: &Traffic,
+        share: Option<Share>,
         out: &mut Vec<u8>,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<Chunk, Failure> {
+        let ended = Chunk { ended: true, ..Chunk::default() };
         if self.left == 0 {
-            return Ok(Ended::Yes);
+            return Ok(ended);
         }
         if self.held.is_none() {
             match self.batches.recv().await {
-                None => return Ok(Ended::Yes),
-                Some(batch) => self.held = Some(batch.map_err(|error| broker_failure(&error))?),
+                None => return Ok(ended),
+                Some(batch) => {
+                    self.held = Some((batch.map_err(|error| broker_failure(&error))?, 0));
+                }
             }
         }
         if let Some(gate) = &mut self.gate {
             gate.pass().await?;
         }
-        let Some(batch) = self.held.take() else { return Ok(Ended::No) };
+        let Some((batch, given)) = self.held.take() else { return Ok(Chunk::default()) };
         let (left, held) = (self.left, out.len());
-        for stored in batch.records.iter() {
+        let mut more = false;
+        for stored in batch.records.iter().skip(given) {
             if self.left == 0 {
                 break;
             }
             self.left -= 1;
             write_read_line(stored, batch.partition, out);
             out.extend_from_slice(b"\r\n");
+            let bytes = (out.len() - held) as u64;
+            more =
+                share.is_some_and(|share| left - self.left >= share.events || bytes >= share.bytes);
+            if more {
+                break;
+            }
         }
-        traffic.events_read.add(left - self.left);
-        traffic.bytes_read.add((out.len() - held) as u64);
-        Ok(Ended::No)
+        let (events, bytes) = (left - self.left, (out.len() - held) as u64);
+        if more {
+            let given = given + usize::try_from(events).unwrap_or(usize::MAX);
+            self.held = Some((batch, given));
+        }
+        traffic.events_read.add(events);
+        traffic.bytes_read.add(bytes);
+        Ok(Chunk { events, bytes, ended: false })
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use host_brokers::{Broker, TopicRef};
-use host_iam::Users;
+use host_iam::{Grants, Quotas, Users};
 use host_observe::Traffic;
 use host_plugins::Catalog;
 use host_processors::{Brokers, Processors, topic_of};
@@ -30,6 +30,10 @@ pub struct Services {
     pub catalog: Catalog,
     /// Who may come in.
     pub users: Arc<Users>,
+    /// What they may do.
+    pub grants: Grants,
+    /// How much they may use.
+    pub quotas: Quotas,
     /// Spreads events without a key over partitions, one WRITE at a time.
     pub spread: AtomicU32,
     /// What is counted of all connections; see [`crate::traffic`].

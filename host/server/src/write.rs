@@ -3,12 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use fnap::reply::{Code, Failure, Reply};
+use fnap::rights::Right;
 use fnap::server::WriteBatch;
 use host_brokers::{Append, Token};
 use host_events::{Record, from_write_line, partition_for_key};
 use host_iam::Principal;
 use host_registry::FlowStatus;
 
+use crate::may;
 use crate::perform::{broker_failure, count, find_flow};
 use crate::services::Services;
 
@@ -32,6 +34,7 @@ async fn try_write(
     principal: &Principal,
     batch: WriteBatch,
 ) -> Result<u64, Failure> {
+    may::on_flow(services, principal, Right::Write, &batch.flow)?;
     let flow = find_flow(services, &batch.flow).await?;
     if flow.status == FlowStatus::Paused {
         return Err(Failure::new(Code::Unavailable, format!("flow {} is paused", flow.name)));
@@ -47,10 +50,9 @@ async fn try_write(
         let record = event.into_record(now);
         records.push((partition_of(&record, flow.partitions, turn), record));
     }
-    let token = batch.token.map(|token| Token {
-        principal: principal.name().to_owned(),
-        token: token.as_str().to_owned(),
-    });
+    let token = batch
+        .token
+        .map(|token| Token { principal: principal.to_string(), token: token.as_str().to_owned() });
     let appended = broker.append(&topic, Append { records, token }).await;
     appended.map(|appended| appended.count).map_err(|error| broker_failure(&error))
 }

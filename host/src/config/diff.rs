@@ -36,6 +36,8 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("anonymous", ways.0.anonymous != ways.1.anonymous, false),
         ("certificate_common_names", ways.0.common_names != ways.1.common_names, false),
         ("oauth", ways.0.providers != ways.1.providers, false),
+        ("administrators", before.administrators != after.administrators, true),
+        ("quotas", before.quotas != after.quotas, true),
         ("limits", listener(before) != listener(after), false),
         ("limits.plugin", plugin(before) != plugin(after), false),
         ("limits.plugin_most", most(before) != most(after), false),

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use super::error::Fault;
 use super::raw::{At, Raw, RawLimits, RawLog, RawNamespace, RawPluginLimits, line_of};
 use super::tls::Listens;
-use super::{Broker, Config, Log, LogFormat, listener_defaults};
+use super::{Broker, Config, Log, LogFormat, administrators, listener_defaults, quotas};
 
 /// The meaning of a file whose relative paths are relative to `base`.
 pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<Fault>> {
@@ -27,6 +27,8 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
     let (anonymous, common_names) = (raw.anonymous, raw.certificate_common_names);
     let oauth = raw.oauth.unwrap_or_default();
     let identities = reader.identities(anonymous, common_names, oauth, base);
+    let administrators = administrators::meaning(&mut reader, raw.administrators);
+    let quotas = quotas::meaning(&mut reader, raw.quotas);
     let (listener, limits, most) = reader.limits(raw.limits.unwrap_or_default());
     let log = reader.log(raw.log.unwrap_or_default());
     let observe = raw.observe.unwrap_or_default().listen;
@@ -56,6 +58,8 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
                 users_file,
                 users,
                 identities,
+                administrators,
+                quotas,
                 listener,
                 limits,
                 most,

@@ -3,6 +3,7 @@
 //! A file is read into `raw` (what may stand there), then into [`Config`] (what it means). Unknown keys
 //! and wrong values are refused with file and line, all of them at once. Starts nothing.
 
+mod administrators;
 mod brokers;
 mod check;
 mod diff;
@@ -11,20 +12,23 @@ mod identities;
 mod kafka;
 mod meaning;
 mod names;
+mod quotas;
 mod raw;
 #[cfg(test)]
 mod tests;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fnap::name::Name;
-use host_iam::{Settings, UserList, UsersError};
+use host_iam::{Quota, Settings, Subject, UserList, UsersError};
 use host_plugins::Limits;
 use host_server::{ListenerOptions, TlsFiles};
 
+use crate::dev;
 pub(crate) use brokers::is_server;
 pub use check::{Finding, check};
 pub use diff::{Difference, differences};
@@ -59,6 +63,10 @@ pub struct Config {
     pub users: UserList,
     /// How others than users with passwords come in.
     pub identities: Settings,
+    /// Who may do everything.
+    pub administrators: Vec<Subject>,
+    /// How much of the host one principal may use.
+    pub quotas: BTreeMap<Subject, Quota>,
     /// How connections are treated.
     pub listener: ListenerOptions,
     /// Limits of every plugin instance.
@@ -175,6 +183,8 @@ impl Config {
             users_file: Some(dir.join("users.toml")),
             users: UserList::default(),
             identities: Settings::default(),
+            administrators: vec![Subject::User(dev::USER.to_owned())],
+            quotas: BTreeMap::new(),
             listener: listener_defaults(),
             limits: Limits::default(),
             most: Limits::default(),
@@ -211,6 +221,13 @@ impl Config {
         let others = *anonymous || certificates || !providers.is_empty();
         if self.users_file.is_none() && self.users.is_empty() && !others {
             warnings.push("there are no users: nobody can authenticate".to_owned());
+        }
+        if self.administrators.is_empty() {
+            warnings.push(
+                "nobody is an administrator: without administrators = [\"user:NAME\"] nobody may do more than \
+                 earlier grants allow"
+                    .to_owned(),
+            );
         }
         warnings
     }

@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::error::Fault;
 use super::identities::{RawOauth, RawUser};
 use super::names::RawNames;
+use super::quotas::RawQuota;
 use super::tls::{RawAddresses, RawCertificate};
 
 /// A value and where it stands.
@@ -39,6 +40,8 @@ pub(super) struct Raw {
     pub(super) anonymous: Option<bool>,
     pub(super) certificate_common_names: Option<bool>,
     pub(super) oauth: Option<Vec<RawOauth>>,
+    pub(super) administrators: Option<Vec<Spanned<String>>>,
+    pub(super) quotas: Option<Vec<RawQuota>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -209,7 +209,8 @@ fn a_namespace_without_a_broker_gets_the_first_one() {
 #[test]
 fn a_configuration_without_users_is_warned_about() {
     let warnings = parse(SMALL).unwrap().warnings();
-    assert_eq!(warnings, ["there are no users: nobody can authenticate"]);
+    assert_eq!(warnings[0], "there are no users: nobody can authenticate");
+    assert!(warnings[1].starts_with("nobody is an administrator") && warnings.len() == 2);
 }
 
 #[test]
@@ -381,4 +382,53 @@ fn check_looks_at_what_a_kafka_broker_points_at() {
     assert!(fatal()[0].contains("ssl.ca.location"), "{:?}", fatal());
     write("fnaad.toml", &text.replace("ca_file", "#ca_file"), 0o600);
     assert_eq!(fatal(), [""; 0]);
+}
+
+#[test]
+fn administrators_are_those_that_are_written_and_never_everybody() {
+    let of = |list: &str| parse(&format!("administrators = [{list}]\n{SMALL}"));
+    let config = of("\"user:ana\", \"group:ops\", \"domain:a.example\"").unwrap();
+    let shown: Vec<String> = config.administrators.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["user:ana", "group:ops", "domain:a.example"]);
+    let nobody = |config: &Config| {
+        config.warnings().iter().any(|warning| warning.starts_with("nobody is an administrator"))
+    };
+    assert!(!nobody(&config) && nobody(&parse(SMALL).unwrap()));
+    for wrong in ["\"everybody\"", "\"anonymous\"", "\"ana\"", "\"user:ana\", \"user:ana\""] {
+        let refused = of(wrong).unwrap_err().to_string();
+        assert!(refused.contains(":1: "), "{wrong}: {refused}");
+    }
+}
+
+#[test]
+fn a_quota_is_for_one_subject_once_and_says_what_it_limits() {
+    let of = |text: &str| parse(&format!("{SMALL}{text}"));
+    let one = "[[quotas]]\nfor = \"everybody\"\nflows = 0\nbytes_per_second = 1024\n";
+    let config = of(one).unwrap();
+    let quota = config.quotas.get(&host_iam::Subject::Everybody).unwrap();
+    assert_eq!(
+        (quota.flows, quota.bytes_per_second, quota.commands_per_second),
+        (Some(0), Some(1024), None)
+    );
+    let refused = of(&format!("{one}{one}")).unwrap_err().to_string();
+    assert!(refused.contains("a second quota for everybody"), "{refused}");
+    for wrong in [
+        "[[quotas]]\nflows = 1\n",
+        "[[quotas]]\nfor = \"all\"\n",
+        "[[quotas]]\nfor = \"everybody\"\ncommands_per_second = 0\n",
+        "[[quotas]]\nfor = \"everybody\"\nevents = 1\n",
+    ] {
+        assert!(of(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn administrators_and_quotas_count_at_once() {
+    let before = parse(SMALL).unwrap();
+    let after = parse(&format!(
+        "administrators = [\"user:ana\"]\n{SMALL}[[quotas]]\nfor = \"everybody\"\nflows = 1\n"
+    ));
+    let changes = differences(&before, &after.unwrap());
+    let changes: Vec<_> = changes.iter().map(|change| (change.key, change.live)).collect();
+    assert_eq!(changes, [("administrators", true), ("quotas", true)]);
 }

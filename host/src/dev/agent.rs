@@ -148,7 +148,7 @@ fn generate() -> Result<Zeroizing<String>> {
 }
 
 /// The user that is generated, and what its agent is called.
-pub(super) const USER: &str = "dev";
+pub(crate) const USER: &str = "dev";
 
 /// Random octets of a generated password: 144 bits, nobody guesses that.
 const PASSWORD_OCTETS: usize = 18;

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::lock::DirLock;
 use crate::{files, included};
 use agent::AgentFile;
+pub(crate) use agent::USER;
 pub use broker::{DevBroker, kept_kafka};
 pub(crate) use certificate::files as certificate_files;
 

@@ -176,6 +176,7 @@ fn no_secret_is_ever_logged() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path());
     config.text = config.text.replace("\n[[users]]", "\n[log]\nlevel = \"trace\"\n\n[[users]]");
+    config.text = config.text.replace("[\"user:test\"]", "[\"user:ana\"]");
     let verifier = stories::hash_password("Blue-Herring-77");
     config.text += &format!("\n[[users]]\nname = \"ana\"\nverifier = \"{verifier}\"\n");
     let host = Fnaad::serve(dir.path(), config.save());

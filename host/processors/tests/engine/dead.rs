@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use host_brokers::TopicSpec;
 use host_brokers::faulty::{Fault, Op};
 use host_processors::Phase;
-use host_registry::{Config, Desired, Letters, Name, NewProcessor, ProcessorChange, Start};
+use host_registry::{Config, Desired, Letters, Maker, Name, NewProcessor, ProcessorChange, Start};
 
 use crate::house::{House, assert_same, id, ids, name};
 
@@ -34,6 +34,7 @@ async fn bridge(house: &House, config: String, options: &[(&str, &str)]) -> Name
         pin: None,
         former: None,
         mirror: None,
+        maker: Maker::default(),
     };
     house.carried_out(house.registry.create_processor(new).await).await;
     name("p.n.test")

@@ -14,7 +14,7 @@ use host_events::CloudEvent;
 use host_plugins::{Catalog, Engine, EngineOptions, Limits, MemoryStore, Outcome};
 use host_processors::{Backoff, Options, Processors, Report, TrialHook};
 use host_registry::{
-    Config, FlowChange, JournalId, Name, NewFlow, NewNamespace, NewProcessor, Processor,
+    Config, FlowChange, JournalId, Maker, Name, NewFlow, NewNamespace, NewProcessor, Processor,
     Reconciler, Registry, RegistryError, Start,
 };
 use tempfile::TempDir;
@@ -61,7 +61,7 @@ impl House {
         let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
         let house = Self { faulty, other, registry, processors, catalog, reconciler, _dir: dir };
         let name = "n.test".parse().unwrap();
-        let new = NewNamespace { name, broker: "main".into(), config: Config::new() };
+        let new = NewNamespace { name, broker: "main".into(), config: Config::new(), owner: None };
         house.carried_out(house.registry.create_namespace(new).await).await;
         house
     }
@@ -293,6 +293,7 @@ pub fn new_processor(kind: &str, inputs: &[&str], outputs: &[&str], config: &str
         pin: None,
         former: None,
         mirror: None,
+        maker: Maker::default(),
     }
 }
 

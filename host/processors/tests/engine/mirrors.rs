@@ -13,6 +13,7 @@ async fn mirror(house: &House, from: &str, to: MirrorTo, start: Start) {
         start,
         options: Config::new(),
         config: "{}".to_owned(),
+        owner: None,
         created_at: 0,
         made: 0,
     };
@@ -66,6 +67,7 @@ async fn what_a_pattern_has_made_and_dead_letters_are_taken_in_by_no_pattern() {
         start: Start::Earliest,
         options: Config::new(),
         config: "{}".to_owned(),
+        owner: None,
         created_at: 0,
         made: 0,
     };

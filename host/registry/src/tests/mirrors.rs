@@ -15,6 +15,7 @@ async fn what_came_first_is_told_by_the_order_of_commands_whatever_clocks_say() 
         start: Start::Latest,
         options: Config::new(),
         config: "{}".to_owned(),
+        owner: None,
         created_at: 0,
         made: 0,
     };

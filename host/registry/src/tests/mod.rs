@@ -2,6 +2,7 @@
 
 mod crash;
 mod dead;
+mod grants;
 mod mirrors;
 mod reconcile;
 mod stored;
@@ -25,7 +26,12 @@ fn config(entries: &[(&str, &str)]) -> Config {
 }
 
 fn new_namespace(text: &str) -> NewNamespace {
-    NewNamespace { name: name(text), broker: "embedded".to_owned(), config: Config::new() }
+    NewNamespace {
+        name: name(text),
+        broker: "embedded".to_owned(),
+        config: Config::new(),
+        owner: None,
+    }
 }
 
 fn new_flow(text: &str) -> NewFlow {
@@ -44,6 +50,7 @@ fn new_processor(text: &str, inputs: &[&str], outputs: &[&str]) -> NewProcessor 
         pin: None,
         former: None,
         mirror: None,
+        maker: Maker::default(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use fnap::reply::{Code, Failure};
 use fnap::sasl::{Mechanism, Response};
-use host_iam::Step;
+use host_iam::{Principal, Step};
 
 use super::{Connection, Gone};
 use crate::tls::{Stream, welcome};
@@ -37,18 +37,31 @@ impl Connection {
         self.take(step);
     }
 
+    /// Somebody is who he says, and comes in unless he has as many connections as he may.
+    fn let_in(&mut self, principal: Principal) {
+        match self.services.quotas.enter(&principal) {
+            Ok(seat) => {
+                self.seat = Some(seat);
+                self.must_authenticate = None;
+                self.services.traffic.authentications.one();
+                self.standing = Some(self.services.users.follow(&principal));
+                self.session.authenticated(principal);
+            }
+            Err(limited) => {
+                tracing::info!(peer = %self.peer, %principal, "too many connections of one principal");
+                let failure = Failure::new(Code::RateLimit, limited.to_string());
+                self.session.not_checked(failure);
+            }
+        }
+    }
+
     pub(super) fn take(&mut self, step: Step) {
         if let Step::Challenge(challenge) = step {
             return self.session.challenge(&challenge);
         }
         self.exchange = None;
         match step {
-            Step::Authenticated(principal) => {
-                self.must_authenticate = None;
-                self.services.traffic.authentications.one();
-                self.standing = Some(self.services.users.follow(&principal));
-                self.session.authenticated(principal);
-            }
+            Step::Authenticated(principal) => self.let_in(principal),
             Step::Unknown => {
                 let words = "nobody answers who could tell, try again";
                 self.session.not_checked(Failure::new(Code::Unavailable, words));

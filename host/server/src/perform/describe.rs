@@ -2,6 +2,7 @@
 
 use fnap::command::Format;
 use fnap::reply::Reply;
+use fnap::subject::Subject;
 use serde_json::{Map, Value};
 
 /// Keys and values of one thing, in order.
@@ -25,6 +26,14 @@ impl Description {
             self.0.insert(format!("{prefix}{key}"), Value::String(value.clone()));
         }
         self
+    }
+
+    /// Whose it is, where it is somebody's.
+    pub(super) fn with_owner(self, owner: Option<&Subject>) -> Self {
+        match owner {
+            Some(owner) => self.with("owner", owner.to_string()),
+            None => self,
+        }
     }
 
     /// One `key=value` a line, or one JSON object.

@@ -5,9 +5,12 @@ use std::time::Duration;
 use fnap::command::Format;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
+use fnap::rights::Right;
+use fnap::subject::Subject;
 use fnap::value::Settings;
 use host_brokers::{BrokerError, Consumer, TopicInfo};
-use host_registry::{Flow, FlowChange, FlowStatus, NewFlow};
+use host_iam::Principal;
+use host_registry::{ACCESS, Flow, FlowChange, FlowStatus, Maker, NewFlow};
 use serde_json::{Value, json};
 
 use super::describe::{Description, list as list_of, time};
@@ -15,7 +18,12 @@ use super::taking::{self, Wanted};
 use super::{Answer, carried_out, find_flow, registry_failure};
 use crate::services::Services;
 
-pub(super) async fn create(services: &Services, name: Name, settings: &Settings) -> Answer {
+pub(super) async fn create(
+    services: &Services,
+    who: &Principal,
+    name: Name,
+    settings: &Settings,
+) -> Answer {
     let wanted = Wanted::of(settings)?;
     let broker = &wanted.broker;
     if let Some(broker) = broker.as_ref().filter(|broker| !services.brokers.contains_key(*broker)) {
@@ -26,6 +34,7 @@ pub(super) async fn create(services: &Services, name: Name, settings: &Settings)
         partitions: wanted.partitions.unwrap_or(1),
         replication: wanted.replication,
         config: wanted.config.clone(),
+        maker: Maker { owner: Some(who.subject().clone()), most: services.quotas.of(who).flows },
         ..NewFlow::named(name.clone())
     };
     if let Some(topic) = &wanted.topic {
@@ -78,15 +87,22 @@ pub(super) async fn purge(services: &Services, name: Name) -> Answer {
 
 /// The draft's four keys first and in its order, then ours. What the broker does not say is left out, and
 /// why it does not.
-pub(super) async fn describe(services: &Services, name: Name, format: Format) -> Answer {
+pub(super) async fn describe(
+    services: &Services,
+    who: &Principal,
+    name: Name,
+    format: Format,
+) -> Answer {
     let flow = find_flow(services, &name).await?;
     let (broker, topic) = services.topic_of(&flow)?;
     let info = match tokio::time::timeout(PATIENCE, broker.describe(&topic)).await {
         Ok(info) => info,
         Err(_) => Err(BrokerError::Unavailable(format!("{} does not answer", flow.broker))),
     };
-    let used_by = services.registry.users_of_flow(&name).await.map_err(registry_failure)?;
+    let mut used_by = services.registry.users_of_flow(&name).await.map_err(registry_failure)?;
+    used_by.retain(|processor| services.grants.sees(who, processor));
     let used_by: Vec<String> = used_by.iter().map(ToString::to_string).collect();
+    let his = services.grants.may(who, Right::Administer, &name);
     let mut description = Description::default()
         .with("flow", flow.name.to_string())
         .with("type", broker.kind())
@@ -94,7 +110,12 @@ pub(super) async fn describe(services: &Services, name: Name, format: Format) ->
         .with("server", broker.server())
         .with("status", status(&flow))
         .with("broker", flow.broker.clone())
-        .with("partitions", flow.partitions);
+        .with("partitions", flow.partitions)
+        .with("access", flow.config.get(ACCESS).map_or("ask", String::as_str));
+    // A stranger who may read it has no business with the names of users.
+    if *who.subject() != Subject::Anonymous {
+        description = description.with_owner(flow.owner.as_ref());
+    }
     let replication = info.as_ref().ok().and_then(|info| info.replication).or(flow.replication);
     if let Some(replication) = replication {
         description = description.with("replication", replication);
@@ -109,6 +130,7 @@ pub(super) async fn describe(services: &Services, name: Name, format: Format) ->
     description =
         description.with("created", time(flow.created_at)).with("isolation", "read_committed");
     description = match info {
+        Ok(info) if !his => described(description, &flow, info),
         Ok(info) => described(description, &flow, info).with("consumers", {
             let asked = tokio::time::timeout(PATIENCE, broker.consumers(&topic)).await;
             asked.ok().and_then(Result::ok).map_or(Value::Null, consumers)
@@ -146,12 +168,20 @@ fn consumers(consumers: Vec<Consumer>) -> Value {
 /// Longest look at a broker: who looks at a flow wants to see what is wrong, not wait for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) async fn list(services: &Services, namespace: Option<Name>, format: Format) -> Answer {
-    if let Some(name) = &namespace {
-        let known = services.registry.namespace(name).await.map_err(registry_failure)?;
-        known.ok_or_else(|| Failure::new(Code::NotFound, format!("namespace {name}")))?;
+pub(super) async fn list(
+    services: &Services,
+    who: &Principal,
+    namespace: Option<Name>,
+    format: Format,
+) -> Answer {
+    let mut flows = services.registry.flows(namespace.as_ref()).await.map_err(registry_failure)?;
+    flows.retain(|flow| services.grants.sees(who, &flow.name));
+    if let Some(name) =
+        namespace.filter(|name| flows.is_empty() && !services.grants.sees(who, name))
+    {
+        // As where there is none.
+        return Err(Failure::new(Code::NotFound, format!("namespace {name}")));
     }
-    let flows = services.registry.flows(namespace.as_ref()).await.map_err(registry_failure)?;
     // Names need no broker.
     let looks = match format {
         Format::Json => services.look_at_flows(&flows).await,

@@ -5,14 +5,16 @@
 use fnap::command::{MirrorTo, NewMirror};
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
+use fnap::rights::Right;
 use fnap::value::Json;
+use host_iam::Principal;
 use host_registry::{Mirror, derived_name};
 
 use super::describe::{Description, time};
 use super::{Answer, carried_out, processors, registry_failure};
 use crate::services::Services;
 
-pub(super) async fn create(services: &Services, new: NewMirror) -> Answer {
+pub(super) async fn create(services: &Services, who: &Principal, new: NewMirror) -> Answer {
     let config = new.config.as_ref().map_or("{}", Json::as_str).to_owned();
     let name = match &new.name {
         Some(name) => name.clone(),
@@ -25,6 +27,7 @@ pub(super) async fn create(services: &Services, new: NewMirror) -> Answer {
         start: new.start.map_or_else(Default::default, processors::start),
         options: processors::options(services, &new.settings)?,
         config,
+        owner: Some(who.subject().clone()),
         created_at: 0,
         made: 0,
     };
@@ -62,17 +65,24 @@ pub(super) async fn delete(services: &Services, name: Name) -> Answer {
     Ok(Reply::ok_with(name))
 }
 
-pub(super) fn list(services: &Services) -> Vec<(String, Description)> {
-    let mirrors = services.registry.mirrors();
-    mirrors.iter().map(|mirror| (mirror.name.to_string(), summary(services, mirror))).collect()
+pub(super) fn list(services: &Services, who: &Principal) -> Vec<(String, Description)> {
+    let mut mirrors = services.registry.mirrors();
+    mirrors.retain(|mirror| services.grants.sees(who, &mirror.name));
+    let described =
+        mirrors.iter().map(|mirror| (mirror.name.to_string(), summary(services, who, mirror)));
+    described.collect()
 }
 
-pub(super) fn describe(services: &Services, name: &Name) -> Option<Description> {
+pub(super) fn describe(services: &Services, who: &Principal, name: &Name) -> Option<Description> {
     let mirror = services.registry.mirrors().into_iter().find(|mirror| mirror.name == *name)?;
-    let taken = services.registry.taken_by(&mirror);
+    let description = summary(services, who, &mirror);
+    if !services.grants.may(who, Right::Administer, name) {
+        return Some(description);
+    }
+    let taken = services.processors.taken_by(&mirror);
     let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
     let troubles = services.processors.troubles(name.as_str());
-    let description = summary(services, &mirror)
+    let description = description
         .with("config", mirror.config.clone())
         .with("created", time(mirror.created_at))
         .with_all("option.", &mirror.options)
@@ -81,7 +91,7 @@ pub(super) fn describe(services: &Services, name: &Name) -> Option<Description> 
     Some(description)
 }
 
-fn summary(services: &Services, mirror: &Mirror) -> Description {
+fn summary(services: &Services, who: &Principal, mirror: &Mirror) -> Description {
     let troubles = services.processors.troubles(mirror.name.as_str());
     let to = match &mirror.to {
         MirrorTo::Each(to) => to.to_string(),
@@ -93,9 +103,13 @@ fn summary(services: &Services, mirror: &Mirror) -> Description {
         .with("state", if troubles.is_empty() { "pattern" } else { "failed" })
         .with("from-pattern", mirror.from.to_string())
         .with("to-pattern", to)
-        .with("taken", services.registry.taken_by(mirror).len());
+        .with("taken", services.processors.taken_by(mirror).len())
+        .with_owner(mirror.owner.as_ref());
     match troubles.first() {
-        Some(trouble) => description.with("reason", trouble.clone()),
-        None => description,
+        // It names flows.
+        Some(trouble) if services.grants.may(who, Right::Administer, &mirror.name) => {
+            description.with("reason", trouble.clone())
+        }
+        _ => description,
     }
 }

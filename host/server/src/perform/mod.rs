@@ -5,6 +5,7 @@
 mod dead;
 mod describe;
 mod flows;
+mod grants;
 mod hold;
 mod log;
 mod mirrors;
@@ -14,6 +15,7 @@ mod processors;
 mod taking;
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use fnap::command::Command;
 use fnap::name::Name;
@@ -23,6 +25,7 @@ use host_iam::Principal;
 use host_observe::{Outcome, Verb};
 use host_registry::{Flow, FlowStatus, JournalId, RegistryError};
 
+use crate::may;
 use crate::services::Services;
 
 type Answer = Result<Reply, Failure>;
@@ -31,7 +34,11 @@ type Answer = Result<Reply, Failure>;
 pub(crate) async fn perform(services: &Services, principal: &Principal, command: Command) -> Reply {
     tracing::debug!(principal = principal.name(), command = %command, "command");
     let shown = Verb::of(&command);
-    let reply = dispatch(services, command).await.unwrap_or_else(Reply::from);
+    let answer = match may::check(services, principal, &command).await {
+        Ok(()) => dispatch(services, principal, command).await,
+        Err(failure) => Err(failure),
+    };
+    let reply = answer.unwrap_or_else(Reply::from);
     let refusal = match &reply {
         Reply::Error(failure) => Some(failure.code),
         _ => None,
@@ -53,10 +60,10 @@ fn outcome(refusal: Option<Code>) -> Outcome {
     }
 }
 
-async fn dispatch(services: &Services, command: Command) -> Answer {
+async fn dispatch(services: &Services, who: &Principal, command: Command) -> Answer {
     match command {
         Command::CreateNamespace { namespace, broker } => {
-            namespaces::create(services, namespace, broker).await
+            namespaces::create(services, who, namespace, broker).await
         }
         Command::UpdateNamespace { namespace, settings } => {
             namespaces::update(services, namespace, &settings).await
@@ -65,17 +72,23 @@ async fn dispatch(services: &Services, command: Command) -> Answer {
         Command::DescribeNamespace { namespace, format } => {
             namespaces::describe(services, namespace, format).await
         }
-        Command::GetNamespaces { format } => namespaces::list(services, format).await,
+        Command::GetNamespaces { format } => namespaces::list(services, who, format).await,
 
-        Command::CreateFlow { flow, settings } => flows::create(services, flow, &settings).await,
+        Command::CreateFlow { flow, settings } => {
+            flows::create(services, who, flow, &settings).await
+        }
         Command::UpdateFlow { flow, settings } => flows::update(services, flow, &settings).await,
         Command::DeleteFlow { flow } => flows::delete(services, flow).await,
         Command::PurgeFlow { flow } => flows::purge(services, flow).await,
-        Command::DescribeFlow { flow, format } => flows::describe(services, flow, format).await,
-        Command::GetFlows { namespace, format } => flows::list(services, namespace, format).await,
+        Command::DescribeFlow { flow, format } => {
+            flows::describe(services, who, flow, format).await
+        }
+        Command::GetFlows { namespace, format } => {
+            flows::list(services, who, namespace, format).await
+        }
 
-        Command::CreateProcessor(new) => processors::create(services, new).await,
-        Command::CreateMirror(new) => mirrors::create(services, new).await,
+        Command::CreateProcessor(new) => processors::create(services, who, new).await,
+        Command::CreateMirror(new) => mirrors::create(services, who, new).await,
         Command::ConfigureProcessor { processor, config } => {
             processors::configure(services, processor, config).await
         }
@@ -91,13 +104,19 @@ async fn dispatch(services: &Services, command: Command) -> Answer {
             dead::discard(services, processor, letters).await
         }
         Command::DescribeProcessor { processor, format } => {
-            processors::describe(services, &processor, format).await
+            processors::describe(services, who, &processor, format).await
         }
         Command::GetLog { processor, since, format } => {
             log::get(services, &processor, since, format).await
         }
-        Command::GetProcessors { format } => processors::list(services, format).await,
-        Command::GetProcessorTypes { format } => processors::types(services, format),
+        Command::GetProcessors { format } => processors::list(services, who, format).await,
+        Command::GetProcessorTypes { format } => processors::types(services, who, format),
+
+        Command::Grant(grant) => grants::grant(services, who, grant).await,
+        Command::Revoke(grant) => grants::revoke(services, who, grant).await,
+        Command::GetGrants { object, subject, format } => {
+            grants::list(services, who, object.as_ref(), subject.as_ref(), format)
+        }
 
         Command::Pause { name } => hold::pause(services, name).await,
         Command::Resume { name } => hold::resume(services, name).await,
@@ -141,6 +160,10 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
     let code = match &error {
         RegistryError::NotFound { .. } | RegistryError::NoNamespace { .. } => Code::NotFound,
         RegistryError::Conflict { .. } | RegistryError::TooMany { .. } => Code::Conflict,
+        RegistryError::OverQuota { .. } => {
+            let retry_after = QUOTA_WAIT.as_secs();
+            return Failure::new(Code::RateLimit, format!("retry-after={retry_after} {error}"));
+        }
         RegistryError::Invalid { .. } => Code::BadFormat,
         RegistryError::Full(_) | RegistryError::ReadOnly(_) | RegistryError::Pending { .. } => {
             Code::Unavailable
@@ -149,6 +172,9 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
     };
     Failure::new(code, error.to_string())
 }
+
+/// When somebody shall try again who has as many flows or processors as he may: it changes when he deletes one.
+const QUOTA_WAIT: Duration = Duration::from_secs(60);
 
 /// What a broker's error means to a client.
 pub(crate) fn broker_failure(error: &BrokerError) -> Failure {

@@ -4,19 +4,26 @@ use fnap::command::Format;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::value::{Settings, Word};
+use host_iam::Principal;
 use host_registry::{ADOPT, Namespace, NewNamespace};
 
 use super::describe::{Description, list as list_of, time};
 use super::{Answer, carried_out, registry_failure};
 use crate::services::Services;
 
-pub(super) async fn create(services: &Services, name: Name, broker: Option<Word>) -> Answer {
+pub(super) async fn create(
+    services: &Services,
+    who: &Principal,
+    name: Name,
+    broker: Option<Word>,
+) -> Answer {
     let broker =
         broker.map_or_else(|| services.default_broker.clone(), |word| word.as_str().to_owned());
     if !services.brokers.contains_key(&broker) {
         return Err(Failure::new(Code::NotFound, format!("broker {broker}")));
     }
-    let new = NewNamespace { name: name.clone(), broker, config: Default::default() };
+    let owner = Some(who.subject().clone());
+    let new = NewNamespace { name: name.clone(), broker, config: Default::default(), owner };
     carried_out(services, services.registry.create_namespace(new).await).await?;
     Ok(Reply::ok_with(name))
 }
@@ -58,8 +65,9 @@ pub(super) async fn describe(services: &Services, name: Name, format: Format) ->
     Ok(description.reply(format))
 }
 
-pub(super) async fn list(services: &Services, format: Format) -> Answer {
-    let namespaces = services.registry.namespaces().await.map_err(registry_failure)?;
+pub(super) async fn list(services: &Services, who: &Principal, format: Format) -> Answer {
+    let mut namespaces = services.registry.namespaces().await.map_err(registry_failure)?;
+    namespaces.retain(|namespace| services.grants.sees(who, &namespace.name));
     let described =
         namespaces.iter().map(|namespace| (namespace.name.to_string(), description(namespace)));
     Ok(list_of(described.collect(), format))
@@ -69,6 +77,7 @@ fn description(namespace: &Namespace) -> Description {
     Description::default()
         .with("namespace", namespace.name.to_string())
         .with("broker", namespace.broker.clone())
+        .with_owner(namespace.owner.as_ref())
         .with("created", time(namespace.created_at))
         .with_all("config.", &namespace.config)
 }

@@ -3,12 +3,14 @@
 use fnap::command::{Format, KeepState, NewProcessor, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
+use fnap::rights::Right;
 use fnap::value::{Json, Settings, Word};
 use host_events::Incarnation;
+use host_iam::Principal;
 use host_plugins::catalog::Active;
 use host_processors::{Candidate, Report, ShardReport};
 use host_registry::{
-    Config, Desired, LIMIT_PREFIX, Processor, ProcessorChange, RegistryError, derived_name,
+    Config, Desired, LIMIT_PREFIX, Maker, Processor, ProcessorChange, RegistryError, derived_name,
 };
 use serde_json::{Value, json};
 
@@ -16,7 +18,7 @@ use super::describe::{Description, list as list_of, time};
 use super::{Answer, carried_out, log, registry_failure};
 use crate::services::Services;
 
-pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
+pub(super) async fn create(services: &Services, who: &Principal, new: NewProcessor) -> Answer {
     let kind = new.processor_type().to_owned();
     let config = new.config.as_ref().map_or("{}", Json::as_str).to_owned();
     let options = options(services, &new.settings)?;
@@ -37,6 +39,10 @@ pub(super) async fn create(services: &Services, new: NewProcessor) -> Answer {
         pin: Some(pin),
         former: super::dead::former(services, &name).await?,
         mirror: None,
+        maker: Maker {
+            owner: Some(who.subject().clone()),
+            most: services.quotas.of(who).processors,
+        },
     };
     // What somebody else added to a topic before now is no growth after the creation.
     services.processors.refresh(&new.inputs).await;
@@ -106,29 +112,37 @@ pub(super) async fn delete(services: &Services, name: Name) -> Answer {
     Ok(Reply::ok_with(name))
 }
 
-pub(super) async fn list(services: &Services, format: Format) -> Answer {
+pub(super) async fn list(services: &Services, who: &Principal, format: Format) -> Answer {
     let processors = services.registry.processors().await.map_err(registry_failure)?;
     let mut described = Vec::new();
-    let there = |processor: &&Processor| processor.desired != Desired::Deleted;
+    let there = |processor: &&Processor| {
+        processor.desired != Desired::Deleted && services.grants.sees(who, &processor.name)
+    };
     let processors: Vec<_> = processors.iter().filter(there).collect();
     // Together, so that a broker that is away is waited for once.
     let open = processors.iter().map(|processor| super::dead::open(services, processor));
     let open = futures::future::join_all(open).await;
     for (processor, open) in processors.into_iter().zip(open) {
         let report = services.processors.report(processor.id).await;
-        let mut summary = summary(services, processor, report.as_ref());
+        let mut summary = summary(services, who, processor, report.as_ref());
         if let Some(open) = open {
             summary = summary.with("dead-letters", open);
         }
         described.push((processor.name.to_string(), summary));
     }
-    described.extend(super::mirrors::list(services));
+    described.extend(super::mirrors::list(services, who));
     Ok(list_of(described, format))
 }
 
 /// A processor by its name, or an installed type by its.
-pub(super) async fn describe(services: &Services, word: &Word, format: Format) -> Answer {
-    let name = word.as_str().parse::<Name>().ok();
+pub(super) async fn describe(
+    services: &Services,
+    who: &Principal,
+    word: &Word,
+    format: Format,
+) -> Answer {
+    // What he may not see is not there.
+    let name = word.as_str().parse::<Name>().ok().filter(|name| services.grants.sees(who, name));
     let processor = match &name {
         Some(name) => services.registry.processor(name).await.map_err(registry_failure)?,
         None => None,
@@ -137,7 +151,7 @@ pub(super) async fn describe(services: &Services, word: &Word, format: Format) -
         let report = services.processors.report(processor.id).await;
         let dead = super::dead::describe(services, &processor).await;
         let delivery = services.processors.delivery(&processor).await;
-        let mut description = detail(services, &processor, report).with("dead-letters", dead);
+        let mut description = detail(services, who, &processor, report).with("dead-letters", dead);
         if let Some(delivery) = delivery {
             description = description.with("delivery", delivery.word());
             if let Some(why) = delivery.why() {
@@ -147,7 +161,7 @@ pub(super) async fn describe(services: &Services, word: &Word, format: Format) -
         return Ok(description.reply(format));
     }
     if let Some(description) =
-        name.as_ref().and_then(|name| super::mirrors::describe(services, name))
+        name.as_ref().and_then(|name| super::mirrors::describe(services, who, name))
     {
         return Ok(description.reply(format));
     }
@@ -163,12 +177,14 @@ pub(super) async fn describe(services: &Services, word: &Word, format: Format) -
 }
 
 /// Installed types, and files that were refused with the reason.
-pub(super) fn types(services: &Services, format: Format) -> Answer {
+pub(super) fn types(services: &Services, who: &Principal, format: Format) -> Answer {
     let snapshot = services.catalog.snapshot();
     let installed = snapshot.types.iter();
     let mut described: Vec<_> =
         installed.map(|(name, active)| (name.clone(), type_description(name, active))).collect();
-    for (file, rejected) in &snapshot.rejected {
+    // What lies in the operator's directory is his matter.
+    let his = services.grants.may_everywhere(who, Right::Administer);
+    for (file, rejected) in snapshot.rejected.iter().filter(|_| his) {
         let description = Description::default()
             .with("file", file.clone())
             .with("health", "rejected")
@@ -197,7 +213,12 @@ fn side(cardinality: host_plugins::Cardinality) -> &'static str {
     }
 }
 
-fn summary(services: &Services, processor: &Processor, report: Option<&Report>) -> Description {
+fn summary(
+    services: &Services,
+    who: &Principal,
+    processor: &Processor,
+    report: Option<&Report>,
+) -> Description {
     let lag = services.processors.lag(processor.id);
     let phase = report.map(Report::phase);
     let total = |count: fn(&ShardReport) -> u64| -> u64 {
@@ -213,9 +234,15 @@ fn summary(services: &Services, processor: &Processor, report: Option<&Report>) 
         .with("version", versions(report))
         .with("lag-events", lag.events.map_or(Value::Null, Value::from))
         .with("lag-seconds", lag.seconds.map_or(Value::Null, tenths));
+    let held = report.and_then(|report| report.held.clone());
     match phase {
+        // Reasons name flows, and quote what plugins say.
+        _ if !services.grants.may(who, Right::Administer, &processor.name) => description,
         Some(host_processors::Phase::Failed(reason)) => description.with("reason", reason),
-        _ => description,
+        _ => match held {
+            Some(held) => description.with("reason", held),
+            None => description,
+        },
     }
 }
 
@@ -232,12 +259,26 @@ fn tenths(seconds: f64) -> Value {
     Value::from((seconds * 10.0).round() / 10.0)
 }
 
-fn detail(services: &Services, processor: &Processor, report: Option<Report>) -> Description {
-    let names = |names: &[Name]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut description = summary(services, processor, report.as_ref())
+fn detail(
+    services: &Services,
+    who: &Principal,
+    processor: &Processor,
+    report: Option<Report>,
+) -> Description {
+    // Who only reads in its namespace sees that it is there and how it does, and of its flows what he may see.
+    let his = services.grants.may(who, Right::Administer, &processor.name);
+    let names = |names: &[Name]| {
+        let seen = names.iter().filter(|name| his || services.grants.sees(who, name));
+        seen.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let mut description = summary(services, who, processor, report.as_ref())
         .with("from", names(&processor.inputs))
         .with("to", names(&processor.outputs))
-        .with("config", processor.config.clone())
+        .with_owner(processor.owner.as_ref());
+    if his {
+        description = description.with("config", processor.config.clone());
+    }
+    description = description
         .with("desired", format!("{:?}", processor.desired).to_lowercase())
         .with("created", time(processor.created_at))
         .with_all("option.", &processor.options);
@@ -253,7 +294,10 @@ fn detail(services: &Services, processor: &Processor, report: Option<Report>) ->
     for (name, value) in services.processors.limits_of(processor).shown() {
         description = description.with(&format!("limit.{name}"), value);
     }
-    description.with("log", log::last(services, &processor.name, LAST_LOG_LINES))
+    if his {
+        description = description.with("log", log::last(services, &processor.name, LAST_LOG_LINES));
+    }
+    description
 }
 
 /// Lines of the log that a description ends with.

@@ -194,6 +194,12 @@ pub(super) const CASES: &[Case] = &[
         "DELETE PROCESSOR @p",
         "DELETE FLOW @a",
     ]),
+    Case::new(FLOW, "GRANT read,write ON @a TO user:u").after(&["DELETE FLOW @a"]),
+    Case::new(
+        &["CREATE FLOW @a", "GRANT read,write ON @a TO user:u"],
+        "REVOKE read,write ON @a FROM user:u",
+    )
+    .after(&["GRANT read ON @a TO user:u"]),
 ];
 
 /// Commands of HELP, by their first words, that change nothing.

@@ -1,0 +1,177 @@
+//! Rights as rows: who has which on what, who gave it and when.
+//!
+//! Only keeps them. Whether somebody may do something is decided elsewhere, by one who is told of every row
+//! ([`Registry::tell`]).
+
+use fnap::command::Grant;
+use fnap::rights::{Object, Right};
+use fnap::subject::Subject;
+
+use crate::Name;
+use crate::access::{ACCESS, Access};
+use crate::error::RegistryError;
+use crate::registry::{Registry, now};
+use crate::state::{Row, State};
+
+/// Rights of a host, each of a list counted. About 200 octets in memory: 40 MiB with what decides by them.
+pub const MAX_GRANTS: usize = 100_000;
+
+/// One right of somebody on something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// On what.
+    pub object: Object,
+    /// Whose.
+    pub subject: Subject,
+    /// Which.
+    pub right: Right,
+    /// Who gave it.
+    pub by: Subject,
+    /// When, in milliseconds since 1970 UTC.
+    pub at: i64,
+}
+
+/// What makes a row of rights unlike any other.
+pub(crate) type Key = (Object, Subject, Right);
+
+/// Who made something, and how many of the kind he may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maker {
+    /// Whose it is; none where the host made it.
+    pub owner: Option<Subject>,
+    /// Most of the kind that may be his; none is no limit.
+    pub most: Option<u64>,
+}
+
+/// What a change means to who decides about rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// A namespace is there: whose it is.
+    Namespace(&'a Name, Option<&'a Subject>),
+    /// A flow is there: whose it is, and whether everybody may read it.
+    Flow(&'a Name, Option<&'a Subject>, bool),
+    /// A processor or a pattern is there: whose it is.
+    Processor(&'a Name, Option<&'a Subject>),
+    /// What had this name is gone.
+    Gone(&'a Name),
+    /// A right is there.
+    Granted(&'a Object, &'a Subject, Right),
+    /// A right is gone.
+    Revoked(&'a Object, &'a Subject, Right),
+}
+
+/// Is told of changes, in their order and before anybody else sees them.
+pub(crate) type Listener = Box<dyn Fn(Told<'_>) + Send + Sync>;
+
+impl State {
+    /// Rights that are not there yet.
+    pub(crate) fn grant(&self, grant: &Grant, by: &Subject) -> Result<Vec<Row>, RegistryError> {
+        let Grant { rights, object, subject } = grant;
+        let missing = rights.iter().filter(|right| !self.grants.contains_key(&key(grant, *right)));
+        let missing: Vec<Right> = missing.collect();
+        if self.grants.len() + missing.len() > MAX_GRANTS {
+            return Err(RegistryError::TooMany { what: "granted rights", limit: MAX_GRANTS });
+        }
+        let row = |right| Granted {
+            object: object.clone(),
+            subject: subject.clone(),
+            right,
+            by: by.clone(),
+            at: now(),
+        };
+        Ok(missing.into_iter().map(|right| Row::PutGrant(row(right))).collect())
+    }
+
+    /// Rights that are there.
+    pub(crate) fn revoke(&self, grant: &Grant) -> Vec<Row> {
+        let keys = grant.rights.iter().map(|right| key(grant, right));
+        keys.filter(|key| self.grants.contains_key(key)).map(Row::DropGrant).collect()
+    }
+
+    /// Rights on a name end with what had it: they were given by its owner, and the next one of this name may
+    /// be somebody else's.
+    pub(crate) fn rights_end(&self, name: &Name) -> Vec<Row> {
+        let object = Object::Name(name.clone());
+        // The first subject that there can be.
+        let from = (object.clone(), Subject::User(String::new()), Right::Read);
+        let on = self.grants.range(from..).take_while(|((on, ..), _)| *on == object);
+        on.map(|(key, _)| Row::DropGrant(key.clone())).collect()
+    }
+
+    /// Refuses one more of a kind to who has as many as he may.
+    pub(crate) fn check_most<'a>(
+        maker: &Maker,
+        what: &'static str,
+        owners: impl Iterator<Item = Option<&'a Subject>>,
+    ) -> Result<(), RegistryError> {
+        let (Some(most), Some(owner)) = (maker.most, &maker.owner) else { return Ok(()) };
+        let his = owners.filter(|other| *other == Some(owner)).count();
+        if his as u64 >= most {
+            let who = owner.to_string();
+            return Err(RegistryError::OverQuota { what, who, most });
+        }
+        Ok(())
+    }
+
+    /// All that who decides about rights has to know.
+    pub(crate) fn tell_all(&self, listener: &dyn Fn(Told<'_>)) {
+        let namespaces = self.namespaces.values().cloned().map(Row::PutNamespace);
+        let flows = self.flows.values().cloned().map(Row::PutFlow);
+        let processors = self.processors.values().cloned().map(Row::PutProcessor);
+        let mirrors = self.mirrors.values().cloned().map(Row::PutMirror);
+        let grants = self.grants.values().cloned().map(Row::PutGrant);
+        for row in namespaces.chain(flows).chain(processors).chain(mirrors).chain(grants) {
+            listener(row.told());
+        }
+    }
+}
+
+impl Row {
+    pub(crate) fn told(&self) -> Told<'_> {
+        match self {
+            Self::PutNamespace(row) => Told::Namespace(&row.name, row.owner.as_ref()),
+            Self::PutFlow(row) => {
+                let open = row.config.get(ACCESS).is_some_and(|text| {
+                    text.parse::<Access>().is_ok_and(|access| access == Access::Open)
+                });
+                Told::Flow(&row.name, row.owner.as_ref(), open)
+            }
+            Self::PutProcessor(row) => Told::Processor(&row.name, row.owner.as_ref()),
+            Self::PutMirror(row) => Told::Processor(&row.name, row.owner.as_ref()),
+            Self::DropNamespace(name)
+            | Self::DropFlow(name)
+            | Self::DropProcessor(name)
+            | Self::DropMirror(name) => Told::Gone(name),
+            Self::PutGrant(row) => Told::Granted(&row.object, &row.subject, row.right),
+            Self::DropGrant((object, subject, right)) => Told::Revoked(object, subject, *right),
+        }
+    }
+}
+
+impl Registry {
+    /// Grants rights; what is granted already stays as it is. Gives how many are new.
+    ///
+    /// # Errors
+    /// `TooMany`, or when it could not be written.
+    pub async fn grant(&self, grant: Grant, by: Subject) -> Result<usize, RegistryError> {
+        self.settle(move |state| state.grant(&grant, &by)).await
+    }
+
+    /// Revokes rights; what is not there is left as it is. Gives how many are gone.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn revoke(&self, grant: Grant) -> Result<usize, RegistryError> {
+        self.settle(move |state| Ok(state.revoke(&grant))).await
+    }
+
+    /// All rights, by object and subject.
+    #[must_use]
+    pub fn grants(&self) -> Vec<Granted> {
+        self.look(|state| state.grants.values().cloned().collect())
+    }
+}
+
+fn key(grant: &Grant, right: Right) -> Key {
+    (grant.object.clone(), grant.subject.clone(), right)
+}

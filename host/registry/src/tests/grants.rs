@@ -1,0 +1,215 @@
+//! Rights and owners: what is stored of them, what is told, and when they end.
+
+use std::sync::Mutex;
+
+use fnap::command::{Command, Grant, MirrorTo};
+use fnap::rights::{Object, Right};
+use fnap::subject::Subject;
+
+use super::*;
+use crate::state::State;
+
+fn subject(text: &str) -> Subject {
+    text.parse().unwrap()
+}
+
+/// The words behind GRANT.
+fn grant(words: &str) -> Grant {
+    match format!("GRANT {words}").parse() {
+        Ok(Command::Grant(grant)) => grant,
+        other => panic!("{words}: {other:?}"),
+    }
+}
+
+fn shown(registry: &Registry) -> Vec<String> {
+    let line = |Granted { object, subject, right, by, .. }: Granted| {
+        format!("{right} on {object} to {subject} by {by}")
+    };
+    registry.grants().into_iter().map(line).collect()
+}
+
+fn made_by(owner: &str) -> Maker {
+    Maker { owner: Some(subject(owner)), most: None }
+}
+
+#[tokio::test]
+async fn rights_are_rows_that_are_read_back_and_repeats_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let (ana, bo) = (subject("user:ana"), subject("user:bo"));
+    let two = grant("read,write ON a.n.test TO group:ops");
+    assert_eq!(registry.grant(two.clone(), ana.clone()).await.unwrap(), 2);
+    assert_eq!(registry.grant(two, bo.clone()).await.unwrap(), 0, "as it was given first");
+    let more = grant("read,subscribe ON a.n.test TO group:ops");
+    assert_eq!(registry.grant(more, bo.clone()).await.unwrap(), 1);
+    registry.grant(grant("administer ON * TO user:root"), bo).await.unwrap();
+    let expected = [
+        "administer on * to user:root by user:bo",
+        "read on a.n.test to group:ops by user:ana",
+        "write on a.n.test to group:ops by user:ana",
+        "subscribe on a.n.test to group:ops by user:bo",
+    ];
+    assert_eq!(shown(&registry), expected);
+    assert!(registry.grants().iter().all(|row| row.at > 1_700_000_000_000));
+    drop(registry);
+    let registry = open(dir.path()).await;
+    assert_eq!(shown(&registry), expected);
+    let all = grant("read,write,subscribe,administer ON a.n.test TO group:ops");
+    assert_eq!(registry.revoke(all.clone()).await.unwrap(), 3);
+    assert_eq!(registry.revoke(all).await.unwrap(), 0);
+    drop(registry);
+    assert_eq!(shown(&open(dir.path()).await), expected[..1]);
+}
+
+#[tokio::test]
+async fn damaged_rights_are_named() {
+    for wrong in ["object = 'a..b'", "subject = 'ana'", "granted_by = ''", "object = '**'"] {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = open(dir.path()).await;
+        registry.grant(grant("read ON a TO user:ana"), subject("user:bo")).await.unwrap();
+        drop(registry);
+        let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
+        database.execute(&format!("UPDATE grants SET {wrong}"), []).unwrap();
+        drop(database);
+        let error = Registry::open(&dir.path().join("registry.db")).await.unwrap_err();
+        assert!(matches!(error, RegistryError::Damaged(_)), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn there_are_so_many_rights_and_no_more() {
+    let mut state = State::default();
+    for number in 0..MAX_GRANTS - 1 {
+        let one = grant(&format!("read ON n{number}.test TO user:ana"));
+        let key = (one.object.clone(), one.subject.clone(), Right::Read);
+        let (object, subject) = (one.object, one.subject);
+        let row = Granted { object, by: subject.clone(), subject, right: Right::Read, at: 0 };
+        state.grants.insert(key, row);
+    }
+    let by = subject("user:ana");
+    assert_eq!(state.grant(&grant("read ON x TO user:ana"), &by).unwrap().len(), 1);
+    let refused = state.grant(&grant("read,write ON x TO user:ana"), &by).unwrap_err();
+    assert!(matches!(refused, RegistryError::TooMany { limit: MAX_GRANTS, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn owners_are_kept_and_their_quota_counts_what_is_theirs() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let two = Maker { most: Some(2), ..made_by("user:ana") };
+    for flow in ["x.n.test", "y.n.test"] {
+        let new = NewFlow { maker: two.clone(), ..new_flow(flow) };
+        registry.create_flow(new).await.unwrap();
+    }
+    let new = NewFlow { maker: two.clone(), ..new_flow("z.n.test") };
+    let refused = registry.create_flow(new).await.unwrap_err().to_string();
+    assert_eq!(refused, "user:ana has 2 flows, which is his quota");
+    let none = Maker { most: Some(0), ..made_by("user:ana") };
+    let new =
+        NewProcessor { maker: none, ..new_processor("q.n.test", &["b.n.test"], &["c.n.test"]) };
+    let refused = registry.create_processor(new).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::OverQuota { what: "processors", .. }), "{refused}");
+    let owner = Some(subject("domain:emiliano.ar"));
+    let namespace = NewNamespace { owner: owner.clone(), ..new_namespace("other.test") };
+    registry.create_namespace(namespace).await.unwrap();
+    drop(registry);
+    let registry = open(dir.path()).await;
+    assert_eq!(registry.namespace(&name("other.test")).await.unwrap().unwrap().owner, owner);
+    let flow = registry.flow(&name("x.n.test")).await.unwrap().unwrap();
+    assert_eq!(flow.owner, Some(subject("user:ana")));
+    assert_eq!(registry.flow(&name("a.n.test")).await.unwrap().unwrap().owner, None);
+}
+
+#[tokio::test]
+async fn rows_of_earlier_versions_have_no_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    registry
+        .create_flow(NewFlow { maker: made_by("user:ana"), ..new_flow("x.n.test") })
+        .await
+        .unwrap();
+    drop(registry);
+    let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
+    let without = "UPDATE objects SET document = json_remove(document, '$.owner');
+        UPDATE namespaces SET document = json_remove(document, '$.owner');
+        DROP TABLE grants; PRAGMA user_version = 3;";
+    database.execute_batch(without).unwrap();
+    drop(database);
+    let registry = open(dir.path()).await;
+    assert_eq!(registry.flow(&name("x.n.test")).await.unwrap().unwrap().owner, None);
+    assert!(registry.grants().is_empty());
+}
+
+#[tokio::test]
+async fn rights_on_a_name_end_with_what_had_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let reconciler = Reconciler::start(registry.clone(), Arc::new(World::at(dir.path())));
+    let by = subject("user:ana");
+    for on in ["c.n.test", "x.c.n.test", "p.n.test", "n.test", "*"] {
+        let grant = grant(&format!("read ON {on} TO user:bo"));
+        registry.grant(grant, by.clone()).await.unwrap();
+    }
+    let mirror = Mirror {
+        name: name("m.n.test"),
+        from: "*.n.test".parse().unwrap(),
+        to: MirrorTo::One(name("b.n.test")),
+        start: Start::Latest,
+        options: Config::new(),
+        config: "{}".to_owned(),
+        owner: Some(by.clone()),
+        created_at: 0,
+        made: 0,
+    };
+    registry.create_mirror(mirror).await.unwrap();
+    registry.grant(grant("read ON m.n.test TO user:bo"), by).await.unwrap();
+    let left = |registry: &Registry| {
+        let objects = registry.grants().into_iter().map(|row| row.object.to_string());
+        objects.collect::<Vec<_>>().join(" ")
+    };
+    reconciler.wait(registry.delete_flow(&name("c.n.test")).await.unwrap()).await.unwrap();
+    assert_eq!(left(&registry), "* m.n.test n.test p.n.test x.c.n.test");
+    reconciler.wait(registry.delete_processor(&name("p.n.test")).await.unwrap()).await.unwrap();
+    registry.delete_mirror(&name("m.n.test")).await.unwrap();
+    assert_eq!(left(&registry), "* n.test x.c.n.test");
+    drop((registry, reconciler));
+    assert_eq!(left(&open(dir.path()).await), "* n.test x.c.n.test");
+}
+
+#[tokio::test]
+async fn who_decides_is_told_of_what_is_there_and_of_every_change_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    registry.tell(move |news| heard.lock().unwrap().push(format!("{news:?}")));
+    let all = std::mem::take(&mut *told.lock().unwrap());
+    assert_eq!(all.len(), 6, "{all:?}");
+    assert!(all[0].starts_with("Namespace(\"n.test\""), "{all:?}");
+    let by = subject("user:ana");
+    registry.grant(grant("read ON a.n.test TO user:bo"), by).await.unwrap();
+    let change = FlowChange { config: config(&[("access", "open")]), ..Default::default() };
+    registry.update_flow(&name("a.n.test"), change).await.unwrap();
+    registry.revoke(grant("read ON a.n.test TO user:bo")).await.unwrap();
+    let object = Object::Name(name("a.n.test"));
+    let bo = subject("user:bo");
+    let expected = [
+        format!("{:?}", Told::Granted(&object, &bo, Right::Read)),
+        format!("{:?}", Told::Flow(&name("a.n.test"), None, true)),
+        format!("{:?}", Told::Revoked(&object, &bo, Right::Read)),
+    ];
+    assert_eq!(*told.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn access_of_a_flow_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let wrong = NewFlow { config: config(&[("access", "all")]), ..new_flow("x.n.test") };
+    let refused = registry.create_flow(wrong).await.unwrap_err().to_string();
+    assert_eq!(refused, "access is open, closed, ask or domains=NAME,…");
+    let right = NewFlow { config: config(&[("access", "domains=a.b")]), ..new_flow("x.n.test") };
+    registry.create_flow(right).await.unwrap();
+    let flow = registry.flow(&name("x.n.test")).await.unwrap().unwrap();
+    assert!(flow.topic_config().is_empty(), "it is no setting of the topic");
+}

@@ -1,0 +1,61 @@
+//! GRANT, REVOKE and GET GRANTS.
+
+use fnap::command::{Format, Grant};
+use fnap::reply::Reply;
+use fnap::rights::{Object, Right};
+use fnap::subject::Subject;
+use host_iam::Principal;
+use host_registry::Granted;
+
+use super::describe::{Description, list as list_of, time};
+use super::{Answer, registry_failure};
+use crate::services::Services;
+
+pub(super) async fn grant(services: &Services, who: &Principal, grant: Grant) -> Answer {
+    let words = words("granted", &grant, "to");
+    let by = who.subject().clone();
+    let new = services.registry.grant(grant, by).await.map_err(registry_failure)?;
+    tracing::info!(principal = %who, new, "{words}");
+    Ok(Reply::ok())
+}
+
+pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -> Answer {
+    let words = words("revoked", &grant, "from");
+    let gone = services.registry.revoke(grant).await.map_err(registry_failure)?;
+    tracing::info!(principal = %who, gone, "{words}");
+    Ok(Reply::ok())
+}
+
+fn words(verb: &str, grant: &Grant, whose: &str) -> String {
+    let Grant { rights, object, subject } = grant;
+    format!("{verb} {rights} on {object} {whose} {subject}")
+}
+
+/// Rights on what somebody administers, and his own.
+pub(super) fn list(
+    services: &Services,
+    who: &Principal,
+    object: Option<&Object>,
+    subject: Option<&Subject>,
+    format: Format,
+) -> Answer {
+    let mut granted = services.registry.grants();
+    granted.retain(|row| {
+        object.is_none_or(|object| row.object == *object)
+            && subject.is_none_or(|subject| row.subject == *subject)
+            && (who.is(&row.subject) || services.grants.may_on(who, Right::Administer, &row.object))
+    });
+    Ok(list_of(granted.iter().map(described).collect(), format))
+}
+
+fn described(row: &Granted) -> (String, Description) {
+    let Granted { object, subject, right, by, at } = row;
+    let line = format!("right={right} object={object} subject={subject} by={by}");
+    let description = Description::default()
+        .with("right", right.as_str())
+        .with("object", object.to_string())
+        .with("subject", subject.to_string())
+        .with("by", by.to_string())
+        .with("at", time(*at));
+    (line, description)
+}
