@@ -59,6 +59,7 @@ fn a_disabled_user_is_put_out_also_while_he_reads_and_the_others_stay() {
     let (host, dir) = host();
     let mut admin = host.login_as("test", "test");
     admin.ok(&format!("CREATE FLOW {FLOW}"));
+    admin.ok(&format!("GRANT read ON {FLOW} TO user:ana"));
     let mut ana = host.login_as("ana", "one");
     let mut reader = host.login_as("ana", "one");
     let mut bo = host.login_as("bo", "two");
