@@ -17,6 +17,7 @@ use host_server::{Listener, ListenerOptions, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::audit;
 use crate::brokers::open_brokers;
 use crate::config::Config;
 use crate::included;
@@ -140,6 +141,7 @@ impl Host {
             let taken = host.listen(*address, speaks, &config.listener, stopped.clone()).await?;
             host.tls_addresses.push(taken);
         }
+        host.carry_audit(config).await?;
         observed.up(Up {
             tls,
             services: Arc::clone(&host.services),
@@ -148,6 +150,14 @@ impl Host {
             listeners: host.listeners.iter().map(JoinHandle::abort_handle).collect(),
         });
         Ok(host)
+    }
+
+    async fn carry_audit(&mut self, config: &Config) -> Result<()> {
+        let flow = config.audit.flow.is_some();
+        self.services.registry.has_audit_flow(flow).await.context("audit log")?;
+        let carried = audit::carry(config.audit.clone(), Arc::clone(&self.services));
+        self.background.push(tokio::spawn(carried));
+        Ok(())
     }
 
     async fn listen(

@@ -1,5 +1,6 @@
 //! The participant: what `fnaad` is made of.
 
+pub mod audit;
 mod brokers;
 pub mod cert;
 pub mod cli;

@@ -154,7 +154,8 @@ impl Registry {
     /// # Errors
     /// `TooMany`, or when it could not be written.
     pub async fn grant(&self, grant: Grant, by: Subject) -> Result<usize, RegistryError> {
-        self.settle(move |state| state.grant(&grant, &by)).await
+        let object = grant.object.to_string();
+        self.settle(object, "grant", move |state| state.grant(&grant, &by)).await
     }
 
     /// Revokes rights; what is not there is left as it is. Gives how many are gone.
@@ -162,7 +163,8 @@ impl Registry {
     /// # Errors
     /// When it could not be written.
     pub async fn revoke(&self, grant: Grant) -> Result<usize, RegistryError> {
-        self.settle(move |state| Ok(state.revoke(&grant))).await
+        let object = grant.object.to_string();
+        self.settle(object, "revocation", move |state| Ok(state.revoke(&grant))).await
     }
 
     /// All rights, by object and subject.

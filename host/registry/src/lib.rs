@@ -7,6 +7,7 @@
 
 mod access;
 mod adoption;
+mod audit;
 mod commands;
 mod dead;
 mod error;
@@ -31,6 +32,7 @@ mod words;
 
 pub use access::{ACCESS, Access, MAX_DOMAINS};
 pub use adoption::{ADOPT, Adoption, flow_of_topic};
+pub use audit::{Audited, By, Carried, MAX_UNCARRIED, as_by};
 pub use dead::{DeadLetters, MOST_REPLAYS, Replay};
 pub use error::RegistryError;
 pub use fnap::name::Name;

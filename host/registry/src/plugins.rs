@@ -7,6 +7,7 @@ use host_failpoints::failpoint;
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
+use crate::audit;
 use crate::error::RegistryError;
 use crate::limits::check_kind;
 use crate::registry::{Registry, now};
@@ -82,6 +83,8 @@ impl Registry {
     pub async fn activate_plugin(&self, name: &str, digest: &str) -> Result<u64, RegistryError> {
         check_kind(name)?;
         let (name, digest) = (name.to_owned(), digest.to_owned());
+        let mut by = audit::By::clone(&audit::actor());
+        by.command = format!("digest {digest}");
         self.with_database(move |database| {
             let tx = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let known = "SELECT EXISTS (SELECT 1 FROM plugin_blobs WHERE digest = ?1)";
@@ -103,6 +106,7 @@ impl Registry {
                 "INSERT INTO plugin_activations (name, generation, digest, at) VALUES (?1, ?2, ?3, ?4)",
                 params![name, generation, digest, now()],
             )?;
+            audit::changed(&tx, &by, &name, "activation")?;
             failpoint!("plugins.before-activation");
             tx.commit()?;
             failpoint!("plugins.activated");

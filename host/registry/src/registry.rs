@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::error::RegistryError;
 use crate::grants::{Listener, Told};
-use crate::journal::{Entry, JournalId, Outcome, Refusal, Step};
+use crate::journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{Change, Decision, Row, State, rows_when_undone};
-use crate::{Name, store};
+use crate::{Name, audit, store};
 
 /// What should be. Cloning shares it.
 #[derive(Clone)]
@@ -230,12 +230,21 @@ impl Registry {
     }
 
     /// Changes rows that concern the registry alone and that nobody waits for. Gives how many.
-    pub(crate) async fn settle<F>(&self, decide: F) -> Result<usize, RegistryError>
+    pub(crate) async fn settle<F>(
+        &self,
+        subject: String,
+        change: &'static str,
+        decide: F,
+    ) -> Result<usize, RegistryError>
     where
         F: FnOnce(&State) -> Result<Vec<Row>, RegistryError> + Send + 'static,
     {
-        let inner = Arc::clone(&self.0);
-        host_store::blocking(move || inner.settle(decide)).await
+        let (inner, by) = (Arc::clone(&self.0), audit::actor());
+        host_store::blocking(move || {
+            let noted = |tx: &Transaction<'_>| audit::changed(tx, &by, &subject, change);
+            inner.settle(decide, noted)
+        })
+        .await
     }
 
     /// Looks at the rows as they are.
@@ -247,8 +256,23 @@ impl Registry {
     where
         F: FnOnce(&State) -> Result<Decision, RegistryError> + Send + 'static,
     {
+        let (inner, by) = (Arc::clone(&self.0), audit::actor());
+        host_store::blocking(move || inner.command(&by, decide)).await
+    }
+
+    /// Writes something that no row shows, and tells those who look at changes.
+    pub(crate) async fn noted<F>(&self, work: F) -> Result<(), RegistryError>
+    where
+        F: FnOnce(&Transaction<'_>) -> Result<(), RegistryError> + Send + 'static,
+    {
         let inner = Arc::clone(&self.0);
-        host_store::blocking(move || inner.command(decide)).await
+        host_store::blocking(move || {
+            let mut writer = inner.writer();
+            inner.transact(&mut writer, work)?;
+            inner.publish(&[], |_| {});
+            Ok(())
+        })
+        .await
     }
 
     /// Does something with the database, for the parts of the registry that keep no rows in memory.
@@ -273,7 +297,7 @@ impl Inner {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn command<F>(&self, decide: F) -> Result<JournalId, RegistryError>
+    fn command<F>(&self, by: &audit::By, decide: F) -> Result<JournalId, RegistryError>
     where
         F: FnOnce(&State) -> Result<Decision, RegistryError>,
     {
@@ -288,6 +312,9 @@ impl Inner {
             store::write_rows(tx, &rows)?;
             for old in &supersedes {
                 store::write_outcome(tx, *old, &Outcome::Superseded)?;
+            }
+            if !rows.is_empty() || !steps.is_empty() {
+                audit::decided(tx, by, &intent)?;
             }
             store::write_entry(tx, &intent, &steps, now())
         })?;
@@ -304,14 +331,21 @@ impl Inner {
         Ok(id)
     }
 
-    fn settle<F>(&self, decide: F) -> Result<usize, RegistryError>
+    fn settle<F>(
+        &self,
+        decide: F,
+        note: impl FnOnce(&Transaction<'_>) -> Result<(), RegistryError>,
+    ) -> Result<usize, RegistryError>
     where
         F: FnOnce(&State) -> Result<Vec<Row>, RegistryError>,
     {
         let mut writer = self.writer();
         let rows = decide(&self.state())?;
         if !rows.is_empty() {
-            self.transact(&mut writer, |tx| store::write_rows(tx, &rows))?;
+            self.transact(&mut writer, |tx| {
+                store::write_rows(tx, &rows)?;
+                note(tx)
+            })?;
             self.publish(&rows, |_| {});
         }
         Ok(rows.len())
@@ -341,7 +375,7 @@ impl Inner {
             return Ok(());
         }
         let rows = self.state().rows_when_done(&entry.intent, topic);
-        self.end(&mut writer, id, rows, Outcome::Done)
+        self.end(&mut writer, id, rows, Outcome::Done, None)
     }
 
     fn undo(&self, id: JournalId, refusal: Refusal) -> Result<bool, RegistryError> {
@@ -352,7 +386,7 @@ impl Inner {
         let Some(rows) = rows_when_undone(&entry.intent).filter(|_| entry.done == 0) else {
             return Ok(false);
         };
-        self.end(&mut writer, id, rows, Outcome::Undone(refusal))?;
+        self.end(&mut writer, id, rows, Outcome::Undone(refusal), Some(&entry.intent))?;
         Ok(true)
     }
 
@@ -362,9 +396,13 @@ impl Inner {
         id: JournalId,
         rows: Vec<Row>,
         outcome: Outcome,
+        failed: Option<&Intent>,
     ) -> Result<(), RegistryError> {
         self.transact(writer, |tx| {
             store::write_rows(tx, &rows)?;
+            if let (Some(intent), Outcome::Undone(refusal)) = (failed, &outcome) {
+                audit::undone(tx, id, intent, refusal)?;
+            }
             store::write_outcome(tx, id, &outcome)
         })?;
         self.publish(&rows, |state| state.end(id, outcome));

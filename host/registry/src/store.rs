@@ -10,7 +10,6 @@ use rusqlite::{Connection, Transaction, params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::Name;
 use crate::error::RegistryError;
 use crate::grants::Granted;
 use crate::journal::{Entry, Intent, JournalId, Outcome, Step};
@@ -18,10 +17,14 @@ use crate::limits::MAX_DOCUMENT;
 use crate::mirrors::Mirror;
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{KEPT_ENTRIES, Row, State};
+use crate::{Name, audit};
 
 /// The registry's database.
-pub(crate) const SCHEMA: Schema =
-    Schema { name: "registry", application_id: 0x666e_6172, migrations: &[V1, V2, V3, V4] };
+pub(crate) const SCHEMA: Schema = Schema {
+    name: "registry",
+    application_id: 0x666e_6172,
+    migrations: &[V1, V2, V3, V4, audit::TABLES],
+};
 
 const V1: &str = "
 CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), revision INTEGER NOT NULL) STRICT;

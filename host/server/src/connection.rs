@@ -19,10 +19,12 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
 use host_iam::{Exchange, Peer, Principal, Seat, Standing};
+use host_registry::as_by;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::by::by;
 use crate::listener::ListenerOptions;
 use crate::may;
 use crate::perform::{count, perform};
@@ -212,8 +214,9 @@ impl Connection {
             }
             Action::Execute { principal, command } => {
                 self.flush().await?;
+                let by = by(&principal, self.peer.ip(), &command);
                 let reply = match self.metered(&command) {
-                    Ok(()) => perform(&self.services, &principal, command).await,
+                    Ok(()) => as_by(by, perform(&self.services, &principal, command)).await,
                     Err(failure) => failure.into(),
                 };
                 self.session.reply(reply);

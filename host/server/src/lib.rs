@@ -4,6 +4,7 @@
 //! The protocol itself is decided in `fnap`; a connection moves bytes and performs actions; `perform`
 //! turns commands into changes of the registry, looks at processors, and reads and writes of events.
 
+mod by;
 mod connection;
 mod listener;
 mod look;

@@ -42,6 +42,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("limits.plugin", plugin(before) != plugin(after), false),
         ("limits.plugin_most", most(before) != most(after), false),
         ("log", before.log != after.log, false),
+        ("audit", before.audit != after.audit, false),
         ("observe", before.observe != after.observe, false),
         ("names", before.names != after.names, false),
     ];

@@ -40,11 +40,14 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
         Some(dir) => reader.path(&dir, base),
         None => data_dir.as_ref().map(|dir| dir.join("plugins")),
     };
+    let audit = reader.audit(raw.audit.unwrap_or_default(), base, data_dir.as_deref(), &namespaces);
     let users_file = raw.users_file.and_then(|file| reader.path(&file, base));
     let Listens { listen, listen_tls, clear_text_on, tls } =
         reader.listens(raw.listen, raw.listen_tls, raw.clear_text_on, raw.tls, base);
-    match (hostname, data_dir, plugins_dir) {
-        (Some(hostname), Some(data_dir), Some(plugins_dir)) if reader.faults.is_empty() => {
+    match (hostname, data_dir, plugins_dir, audit) {
+        (Some(hostname), Some(data_dir), Some(plugins_dir), Some(audit))
+            if reader.faults.is_empty() =>
+        {
             Ok(Config {
                 hostname: hostname.to_string(),
                 listen,
@@ -66,6 +69,7 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
                 log,
                 observe,
                 names,
+                audit,
             })
         }
         _ => Err(reader.into_faults()),

@@ -4,6 +4,7 @@
 //! and wrong values are refused with file and line, all of them at once. Starts nothing.
 
 mod administrators;
+mod audit;
 mod brokers;
 mod check;
 mod diff;
@@ -28,7 +29,9 @@ use host_iam::{Quota, Settings, Subject, UserList, UsersError};
 use host_plugins::Limits;
 use host_server::{ListenerOptions, TlsFiles};
 
+use crate::audit::AuditOptions;
 use crate::dev;
+
 pub(crate) use brokers::is_server;
 pub use check::{Finding, check};
 pub use diff::{Difference, differences};
@@ -79,6 +82,8 @@ pub struct Config {
     pub observe: Option<SocketAddr>,
     /// Whom to ask about names, and whom to believe about domains.
     pub names: NamesConfig,
+    /// Where the audit log goes.
+    pub audit: AuditOptions,
 }
 
 /// A broker.
@@ -191,6 +196,7 @@ impl Config {
             log: Log::default(),
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             names: NamesConfig::default(),
+            audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }
     }
 

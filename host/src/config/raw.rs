@@ -33,6 +33,7 @@ pub(super) struct Raw {
     pub(super) log: Option<RawLog>,
     pub(super) observe: Option<RawObserve>,
     pub(super) names: Option<RawNames>,
+    pub(super) audit: Option<super::audit::RawAudit>,
     pub(super) limits: Option<RawLimits>,
     pub(super) brokers: Option<Vec<RawBroker>>,
     pub(super) namespaces: Option<Vec<RawNamespace>>,

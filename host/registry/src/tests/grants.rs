@@ -132,7 +132,7 @@ async fn rows_of_earlier_versions_have_no_owner() {
     let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
     let without = "UPDATE objects SET document = json_remove(document, '$.owner');
         UPDATE namespaces SET document = json_remove(document, '$.owner');
-        DROP TABLE grants; PRAGMA user_version = 3;";
+        DROP TABLE grants; DROP TABLE audit; DROP TABLE carried; PRAGMA user_version = 3;";
     database.execute_batch(without).unwrap();
     drop(database);
     let registry = open(dir.path()).await;

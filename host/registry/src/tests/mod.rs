@@ -1,5 +1,6 @@
 //! The registry with a world outside of it that can fail, refuse and stop at every step.
 
+mod audit;
 mod crash;
 mod dead;
 mod grants;

@@ -1,0 +1,63 @@
+//! Who asks for a change, in the words of the audit log.
+//!
+//! What a plugin is configured with may be a secret, and is left out.
+
+use std::net::IpAddr;
+
+use fnap::command::{Command, NewMirror, NewProcessor};
+use host_iam::Principal;
+use host_registry::By;
+
+/// Stands for what is left out.
+const HIDDEN: &str = " CONFIG (not shown)";
+
+/// Who, from where, and what he said.
+pub(crate) fn by(principal: &Principal, from: IpAddr, command: &Command) -> By {
+    By { who: principal.to_string(), origin: from.to_string(), command: shown(command) }
+}
+
+fn shown(command: &Command) -> String {
+    match command {
+        Command::ConfigureProcessor { processor, .. } => {
+            format!("UPDATE PROCESSOR {processor}{HIDDEN}")
+        }
+        Command::CreateProcessor(new) if new.config.is_some() => {
+            let bare = NewProcessor { config: None, ..new.clone() };
+            format!("{}{HIDDEN}", Command::CreateProcessor(bare))
+        }
+        Command::CreateMirror(new) if new.config.is_some() => {
+            let bare = NewMirror { config: None, ..new.clone() };
+            format!("{}{HIDDEN}", Command::CreateMirror(bare))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_is_configured_with_is_not_shown() {
+        let cases = [
+            ("CREATE FLOW a.test partitions=2", "CREATE FLOW a.test partitions=2"),
+            (
+                r#"UPDATE PROCESSOR p.test CONFIG {"k":"s3cret"}"#,
+                "UPDATE PROCESSOR p.test CONFIG (not shown)",
+            ),
+            (
+                r#"CREATE PROCESSOR p.test TYPE bridge FROM a.test TO b.test CONFIG {"k":"s3cret"}"#,
+                "CREATE PROCESSOR p.test TYPE bridge FROM a.test TO b.test CONFIG (not shown)",
+            ),
+            (
+                r#"REPLICATE a-*.test b-*.test CONFIG {"k":"s3cret"}"#,
+                "REPLICATE a-*.test b-*.test CONFIG (not shown)",
+            ),
+        ];
+        for (said, expected) in cases {
+            let command: Command = said.parse().unwrap();
+            let by = by(&Principal::user("ana", []), [127, 0, 0, 1].into(), &command);
+            assert_eq!((&*by.who, &*by.origin, &*by.command), ("user:ana", "127.0.0.1", expected));
+        }
+    }
+}
