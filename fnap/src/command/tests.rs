@@ -340,6 +340,16 @@ fn neither_debug_nor_an_error_shows_an_initial_response() {
 }
 
 #[test]
+fn a_cr_within_the_rest_of_a_line_is_a_blank() {
+    let deny = |reason: Option<&str>| {
+        let reason = reason.map(str::to_owned);
+        Ok(Command::Deny { request: "f".parse().unwrap(), reason })
+    };
+    assert_eq!(parse("DENY f \ron a\rb"), deny(Some("on a b")));
+    assert_eq!(parse("DENY f \r"), deny(None));
+}
+
+#[test]
 fn no_text_in_a_command_can_end_its_line() {
     let mut settings = Settings::new();
     settings.insert("note", "a\r\nQUIT").unwrap();

@@ -186,9 +186,11 @@ impl<'a> Words<'a> {
         std::mem::take(&mut self.rest).parse().map_err(|error| self.wrong(error))
     }
 
-    /// The rest of the line as it is, if there is any.
+    /// The rest of the line, if there is any. A CR in it becomes a blank, as it does where such a text
+    /// is sent.
     pub(super) fn remainder(&mut self) -> Option<String> {
-        let rest = std::mem::take(&mut self.rest);
+        let rest = std::mem::take(&mut self.rest).replace('\r', " ");
+        let rest = rest.trim_matches(blank);
         (!rest.is_empty()).then(|| rest.to_owned())
     }
 

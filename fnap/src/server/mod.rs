@@ -38,6 +38,10 @@ pub const MAX_WRITE_LINES: usize = 512;
 /// Most bytes of one WRITE's events together, or one event of the largest size if that is more.
 pub const MAX_WRITE_BYTES: usize = 1 << 20;
 
+/// Replies in bytes that may wait behind WRITEs that are being performed: a few of each. Refused WRITEs
+/// have an answer each and are none that is performed, so their number alone would be no limit.
+pub const MAX_HELD_REPLIES: usize = 16 * 1024;
+
 /// The capability that says: the events of a WRITE may follow it without waiting for the `330`, which
 /// comes in any case.
 pub const PIPELINING: &str = "PIPELINING";

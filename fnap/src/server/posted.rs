@@ -12,6 +12,8 @@ use bytes::Bytes;
 pub(super) struct Posted {
     /// One entry for each: what is to be sent once it is answered, before the next one's answer.
     behind: VecDeque<Vec<Bytes>>,
+    /// What the replies that wait take.
+    held: usize,
 }
 
 impl Posted {
@@ -23,6 +25,11 @@ impl Posted {
         self.behind.len()
     }
 
+    /// Bytes of the replies that wait, and of what keeps each.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     pub(super) fn post(&mut self) {
         self.behind.push_back(Vec::new());
     }
@@ -31,6 +38,7 @@ impl Posted {
     pub(super) fn hold(&mut self, reply: Bytes) -> Option<Bytes> {
         match self.behind.back_mut() {
             Some(behind) => {
+                self.held += cost(&reply);
                 behind.push(reply);
                 None
             }
@@ -40,6 +48,13 @@ impl Posted {
 
     /// The oldest was answered: what may be said now.
     pub(super) fn answered(&mut self) -> Vec<Bytes> {
-        self.behind.pop_front().unwrap_or_default()
+        let behind = self.behind.pop_front().unwrap_or_default();
+        self.held -= behind.iter().map(cost).sum::<usize>().min(self.held);
+        behind
     }
+}
+
+/// A short reply costs more than its bytes.
+fn cost(reply: &Bytes) -> usize {
+    reply.len() + size_of::<Bytes>()
 }

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::MAX_AUTH_FAILURES;
 use super::action::{Action, Phase, ServerOptions, Tls};
 use super::posted::Posted;
 use super::ready::{is_done, is_write};
 use super::receiving::Incoming;
+use super::{MAX_AUTH_FAILURES, MAX_HELD_REPLIES};
 use crate::line::{LineDecoder, MAX_COMMAND};
 use crate::reply::{Code, DATA_START, Failure, Reply};
 use crate::sasl::{self, MAX_RESPONSE};
@@ -80,8 +80,8 @@ impl<P: Clone> ServerSession<P> {
         }
     }
 
-    /// Where to read the socket into, with some room; only for appending. Call
-    /// [`Self::next_action`] afterwards.
+    /// Where to read the socket into, with whatever room it has; only for appending. Another with the same
+    /// bytes may take its place. Call [`Self::next_action`] afterwards.
     pub fn input(&mut self) -> &mut BytesMut {
         self.lines.input()
     }
@@ -89,6 +89,13 @@ impl<P: Clone> ServerSession<P> {
     /// Takes bytes of the peer.
     pub fn receive(&mut self, bytes: &[u8]) {
         self.lines.push(bytes);
+    }
+
+    /// Bytes of what the peer sent and is not looked at yet, and of replies that wait for those before
+    /// them. Not the events of a WRITE, which have limits of their own.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.lines.held() + self.posted.held()
     }
 
     /// Whether the connection should go on reading. False while too much waits behind the command being
@@ -259,7 +266,9 @@ impl<P: Clone> ServerSession<P> {
 
     /// Whether the next line is a WRITE that may begin beside those that are being performed.
     fn may_post(&self) -> bool {
-        self.posted.count() < self.options.writes_at_once && self.lines.next_is(is_write)
+        self.posted.count() < self.options.writes_at_once
+            && self.posted.held() < MAX_HELD_REPLIES
+            && self.lines.next_is(is_write)
     }
 
     /// A WRITE is about to be performed; what is said from now on waits for its answer.

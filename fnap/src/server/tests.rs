@@ -734,3 +734,21 @@ fn pipelined_writes_begin_together_and_are_answered_in_order() {
     session.reply(Reply::Ok("three".into()));
     assert_eq!(settle(&mut session), ("220 three\r\n220 Bye\r\n".into(), Some(Action::Close)));
 }
+
+#[test]
+fn refused_writes_behind_one_that_is_performed_wait_when_their_answers_are_too_many() {
+    let mut session = ready_with(ServerOptions { writes_at_once: 2, ..options() });
+    say(&mut session, "WRITE f\r\n{}\r\n.\r\n");
+    let refused = "WRITE f\r\na\0\r\n.\r\n".repeat(50);
+    let mut taken = 0;
+    while session.wants_input() {
+        assert_eq!(sent(&mut session, &refused), "");
+        taken += 50;
+        assert!(session.held() <= MAX_HELD_REPLIES + 4096, "{} held", session.held());
+    }
+    session.reply(Reply::ok());
+    let answers = settle(&mut session).0;
+    assert_eq!(answers.matches("422 INVALID_EVENT line 1: line with a nul\r\n").count(), taken);
+    assert_eq!(session.held(), 0);
+    assert!(session.wants_input());
+}
