@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::prepare;
 use crate::principal::{MAX_GROUPS, is_group};
 use crate::scram::ScramVerifier;
+use crate::shown::without_value;
 use crate::verifier::Verifier;
 
 /// Users, by their prepared names, and what they are checked against.
@@ -180,7 +181,8 @@ impl UserList {
         };
         // The message only: the error's Display repeats the line, which may hold a verifier.
         let document: Document = toml::from_str(text).map_err(|error| {
-            syntax(error.span().map_or(0, |span| span.start), error.message().to_owned())
+            let what = without_value(error.message());
+            syntax(error.span().map_or(0, |span| span.start), what)
         })?;
         let mut list = Self::default();
         for entry in document.users {
@@ -350,6 +352,8 @@ mod tests {
         let unknown = refusal("[[users]]\nname = \"a\"\npassword = \"hunter2\"\n");
         assert!(unknown.starts_with("users.toml:3: unknown field `password`"), "{unknown}");
         assert!(!unknown.contains("hunter2"));
+        let instead = refusal("users = \"hunter2\"\n");
+        assert_eq!(instead, "users.toml:1: invalid type: string, expected a sequence");
     }
 
     #[test]

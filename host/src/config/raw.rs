@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use host_iam::without_value;
 use serde::Deserialize;
 #[cfg(test)]
 use serde::Serialize;
@@ -138,20 +139,11 @@ pub(super) fn parse(text: &str) -> Result<Raw, Fault> {
     // The message only: the error's Display repeats the line, which may hold a verifier.
     toml::from_str(text).map_err(|error| Fault {
         line: line_of(text, error.span().map_or(0, |span| span.start)),
-        what: unvalued(error.message()),
+        what: without_value(error.message()),
     })
 }
 
 /// The line of a byte, counted from 1.
 pub(super) fn line_of(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
-}
-
-/// `invalid type: string "…", expected …` without the string: somebody may have put a secret there.
-fn unvalued(message: &str) -> String {
-    let cut = message.split_once(": string \"").zip(message.rsplit_once(", expected"));
-    match cut {
-        Some(((front, _), (_, expected))) => format!("{front}: string, expected{expected}"),
-        None => message.lines().collect::<Vec<_>>().join(" "),
-    }
 }
