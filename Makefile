@@ -90,6 +90,21 @@ keycloak-stories: keycloak ## Tokens of a real Keycloak
 chaos: kafka ## The same, often: half an hour; CHAOS_SEED=n repeats the choices of a run
 	CHAOS=long $(KAFKA_STORIES) --nocapture
 
+# What a run makes up stays in FUZZED; the corpus of the tree changes only by hand.
+FUZZED := $(or $(FUZZED),$(CACHE)/fuzz)
+FUZZ := PATH="$(CACHE)/tools/bin:$$PATH" CARGO_TARGET_DIR="$(TARGET_DIR)/fuzz" cargo +nightly fuzz
+
+.PHONY: fuzz
+fuzz: ## Each fuzz target for MINUTES (10), on one core; TARGETS="line server" takes some
+	@.ci/setup fuzz
+	cd tests/fuzz && $(FUZZ) build --fuzz-dir .
+	@cd tests/fuzz; for target in $(or $(TARGETS),$(notdir $(wildcard tests/fuzz/corpus/*))); do \
+		mkdir -p "$(FUZZED)/$$target"; echo "fuzzing: $$target"; \
+		$(FUZZ) run --fuzz-dir . $$target "$(FUZZED)/$$target" corpus/$$target -- -max_len=4096 -rss_limit_mb=1024 \
+			-print_final_stats=1 -max_total_time=$$(($(or $(MINUTES),10) * 60)) 2>&1 | \
+			grep -vE '^#[0-9]+.*(NEW|REDUCE|pulse)|DE:|Uses:' || exit 1; \
+	done
+
 .PHONY: deny
 deny: ## Licences, sources and bans of the dependencies
 	@.ci/setup deny

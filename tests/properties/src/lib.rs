@@ -1,0 +1,37 @@
+//! What has to hold for every input that a stranger can send, one function for each way in.
+//!
+//! The fuzz targets of `tests/fuzz` call these with what they make up; the tests here call them with all
+//! that was kept of it. They panic where something does not hold. They do no I/O, so that a fuzzer
+//! gets through thousands of inputs a second.
+
+mod client;
+mod command;
+mod config;
+mod events;
+mod input;
+mod line;
+mod server;
+mod users;
+
+pub use client::client;
+pub use command::command;
+pub use config::config;
+pub use events::{json, kafka};
+pub use line::line;
+pub use server::server;
+pub use users::users;
+
+/// What holds for one input of a way in.
+pub type Property = fn(&[u8]);
+
+/// Every way in by the name of its fuzz target, which is the folder of its corpus, too.
+pub const ALL: &[(&str, Property)] = &[
+    ("client", client),
+    ("command", command),
+    ("config", config),
+    ("json", json),
+    ("kafka", kafka),
+    ("line", line),
+    ("server", server),
+    ("users", users),
+];
