@@ -16,6 +16,8 @@ mod names;
 mod quotas;
 mod raw;
 #[cfg(test)]
+mod strange;
+#[cfg(test)]
 mod tests;
 mod tls;
 
