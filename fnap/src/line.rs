@@ -12,9 +12,6 @@ pub const MAX_COMMAND: usize = 8 * 1024;
 /// Longest data line in bytes unless configured otherwise: one event.
 pub const MAX_DATA_LINE: usize = 1 << 20;
 
-/// Room made for each read of a socket: a few dozen events of 1 KiB in one system call.
-const READ_ROOM: usize = 64 * 1024;
-
 /// Why a line cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
@@ -57,9 +54,9 @@ impl LineDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The buffer to append to, with some room; only for appending.
+    /// The buffer to append to, with whatever room it has; only for appending. Another with the same bytes
+    /// may take its place.
     pub fn input(&mut self) -> &mut BytesMut {
-        self.buffer.reserve(READ_ROOM);
         &mut self.buffer
     }
 

@@ -8,6 +8,9 @@ use bytes::{Bytes, BytesMut};
 use super::Code;
 use crate::line::{LineDecoder, LineError, MAX_COMMAND};
 
+/// Room made for each read of a socket: a few dozen events of 1 KiB in one system call.
+const READ_ROOM: usize = 64 * 1024;
+
 /// One thing that a host sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplyItem {
@@ -41,7 +44,9 @@ impl ReplyDecoder {
 
     /// Where to read the socket into, with some room; only for appending.
     pub fn input(&mut self) -> &mut BytesMut {
-        self.lines.input()
+        let input = self.lines.input();
+        input.reserve(READ_ROOM);
+        input
     }
 
     /// Takes bytes of the host.
