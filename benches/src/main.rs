@@ -2,7 +2,7 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `kafka`, `kafka-idle`; none
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `kafka`, `kafka-idle`; none
 //! means all.
 //! `copy-loop …` is the yardstick of the part `kafka` in a process of its own.
 
@@ -12,6 +12,7 @@ mod idle;
 mod kafka;
 mod neighbours;
 mod path;
+mod peers;
 mod process;
 mod table;
 
@@ -29,11 +30,12 @@ fn main() {
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 6] = [
+    let parts: [(&str, Measure); 7] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
         ("idle", idle::measure),
+        ("peers", peers::measure),
         ("kafka", kafka::measure),
         ("kafka-idle", kafka::measure_idle),
     ];

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+pub use stories::{memory_mib, peak_mib};
+
 /// The unit of processor time in /proc, the same on every Linux machine of today.
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -13,16 +15,6 @@ pub fn cpu_seconds(id: u32) -> f64 {
     ticks / TICKS_PER_SECOND
 }
 
-/// Memory of a process that is its own and in use.
-pub fn memory_mib(id: u32) -> f64 {
-    kib(id, "VmRSS:") / 1024.0
-}
-
-/// The most memory that a process had in use since it began.
-pub fn peak_mib(id: u32) -> f64 {
-    kib(id, "VmHWM:") / 1024.0
-}
-
 /// How many threads a process has of each name.
 pub fn threads(id: u32) -> BTreeMap<String, usize> {
     let mut names = BTreeMap::new();
@@ -32,10 +24,4 @@ pub fn threads(id: u32) -> BTreeMap<String, usize> {
         *names.entry(name.trim_end().to_owned()).or_default() += 1;
     }
     names
-}
-
-fn kib(id: u32, key: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
 }

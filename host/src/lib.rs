@@ -13,6 +13,7 @@ mod identities;
 mod included;
 pub mod lock;
 mod observed;
+mod open_files;
 mod plugin_store;
 pub mod serve;
 mod strangers;

@@ -18,6 +18,7 @@ use crate::config::{Config, differences};
 use crate::host::{Census, Host};
 use crate::identities::{self, Lookout};
 use crate::observed::Observed;
+use crate::open_files;
 use crate::strangers;
 
 /// Reads the configuration again.
@@ -50,6 +51,7 @@ pub async fn serve(
     let (version, data_dir) = (env!("CARGO_PKG_VERSION"), config.data_dir.display());
     tracing::info!(version, %data_dir, "starting");
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    open_files::take_all(config.listener.connections);
     let mut lookout = Lookout::new(&config).await;
     let users = Arc::new(identities::open(&config)?);
     if let Some(proof) = strangers::proof(&config.names).context("names")? {

@@ -47,6 +47,16 @@ impl Fnaad {
         Self::start(dir, command)
     }
 
+    /// `fnaad dev DIR` by somebody who may have so few files open until he asks for more.
+    #[must_use]
+    pub fn dev_with_files(dir: &Path, files: u32) -> Self {
+        crate::compiled::lend(dir);
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -S -n {files} && exec \"$0\" \"$@\""));
+        command.arg(program("fnaad")).arg("dev").arg(dir).args(own_address(dir, &[]));
+        Self::start(dir, command)
+    }
+
     /// A start that has to fail: `fnaad` with arguments, until its end.
     #[must_use]
     pub fn refused(args: &[&OsStr]) -> Refused {

@@ -1,10 +1,11 @@
 //! A raw FNAP connection: what telnet would see.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use base64::Engine;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::PATIENCE;
 use crate::tls::{ServerName, Transport, Trust};
@@ -22,6 +23,18 @@ impl Wire {
     #[must_use]
     pub fn connect(address: &str) -> Self {
         Self::greeted(stream_to(address), Transport::Clear)
+    }
+
+    /// The same from an address of one's own, such as any in 127/8.
+    #[must_use]
+    pub fn connect_from(own: &str, address: &str) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let own: SocketAddr = format!("{own}:0").parse().unwrap();
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::greeted(stream, Transport::Clear)
     }
 
     /// Connects under TLS and takes the greeting; an error where the handshake fails.

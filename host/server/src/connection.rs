@@ -20,24 +20,31 @@ use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
 use host_iam::{Exchange, Peer, Principal, Seat, Standing};
 use host_registry::as_by;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 use crate::by::by;
+use crate::input;
 use crate::listener::ListenerOptions;
 use crate::may;
 use crate::perform::{count, perform};
 use crate::read::{self, Chunk};
 use crate::services::Services;
+use crate::strangers::Stranger;
 use crate::tls::{Stream, Tls};
 use crate::write;
 
-/// Room for each read of the socket: a WRITE of 64 events of 1 KiB.
-const READ_SIZE: usize = 64 * 1024;
-
 /// Replies gathered before they are sent; pipelined commands answer together.
 const FLUSH_SIZE: usize = 64 * 1024;
+
+/// Room for replies that a connection keeps while it waits.
+const KEPT: usize = 1024;
+
+/// Octets that are as much work as one command: a task goes on for 128 of either, then others have
+/// their turns.
+const PIECE: usize = 4 * 1024;
 
 /// Time from the greeting to a right password. Strangers must not hold connections; a person at a
 /// terminal needs some seconds to paste a token.
@@ -72,6 +79,8 @@ pub(crate) struct Connection {
     must_authenticate: Option<Instant>,
     /// What the principal of this connection may use, once he is known.
     seat: Option<Seat>,
+    /// Its place among those of its address that have not authenticated.
+    stranger: Option<Stranger>,
     /// WRITEs under way, answered in their order.
     writes: FuturesOrdered<BoxFuture<'static, Reply>>,
 }
@@ -94,6 +103,8 @@ pub(crate) struct Arrival {
     pub(crate) who: Peer,
     /// For STARTTLS; none where it is not offered.
     pub(crate) tls: Option<Arc<Tls>>,
+    /// Its place among those that have not authenticated.
+    pub(crate) stranger: Stranger,
 }
 
 impl Connection {
@@ -104,7 +115,7 @@ impl Connection {
         services: Arc<Services>,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let Arrival { stream, peer, who, tls } = arrival;
+        let Arrival { stream, peer, who, tls, stranger } = arrival;
         Self {
             stream,
             peer,
@@ -120,6 +131,7 @@ impl Connection {
             standing: None,
             must_authenticate: Some(Instant::now() + AUTHENTICATION),
             seat: None,
+            stranger: Some(stranger),
             writes: FuturesOrdered::new(),
         }
     }
@@ -142,6 +154,8 @@ impl Connection {
                     return self.flush().await;
                 }
                 self.act(action).await?;
+                // Thousands of commands may be here already.
+                others_turn(0).await;
             }
             self.flush().await?;
             match self.input().await {
@@ -151,7 +165,7 @@ impl Connection {
                     tracing::info!(peer = %self.peer, "the peer speaks tls at an address of clear text");
                     return Ok(());
                 }
-                Input::Read(Ok(1..)) => {}
+                Input::Read(Ok(read @ 1..)) => others_turn(read).await,
                 // What was sent before is still performed.
                 Input::Read(Ok(0)) => self.session.input_ended(),
                 Input::Read(Err(_)) => return Err(Gone),
@@ -187,11 +201,11 @@ impl Connection {
         let wanted = self.session.wants_input() && !stopping && !unwelcome;
         let idle = Instant::now() + self.options.idle;
         let silent_until = self.must_authenticate.map_or(idle, |deadline| deadline.min(idle));
-        let input = self.session.input();
-        input.reserve(READ_SIZE);
+        // Who may have nothing more to say for hours holds no room for long answers.
+        self.out.shrink_to(KEPT);
         tokio::select! {
             Some(reply) = self.writes.next(), if waits => Input::Written(reply),
-            read = self.stream.read_buf(input), if wanted => Input::Read(read),
+            read = input::read(&mut self.stream, &mut self.session), if wanted => Input::Read(read),
             () = tokio::time::sleep_until(silent_until), if !waits => Input::Idle,
             () = ended(&mut self.standing), if !waits => Input::Unwelcome,
             _ = self.stop.wait_for(|stop| *stop), if !waits => Input::Stop,
@@ -297,8 +311,6 @@ impl Connection {
                 break Ok(());
             }
             let following = command.follow && self.session.wants_input();
-            let input = self.session.input();
-            input.reserve(READ_SIZE);
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => {
@@ -311,7 +323,7 @@ impl Connection {
                     }
                 }
                 // Before the events: DONE is heard also while there are always more of them.
-                read = self.stream.read_buf(input), if following => match read {
+                read = input::read(&mut self.stream, &mut self.session), if following => match read {
                     Ok(1..) => {}
                     Ok(0) => self.session.input_ended(),
                     Err(_) => return Err(Gone),
@@ -346,7 +358,9 @@ impl Connection {
                 _ => {}
             }
         }
+        let octets = self.out.len();
         self.flush().await?;
+        others_turn(octets).await;
         Ok(stop)
     }
 
@@ -389,4 +403,11 @@ async fn ended(standing: &mut Option<Standing>) {
 /// What somebody is told who was disabled, removed, or put into other groups.
 fn unwelcome() -> Failure {
     Failure::new(Code::AuthRequired, "the user was changed, authenticate again")
+}
+
+/// Lets others have their turns, once enough has been done; now it was a command, or so many octets.
+async fn others_turn(octets: usize) {
+    for _ in 0..=octets / PIECE {
+        consume_budget().await;
+    }
 }

@@ -6,12 +6,14 @@
 
 mod by;
 mod connection;
+mod input;
 mod listener;
 mod look;
 mod may;
 mod perform;
 mod read;
 mod services;
+mod strangers;
 mod tls;
 mod write;
 

@@ -2,20 +2,29 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fnap::server::{self, ServerOptions};
 use host_iam::Peer;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::connection::{Arrival, Connection};
 use crate::services::Services;
+use crate::strangers::{Stranger, Strangers};
 use crate::tls::{Stream, Tls, welcome};
 
 /// Wait after a failed accept, usually for want of file descriptors: a busy loop would not free any.
 const ACCEPT_WAIT: Duration = Duration::from_millis(50);
+
+/// Silence after which a peer's machine is asked whether it is still there; it is given up after as much
+/// again. Who follows a flow may have nothing to say for days.
+const ALIVE: Duration = Duration::from_secs(60);
+
+/// Least time between two lines of the log about connections that were refused.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// WRITEs of one connection that may wait for the disk together. With four of them parsing and syncing
 /// overlap; a connection holds at most so many MiB.
@@ -81,6 +90,8 @@ impl Listener {
     /// Serves until `stop` becomes true, then waits for the connections to end.
     pub async fn serve(self, services: Arc<Services>, mut stop: watch::Receiver<bool>) {
         let permits = Arc::new(Semaphore::new(self.options.connections));
+        let strangers = Strangers::of(self.options.connections);
+        let mut refusals = Refusals::default();
         let mut tasks = JoinSet::new();
         let ending = stop.clone();
         loop {
@@ -97,9 +108,10 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            let permit = Arc::clone(&permits).try_acquire_owned().ok();
+            let Some((permit, stranger)) = permit.zip(strangers.take(peer.ip())) else {
                 services.traffic.connections_refused.one();
-                tracing::warn!(%peer, limit = self.options.connections, "too many connections");
+                refusals.one(peer, self.options.connections);
                 self.refuse(&stream);
                 continue;
             };
@@ -108,7 +120,7 @@ impl Listener {
             let (services, ending) = (Arc::clone(&services), ending.clone());
             tasks.spawn(async move {
                 let open = services.traffic.connections_open.hold();
-                receive(stream, peer, speaks, options, &services, ending).await;
+                receive((stream, peer), stranger, speaks, options, &services, ending).await;
                 drop((open, permit));
             });
         }
@@ -125,18 +137,39 @@ impl Listener {
     }
 }
 
+/// Tells of refused connections once in a while: whoever is refused must not fill the log.
+#[derive(Default)]
+struct Refusals {
+    told: Option<Instant>,
+    since: u64,
+}
+
+impl Refusals {
+    fn one(&mut self, peer: SocketAddr, limit: usize) {
+        self.since += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            tracing::warn!(%peer, limit, refused = self.since, "too many connections");
+            *self = Self { told: Some(Instant::now()), since: 0 };
+        }
+    }
+}
+
 /// One connection, from its first octet to its last.
 async fn receive(
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
+    stranger: Stranger,
     speaks: Speaks,
     options: ListenerOptions,
     services: &Arc<Services>,
     stop: watch::Receiver<bool>,
 ) {
-    // Replies are small and waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%peer, cause = %error, "no delay could not be set");
+    // Replies are small and waited for. A machine that is gone without a word is noticed.
+    let set = stream.set_nodelay(true).and_then(|()| {
+        let probes = TcpKeepalive::new().with_time(ALIVE).with_interval(ALIVE / 4);
+        SockRef::from(&stream).set_tcp_keepalive(&probes.with_retries(4))
+    });
+    if let Err(error) = set {
+        tracing::debug!(%peer, cause = %error, "options of the socket could not be set");
     }
     let mut session = ServerOptions::new(services.hostname.clone());
     let arrival = match speaks {
@@ -146,14 +179,14 @@ async fn receive(
                 session.tls = server::Tls::Offered;
             }
             let who = Peer::in_clear(peer.ip().to_canonical());
-            Arrival { stream: Stream::Clear(stream), peer, who, tls }
+            Arrival { stream: Stream::Clear(stream), peer, who, tls, stranger }
         }
         Speaks::Tls(tls) => {
             let done = welcome(&tls, stream, peer, &services.traffic, stop.clone()).await;
             let Some((stream, who)) = done else { return };
             let certificate = !who.certificates.is_empty();
             session.tls = server::Tls::Established { certificate };
-            Arrival { stream, peer, who, tls: None }
+            Arrival { stream, peer, who, tls: None, stranger }
         }
     };
     session.mechanisms = services.users.mechanisms();

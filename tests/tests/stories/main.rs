@@ -22,6 +22,7 @@ mod lists;
 mod logs;
 mod matrix;
 mod observe;
+mod peers;
 mod processors;
 mod quotas;
 mod reading;

@@ -43,6 +43,7 @@ impl Connection {
             Ok(seat) => {
                 self.seat = Some(seat);
                 self.must_authenticate = None;
+                self.stranger = None;
                 self.services.traffic.authentications.one();
                 self.standing = Some(self.services.users.follow(&principal));
                 self.session.authenticated(principal);
