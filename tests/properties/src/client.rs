@@ -1,6 +1,7 @@
 //! The client's session: whatever a host answers, nothing panics, a password goes out only when it was
 //! asked for, and the same bytes in other pieces mean the same.
 
+use fnap::client::sasl::Exchange;
 use fnap::client::{ClientSession, Event};
 use fnap::command::Command;
 use fnap::sasl::PlainCredentials;
@@ -57,7 +58,8 @@ fn ask(client: &mut ClientSession, control: u8) -> bool {
             return false;
         }
         Some(&"AUTHENTICATE") => {
-            client.authenticate(PlainCredentials::new("ana", "S3cr3t").unwrap()).unwrap();
+            let plain = PlainCredentials::new("ana", "S3cr3t").unwrap();
+            client.authenticate(Exchange::plain("", &plain).unwrap()).unwrap();
         }
         Some(&"WRITE at once") => {
             client.write_at_once("f".parse().unwrap(), None, events).unwrap();
