@@ -9,10 +9,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use fnap::name::Name;
 use fnap::subject::Subject;
-use host_iam::{Absent, Grants, Owner, Quotas, Users};
+use host_iam::{Absent, Changes, Grants, Owner, Quotas, Users};
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Options, Processors, TrialHook};
-use host_registry::{NewNamespace, Reconciler, Registry, Told};
+use host_registry::{By, NewNamespace, Reconciler, Registry, Told, as_by};
 use host_server::{Listener, ListenerOptions, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -213,9 +213,28 @@ impl Host {
         self.watcher.rescan().await;
     }
 
-    /// Takes over who administers, and what quotas there are, of a configuration that was read again.
-    pub fn take_over_rights(&self, config: &Config) {
-        take_over_rights(&self.services.grants, &self.services.quotas, config);
+    /// Takes over who administers, what quotas there are, and which groups users are in, and writes down
+    /// what is different of users.
+    pub async fn take_over_users(&self, config: &Config, changes: &Changes) {
+        let Services { grants, quotas, registry, .. } = &*self.services;
+        take_over_rights(grants, quotas, config);
+        let Changes { added, removed, disabled, changed } = changes;
+        let kinds = [
+            ("addition", added),
+            ("removal", removed),
+            ("disabling", disabled),
+            ("change", changed),
+        ];
+        for (change, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
+            let by = By {
+                who: "host".to_owned(),
+                origin: "users file".to_owned(),
+                command: names.join(" "),
+            };
+            if let Err(error) = as_by(by, registry.note("users", change)).await {
+                tracing::error!(cause = %error, "a change of users is not in the audit log");
+            }
+        }
     }
 
     /// Makes the namespaces of a configuration that was read again.

@@ -77,8 +77,11 @@ pub async fn serve(
             reason = signals.end() => break reason,
             _ = hup.recv() => config = reload(config, reread, &users, &host).await,
             () = lookout.changed(&config) => {
-                if let Err(error) = identities::take_over(&config, &users) {
-                    tracing::error!(cause = %format!("{error:#}"), "users not taken over");
+                match identities::take_over(&config, &users) {
+                    Ok(changes) => host.take_over_users(&config, &changes).await,
+                    Err(error) => {
+                        tracing::error!(cause = %format!("{error:#}"), "users not taken over");
+                    }
                 }
             }
         }
@@ -164,15 +167,16 @@ impl Window {
 async fn reload(old: Config, reread: Reread<'_>, users: &Users, host: &Host) -> Config {
     host.rescan_plugins().await;
     host.look_at_certificates().await;
-    let read = reread().and_then(|new| identities::take_over(&new, users).map(|()| new));
-    let new = match read {
+    let read =
+        reread().and_then(|new| identities::take_over(&new, users).map(|changes| (changes, new)));
+    let (changes, new) = match read {
         Ok(new) => new,
         Err(error) => {
             tracing::error!(cause = %format!("{error:#}"), "configuration not taken over");
             return old;
         }
     };
-    host.take_over_rights(&new);
+    host.take_over_users(&new, &changes).await;
     if let Err(error) = host.take_over_namespaces(&new).await {
         tracing::error!(cause = %format!("{error:#}"), "namespaces not taken over");
     }

@@ -47,6 +47,11 @@ fn a_running_host_takes_users_over_by_itself_and_says_who() {
     assert_eq!(user(dir.path(), &["add", "cy", "--group", "ops"], "three"), "user cy added\n");
     eventually_in(&host, "cy", "three");
     assert!(host.log().lines().any(|line| line.contains("users changed") && line.contains("cy")));
+    eventually("the addition in the audit log", || {
+        let log = std::fs::read_to_string(dir.path().join("data/audit.log")).unwrap();
+        let line = r#""from":"users file","what":"users","change":"addition","command":"cy""#;
+        if log.contains(line) { Ok(()) } else { Err(log) }
+    });
     user(dir.path(), &["passwd", "cy"], "four");
     eventually_in(&host, "cy", "four");
     let list = user(dir.path(), &["list", "--format", "json"], "");
