@@ -9,12 +9,25 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use bind_node::{Bind, Zone};
 use stories::{Certificates, Config, Fnaad, Trust, Wire};
 
-const AGENT: &str = "_flow._tcp SRV 0 0 61000 fnaa\n";
+/// The record that names the agent of a domain.
+pub(crate) const AGENT: &str = "_flow._tcp SRV 0 0 61000 fnaa\n";
 
 /// A host that asks `bind` and believes the authority of `agents` about domains.
 fn host(dir: &Path, bind: &Bind, agents: &Certificates) -> (Fnaad, Trust) {
-    let own = Certificates::make(&dir.join("own"), &["--name", "127.0.0.1"]);
     let mut config = Config::new(dir);
+    let trust = believe(&mut config, dir, bind, agents);
+    (Fnaad::serve(dir, config.save()), trust)
+}
+
+/// Makes a host speak TLS, ask `bind`, and believe the authority of `agents` about domains; gives what its
+/// clients trust.
+pub(crate) fn believe(
+    config: &mut Config,
+    dir: &Path,
+    bind: &Bind,
+    agents: &Certificates,
+) -> Trust {
+    let own = Certificates::make(&dir.join("own"), &["--name", "127.0.0.1"]);
     let shown = |path: &Path| path.display().to_string();
     let keys = format!(
         "listen_tls = [\"127.0.0.1:0\"]\n\n[tls]\ncertificate_file = \"{}\"\nkey_file = \"{}\"\n\n\
@@ -26,20 +39,26 @@ fn host(dir: &Path, bind: &Bind, agents: &Certificates) -> (Fnaad, Trust) {
         shown(&agents.file("ca.pem")),
     );
     config.text = config.text.replacen("\n[[namespaces]]", &format!("{keys}\n[[namespaces]]"), 1);
-    (Fnaad::serve(dir, config.save()), own.trust())
+    own.trust()
 }
 
 /// The certificate of a domain's agent, by an authority in `dir`.
-fn agent(dir: &Path, domain: &str) -> Certificates {
+pub(crate) fn agent(dir: &Path, domain: &str) -> Certificates {
     let (host, client) = (format!("fnaa.{domain}"), format!("domain:{domain}"));
     Certificates::make(dir, &["--name", &host, "--client", &client])
 }
 
-/// What `AUTHENTICATE EXTERNAL` answers to somebody who shows a certificate.
-fn come(host: &Fnaad, trust: &Trust, domain: &str) -> String {
+/// The connection of somebody who shows a certificate, and what `AUTHENTICATE EXTERNAL` answers to him.
+pub(crate) fn come(host: &Fnaad, trust: &Trust, domain: &str) -> (Wire, String) {
     let mut wire = Wire::connect_tls(host.tls_address(), trust).unwrap();
     let wanted = BASE64_STANDARD.encode(format!("domain:{domain}"));
-    wire.ask(&format!("AUTHENTICATE EXTERNAL {wanted}")).remove(0)
+    let answer = wire.ask(&format!("AUTHENTICATE EXTERNAL {wanted}")).remove(0);
+    (wire, answer)
+}
+
+/// What `AUTHENTICATE EXTERNAL` answers to somebody who shows a certificate.
+fn told(host: &Fnaad, trust: &Trust, domain: &str) -> String {
+    come(host, trust, domain).1
 }
 
 /// A TLSA record that holds a whole certificate of a PEM file.
@@ -61,12 +80,12 @@ fn the_agent_of_a_domain_comes_in_without_an_account_and_as_no_other_domain() {
     let bind = Bind::start(&[Zone::signed("emiliano.ar", AGENT), Zone::signed("other.ar", AGENT)]);
     let (host, trust) = host(dir.path(), &bind, &agents);
     let showing = trust.clone().showing(&agents, "domain-emiliano.ar");
-    assert_eq!(come(&host, &showing, "emiliano.ar"), "220 Authenticated");
+    assert_eq!(told(&host, &showing, "emiliano.ar"), "220 Authenticated");
     for other in ["other.ar", "nobody.ar"] {
-        let answer = come(&host, &showing, other);
+        let answer = told(&host, &showing, other);
         assert!(answer.starts_with("401 "), "{other}: {answer}");
     }
-    let answer = come(&host, &trust, "emiliano.ar");
+    let answer = told(&host, &trust, "emiliano.ar");
     assert!(!answer.starts_with("220"), "without a certificate: {answer}");
 }
 
@@ -83,11 +102,11 @@ fn a_certificate_of_an_unknown_authority_is_taken_where_dns_says_so() {
     ]);
     let (host, trust) = host(dir.path(), &bind, &agents);
     let showing = |stem: &str| trust.clone().showing(&strangers, stem);
-    assert_eq!(come(&host, &showing("domain-own.ar"), "own.ar"), "220 Authenticated");
-    let answer = come(&host, &showing("domain-emiliano.ar"), "emiliano.ar");
+    assert_eq!(told(&host, &showing("domain-own.ar"), "own.ar"), "220 Authenticated");
+    let answer = told(&host, &showing("domain-emiliano.ar"), "emiliano.ar");
     assert!(answer.starts_with("401 "), "{answer}");
     // What the domain published means one certificate, and not whatever that authority signs.
-    let answer = come(&host, &showing("domain-emiliano.ar"), "own.ar");
+    let answer = told(&host, &showing("domain-emiliano.ar"), "own.ar");
     assert!(answer.starts_with("401 "), "{answer}");
 }
 
@@ -100,7 +119,7 @@ fn nobody_is_refused_for_a_name_server_that_lies_or_is_gone() {
     let (host, trust) = host(dir.path(), &bind, &agents);
     let showing = trust.showing(&agents, "domain-emiliano.ar");
     for _ in 0..8 {
-        let answer = come(&host, &showing, "emiliano.ar");
+        let answer = told(&host, &showing, "emiliano.ar");
         assert!(answer.starts_with("503 UNAVAILABLE "), "{answer}");
     }
 }

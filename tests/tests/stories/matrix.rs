@@ -4,8 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use stories::{Config, Fnaad, Wire, events};
+use bind_node::{Bind, Zone};
+use stories::{Config, Fnaad, Trust, Wire, events};
 use tempfile::TempDir;
+
+use crate::domains;
 
 /// Who asks. In `{who}` of a command stands a name of his own, so that one does not find what another has
 /// made or deleted.
@@ -13,8 +16,12 @@ use tempfile::TempDir;
 enum Who {
     /// Connected, and no more.
     Nobody,
+    /// Came in with ANONYMOUS.
+    Anonymous,
     /// A user without any right.
     Stranger,
+    /// The agent of another domain, which may subscribe where the owner has his flows.
+    Domain,
     /// May read where the owner has his flows.
     Reader,
     /// Has made the flows and processors that are asked about, and may make more beside them.
@@ -23,41 +30,61 @@ enum Who {
     Administrator,
 }
 
-const ALL: [Who; 5] = [Who::Nobody, Who::Stranger, Who::Reader, Who::Owner, Who::Administrator];
+const ALL: [Who; 7] = [
+    Who::Nobody,
+    Who::Anonymous,
+    Who::Stranger,
+    Who::Domain,
+    Who::Reader,
+    Who::Owner,
+    Who::Administrator,
+];
 
-/// A command, and the code that each gets, in the order of [`ALL`].
-struct Row(&'static str, [&'static str; 5]);
+/// The code that each gets, in the order of [`ALL`].
+type Codes = [&'static str; 7];
+
+/// A command, and who gets which code.
+struct Row(&'static str, Codes);
 
 /// Whoever is in may ask.
-const ANYBODY_IN: [&str; 5] = ["401", "220", "220", "220", "220"];
+const ANYBODY_IN: Codes = ["401", "220", "220", "220", "220", "220", "220"];
 /// Whoever has any right on what it is about.
-const SEEN: [&str; 5] = ["401", "404", "220", "220", "220"];
+const SEEN: Codes = ["401", "404", "404", "220", "220", "220", "220"];
+/// Whoever may read what it is about.
+const READERS: Codes = ["401", "404", "404", "403", "220", "220", "220"];
 /// Whoever administers what it is about.
-const HIS: [&str; 5] = ["401", "404", "403", "220", "220"];
+const HIS: Codes = ["401", "404", "404", "403", "403", "220", "220"];
+/// The same, who hears that there is no such thing: nobody else is told.
+const HIS_AND_NONE: Codes = ["401", "404", "404", "403", "403", "404", "404"];
+/// The same, who hears that it is still in use.
+const HIS_AND_USED: Codes = ["401", "404", "404", "403", "403", "409", "409"];
+/// The same, who hears that the host does not do it yet.
+const HIS_NOT_YET: Codes = ["401", "404", "404", "403", "403", "501", "501"];
+/// Whoever may subscribe to what it is about; the host does not do it yet.
+const SUBSCRIBERS_NOT_YET: Codes = ["401", "404", "404", "501", "403", "501", "501"];
 /// The operator's matter.
-const HOST: [&str; 5] = ["401", "403", "403", "403", "220"];
+const HOST: Codes = ["401", "403", "403", "403", "403", "403", "220"];
 /// Nobody yet: the host does not do it.
-const NOT_YET: [&str; 5] = ["401", "501", "501", "501", "501"];
+const NOT_YET: Codes = ["401", "501", "501", "501", "501", "501", "501"];
+/// Before anybody is known, and only then.
+const ONCE: Codes = ["220", "409", "409", "409", "409", "409", "409"];
+/// Everybody, known or not.
+const EVERYBODY: Codes = ["220"; 7];
 
 /// The row of a form of a command.
 fn row(syntax: &str) -> Row {
     match syntax {
-        "CAPABILITIES" => Row("CAPABILITIES", ["220"; 5]),
-        "HELP [command]" => Row("HELP READ", ["220"; 5]),
-        "NOOP" => Row("NOOP", ["220"; 5]),
-        // This host has no certificate.
-        "STARTTLS" => Row("STARTTLS", ["501", "409", "409", "409", "409"]),
-        "AUTHENTICATE MECHANISM [initial-response]" => {
-            Row("AUTHENTICATE NOSUCH", ["404", "409", "409", "409", "409"])
-        }
-        "QUIT" => Row("QUIT", ["220"; 5]),
+        "CAPABILITIES" => Row("CAPABILITIES", EVERYBODY),
+        "HELP [command]" => Row("HELP READ", EVERYBODY),
+        "NOOP" => Row("NOOP", EVERYBODY),
+        "STARTTLS" => Row("STARTTLS", ONCE),
+        "AUTHENTICATE MECHANISM [initial-response]" => Row("AUTHENTICATE ANONYMOUS =", ONCE),
+        "QUIT" => Row("QUIT", EVERYBODY),
 
         "CREATE NAMESPACE ns [BROKER b]" => Row("CREATE NAMESPACE {who}.test", HOST),
         "UPDATE NAMESPACE ns key=value..." => Row("UPDATE NAMESPACE team.test note={who}", HIS),
         // It holds something.
-        "DELETE NAMESPACE ns" => {
-            Row("DELETE NAMESPACE team.test", ["401", "404", "403", "409", "409"])
-        }
+        "DELETE NAMESPACE ns" => Row("DELETE NAMESPACE team.test", HIS_AND_USED),
         "DESCRIBE NAMESPACE ns [FORMAT json]" => Row("DESCRIBE NAMESPACE team.test", SEEN),
         "GET NAMESPACES [FORMAT json]" => Row("GET NAMESPACES", ANYBODY_IN),
 
@@ -67,17 +94,11 @@ fn row(syntax: &str) -> Row {
         "DESCRIBE FLOW f [FORMAT json]" => Row("DESCRIBE FLOW f.team.test", SEEN),
         "GET FLOWS [ns] [FORMAT json]" => Row("GET FLOWS team.test", SEEN),
 
-        "SUBSCRIBE f [LOCAL l] [key=value...]" => {
-            Row("SUBSCRIBE f.team.test", ["401", "404", "403", "501", "501"])
-        }
+        "SUBSCRIBE f [LOCAL l] [key=value...]" => Row("SUBSCRIBE f.team.test", SUBSCRIBERS_NOT_YET),
         "UNSUBSCRIBE s" => Row("UNSUBSCRIBE s.f.team.test", NOT_YET),
         "GET SUBSCRIPTIONS [FORMAT json]" => Row("GET SUBSCRIPTIONS", NOT_YET),
-        "GET SUBSCRIBERS f [FORMAT json]" => {
-            Row("GET SUBSCRIBERS f.team.test", ["401", "404", "403", "501", "501"])
-        }
-        "REMOVE SUBSCRIBER s" => {
-            Row("REMOVE SUBSCRIBER s.f.team.test", ["401", "404", "403", "501", "501"])
-        }
+        "GET SUBSCRIBERS f [FORMAT json]" => Row("GET SUBSCRIBERS f.team.test", HIS_NOT_YET),
+        "REMOVE SUBSCRIBER s" => Row("REMOVE SUBSCRIBER s.f.team.test", HIS_NOT_YET),
         "GET REQUESTS [FORMAT json]" => Row("GET REQUESTS", NOT_YET),
         "APPROVE r [FILTER text] [POLICY text]" => Row("APPROVE r", NOT_YET),
         "DENY r [reason]" => Row("DENY r", NOT_YET),
@@ -87,12 +108,10 @@ fn row(syntax: &str) -> Row {
         "RESUME s" => Row("RESUME p.team.test", HIS),
 
         "READ f [FROM earliest|latest|OFFSET p:n,p:n,...|TIME rfc3339] [LIMIT n] [FOLLOW]" => {
-            Row("READ f.team.test", SEEN)
+            Row("READ f.team.test", READERS)
         }
         // Said while a READ follows; elsewhere it has no answer, and the next one is NOOP's.
-        "DONE (ends a READ that follows)" => {
-            Row("DONE\r\nNOOP", ["401", "220", "220", "220", "220"])
-        }
+        "DONE (ends a READ that follows)" => Row("DONE\r\nNOOP", ANYBODY_IN),
         "WRITE f [ID token]" => Row("WRITE f.team.test", HIS),
         "PURGE FLOW f CONFIRM f" => Row("PURGE FLOW g.team.test CONFIRM g.team.test", HIS),
 
@@ -113,10 +132,7 @@ fn row(syntax: &str) -> Row {
         }
         // No such type is installed: told only to who may have it done.
         "SIGNAL type FROM a,b,... TO c,d,... [AS p] [START start] [key=value...] [CONFIG json]" => {
-            Row(
-                "SIGNAL nosuch FROM f.team.test TO g.team.test AS s-{who}.team.test",
-                ["401", "404", "403", "404", "404"],
-            )
+            Row("SIGNAL nosuch FROM f.team.test TO g.team.test AS s-{who}.team.test", HIS_AND_NONE)
         }
         "CREATE PROCESSOR p TYPE t FROM a,b,... TO c,d,... [START start] [key=value...] [CONFIG json]" => {
             Row(
@@ -133,12 +149,8 @@ fn row(syntax: &str) -> Row {
         "DELETE PROCESSOR p" => Row("DELETE PROCESSOR old-p-{who}.team.test", HIS),
         "DESCRIBE PROCESSOR p|t [FORMAT json]" => Row("DESCRIBE PROCESSOR p.team.test", SEEN),
         // It has none.
-        "REPLAY p [OFFSET p:n,p:n,...]" => {
-            Row("REPLAY p.team.test", ["401", "404", "403", "404", "404"])
-        }
-        "DISCARD p [OFFSET p:n,p:n,...]" => {
-            Row("DISCARD p.team.test", ["401", "404", "403", "404", "404"])
-        }
+        "REPLAY p [OFFSET p:n,p:n,...]" => Row("REPLAY p.team.test", HIS_AND_NONE),
+        "DISCARD p [OFFSET p:n,p:n,...]" => Row("DISCARD p.team.test", HIS_AND_NONE),
         "GET LOG p [SINCE n] [FORMAT json]" => Row("GET LOG p.team.test", HIS),
         "GET PROCESSORS [FORMAT json]" => Row("GET PROCESSORS", ANYBODY_IN),
         "GET PROCESSOR TYPES [FORMAT json]" => Row("GET PROCESSOR TYPES", ANYBODY_IN),
@@ -161,36 +173,90 @@ fn row(syntax: &str) -> Row {
     }
 }
 
-fn house() -> (Fnaad, TempDir) {
+/// A host, and what it takes to come to it.
+struct House {
+    host: Fnaad,
+    /// What the agent of a domain trusts and shows.
+    agent: Trust,
+    _bind: Bind,
+    _dir: TempDir,
+}
+
+fn house() -> House {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config::new(dir.path()).with_users(&["stranger", "reader", "owner"]);
+    let bind = Bind::start(&[Zone::signed("emiliano.ar", domains::AGENT)]);
+    let agents = domains::agent(&dir.path().join("agents"), "emiliano.ar");
+    let mut config = Config::new(dir.path()).with_users(&["stranger", "reader", "owner"]);
+    config.text = config.text.replacen("listen", "anonymous = true\nlisten", 1);
+    let trust = domains::believe(&mut config, dir.path(), &bind, &agents);
+    let agent = trust.showing(&agents, "domain-emiliano.ar");
     let host = Fnaad::serve(dir.path(), config.save());
     let mut root = host.login_as("test", "test");
-    root.ok("CREATE NAMESPACE team.test");
-    root.ok("GRANT administer ON team.test TO user:owner");
+    for namespace in ["team.test", "open.test"] {
+        root.ok(&format!("CREATE NAMESPACE {namespace}"));
+        root.ok(&format!("GRANT administer ON {namespace} TO user:owner"));
+    }
     root.ok("GRANT read ON team.test TO user:reader");
+    root.ok("GRANT subscribe ON team.test TO domain:emiliano.ar");
     let mut owner = host.login_as("owner", "test");
-    owner.ok("CREATE FLOW f.team.test");
-    owner.ok("CREATE FLOW g.team.test");
+    for flow in ["f.team.test", "g.team.test", "f.open.test"] {
+        owner.ok(&format!("CREATE FLOW {flow}"));
+    }
+    owner.ok("UPDATE FLOW f.open.test access=open");
     owner.ok("REPLICATE f.team.test g.team.test AS p.team.test");
     for who in ALL {
         owner.ok(&with("CREATE FLOW old-{who}.team.test", who));
         owner.ok(&with("REPLICATE f.team.test g.team.test AS old-p-{who}.team.test", who));
     }
-    (host, dir)
+    House { host, agent, _bind: bind, _dir: dir }
 }
 
 fn with(command: &str, who: Who) -> String {
     command.replace("{who}", &format!("{who:?}").to_lowercase())
 }
 
-fn connect(host: &Fnaad, who: Who) -> Wire {
-    match who {
-        Who::Nobody => host.connect(),
-        Who::Stranger => host.login_as("stranger", "test"),
-        Who::Reader => host.login_as("reader", "test"),
-        Who::Owner => host.login_as("owner", "test"),
-        Who::Administrator => host.login_as("test", "test"),
+impl House {
+    fn connect(&self, who: Who) -> Wire {
+        let host = &self.host;
+        match who {
+            Who::Nobody => host.connect(),
+            Who::Anonymous => {
+                let mut wire = host.connect();
+                assert_eq!(wire.ask("AUTHENTICATE ANONYMOUS ="), ["220 Authenticated"]);
+                wire
+            }
+            Who::Stranger => host.login_as("stranger", "test"),
+            Who::Domain => {
+                let (wire, answer) = domains::come(host, &self.agent, "emiliano.ar");
+                assert_eq!(answer, "220 Authenticated");
+                wire
+            }
+            Who::Reader => host.login_as("reader", "test"),
+            Who::Owner => host.login_as("owner", "test"),
+            Who::Administrator => host.login_as("test", "test"),
+        }
+    }
+
+    /// What is wrong when everybody asks for what stands in the rows.
+    fn wrong(&self, rows: &[Row]) -> Vec<String> {
+        let mut wrong = BTreeMap::new();
+        for (column, who) in ALL.into_iter().enumerate() {
+            let mut wire = self.connect(who);
+            for (at, Row(command, codes)) in rows.iter().enumerate() {
+                let (command, expected) = (with(command, who), codes[column]);
+                let (code, answer) = code(&mut wire, &command);
+                if code != expected {
+                    let words = format!("{who:?}: {command}: {expected} expected, got {answer}");
+                    wrong.insert((at, who), words);
+                }
+                // What was asked for ends the connection, or makes another one of it.
+                let other = command.starts_with("AUTHENTICATE") || command == "STARTTLS";
+                if command == "QUIT" || (other && code == "220") {
+                    wire = self.connect(who);
+                }
+            }
+        }
+        wrong.into_values().collect()
     }
 }
 
@@ -208,25 +274,29 @@ fn code(wire: &mut Wire, command: &str) -> (String, String) {
 
 #[test]
 fn every_command_gives_everybody_the_code_that_is_his() {
-    let (host, _dir) = house();
-    let mut wrong = BTreeMap::new();
-    for who in ALL {
-        let mut wire = connect(&host, who);
-        for (syntax, at) in fnap::server::SYNTAX.iter().zip(0..) {
-            let Row(command, codes) = row(syntax);
-            let expected = codes[ALL.iter().position(|one| *one == who).unwrap()];
-            let command = with(command, who);
-            let (code, answer) = code(&mut wire, &command);
-            if code != expected {
-                wrong.insert((at, who), format!("{command}: {expected} expected, got {answer}"));
-            }
-            if command == "QUIT" {
-                wire = connect(&host, who);
-            }
-        }
-    }
-    let wrong: Vec<String> =
-        wrong.iter().map(|((_, who), words)| format!("{who:?}: {words}")).collect();
+    let rows: Vec<Row> = fnap::server::SYNTAX.iter().map(|syntax| row(syntax)).collect();
+    let wrong = house().wrong(&rows);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_open_flow_gives_those_without_a_grant_what_a_reader_gets_and_no_more() {
+    let read = ["401", "220", "220", "220", "220", "220", "220"];
+    let subscribe = ["401", "501", "501", "501", "501", "501", "501"];
+    let administer = ["401", "403", "403", "403", "403", "220", "220"];
+    let wrong = house().wrong(&[
+        Row("READ f.open.test", read),
+        Row("DESCRIBE FLOW f.open.test", read),
+        Row("SUBSCRIBE f.open.test", subscribe),
+        Row("WRITE f.open.test", administer),
+        Row("UPDATE FLOW f.open.test access=open", administer),
+        Row("PAUSE f.open.test", administer),
+        Row("RESUME f.open.test", administer),
+        Row("PURGE FLOW f.open.test CONFIRM f.open.test", administer),
+        Row("GRANT read ON f.open.test TO user:{who}", administer),
+        // A flow that is not is as hidden as before.
+        Row("READ f.team.test", READERS),
+    ]);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -234,10 +304,10 @@ fn every_command_gives_everybody_the_code_that_is_his() {
 #[test]
 fn nobody_but_who_may_see_it_is_told_403_and_the_others_are() {
     for syntax in fnap::server::SYNTAX {
-        let Row(command, [nobody, stranger, reader, ..]) = row(syntax);
+        let Row(command, [nobody, anonymous, stranger, domain, reader, ..]) = row(syntax);
         let about = command.contains("team.test");
-        assert!(!about || stranger != "403", "{syntax}");
-        assert!(!about || reader != "404", "{syntax}");
+        assert!(!about || ![anonymous, stranger].contains(&"403"), "{syntax}");
+        assert!(!about || ![domain, reader].contains(&"404"), "{syntax}");
         assert!(nobody == "401" || !about, "{syntax}");
     }
 }
