@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use host_registry::Audited;
+use tokio::task::spawn_blocking;
 
 /// The end of a file that is looked at: longer than a change can be.
 const TAIL: u64 = 64 * 1024;
@@ -18,7 +19,14 @@ const TAIL: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct AuditFile {
     path: PathBuf,
-    open: Option<File>,
+    open: Option<Open>,
+}
+
+/// The file as it is open, and its last line: what is there already is known by it.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    last: Option<Vec<u8>>,
 }
 
 impl AuditFile {
@@ -32,36 +40,44 @@ impl AuditFile {
     ///
     /// # Errors
     /// When the file cannot be written; then none of them counts.
-    pub fn append(&mut self, rows: &[Audited]) -> Result<()> {
-        let written = self.write(rows).with_context(|| self.path.display().to_string());
-        if written.is_err() {
-            // What was written of it is taken back when the file is opened again.
-            self.open = None;
-        }
-        written
-    }
-
-    fn write(&mut self, rows: &[Audited]) -> Result<()> {
-        let mut file = match self.open.take().filter(|file| is_at(file, &self.path)) {
-            Some(file) => file,
-            None => open(&self.path)?,
-        };
-        let mut lines = Vec::new();
-        let known = last_line(&mut file)?;
-        for line in rows.iter().map(|row| super::json(row).to_string()) {
-            // Everything up to the line that is there already is there.
-            if known.as_deref() == Some(line.as_bytes()) {
-                lines.clear();
-                continue;
-            }
-            lines.extend_from_slice(line.as_bytes());
-            lines.push(b'\n');
-        }
-        file.seek(SeekFrom::End(0))?;
-        file.write_all(&lines)?;
-        file.sync_data()?;
-        self.open = Some(file);
+    pub async fn append(&mut self, rows: Vec<Audited>) -> Result<()> {
+        // What was written of a failure is taken back when the file is opened again.
+        let (open, path) = (self.open.take(), self.path.clone());
+        let written = spawn_blocking(move || write(open, &path, &rows)).await?;
+        self.open = Some(written.with_context(|| self.path.display().to_string())?);
         Ok(())
+    }
+}
+
+fn write(open: Option<Open>, path: &Path, rows: &[Audited]) -> Result<Open> {
+    let mut open = match open.filter(|open| is_at(&open.file, path)) {
+        Some(open) => open,
+        None => Open::at(path)?,
+    };
+    let mut lines: Vec<Vec<u8>> = Vec::with_capacity(rows.len());
+    for line in rows.iter().map(|row| super::json(row).to_string().into_bytes()) {
+        // Everything up to the line that is there already is there.
+        if open.last.as_ref() == Some(&line) {
+            lines.clear();
+        } else {
+            lines.push(line);
+        }
+    }
+    let Some(last) = lines.last().cloned() else { return Ok(open) };
+    // The end of each line, too.
+    lines.push(Vec::new());
+    open.file.seek(SeekFrom::End(0))?;
+    open.file.write_all(&lines.join(&b'\n'))?;
+    open.file.sync_data()?;
+    open.last = Some(last);
+    Ok(open)
+}
+
+impl Open {
+    fn at(path: &Path) -> Result<Self> {
+        let mut file = open(path)?;
+        let last = last_line(&mut file)?;
+        Ok(Self { file, last })
     }
 }
 
@@ -132,39 +148,45 @@ mod tests {
         text.lines().map(|line| parse(line)["number"].as_u64().unwrap()).collect()
     }
 
-    #[test]
-    fn what_is_in_the_file_is_not_written_again_and_a_line_that_was_cut_is() {
+    #[tokio::test]
+    async fn what_is_in_the_file_is_not_written_again_and_a_line_that_was_cut_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
-        AuditFile::new(path.clone()).append(&[row(1), row(2)]).unwrap();
+        AuditFile::new(path.clone()).append(vec![row(1), row(2)]).await.unwrap();
         // As after a crash between the file and the note that it was written.
-        AuditFile::new(path.clone()).append(&[row(1), row(2), row(3)]).unwrap();
+        AuditFile::new(path.clone()).append(vec![row(1), row(2), row(3)]).await.unwrap();
+        assert_eq!(numbers(&path), [1, 2, 3]);
+        // As after a note that failed while the host went on.
+        let mut file = AuditFile::new(path.clone());
+        for _ in 0..2 {
+            file.append(vec![row(2), row(3)]).await.unwrap();
+        }
         assert_eq!(numbers(&path), [1, 2, 3]);
         let text = std::fs::read(&path).unwrap();
         std::fs::write(&path, &text[..text.len() - 7]).unwrap();
-        AuditFile::new(path.clone()).append(&[row(3), row(4)]).unwrap();
+        AuditFile::new(path.clone()).append(vec![row(3), row(4)]).await.unwrap();
         assert_eq!(numbers(&path), [1, 2, 3, 4]);
     }
 
-    #[test]
-    fn a_file_that_was_moved_away_is_begun_again() {
+    #[tokio::test]
+    async fn a_file_that_was_moved_away_is_begun_again() {
         let dir = tempfile::tempdir().unwrap();
         let (path, old) = (dir.path().join("audit.log"), dir.path().join("audit.log.1"));
         let mut file = AuditFile::new(path.clone());
-        file.append(&[row(1)]).unwrap();
+        file.append(vec![row(1)]).await.unwrap();
         std::fs::rename(&path, &old).unwrap();
-        file.append(&[row(2)]).unwrap();
+        file.append(vec![row(2)]).await.unwrap();
         assert_eq!((numbers(&old), numbers(&path)), (vec![1], vec![2]));
     }
 
-    #[test]
-    fn a_file_that_others_may_change_is_refused() {
+    #[tokio::test]
+    async fn a_file_that_others_may_change_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
         std::fs::write(&path, "").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-        let error = AuditFile::new(path).append(&[row(1)]).unwrap_err();
+        let error = AuditFile::new(path).append(vec![row(1)]).await.unwrap_err();
         assert!(format!("{error:#}").contains("mode is 0666"), "{error:#}");
     }
 }
