@@ -8,7 +8,7 @@ use fnap::name::Name;
 use host_brokers::{Append, Token};
 use host_events::from_write_line;
 use host_processors::topic_of;
-use host_registry::{Audited, FlowStatus, NewFlow, PROTECTED};
+use host_registry::{Audited, Flow, FlowStatus, NewFlow, PROTECTED};
 use host_server::Services;
 
 /// Writes changes, in order.
@@ -17,9 +17,9 @@ pub(super) async fn append(services: &Services, name: &Name, rows: &[Audited]) -
 }
 
 async fn write(services: &Services, name: &Name, rows: &[Audited]) -> Result<()> {
-    let Some(flow) = services.registry.flow(name).await? else {
-        make(services, name).await?;
-        bail!("it is being made");
+    let flow = match services.registry.flow(name).await? {
+        Some(flow) => flow,
+        None => make(services, name).await?,
     };
     if flow.status != FlowStatus::Active {
         bail!("it is not active");
@@ -36,11 +36,12 @@ async fn write(services: &Services, name: &Name, rows: &[Audited]) -> Result<()>
     Ok(())
 }
 
-async fn make(services: &Services, name: &Name) -> Result<()> {
+async fn make(services: &Services, name: &Name) -> Result<Flow> {
     let mut new = NewFlow::named(name.clone());
     new.config.insert(PROTECTED.to_owned(), "true".to_owned());
     let entry = services.registry.create_flow(new).await?;
-    Ok(services.reconciler.wait(entry).await?)
+    services.reconciler.wait(entry).await?;
+    services.registry.flow(name).await?.context("it was taken away again")
 }
 
 /// The type begins with the name of the host turned round: it is the host who says so.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use fnap::command::Timestamp;
 use fnap::name::Name;
 use host_registry::{Audited, Carried, Registry};
 use host_server::Services;
@@ -94,7 +95,7 @@ impl To {
             let rows = registry.audited(after, AT_ONCE).await?;
             let Some(last) = rows.last().map(|row| row.number) else { return Ok(()) };
             match self {
-                Self::File(file) => file.append(&rows)?,
+                Self::File(file) => file.append(rows).await?,
                 Self::Flow(name) => flow::append(services, name, &rows).await?,
             }
             self.carried(registry, last).await?;
@@ -133,7 +134,5 @@ fn json(row: &Audited) -> serde_json::Value {
 
 /// Milliseconds since 1970 as RFC 3339; the number itself where it is out of that format's range.
 fn time(millis: i64) -> String {
-    let format = &time::format_description::well_known::Rfc3339;
-    let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000);
-    time.ok().and_then(|time| time.format(format).ok()).unwrap_or_else(|| millis.to_string())
+    Timestamp::from_unix_millis(millis).map_or_else(|| millis.to_string(), |time| time.to_string())
 }
