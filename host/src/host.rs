@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use fnap::name::Name;
 use fnap::subject::Subject;
-use host_iam::{Absent, Changes, Grants, Owner, Quotas, Users};
+use host_iam::{Changes, Grants, Owner, Quotas, Users};
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Options, Processors, TrialHook};
 use host_registry::{By, NewNamespace, Reconciler, Registry, Told, as_by};
@@ -70,7 +70,7 @@ impl Host {
             .await
             .context("plugin catalog")?;
         let (grants, quotas) = (Grants::default(), Quotas::default());
-        take_over_rights(&grants, &quotas, config);
+        take_over_rights(&grants, &quotas, &users, config);
         let decides = grants.clone();
         registry.tell(move |news| tell(&decides, news));
         let options = Options {
@@ -216,8 +216,8 @@ impl Host {
     /// Takes over who administers, what quotas there are, and which groups users are in, and writes down
     /// what is different of users.
     pub async fn take_over_users(&self, config: &Config, changes: &Changes) {
-        let Services { grants, quotas, registry, .. } = &*self.services;
-        take_over_rights(grants, quotas, config);
+        let Services { grants, quotas, registry, users, .. } = &*self.services;
+        take_over_rights(grants, quotas, users, config);
         let Changes { added, removed, disabled, changed } = changes;
         let kinds = [
             ("addition", added),
@@ -226,11 +226,7 @@ impl Host {
             ("change", changed),
         ];
         for (change, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
-            let by = By {
-                who: "host".to_owned(),
-                origin: "users file".to_owned(),
-                command: names.join(" "),
-            };
+            let by = By::host("users file", names.join(" "));
             if let Err(error) = as_by(by, registry.note("users", change)).await {
                 tracing::error!(cause = %error, "a change of users is not in the audit log");
             }
@@ -264,15 +260,8 @@ impl Host {
     }
 }
 
-fn take_over_rights(grants: &Grants, quotas: &Quotas, config: &Config) {
-    // Users that cannot be read are told of elsewhere.
-    if let Ok(users) = config.all_users() {
-        let known = users.entries().map(|user| {
-            let absent = Absent { groups: user.groups.clone(), disabled: user.disabled };
-            (user.name.to_owned(), absent)
-        });
-        grants.set_users(known.collect());
-    }
+fn take_over_rights(grants: &Grants, quotas: &Quotas, users: &Users, config: &Config) {
+    grants.set_users(users.absent());
     grants.set_administrators(config.administrators.iter().cloned());
     quotas.set(config.quotas.clone());
 }

@@ -1,6 +1,6 @@
 //! Checks what somebody proves, a few at a time, and gives the same answer to every failure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::attempts::Attempts;
 use crate::exchange::Step;
+use crate::grants::Absent;
 use crate::list::{Changes, User, UserList, UsersError};
 use crate::oauth::{Provider, ProviderSettings};
 use crate::peer::DomainProof;
@@ -159,6 +160,14 @@ impl Users {
             self.revision.send_modify(|revision| *revision += 1);
         }
         changes
+    }
+
+    /// What the list says of each user while he is not here.
+    #[must_use]
+    pub fn absent(&self) -> HashMap<String, Absent> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let absent = |user: &User| Absent { groups: user.groups.clone(), disabled: user.disabled };
+        list.0.iter().map(|(name, user)| (name.clone(), absent(user))).collect()
     }
 
     pub(crate) fn revision(&self) -> watch::Receiver<u64> {

@@ -19,6 +19,9 @@ use crate::store::{integer, number};
 /// then this is some 50 MiB. Past it nothing more is changed: a log with holes would be none.
 pub const MAX_UNCARRIED: u64 = 100_000;
 
+/// Stands for how far a flow is that is not there: further than everything.
+const NOBODY_WAITS: i64 = i64::MAX;
+
 /// Longest command in a row, in octets; as long as a line of the protocol.
 const MAX_COMMAND: usize = 8 * 1024;
 
@@ -31,6 +34,14 @@ pub struct By {
     pub origin: String,
     /// What he said, without secrets; empty where nobody said anything.
     pub command: String,
+}
+
+impl By {
+    /// The host itself: why, and what it does.
+    #[must_use]
+    pub fn host(origin: &str, command: String) -> Self {
+        Self { who: "host".to_owned(), origin: origin.to_owned(), command }
+    }
 }
 
 /// A change that was made, or came to nothing.
@@ -72,8 +83,7 @@ pub async fn as_by<F: Future>(by: By, work: F) -> F::Output {
 
 /// Who acts in this task.
 pub(crate) fn actor() -> Arc<By> {
-    let host = || By { who: "host".to_owned(), origin: String::new(), command: String::new() };
-    ACTOR.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(host()))
+    ACTOR.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(By::host("", String::new())))
 }
 
 /// The tables. `carried` has one row.
@@ -109,8 +119,7 @@ pub(crate) fn undone(
 ) -> Result<(), RegistryError> {
     let words = RegistryError::from(refusal.clone()).to_string();
     let command = format!("undone, entry {id}: {words}");
-    let by = By { who: "host".to_owned(), origin: String::new(), command };
-    write(tx, &by, intent.subject().as_str(), intent.verb())
+    write(tx, &By::host("", command), intent.subject().as_str(), intent.verb())
 }
 
 /// Writes down a change of anything, and refuses it when too many wait already.
@@ -204,10 +213,10 @@ impl Registry {
     /// # Errors
     /// When it could not be written.
     pub async fn has_audit_flow(&self, there_is: bool) -> Result<(), RegistryError> {
-        let none = "UPDATE carried SET flow = 9223372036854775807";
-        let some = "UPDATE carried SET flow = file WHERE flow = 9223372036854775807";
+        let none = "UPDATE carried SET flow = ?1";
+        let some = "UPDATE carried SET flow = file WHERE flow = ?1";
         self.with_database(move |database| {
-            database.execute(if there_is { some } else { none }, [])?;
+            database.execute(if there_is { some } else { none }, [NOBODY_WAITS])?;
             Ok(())
         })
         .await

@@ -228,7 +228,7 @@ impl Connection {
             }
             Action::Execute { principal, command } => {
                 self.flush().await?;
-                let by = by(&principal, self.peer.ip(), &command);
+                let by = by(&principal, self.who.address, &command);
                 let reply = match self.metered(&command) {
                     Ok(()) => as_by(by, perform(&self.services, &principal, command)).await,
                     Err(failure) => failure.into(),
