@@ -15,6 +15,7 @@ pub mod rights;
 pub mod sasl;
 pub mod server;
 pub mod subject;
+mod text;
 pub mod transcript;
 pub mod value;
 

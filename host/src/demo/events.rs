@@ -6,6 +6,7 @@ use std::io::PipeWriter;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use fnap::command::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -73,13 +74,13 @@ fn quake(line: &str) -> Result<Quake> {
     let id = member(&feature, "id").as_str().context("no id")?.to_owned();
     let properties = member(&feature, "properties");
     let millis = member(properties, "time").as_i64().context("no time")?;
-    let time = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)?;
+    let time = Timestamp::from_unix_millis(millis).context("no such time")?;
     let event = json!({
         "specversion": "1.0",
         "id": id,
         "source": "https://earthquake.usgs.gov/",
         "type": "gov.usgs.earthquake",
-        "time": time.format(&time::format_description::well_known::Rfc3339)?,
+        "time": time.to_string(),
         "partitionkey": member(properties, "net").as_str().unwrap_or("unknown"),
         "datacontenttype": "application/geo+json",
         "data": feature,

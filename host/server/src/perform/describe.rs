@@ -1,6 +1,6 @@
 //! Descriptions and lists, as `key=value` lines or as JSON.
 
-use fnap::command::Format;
+use fnap::command::{Format, Timestamp};
 use fnap::reply::Reply;
 use fnap::subject::Subject;
 use serde_json::{Map, Value};
@@ -72,9 +72,5 @@ fn lines(key: &str, value: &Value) -> Vec<String> {
 
 /// Milliseconds since 1970 as RFC 3339.
 pub(super) fn time(millis: i64) -> Value {
-    let format = &time::format_description::well_known::Rfc3339;
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(format).ok())
-        .map_or(Value::Null, Value::String)
+    Timestamp::from_unix_millis(millis).map_or(Value::Null, |time| Value::String(time.to_string()))
 }
