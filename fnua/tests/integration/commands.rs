@@ -52,14 +52,7 @@ fn the_dialogue_is_shown_without_the_password() {
 
 #[test]
 fn a_wrong_password_is_exit_1_with_the_hosts_words() {
-    let fake = Fake::once(|talk| {
-        talk.greet("AUTH=PLAIN");
-        talk.expect("AUTHENTICATE PLAIN");
-        talk.say("220 OK");
-        talk.line();
-        talk.say("401 AUTH_REQUIRED authentication failed");
-        talk.closed();
-    });
+    let fake = Fake::once(|talk| talk.refuse_login());
     let said = Fnua::with(&fake).run(&["get", "flows"]);
     said.badly(1, "fnua: 401 AUTH_REQUIRED authentication failed\n");
     assert_eq!(said.out, "");

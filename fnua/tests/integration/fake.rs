@@ -176,6 +176,16 @@ impl Talk {
         self.say("220 Authenticated");
     }
 
+    /// Does not take the password.
+    pub(crate) fn refuse_login(&mut self) {
+        self.greet("AUTH=PLAIN");
+        self.expect("AUTHENTICATE PLAIN");
+        self.say("220 OK");
+        self.line();
+        self.say("401 AUTH_REQUIRED authentication failed");
+        self.closed();
+    }
+
     /// The same of a host that takes WRITEs ahead of their answers.
     pub(crate) fn login_to_write(&mut self) {
         self.greet("AUTH=PLAIN\nPIPELINING");

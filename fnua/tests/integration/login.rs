@@ -64,14 +64,7 @@ fn what_is_kept_is_the_users_alone_and_refused_where_it_is_not() {
 
 #[test]
 fn a_password_that_the_host_does_not_take_is_not_kept() {
-    let fake = Fake::once(|talk| {
-        talk.greet("AUTH=PLAIN");
-        talk.expect("AUTHENTICATE PLAIN");
-        talk.say("220 OK");
-        talk.line();
-        talk.say("401 AUTH_REQUIRED authentication failed");
-        talk.closed();
-    });
+    let fake = Fake::once(|talk| talk.refuse_login());
     let fnua = Fnua::with_agents(&[]);
     let said = fnua.run_with(&["login", &fake.address(), "--user", "test"], "sesame\n");
     said.badly(1, "401 AUTH_REQUIRED authentication failed");
