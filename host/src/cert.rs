@@ -178,9 +178,6 @@ fn authority(dir: &Path) -> Result<(Issuer<'static, KeyPair>, Vec<Made>)> {
         let issuer = Issuer::from_ca_cert_pem(&pem, key);
         return Ok((issuer.with_context(|| pem_file.display().to_string())?, Vec::new()));
     }
-    if key_file.exists() {
-        bail!("{} without its certificate", key_file.display());
-    }
     let mut random = [0_u8; 4];
     getrandom::fill(&mut random).context("random numbers")?;
     // Two authorities of one name would be taken for each other.
@@ -188,7 +185,11 @@ fn authority(dir: &Path) -> Result<(Issuer<'static, KeyPair>, Vec<Made>)> {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     lasts(&mut params, CA_DAYS);
-    let key = KeyPair::generate().context("key")?;
+    // One that is there alone was written just before a crash.
+    let key = match files::read(&key_file)?.map(Zeroizing::new) {
+        Some(text) => KeyPair::from_pem(&text).with_context(|| key_file.display().to_string())?,
+        None => KeyPair::generate().context("key")?,
+    };
     let certificate = params.self_signed(&key).context("certificate")?;
     write_pair(&pem_file, &certificate.pem(), &key_file, &key)?;
     let made = vec![
