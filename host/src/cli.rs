@@ -205,7 +205,7 @@ pub struct UsersAt {
 /// What is made of a password.
 #[derive(Args, Debug, Default)]
 pub struct Verifiers {
-    /// Only a verifier for SCRAM-SHA-256: the password never comes to the host
+    /// Only a verifier for SCRAM-SHA-256, against which PLAIN is checked, too
     #[arg(long, conflicts_with = "no_scram")]
     pub scram_only: bool,
     /// Only a verifier for PLAIN, which is the dearest to guess at for whoever steals the file

@@ -51,7 +51,9 @@ impl<P: Clone> ServerSession<P> {
         if self.options.tls == Tls::Offered {
             lines.push("STARTTLS".to_owned());
         }
-        let offered = self.options.mechanisms.iter().filter(|one| self.usable(**one).is_ok());
+        let told = |one: &&Mechanism| !self.options.unannounced.contains(one);
+        let offered = self.options.mechanisms.iter().filter(told);
+        let offered = offered.filter(|one| self.usable(**one).is_ok());
         lines.extend(offered.map(|one| format!("AUTH={}", one.name())));
         lines.push(super::PIPELINING.to_owned());
         lines.extend(self.options.capabilities.iter().cloned());

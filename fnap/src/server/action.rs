@@ -80,6 +80,8 @@ pub struct ServerOptions {
     pub capabilities: Vec<String>,
     /// The mechanisms of the host. EXTERNAL is withheld where the peer has shown no certificate.
     pub mechanisms: Vec<Mechanism>,
+    /// Those of them that CAPABILITIES does not tell of. Who asks for one by its name may use it.
+    pub unannounced: Vec<Mechanism>,
     /// Whether anybody may authenticate before TLS, as on a loopback address: who listens would get
     /// what PLAIN and OAUTHBEARER send, and what comes after any other.
     pub clear_text: bool,
@@ -116,6 +118,7 @@ impl ServerOptions {
             hostname: hostname.into(),
             capabilities: Vec::new(),
             mechanisms: vec![Mechanism::Plain],
+            unannounced: Vec::new(),
             clear_text: false,
             tls: Tls::Unavailable,
             max_data_line: MAX_DATA_LINE,

@@ -156,6 +156,17 @@ fn capabilities_follow_from_what_is_possible_on_this_connection() {
 }
 
 #[test]
+fn what_is_not_announced_is_taken_all_the_same() {
+    let (mechanisms, unannounced) = (Mechanism::ALL[..2].to_vec(), vec![Mechanism::ScramSha256]);
+    let options = ServerOptions { mechanisms, unannounced, tls: ENCRYPTED, ..options() };
+    let mut session = greeted(options);
+    let said = sent(&mut session, "CAPABILITIES\r\n");
+    assert!(said.contains("AUTH=PLAIN\r\n") && !said.contains("SCRAM"), "{said}");
+    let wanted = begin(Mechanism::ScramSha256, None);
+    wants(&mut session, "AUTHENTICATE SCRAM-SHA-256\r\n", wanted);
+}
+
+#[test]
 fn over_an_open_connection_every_mechanism_is_426_and_nothing_is_passed_on() {
     let words =
         [(Tls::Unavailable, "nobody authenticates"), (Tls::Offered, "STARTTLS comes first")];

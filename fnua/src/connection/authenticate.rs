@@ -74,6 +74,11 @@ impl Connection {
 
 /// The mechanism to use; none where nobody has to be somebody. The error says what was wanted.
 fn choose(login: &Login, offer: &Offer, need: Need) -> Result<Option<Mechanism>, String> {
+    if login.mechanism == Some(Mechanism::ScramSha256) {
+        // A host with users of whom it has no verifier for it does not announce it. Asking costs nothing, and
+        // gives nothing away.
+        return Ok(login.mechanism);
+    }
     let candidates = candidates(login, need);
     if candidates.is_empty() {
         let anonymous = need == Need::Somebody && offer.has(Mechanism::Anonymous);
@@ -98,9 +103,9 @@ fn candidates(login: &Login, need: Need) -> Vec<Mechanism> {
         candidates.push(Mechanism::OauthBearer);
     }
     if login.username.is_some() {
-        // A host offers SCRAM also to users of whom it has no SCRAM verifier, and each failure makes it slower. PLAIN is
-        // offered only where nobody can listen.
-        candidates.extend([Mechanism::Plain, Mechanism::ScramSha256]);
+        // A host announces SCRAM only if it has verifiers for it of all users. Where it is refused, PLAIN is not tried:
+        // the password would go to a host that did not prove to know it.
+        candidates.extend([Mechanism::ScramSha256, Mechanism::Plain]);
     }
     candidates
 }
@@ -159,17 +164,17 @@ mod tests {
 
     #[test]
     fn the_best_that_the_host_offers_and_one_has_is_taken() {
-        use Mechanism::{Anonymous, External, OauthBearer, Plain};
+        use Mechanism::{Anonymous, External, OauthBearer, Plain, ScramSha256};
         let chosen = |login: &Login, words: &[&str]| choose(login, &offer(words), Need::Somebody);
         assert_eq!(chosen(&login(true, true, true), ALL).unwrap(), Some(External));
         assert_eq!(chosen(&login(true, true, false), ALL).unwrap(), Some(OauthBearer));
-        assert_eq!(chosen(&login(true, false, false), ALL).unwrap(), Some(Plain));
+        assert_eq!(chosen(&login(true, false, false), ALL).unwrap(), Some(ScramSha256));
         assert_eq!(chosen(&login(true, false, true), &["PLAIN"]).unwrap(), Some(Plain));
         assert_eq!(chosen(&login(false, false, false), ALL).unwrap(), Some(Anonymous));
         assert_eq!(chosen(&login(false, false, false), &["PLAIN"]).unwrap(), None);
         assert_eq!(
             chosen(&login(true, false, false), &["EXTERNAL"]),
-            Err("PLAIN, SCRAM-SHA-256".to_owned())
+            Err("SCRAM-SHA-256, PLAIN".to_owned())
         );
         let unknown = choose(&login(true, false, false), &Offer::default(), Need::Somebody);
         assert_eq!(unknown.unwrap(), Some(Plain));
@@ -177,12 +182,15 @@ mod tests {
 
     #[test]
     fn what_is_forced_and_what_is_needed_limit_the_choice() {
-        use Mechanism::Plain;
+        use Mechanism::{Plain, ScramSha256};
         let forced = Login { mechanism: Some(Plain), ..login(true, true, true) };
         assert_eq!(choose(&forced, &offer(ALL), Need::Somebody).unwrap(), Some(Plain));
         assert!(choose(&forced, &offer(&["SCRAM-SHA-256"]), Need::Somebody).is_err());
+        let forced = Login { mechanism: Some(ScramSha256), ..login(true, true, true) };
+        let unannounced = choose(&forced, &offer(&["PLAIN"]), Need::Somebody);
+        assert_eq!(unannounced.unwrap(), Some(ScramSha256));
         let all = login(true, true, true);
-        assert_eq!(choose(&all, &offer(ALL), Need::Password).unwrap(), Some(Plain));
+        assert_eq!(choose(&all, &offer(ALL), Need::Password).unwrap(), Some(ScramSha256));
         let nobody = login(false, false, false);
         assert_eq!(choose(&nobody, &offer(ALL), Need::Anybody).unwrap(), None);
     }

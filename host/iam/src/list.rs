@@ -23,7 +23,7 @@ pub struct UserList(pub(crate) BTreeMap<String, User>);
 /// One of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct User {
-    /// Without one, PLAIN does not let him in.
+    /// Without one, PLAIN is checked against the other.
     pub(crate) verifier: Option<Verifier>,
     /// Without one, SCRAM-SHA-256 does not let him in.
     pub(crate) scram: Option<ScramVerifier>,
@@ -37,7 +37,7 @@ pub(crate) struct User {
 pub struct Account<'a> {
     /// The name.
     pub name: &'a str,
-    /// What PLAIN checks against, if he may come in so.
+    /// What PLAIN checks against; where there is none, what SCRAM-SHA-256 does.
     pub verifier: Option<&'a str>,
     /// What SCRAM-SHA-256 checks against, if he may come in so.
     pub scram: Option<&'a str>,
@@ -52,7 +52,7 @@ pub struct Account<'a> {
 pub struct Entry<'a> {
     /// The name.
     pub name: &'a str,
-    /// Whether PLAIN can let him in.
+    /// Whether there is a verifier for PLAIN alone.
     pub plain: bool,
     /// Whether SCRAM-SHA-256 can let him in.
     pub scram: bool,
@@ -268,6 +268,13 @@ impl UserList {
         })
     }
 
+    /// Whether everybody who comes in with a password can do so with SCRAM-SHA-256. Who is kept out does not
+    /// count, nor who has no password.
+    pub(crate) fn all_prove_by_scram(&self) -> bool {
+        let mut asked = self.0.values().filter(|user| !user.disabled && user.has_password());
+        asked.clone().next().is_some() && asked.all(|user| user.scram.is_some())
+    }
+
     /// Whether there is nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -292,6 +299,10 @@ impl UserList {
 }
 
 impl User {
+    fn has_password(&self) -> bool {
+        self.verifier.is_some() || self.scram.is_some()
+    }
+
     fn read(account: &Account<'_>) -> Result<Self, String> {
         if let Some(group) = account.groups.iter().find(|group| !is_group(group)) {
             return Err(format!("not a name of a group: {}", shorten(group)));

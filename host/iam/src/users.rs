@@ -1,8 +1,14 @@
 //! Checks what somebody proves, a few at a time, and gives the same answer to every failure.
+//!
+//! SCRAM-SHA-256 is announced only while every enabled user with a password has a verifier for it, so that a client
+//! that takes the best of what is announced never fails for want of one: no attempt is wasted, none is
+//! counted, and it need not send the password after all. What is told is one bit about all users together.
+//! It is taken in any case from who asks for it; so is PLAIN, which is checked against either verifier.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -55,6 +61,8 @@ pub struct Settings {
 pub struct Users {
     list: RwLock<UserList>,
     revision: watch::Sender<u64>,
+    /// Whether SCRAM-SHA-256 is announced.
+    scram: AtomicBool,
     settings: Settings,
     providers: Vec<Provider>,
     domains: OnceLock<Arc<dyn DomainProof>>,
@@ -94,6 +102,7 @@ impl Users {
             Zeroizing::new(random()?.iter().map(|byte| format!("{byte:02x}")).collect());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
+            scram: list.all_prove_by_scram().into(),
             list: RwLock::new(list),
             revision: watch::Sender::new(0),
             providers: settings.providers.iter().cloned().map(Provider::new).collect(),
@@ -140,6 +149,13 @@ impl Users {
         Mechanism::ALL.into_iter().filter(offered).collect()
     }
 
+    /// Those of them that clients are not told of: whoever asks for them by name may still use them.
+    #[must_use]
+    pub fn unannounced(&self) -> Vec<Mechanism> {
+        let announced = self.scram.load(Ordering::Relaxed);
+        if announced { Vec::new() } else { vec![Mechanism::ScramSha256] }
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -153,6 +169,7 @@ impl Users {
         let changes = {
             let mut current = self.list.write().unwrap_or_else(PoisonError::into_inner);
             let changes = current.changes(&list);
+            self.scram.store(list.all_prove_by_scram(), Ordering::Relaxed);
             *current = list;
             changes
         };
@@ -264,15 +281,20 @@ impl Users {
     ) -> Result<Result<(), &'static str>, VerifyError> {
         let busy = VerifyError::Busy { retry_after: LONGEST_WAIT };
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| busy)?;
-        let known = self.user(user, |user| user.verifier.clone());
+        let known = self.user(user, |user| (user.verifier.clone(), user.scram.clone()));
         let missing = match &known {
             None => Some("there is no such user"),
-            Some(None) => Some("the user has no password for this mechanism"),
-            Some(Some(_)) => None,
+            Some((None, None)) => Some("the user has no password"),
+            Some(_) => None,
         };
-        let verifier = known.flatten().unwrap_or_else(|| self.nobody.clone());
+        let (verifier, scram) = known.unwrap_or_default();
+        let nobody = self.nobody.clone();
         let work = move |worker: OwnedSemaphorePermit| {
-            let accepted = verifier.accepts(&password);
+            let accepted = match (verifier, scram) {
+                (Some(verifier), _) => verifier.accepts(&password),
+                (None, Some(scram)) => scram.accepts(&password),
+                (None, None) => nobody.accepts(&password),
+            };
             drop(worker);
             accepted
         };
@@ -495,6 +517,46 @@ mod tests {
             assert_eq!(users.verify(&plain(user, "right"), HERE).await, Err(VerifyError::Refused));
             assert_eq!(begun.elapsed(), FAILURE_TAKES);
         }
+    }
+
+    fn with_scram(name: &str, password: &str, plain: bool) -> UserList {
+        let (scram, verifier) =
+            (crate::scram_verifier(password).unwrap(), hash_password(password).unwrap());
+        let verifier = plain.then_some(verifier.as_str());
+        let mut list = UserList::default();
+        list.add(&Account { name, verifier, scram: Some(&scram), ..Account::default() }).unwrap();
+        list
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn plain_is_checked_against_the_verifier_that_there_is() {
+        let users = Users::new(with_scram("ana", "right", false)).unwrap();
+        assert!(users.verify(&plain("ana", "right"), HERE).await.is_ok());
+        let begun = Instant::now();
+        assert_eq!(users.verify(&plain("ana", "wrong"), HERE).await, Err(VerifyError::Refused));
+        assert_eq!(begun.elapsed(), FAILURE_TAKES);
+    }
+
+    #[test]
+    fn scram_is_announced_while_everybody_who_has_a_password_can_use_it() {
+        let mut list = with_scram("ana", "right", true);
+        let users = Users::new(UserList::default()).unwrap();
+        let announced = |list: &UserList| {
+            users.replace(list.clone());
+            assert!(users.mechanisms().contains(&Mechanism::ScramSha256));
+            users.unannounced().is_empty()
+        };
+        assert!(!announced(&UserList::default()) && announced(&list));
+        list.add(&Account { name: "cert", ..Account::default() }).unwrap();
+        let verifier = hash_password("right").unwrap();
+        let bo = Account { name: "bo", verifier: Some(&verifier), ..Account::default() };
+        let mut kept_out = list.clone();
+        kept_out.add(&Account { disabled: true, ..bo.clone() }).unwrap();
+        assert!(announced(&list) && announced(&kept_out));
+        list.add(&bo).unwrap();
+        assert!(!announced(&list));
+        let started = Users::new(kept_out).unwrap();
+        assert!(started.unannounced().is_empty(), "from the start on");
     }
 
     #[test]

@@ -190,6 +190,7 @@ async fn receive(
         }
     };
     session.mechanisms = services.users.mechanisms();
+    session.unannounced = services.users.unannounced();
     session.max_data_line = options.max_data_line;
     session.writes_at_once = WRITES_AT_ONCE;
     session.capabilities = capabilities(services);

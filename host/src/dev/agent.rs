@@ -1,4 +1,5 @@
-//! `fnua.toml` and `users.toml`: the two ends of one generated password.
+//! `fnua.toml` and `users.toml`: the two ends of one generated password, and whom the user agent believes to be
+//! this host.
 //!
 //! Other agents and users that somebody added stay (their comments do not), and nothing is written
 //! where nothing changes.
@@ -40,6 +41,8 @@ struct Agent {
     username: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<String>,
     #[serde(default)]
     namespaces: Vec<Name>,
     #[serde(flatten)]
@@ -57,22 +60,35 @@ struct Users {
 #[derive(Deserialize, Serialize)]
 struct User {
     name: String,
-    verifier: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verifier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scram: Option<String>,
+    #[serde(flatten)]
+    rest: Table,
 }
 
 impl AgentFile {
-    /// Reads the file. Where there is none, or no verifier for its password, both are made.
+    /// Reads the file. Where there is none, or no users file, both are made. What an earlier version left out is
+    /// added: the authority, and the verifier of SCRAM-SHA-256.
     pub(super) fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("fnua.toml");
         let saved: Option<Agents> = read(&path)?;
         let mut agents = Self { document: saved.clone().unwrap_or_default(), saved, path };
         let users = dir.join("users.toml");
         let own = agents.own()?;
-        if own.password.is_none() || !users.exists() {
-            let password = generate()?;
-            save_verifier(&users, host_iam::hash_password(&password)?)?;
-            own.username = Some(USER.to_owned());
-            own.password = Some(password.to_string());
+        match &own.password {
+            Some(password) if users.exists() => add_scram(&users, password)?,
+            _ => {
+                let password = generate()?;
+                save_verifiers(&users, &password)?;
+                own.username = Some(USER.to_owned());
+                own.password = Some(password.to_string());
+            }
+        }
+        // Where somebody wants no tls, an authority would be a contradiction, and refused.
+        if own.rest.get("tls").and_then(toml::Value::as_str) != Some("never") {
+            own.ca_file.get_or_insert_with(|| AUTHORITY.to_owned());
         }
         Ok(agents)
     }
@@ -123,10 +139,28 @@ impl std::fmt::Debug for AgentFile {
     }
 }
 
-fn save_verifier(path: &Path, verifier: String) -> Result<()> {
+fn save_verifiers(path: &Path, password: &str) -> Result<()> {
     let mut document: Users = read(path)?.unwrap_or_default();
     document.users.retain(|user| user.name != USER);
-    document.users.push(User { name: USER.to_owned(), verifier });
+    document.users.push(User {
+        name: USER.to_owned(),
+        verifier: Some(host_iam::hash_password(password)?),
+        scram: Some(host_iam::scram_verifier(password)?),
+        rest: Table::new(),
+    });
+    files::replace(path, toml::to_string(&document)?.as_bytes())
+}
+
+/// Adds what SCRAM-SHA-256 needs to a user who has only the other verifier, if it is that of the password.
+fn add_scram(path: &Path, password: &str) -> Result<()> {
+    let mut document: Users = read(path)?.unwrap_or_default();
+    let own = document.users.iter_mut().find(|user| user.name == USER && user.scram.is_none());
+    let Some(own) = own else { return Ok(()) };
+    let verifier = own.verifier.as_deref().map(host_iam::Verifier::parse).transpose()?;
+    if !verifier.is_some_and(|verifier| verifier.accepts(password)) {
+        return Ok(());
+    }
+    own.scram = Some(host_iam::scram_verifier(password)?);
     files::replace(path, toml::to_string(&document)?.as_bytes())
 }
 
@@ -149,6 +183,9 @@ fn generate() -> Result<Zeroizing<String>> {
 
 /// The user that is generated, and what its agent is called.
 pub(crate) const USER: &str = "dev";
+
+/// The authority of the host's certificate, seen from the configuration.
+const AUTHORITY: &str = "tls/ca.pem";
 
 /// Random octets of a generated password: 144 bits, nobody guesses that.
 const PASSWORD_OCTETS: usize = 18;

@@ -2,7 +2,7 @@
 //!
 //! In the directory: `layout` (format of all this), `lock`, `listen` (the kept address), `broker` (the kept
 //! Kafka, where one was named), `fnua.toml`
-//! (for the user agent, with the password in the clear: mode 0600), `users.toml` (its verifier),
+//! (for the user agent, with the password in the clear: mode 0600), `users.toml` (its verifiers),
 //! `tls` (an authority of its own, and the host's certificate), `plugins` (the inbox, filled at the first start only) and `data`. What belongs to somebody else in
 //! the directory is left alone.
 

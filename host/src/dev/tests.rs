@@ -47,6 +47,7 @@ fn a_first_start_makes_everything_and_shows_nothing_to_others() {
     let agent = agent(&dir);
     assert_eq!(agent["address"].as_str(), Some("127.0.0.1:4321"));
     assert_eq!(agent["username"].as_str(), Some("dev"));
+    assert_eq!(agent["ca_file"].as_str(), Some("tls/ca.pem"));
     assert_eq!(agent["namespaces"][0].as_str(), Some(DEFAULT_NAMESPACE));
 }
 
@@ -79,7 +80,39 @@ async fn the_generated_password_opens() {
     let credentials = fnap::sasl::PlainCredentials::new("dev", &password).unwrap();
     let principal = users.verify(&credentials, Ipv4Addr::LOCALHOST.into()).await.unwrap();
     assert_eq!(principal.name(), "dev");
+    assert_eq!(users.unannounced(), [], "its user has a verifier for SCRAM-SHA-256");
     assert!(!format!("{dev:?}").contains(&password));
+}
+
+#[test]
+fn a_directory_of_an_earlier_version_gets_the_authority_and_the_second_verifier() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(started(dir.path(), None, &[], 4321));
+    let (fnua, users) = (dir.path().join("fnua.toml"), dir.path().join("users.toml"));
+    let without = |path: &Path, key: &str| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with(key)).collect();
+        assert_ne!(kept.len(), text.lines().count(), "{key}");
+        std::fs::write(path, kept.join("\n") + "\n").unwrap();
+    };
+    let scram = || std::fs::read_to_string(&users).unwrap().contains("scram = ");
+    without(&fnua, "ca_file");
+    without(&users, "scram");
+    let before = agent(dir.path());
+    drop(started(dir.path(), None, &[], 4321));
+    assert!(scram());
+    assert_eq!(agent(dir.path())["ca_file"].as_str(), Some("tls/ca.pem"));
+    assert_eq!(agent(dir.path())["password"], before["password"]);
+    // Who wants neither is left alone: no tls, and a verifier of another password.
+    without(&fnua, "ca_file");
+    let text = std::fs::read_to_string(&fnua).unwrap();
+    std::fs::write(&fnua, text.replacen("username", "tls = \"never\"\nusername", 1)).unwrap();
+    let other = host_iam::hash_password("other").unwrap();
+    let text = format!("[[users]]\nname = \"dev\"\nverifier = \"{other}\"\n");
+    std::fs::write(&users, &text).unwrap();
+    drop(started(dir.path(), None, &[], 4321));
+    assert_eq!(agent(dir.path()).get("ca_file"), None);
+    assert_eq!(std::fs::read_to_string(&users).unwrap(), text);
 }
 
 #[test]
@@ -124,12 +157,15 @@ fn a_lost_fnua_toml_gets_a_new_password_and_other_users_stay() {
     let mut text = std::fs::read_to_string(&users).unwrap();
     let verifier = host_iam::hash_password("x").unwrap();
     text += &format!("[[users]]\nname = \"ana\"\nverifier = \"{verifier}\"\n");
+    text += "[[users]]\nname = \"bo\"\ngroups = [\"ops\"]\ndisabled = true\n";
     std::fs::write(&users, text).unwrap();
     std::fs::remove_file(dir.path().join("fnua.toml")).unwrap();
     let dev = started(dir.path(), None, &[], 4321);
     assert_ne!(agent(dir.path())["password"], before["password"]);
     let list = dev.config().all_users().unwrap();
-    assert_eq!(list.names().collect::<Vec<_>>(), ["ana", "dev"]);
+    assert_eq!(list.names().collect::<Vec<_>>(), ["ana", "bo", "dev"]);
+    let bo = list.entries().find(|user| user.name == "bo").unwrap();
+    assert!(bo.disabled && bo.groups.contains("ops"));
 }
 
 #[test]

@@ -107,7 +107,8 @@ fn the_dialogue_is_shown_without_credentials() {
     assert_eq!((said.code, said.stdout), (0, format!("{A}\n")));
     for line in [
         "S: 220 fnaa.unix.ar FNAA",
-        "C: AUTHENTICATE PLAIN",
+        "C: STARTTLS",
+        "C: AUTHENTICATE SCRAM-SHA-256",
         "S: 220 Authenticated",
         "C: GET FLOWS",
         "S: 220 DATA",

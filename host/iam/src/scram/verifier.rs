@@ -41,6 +41,12 @@ impl ScramVerifier {
         Self { iterations, salt, stored_key: key.clone(), server_key: key }
     }
 
+    /// Whether a prepared password is the right one. Takes as long as its rounds.
+    pub(crate) fn accepts(&self, password: &str) -> bool {
+        let given = Self::of(password, self.iterations, &self.salt);
+        super::same(given.stored_key(), self.stored_key())
+    }
+
     pub(crate) fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
