@@ -16,7 +16,8 @@ pub(crate) fn by(principal: &Principal, from: IpAddr, command: &Command) -> By {
     By { who: principal.to_string(), origin: from.to_string(), command: shown(command) }
 }
 
-fn shown(command: &Command) -> String {
+/// A command without what may be a secret.
+pub(crate) fn shown(command: &Command) -> String {
     match command {
         Command::ConfigureProcessor { processor, .. } => {
             format!("UPDATE PROCESSOR {processor}{HIDDEN}")

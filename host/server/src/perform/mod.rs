@@ -25,6 +25,7 @@ use host_iam::Principal;
 use host_observe::{Outcome, Verb};
 use host_registry::{Flow, FlowStatus, JournalId, RegistryError};
 
+use crate::by;
 use crate::may;
 use crate::services::Services;
 
@@ -32,7 +33,7 @@ type Answer = Result<Reply, Failure>;
 
 /// Performs a command. READ and WRITE have modules of their own.
 pub(crate) async fn perform(services: &Services, principal: &Principal, command: Command) -> Reply {
-    tracing::debug!(principal = principal.name(), command = %command, "command");
+    tracing::debug!(principal = principal.name(), command = by::shown(&command), "command");
     let shown = Verb::of(&command);
     let answer = match may::check(services, principal, &command).await {
         Ok(()) => dispatch(services, principal, command).await,
