@@ -4,7 +4,9 @@
 //! session says.
 
 mod entry;
+mod reading;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
@@ -13,7 +15,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use fnap::command::Command;
 use fnap::reply::{Code, Failure, Reply};
-use fnap::rights::Right;
 use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
@@ -23,14 +24,13 @@ use host_registry::as_by;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
-use tokio::time::Instant;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
 
 use crate::by::by;
 use crate::input;
 use crate::listener::ListenerOptions;
-use crate::may;
 use crate::perform::{count, perform};
-use crate::read::{self, Chunk};
 use crate::services::Services;
 use crate::strangers::Stranger;
 use crate::tls::{Stream, Tls};
@@ -90,7 +90,7 @@ pub(crate) struct Gone;
 
 enum Input {
     Written(Reply),
-    Read(std::io::Result<usize>),
+    Read(io::Result<usize>),
     Idle,
     Unwelcome,
     Stop,
@@ -141,7 +141,7 @@ impl Connection {
         tracing::debug!(peer = %self.peer, encrypted = self.who.encrypted, "connected");
         if self.serve().await.is_ok() {
             // The peer sees an end, not a reset.
-            let closed = tokio::time::timeout(CLOSING, self.stream.shutdown()).await;
+            let closed = timeout(CLOSING, self.stream.shutdown()).await;
             tracing::trace!(peer = %self.peer, ?closed, "closed");
         }
         tracing::debug!(peer = %self.peer, "disconnected");
@@ -282,88 +282,6 @@ impl Connection {
         }
     }
 
-    /// A READ: the data lines go out as fast as the peer takes them; DONE and the host's end stop it.
-    async fn read(
-        &mut self,
-        principal: &Principal,
-        command: fnap::command::Read,
-    ) -> Result<(), Gone> {
-        self.flush().await?;
-        if let Err(failure) = self.metered(&command) {
-            self.session.reply(failure.into());
-            return Ok(());
-        }
-        // From before he is asked for, so that no change is missed.
-        let mut rights = self.services.grants.subscribe();
-        let mut reading = match read::start(&self.services, principal, &command).await {
-            Ok(reading) => reading,
-            Err(failure) => {
-                count(&self.services, &command, Some(failure.code));
-                self.session.reply(failure.into());
-                return Ok(());
-            }
-        };
-        let mut held_until: Option<Instant> = None;
-        count(&self.services, &command, None);
-        self.session.read_started();
-        let outcome = loop {
-            if self.settle_while_reading().await? {
-                break Ok(());
-            }
-            let following = command.follow && self.session.wants_input();
-            tokio::select! {
-                biased;
-                _ = self.stop.wait_for(|stop| *stop) => {
-                    break Err(Failure::new(Code::Unavailable, "the host is shutting down"));
-                }
-                () = ended(&mut self.standing) => break Err(unwelcome()),
-                Ok(()) = rights.changed() => {
-                    if !self.services.grants.may(principal, Right::Read, &command.flow) {
-                        break Err(may::forbidden(Right::Read, &command.flow));
-                    }
-                }
-                // Before the events: DONE is heard also while there are always more of them.
-                read = input::read(&mut self.stream, &mut self.session), if following => match read {
-                    Ok(1..) => {}
-                    Ok(0) => self.session.input_ended(),
-                    Err(_) => return Err(Gone),
-                },
-                () = tokio::time::sleep_until(held_until.unwrap_or_else(Instant::now)),
-                    if held_until.is_some() => held_until = None,
-                chunk = reading.next_chunk(
-                    &self.services.traffic,
-                    self.seat.as_ref().and_then(Seat::share),
-                    &mut self.out,
-                ), if held_until.is_none() => match chunk {
-                    Ok(Chunk { ended: true, .. }) => break Ok(()),
-                    Ok(Chunk { events, bytes, .. }) => {
-                        held_until = self.seat.as_ref().and_then(|seat| seat.read(events, bytes));
-                    }
-                    Err(failure) => break Err(failure),
-                },
-            }
-        };
-        self.session.read_ended(outcome);
-        Ok(())
-    }
-
-    /// Sends what is gathered and takes note of DONE; true when reading shall stop.
-    async fn settle_while_reading(&mut self) -> Result<bool, Gone> {
-        let mut stop = false;
-        while let Some(action) = self.session.next_action() {
-            match action {
-                Action::Send(bytes) => self.send(&bytes).await?,
-                Action::StopFollowing => stop = true,
-                Action::Close => return Err(Gone),
-                _ => {}
-            }
-        }
-        let octets = self.out.len();
-        self.flush().await?;
-        others_turn(octets).await;
-        Ok(stop)
-    }
-
     async fn send(&mut self, bytes: &Bytes) -> Result<(), Gone> {
         self.out.extend_from_slice(bytes);
         if self.out.len() >= FLUSH_SIZE { self.flush().await } else { Ok(()) }
@@ -379,17 +297,21 @@ impl Connection {
             // TLS may have kept some of it.
             self.stream.flush().await
         };
-        let written = tokio::time::timeout(stalled, written).await;
+        let written = timeout(stalled, written).await;
         self.out.clear();
-        match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Gone),
-            Err(_) => {
-                tracing::info!(peer = %self.peer, "the peer does not take what is sent");
-                Err(Gone)
-            }
-        }
+        taken(self.peer, written)
     }
+}
+
+/// What came of writing for as long as it may take.
+fn taken<T>(peer: SocketAddr, written: Result<io::Result<T>, Elapsed>) -> Result<T, Gone> {
+    written.map_or_else(
+        |_| {
+            tracing::info!(%peer, "the peer does not take what is sent");
+            Err(Gone)
+        },
+        |written| written.map_err(|_| Gone),
+    )
 }
 
 /// Waits until whoever came in may no longer stay.

@@ -1,7 +1,7 @@
-//! Connections that nobody has authenticated on yet, counted by where they come from.
+//! Connections of nobody that the host knows, counted by where they come from.
 //!
-//! One machine cannot take the places of all others by connecting and saying nothing. Whoever has
-//! authenticated is no stranger any more, however many share an address.
+//! One machine cannot take the places of all others by connecting and saying nothing, or coming in without
+//! a name. A user who has authenticated is no stranger any more, however many share an address; a domain is.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

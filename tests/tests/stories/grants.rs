@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stories::{
-    Config, Fnaad, Fnua, Wire, events, eventually, eventually_described, eventually_holds,
+    Config, Fnaad, Fnua, Wire, event, events, eventually, eventually_described, eventually_holds,
 };
 use tempfile::TempDir;
 
@@ -199,6 +199,33 @@ fn a_revoked_right_ends_running_reads_and_refuses_the_next_write() {
     assert_eq!(reader.line(), forbidden("read", A));
     reader.ok("NOOP");
     assert_eq!(reader.refused(&format!("READ {A}")), format!("404 NOT_FOUND flow {A}"));
+}
+
+#[test]
+fn a_reader_who_is_slow_gets_whole_lines_and_then_hears_that_his_right_is_gone() {
+    let mut house = house();
+    // More than lies between two sockets that nobody empties.
+    let large = |n: usize| event(n).replace("\"n\"", &format!("\"{}\"", "n".repeat(16 * 1024)));
+    for batch in 0..40 {
+        let batch: Vec<String> = (batch * 50..(batch + 1) * 50).map(large).collect();
+        assert_eq!(house.root.write(A, &batch), "220 OK 50 events");
+    }
+    house.root.ok(&format!("GRANT read ON {A} TO user:ana"));
+    let mut reader = follow(house.user("ana"), A);
+    house.root.ok(&format!("REVOKE read ON {A} FROM user:ana"));
+    let mut seen = 1;
+    let last = loop {
+        let line = reader.line();
+        if !line.starts_with('{') {
+            break line;
+        }
+        let event: serde_json::Value = serde_json::from_str(&line).expect("a whole line");
+        assert_eq!(event["id"], format!("e{seen}"));
+        seen += 1;
+    };
+    assert_eq!(last, forbidden("read", A));
+    assert!(seen < 2000, "all was read before the right was revoked");
+    reader.ok("NOOP");
 }
 
 #[test]

@@ -28,6 +28,7 @@ impl Hosted {
     fn with(limits: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(dir.path());
+        config.text.insert_str(0, "anonymous = true\n");
         config.text += &format!("[limits]\n{limits}");
         let host = Fnaad::serve(dir.path(), config.save());
         let mut other = host.login_as("test", "test");
@@ -273,6 +274,22 @@ fn one_address_cannot_take_the_places_of_all() {
     let elsewhere = Wire::connect_from("127.9.8.7", hosted.host.address());
     assert!(elsewhere.greeting.starts_with("220 "), "{}", elsewhere.greeting);
     held.pop().unwrap().authenticate("test", "test");
+    hosted.others_go_on();
+}
+
+#[test]
+fn who_comes_in_without_a_name_counts_as_a_stranger_all_the_same() {
+    let mut hosted = Hosted::with("connections = 100\n");
+    let mut held: Vec<Wire> = Vec::new();
+    loop {
+        let mut next = hosted.host.connect();
+        if !next.greeting.starts_with("220 ") {
+            break;
+        }
+        assert_eq!(next.ask("AUTHENTICATE ANONYMOUS ="), ["220 Authenticated"]);
+        held.push(next);
+    }
+    assert_eq!(held.len(), 25, "a quarter of all places");
     hosted.others_go_on();
 }
 

@@ -98,6 +98,14 @@ fn reading_is_slowed_down_and_loses_nothing() {
     assert!(begun.elapsed() >= std::time::Duration::from_millis(1_000), "{:?}", begun.elapsed());
     let expected: Vec<String> = (0..300).map(|n| format!("e{n}")).collect();
     assert_eq!(stories::ids(&seen), expected);
+    // Whoever reads again and again, also from elsewhere, is not read to faster.
+    let begun = std::time::Instant::now();
+    for n in 0..4 {
+        let mut again = host.login_as("ana", "test");
+        let answer = again.ask(&format!("READ {A} FROM OFFSET 0:{} LIMIT 100", n * 50));
+        assert_eq!(answer.len(), 102, "{answer:?}");
+    }
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(2_500), "{:?}", begun.elapsed());
     // DONE is heard while it waits.
     ana.send(format!("READ {A} FROM earliest FOLLOW\r\nDONE\r\n").as_bytes());
     assert_eq!(ana.answer().last().unwrap(), "220 OK");

@@ -5,6 +5,7 @@
 
 use fnap::reply::{Code, Failure};
 use fnap::sasl::{Mechanism, Response};
+use fnap::subject::Subject;
 use host_iam::{Principal, Step};
 
 use super::{Connection, Gone};
@@ -43,7 +44,10 @@ impl Connection {
             Ok(seat) => {
                 self.seat = Some(seat);
                 self.must_authenticate = None;
-                self.stranger = None;
+                // Anybody can come in without a name, and have as many domains as he likes.
+                if matches!(principal.subject(), Subject::User(_)) {
+                    self.stranger = None;
+                }
                 self.services.traffic.authentications.one();
                 self.standing = Some(self.services.users.follow(&principal));
                 self.session.authenticated(principal);
