@@ -9,15 +9,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use fnap::name::Name;
 use fnap::subject::Subject;
-use host_iam::{Changes, Grants, Owner, Quotas, Users};
+use host_iam::{Grants, Owner, Quotas, Users};
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Options, Processors, TrialHook};
-use host_registry::{By, NewNamespace, Reconciler, Registry, Told, as_by};
+use host_registry::{NewNamespace, Reconciler, Registry, Told};
 use host_server::{Listener, ListenerOptions, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::audit;
+use crate::audit::{self, Standing};
 use crate::brokers::open_brokers;
 use crate::config::Config;
 use crate::included;
@@ -34,6 +34,8 @@ pub struct Host {
     background: Vec<JoinHandle<()>>,
     services: Arc<Services>,
     watcher: Watcher,
+    /// For the audit log.
+    standing: watch::Sender<Standing>,
 }
 
 /// How many there are of what a host has.
@@ -121,6 +123,8 @@ impl Host {
             traffic: host_server::traffic(),
         });
         let (stop, stopped) = watch::channel(false);
+        let (standing, states) = watch::channel(Standing::of(config, &services.users));
+        background.push(audit::keep(services.registry.clone(), states).await);
         let mut host = Self {
             addresses: Vec::new(),
             tls_addresses: Vec::new(),
@@ -130,6 +134,7 @@ impl Host {
             background,
             services,
             watcher,
+            standing,
         };
         for address in &config.listen {
             let speaks = Speaks::Clear { tls: tls.clone(), named: config.is_named(*address) };
@@ -213,24 +218,12 @@ impl Host {
         self.watcher.rescan().await;
     }
 
-    /// Takes over who administers, what quotas there are, and which groups users are in, and writes down
-    /// what is different of users.
-    pub async fn take_over_users(&self, config: &Config, changes: &Changes) {
-        let Services { grants, quotas, registry, users, .. } = &*self.services;
+    /// Takes over who administers, what quotas there are, and which groups users are in; what is different is
+    /// written down.
+    pub fn take_over_users(&self, config: &Config) {
+        let Services { grants, quotas, users, .. } = &*self.services;
         take_over_rights(grants, quotas, users, config);
-        let Changes { added, removed, disabled, changed } = changes;
-        let kinds = [
-            ("addition", added),
-            ("removal", removed),
-            ("disabling", disabled),
-            ("change", changed),
-        ];
-        for (change, names) in kinds.into_iter().filter(|(_, names)| !names.is_empty()) {
-            let by = By::host("users file", names.join(" "));
-            if let Err(error) = as_by(by, registry.note("users", change)).await {
-                tracing::error!(cause = %error, "a change of users is not in the audit log");
-            }
-        }
+        self.standing.send_replace(Standing::of(config, users));
     }
 
     /// Makes the namespaces of a configuration that was read again.

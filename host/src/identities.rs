@@ -47,7 +47,7 @@ fn secret(data_dir: &Path) -> Result<Zeroizing<[u8; SECRET]>> {
 }
 
 /// Takes the users over as they are written now, and says what is different.
-pub(crate) fn take_over(config: &Config, users: &Users) -> Result<Changes> {
+pub(crate) fn take_over(config: &Config, users: &Users) -> Result<()> {
     let changes = users.replace(config.all_users().context("users")?);
     if !changes.is_empty() {
         let Changes { added, removed, disabled, changed } = &changes;
@@ -55,7 +55,7 @@ pub(crate) fn take_over(config: &Config, users: &Users) -> Result<Changes> {
             [added, removed, disabled, changed].map(|list| names(list));
         tracing::info!(added, removed, disabled, changed, "users changed");
     }
-    Ok(changes)
+    Ok(())
 }
 
 fn names(names: &[String]) -> String {

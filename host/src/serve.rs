@@ -78,7 +78,7 @@ pub async fn serve(
             _ = hup.recv() => config = reload(config, reread, &users, &host).await,
             () = lookout.changed(&config) => {
                 match identities::take_over(&config, &users) {
-                    Ok(changes) => host.take_over_users(&config, &changes).await,
+                    Ok(()) => host.take_over_users(&config),
                     Err(error) => {
                         tracing::error!(cause = %format!("{error:#}"), "users not taken over");
                     }
@@ -167,16 +167,15 @@ impl Window {
 async fn reload(old: Config, reread: Reread<'_>, users: &Users, host: &Host) -> Config {
     host.rescan_plugins().await;
     host.look_at_certificates().await;
-    let read =
-        reread().and_then(|new| identities::take_over(&new, users).map(|changes| (changes, new)));
-    let (changes, new) = match read {
+    let read = reread().and_then(|new| identities::take_over(&new, users).map(|()| new));
+    let new = match read {
         Ok(new) => new,
         Err(error) => {
             tracing::error!(cause = %format!("{error:#}"), "configuration not taken over");
             return old;
         }
     };
-    host.take_over_users(&new, &changes).await;
+    host.take_over_users(&new);
     if let Err(error) = host.take_over_namespaces(&new).await {
         tracing::error!(cause = %format!("{error:#}"), "namespaces not taken over");
     }

@@ -22,7 +22,7 @@ mod verifier;
 
 pub use exchange::{Exchange, Step};
 pub use grants::{Absent, Grants, Owner};
-pub use list::{Account, Changes, Entry, MAX_USERS, UserList, UsersError};
+pub use list::{Account, Changes, DISABLED, Entry, MAX_USERS, UserList, UsersError};
 pub use oauth::{ProviderSettings, is_safe_issuer};
 pub use peer::{DomainProof, Peer};
 pub use principal::{DOMAINS, MAX_GROUP, MAX_GROUPS, NoSubject, Principal, Subject, USERS};

@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use ring::digest;
 use serde::Deserialize;
 
 use crate::prepare;
@@ -275,6 +276,12 @@ impl UserList {
         asked.clone().next().is_some() && asked.all(|user| user.scram.is_some())
     }
 
+    /// What tells each user from what he was, as words that hold no secret: [`DISABLED`] first where he is kept
+    /// out.
+    pub(crate) fn states(&self) -> BTreeMap<String, String> {
+        self.0.iter().map(|(name, user)| (name.clone(), user.state())).collect()
+    }
+
     /// Whether there is nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -303,6 +310,24 @@ impl User {
         self.verifier.is_some() || self.scram.is_some()
     }
 
+    fn state(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let mut take = |part: &[u8]| {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        };
+        let plain = self.verifier.as_ref().map(Verifier::text);
+        take(plain.as_ref().map_or(&[], |text| text.as_bytes()));
+        take(&[self.scram.is_some().into()]);
+        for part in self.scram.as_ref().map(ScramVerifier::parts).into_iter().flatten() {
+            take(part);
+        }
+        self.groups.iter().for_each(|group| take(group.as_bytes()));
+        let digest: String =
+            context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        if self.disabled { format!("{DISABLED} {digest}") } else { digest }
+    }
+
     fn read(account: &Account<'_>) -> Result<Self, String> {
         if let Some(group) = account.groups.iter().find(|group| !is_group(group)) {
             return Err(format!("not a name of a group: {}", shorten(group)));
@@ -327,6 +352,9 @@ fn shorten(name: &str) -> String {
 
 /// Users of a file. More than that belong into a directory service.
 pub const MAX_USERS: usize = 10_000;
+
+/// How the state of a user begins who is kept out.
+pub const DISABLED: &str = "disabled";
 
 /// Octets of a users file: so many users with verifiers of 100 octets and names of some dozens.
 const MAX_FILE: u64 = 4 * 1024 * 1024;

@@ -5,6 +5,7 @@
 //! a question costs one look at a flag. Kept in memory is who is connected, or was a moment ago.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -244,6 +245,26 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut used = self.meter.used();
         used.connections = used.connections.saturating_sub(1);
+    }
+}
+
+/// What is limited, as `connections=2 flows=3`, in the words of the configuration.
+impl fmt::Display for Quota {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = [
+            ("connections", self.connections),
+            ("commands_per_second", self.commands_per_second),
+            ("events_per_second", self.events_per_second),
+            ("bytes_per_second", self.bytes_per_second),
+            ("flows", self.flows),
+            ("processors", self.processors),
+        ];
+        let set = limits.iter().filter_map(|(what, most)| most.map(|most| (what, most)));
+        for (index, (what, most)) in set.enumerate() {
+            let blank = if index == 0 { "" } else { " " };
+            write!(out, "{blank}{what}={most}")?;
+        }
+        Ok(())
     }
 }
 

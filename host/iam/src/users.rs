@@ -5,7 +5,7 @@
 //! counted, and it need not send the password after all. What is told is one bit about all users together.
 //! It is taken in any case from who asks for it; so is PLAIN, which is checked against either verifier.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -185,6 +185,12 @@ impl Users {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         let absent = |user: &User| Absent { groups: user.groups.clone(), disabled: user.disabled };
         list.0.iter().map(|(name, user)| (name.clone(), absent(user))).collect()
+    }
+
+    /// What tells each user from what he was; see [`DISABLED`](crate::DISABLED).
+    #[must_use]
+    pub fn states(&self) -> BTreeMap<String, String> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).states()
     }
 
     pub(crate) fn revision(&self) -> watch::Receiver<u64> {

@@ -5,6 +5,8 @@
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
+use zeroize::Zeroizing;
+
 use crate::prepare;
 
 /// What a password is checked against.
@@ -42,6 +44,11 @@ pub enum VerifierError {
 }
 
 impl Verifier {
+    /// All of it, to tell it from another.
+    pub(crate) fn text(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.to_string())
+    }
+
     /// Reads a verifier in the PHC string format.
     ///
     /// # Errors

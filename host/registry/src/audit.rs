@@ -30,7 +30,7 @@ const MAX_COMMAND: usize = 8 * 1024;
 pub struct By {
     /// `user:ana`, `domain:emiliano.ar`, `host`.
     pub who: String,
-    /// The address, and how he proved who he is; empty for the host itself.
+    /// His address; of the host itself where it has that from, or nothing.
     pub origin: String,
     /// What he said, without secrets; empty where nobody said anything.
     pub command: String,
@@ -53,7 +53,7 @@ pub struct Audited {
     pub at: i64,
     /// Who.
     pub who: String,
-    /// From where.
+    /// From where, as in [`By`].
     pub origin: String,
     /// What it is about: the name of a flow, namespace, processor, plugin or user.
     pub subject: String,
@@ -231,15 +231,6 @@ impl Registry {
             Ok(tx.commit()?)
         })
         .await
-    }
-
-    /// Writes down a change of something that is not kept here, such as the users file.
-    ///
-    /// # Errors
-    /// When it could not be written.
-    pub async fn note(&self, subject: &str, change: &str) -> Result<(), RegistryError> {
-        let (by, subject, change) = (actor(), subject.to_owned(), change.to_owned());
-        self.noted(move |tx| changed(tx, &by, &subject, &change)).await
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod file;
 mod flow;
+mod in_force;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use host_server::Services;
 use tokio::time::sleep;
 
 pub use file::AuditFile;
+pub(crate) use in_force::{Standing, keep};
 
 /// Changes carried at once: a few hundred KiB.
 const AT_ONCE: u32 = 256;

@@ -84,6 +84,47 @@ fn each_change_says_who_made_it_when_and_from_where_and_shows_no_secret() {
 }
 
 #[test]
+fn who_administers_and_what_quotas_there_are_is_written_down_also_when_it_changed_while_nobody_ran()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    let path = dir.path().join("data/audit.log");
+    let noted = |count: usize| {
+        eventually("changes of the configuration", || {
+            let all = lines(&path).into_iter().filter(|line| line["from"] == "configuration");
+            let all: Vec<String> = all
+                .map(|line| {
+                    let words =
+                        ["what", "change", "command"].map(|key| line[key].as_str().unwrap());
+                    assert_eq!(line["who"], "host");
+                    words.join(" ")
+                })
+                .collect();
+            if all.len() == count { Ok(all) } else { Err(format!("{all:?}")) }
+        })
+    };
+    let first = self::host(&dir);
+    assert_eq!(noted(1), ["administrators addition user:test"]);
+    drop(first.kill());
+    config.text = config.text.replace("[\"user:test\"]", "[\"user:test\", \"group:ops\"]");
+    config.text += "\n[[quotas]]\nfor = \"everybody\"\nflows = 2\nconnections = 9\n";
+    config.save();
+    let host = host(&dir);
+    let last =
+        ["administrators addition group:ops", "quotas addition everybody connections=9 flows=2"];
+    assert_eq!(noted(3)[1..], last);
+    config.text = config.text.replace("flows = 2", "flows = 3").replace(", \"group:ops\"", "");
+    config.save();
+    host.signal(rustix::process::Signal::HUP);
+    let last =
+        ["administrators removal group:ops", "quotas change everybody connections=9 flows=3"];
+    assert_eq!(noted(5)[3..], last);
+    drop(host.kill());
+    let _again = self::host(&dir);
+    noted(5);
+}
+
+#[test]
 fn killed_at_random_the_file_and_the_flow_have_every_change_once_and_in_order() {
     let dir = tempfile::tempdir().unwrap();
     config(dir.path());

@@ -63,6 +63,11 @@ impl ScramVerifier {
         self.server_key.as_ref()
     }
 
+    /// All of it, to tell it from another.
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
+        [&self.salt, self.stored_key(), self.server_key()]
+    }
+
     /// That of a prepared password.
     pub(super) fn of(password: &str, iterations: NonZeroU32, salt: &[u8]) -> Self {
         let mut salted = Zeroizing::new([0; 32]);

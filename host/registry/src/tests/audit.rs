@@ -3,11 +3,7 @@
 use super::*;
 
 fn ana(command: &str) -> By {
-    By {
-        who: "user:ana".to_owned(),
-        origin: "127.0.0.1 PLAIN".to_owned(),
-        command: command.to_owned(),
-    }
+    By { who: "user:ana".to_owned(), origin: "127.0.0.1".to_owned(), command: command.to_owned() }
 }
 
 async fn rows(registry: &Registry) -> Vec<(String, String, String, String)> {
@@ -27,15 +23,22 @@ async fn a_change_is_his_who_asked_for_it_and_otherwise_the_hosts() {
     registry.create_namespace(new_namespace("n.test")).await.unwrap();
     let work = registry.create_flow(new_flow("a.n.test"));
     as_by(ana("CREATE FLOW a.n.test"), work).await.unwrap();
-    registry.note("users", "user bo disabled").await.unwrap();
+    let (bo, words) = (InForce::from([("bo".into(), "1".into())]), "bo".to_owned());
+    registry
+        .put_in_force("users", bo.clone(), "users file", vec![("addition", words)])
+        .await
+        .unwrap();
     let expected = [
         of("host", "n.test", "creation", ""),
         of("user:ana", "a.n.test", "creation", "CREATE FLOW a.n.test"),
-        of("host", "users", "user bo disabled", ""),
+        of("host", "users", "addition", "bo"),
     ];
     assert_eq!(rows(&registry).await, expected);
     drop(registry);
-    assert_eq!(rows(&open(dir.path()).await).await, expected);
+    let registry = open(dir.path()).await;
+    assert_eq!(rows(&registry).await, expected);
+    assert_eq!(registry.in_force("users").await.unwrap(), bo);
+    assert_eq!(registry.in_force("quotas").await.unwrap(), InForce::new());
 }
 
 #[tokio::test]
