@@ -69,7 +69,7 @@ mod tests {
             agent("unix", "127.0.0.1:1", &["unix.ar", "flows.unix.ar"]),
             agent("lab", "127.0.0.1:2", &["lab.flows.unix.ar"]),
         ];
-        Config { agents }
+        Config { agents, by_chance: false }
     }
 
     fn chosen(asked: Option<&str>, flow: Option<&str>) -> String {

@@ -164,7 +164,7 @@ fn agent(cli: &Cli, setting: &Setting, about: Option<&str>) -> Result<Agent, Err
 
 fn config(cli: &Cli) -> Result<Config, Error> {
     match locate(&Places::from_environment(cli.config.clone())) {
-        Some(path) => Ok(Config::load(&path)?),
+        Some(found) => Ok(Config::found(&found)?),
         None => Ok(Config::default()),
     }
 }

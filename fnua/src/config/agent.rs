@@ -29,8 +29,8 @@ pub struct Agent {
 /// How a connection is encrypted, and who is believed to be the host.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Where it is not said: STARTTLS, required for addresses that are not loopback. On loopback it is
-    /// used where the host offers it and there is a `ca_file` or a certificate.
+    /// Where it is not said: STARTTLS, and nothing without it; on loopback only where there is a `ca_file` or a
+    /// certificate.
     pub mode: Option<TlsMode>,
     /// The authorities that may vouch for the host, in PEM; the system's where there is none.
     pub ca_file: Option<PathBuf>,
@@ -126,6 +126,18 @@ impl Agent {
     #[must_use]
     pub fn server_name(&self) -> &str {
         self.server_name.as_deref().unwrap_or_else(|| self.address.host())
+    }
+
+    /// What it says that runs a program, or leaves TLS out where others can listen.
+    pub(crate) fn reaches_out(&self) -> Option<&'static str> {
+        let runs = |source: &Option<Source>| matches!(source, Some(Source::Command(_)));
+        let Login { password, token, .. } = &self.login;
+        let found = [
+            (runs(password), "password_command"),
+            (runs(token), "token_command"),
+            (self.tls.allow_plaintext, "allow_plaintext"),
+        ];
+        found.into_iter().find(|(says, _)| *says).map(|(_, key)| key)
     }
 
     /// Whether the password stands in the configuration itself.

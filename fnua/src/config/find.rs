@@ -11,7 +11,22 @@ pub(crate) struct Places {
     /// `$FNUA_CONFIG`.
     pub(crate) variable: Option<PathBuf>,
     /// Looked at in this order when neither is given, and skipped when absent.
-    pub(crate) habitual: Vec<PathBuf>,
+    pub(crate) habitual: Vec<Found>,
+}
+
+/// A file to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    /// Whether nobody named it and it lies where anybody may have put it: in the current directory.
+    pub(crate) by_chance: bool,
+}
+
+impl Found {
+    /// A file that somebody named, or the user's own.
+    pub(crate) fn meant(path: PathBuf) -> Self {
+        Self { path, by_chance: false }
+    }
 }
 
 impl Places {
@@ -19,9 +34,10 @@ impl Places {
     #[must_use]
     pub(crate) fn from_environment(flag: Option<PathBuf>) -> Self {
         let here = ENDINGS.map(|ending| PathBuf::from(format!("fnua.{ending}")));
-        let mut habitual = here.to_vec();
+        let mut habitual = here.map(|path| Found { path, by_chance: true }).to_vec();
         if let Some(directory) = own_directory() {
-            habitual.extend(ENDINGS.map(|ending| directory.join(format!("config.{ending}"))));
+            let own = ENDINGS.map(|ending| directory.join(format!("config.{ending}")));
+            habitual.extend(own.map(Found::meant));
         }
         Self { flag, variable: from_environment("FNUA_CONFIG"), habitual }
     }
@@ -29,9 +45,9 @@ impl Places {
 
 /// The file to read: one that was named is taken as it is, of the others the first that exists.
 #[must_use]
-pub(crate) fn locate(places: &Places) -> Option<PathBuf> {
-    let named = places.flag.as_ref().or(places.variable.as_ref());
-    named.or_else(|| places.habitual.iter().find(|path| path.is_file())).cloned()
+pub(crate) fn locate(places: &Places) -> Option<Found> {
+    let named = places.flag.as_ref().or(places.variable.as_ref()).cloned().map(Found::meant);
+    named.or_else(|| places.habitual.iter().find(|found| found.path.is_file()).cloned())
 }
 
 /// Where the user's own files lie: `$XDG_CONFIG_HOME/fnua`, or `~/.config/fnua`.

@@ -50,7 +50,7 @@ pub(super) fn config(root: Node, directory: &Path) -> Result<Config, Fault> {
     for node in root.take("namespaces").map_or(Ok(Vec::new()), Node::list)? {
         namespace(node.table()?, &mut agents)?;
     }
-    Ok(Config { agents })
+    Ok(Config { agents, by_chance: false })
 }
 
 /// The draft's form: a namespace names its agent.

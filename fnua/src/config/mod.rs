@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 pub use agent::{Agent, Certificate, Login, Source, Tls, TlsMode};
-pub(crate) use find::{Places, locate, own_directory};
+pub(crate) use find::{Found, Places, locate, own_directory};
 pub use keep::KeepError;
 pub(crate) use keep::{Keep, Kept};
 
@@ -30,6 +30,8 @@ const MAX_FILE: usize = 1 << 20;
 pub struct Config {
     /// The hosts, in the order written.
     pub agents: Vec<Agent>,
+    /// Whether the file was found in the current directory, where nobody had named it.
+    pub by_chance: bool,
 }
 
 impl Config {
@@ -46,6 +48,20 @@ impl Config {
             refuse_if_others_can_read(path)?;
         }
         Ok(config)
+    }
+
+    /// Reads a file that was found. One that lies in the current directory by chance may say less: it is refused
+    /// where somebody else may have written it, or wants a program run or TLS left out.
+    pub(crate) fn found(found: &Found) -> Result<Self, ConfigError> {
+        if !found.by_chance {
+            return Self::load(&found.path);
+        }
+        refuse_if_others_can_write(&found.path)?;
+        let config = Self::load(&found.path)?;
+        match config.agents.iter().find_map(Agent::reaches_out) {
+            Some(key) => Err(ConfigError::Chance(found.path.clone(), key)),
+            None => Ok(Self { by_chance: true, ..config }),
+        }
     }
 }
 
@@ -96,6 +112,31 @@ pub enum ConfigError {
     /// Others can read a password.
     #[error("config {} holds a password and others can read it (mode {:04o}): chmod 600 {}", .0.display(), .1, .0.display())]
     Exposed(PathBuf, u32),
+    /// It was found in the current directory, and is not the user's own.
+    #[error("config {} was found here and somebody else can have written it (mode {:04o}): --config {} if it is meant", .0.display(), .1, .0.display())]
+    Foreign(PathBuf, u32),
+    /// It was found in the current directory, and says what such a file may not.
+    #[error("config {} was found here and has {}: --config {} if it is meant", .0.display(), .1, .0.display())]
+    Chance(PathBuf, &'static str),
+}
+
+/// Whoever can write it says where a password goes.
+#[cfg(unix)]
+fn refuse_if_others_can_write(path: &Path) -> Result<(), ConfigError> {
+    use std::os::unix::fs::MetadataExt;
+    let unreadable =
+        |error: std::io::Error| ConfigError::Unreadable(path.to_owned(), error.to_string());
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    let own = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    if own && found.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(ConfigError::Foreign(path.to_owned(), found.mode() & 0o7777))
+}
+
+#[cfg(not(unix))]
+fn refuse_if_others_can_write(_: &Path) -> Result<(), ConfigError> {
+    Ok(())
 }
 
 /// What is wrong in a file, and where.

@@ -274,12 +274,40 @@ fn a_named_file_wins_over_the_habitual_places() {
     let habitual = directory.path().join("fnua.toml");
     fs::write(&habitual, "").unwrap();
     let mut places = Places {
-        habitual: vec![directory.path().join("none"), habitual.clone()],
+        habitual: [directory.path().join("none"), habitual.clone()].map(Found::meant).to_vec(),
         ..Places::default()
     };
-    assert_eq!(locate(&places), Some(habitual));
+    assert_eq!(locate(&places), Some(Found::meant(habitual)));
     places.variable = Some("variable".into());
-    assert_eq!(locate(&places), Some("variable".into()));
+    assert_eq!(locate(&places), Some(Found::meant("variable".into())));
     places.flag = Some("flag".into());
-    assert_eq!(locate(&places), Some("flag".into()));
+    assert_eq!(locate(&places), Some(Found::meant("flag".into())));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_lies_about_runs_no_program_leaves_no_tls_out_and_is_ones_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("fnua.toml");
+    let found = |by_chance, keys: &str, mode| {
+        fs::write(&path, format!("[[agents]]\nname = \"a\"\naddress = \"b\"\n{keys}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        Config::found(&Found { path: path.clone(), by_chance }).map_err(|error| error.to_string())
+    };
+    for (keys, named) in [
+        ("username = \"u\"\npassword_command = [\"sh\"]", "has password_command: --config "),
+        ("token_command = [\"sh\"]", "has token_command: --config "),
+        ("tls = \"never\"\nallow_plaintext = true", "has allow_plaintext: --config "),
+    ] {
+        let refused = found(true, keys, 0o644).unwrap_err();
+        assert!(refused.contains(named), "{refused}");
+        assert!(!found(false, keys, 0o644).unwrap().by_chance);
+    }
+    for mode in [0o664, 0o646] {
+        let refused = found(true, "", mode).unwrap_err();
+        assert!(refused.contains("somebody else can have written it"), "{refused}");
+        found(false, "", mode).unwrap();
+    }
+    assert!(found(true, "username = \"u\"\nca_file = \"c\"", 0o644).unwrap().by_chance);
 }

@@ -24,7 +24,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Security {
     Clear,
-    StartTls { required: bool },
+    StartTls,
     Implicit,
 }
 
@@ -48,9 +48,9 @@ pub(super) async fn dial(agent: &Agent, trace: Trace) -> Result<Connection, Erro
             let stream = handshake(agent, stream, &trace).await?;
             greeted(agent, wire::tls(stream), trace).await
         }
-        Security::StartTls { required } => {
+        Security::StartTls => {
             let connection = greeted(agent, wire::clear(stream), trace).await?;
-            connection.start_tls(agent, required).await
+            connection.start_tls(agent).await
         }
     }
 }
@@ -58,12 +58,12 @@ pub(super) async fn dial(agent: &Agent, trace: Trace) -> Result<Connection, Erro
 fn security(agent: &Agent, loopback: bool) -> Result<Security, Error> {
     match agent.tls.mode {
         Some(TlsMode::Implicit) => Ok(Security::Implicit),
-        Some(TlsMode::StartTls) => Ok(Security::StartTls { required: true }),
+        Some(TlsMode::StartTls) => Ok(Security::StartTls),
         Some(TlsMode::Never) if loopback || agent.tls.allow_plaintext => Ok(Security::Clear),
         Some(TlsMode::Never) => Err(Error::Plaintext(agent.address.to_string())),
-        None if !loopback => Ok(Security::StartTls { required: true }),
-        None if agent.tls.ca_file.is_some() || agent.login.certificate.is_some() => {
-            Ok(Security::StartTls { required: false })
+        // Who says whom to believe wants somebody believed, also on loopback: any user can listen there.
+        None if !loopback || agent.tls.ca_file.is_some() || agent.login.certificate.is_some() => {
+            Ok(Security::StartTls)
         }
         None => Ok(Security::Clear),
     }
@@ -116,13 +116,9 @@ impl Connection {
     }
 
     /// STARTTLS. What the host said before counts no more.
-    async fn start_tls(mut self, agent: &Agent, required: bool) -> Result<Self, Error> {
+    async fn start_tls(mut self, agent: &Agent) -> Result<Self, Error> {
         if !self.offer.starttls {
-            return if required {
-                Err(self.no_tls("it does not offer starttls"))
-            } else {
-                Ok(self)
-            };
+            return Err(self.no_tls("it does not offer starttls"));
         }
         match self.command(&Command::StartTls).await {
             Ok(_) => {}
@@ -175,7 +171,7 @@ mod tests {
 
     #[test]
     fn addresses_that_are_not_loopback_need_tls_unless_that_is_said_twice() {
-        let required = Security::StartTls { required: true };
+        let required = Security::StartTls;
         let mode = |mode| Tls { mode: Some(mode), ..Tls::default() };
         assert_eq!(decided(Tls::default(), false).unwrap(), required);
         assert_eq!(decided(mode(TlsMode::StartTls), true).unwrap(), required);
@@ -188,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_tls_is_used_where_an_authority_is_known() {
+    fn on_loopback_tls_is_needed_where_an_authority_is_known() {
         assert_eq!(decided(Tls::default(), true).unwrap(), Security::Clear);
         let known = Tls { ca_file: Some("ca.pem".into()), ..Tls::default() };
-        assert_eq!(decided(known, true).unwrap(), Security::StartTls { required: false });
+        assert_eq!(decided(known, true).unwrap(), Security::StartTls);
     }
 }

@@ -165,12 +165,14 @@ fn a_token_comes_from_a_file_or_a_program_and_a_refusal_is_told_with_its_status(
     from_file.file("token", "abc.def\n");
     from_file.run(&["get", "flows"]).well();
     let from_program = fnua(&fake, "token_command = [\"/bin/sh\", \"-c\", \"echo abc\"]");
-    let said = from_program.run(&["-d", "get", "flows"]);
+    let said = from_program.run(&["--config", "fnua.toml", "-d", "get", "flows"]);
     said.badly(1, "401 AUTH_REQUIRED authentication failed (invalid_token)");
     assert!(!said.err.contains("abc") && said.err.contains("S: 330 <challenge>"), "{}", said.err);
     let failing =
         fnua(&fake, "token_command = [\"/bin/sh\", \"-c\", \"echo no session >&2; exit 3\"]");
-    failing.run(&["get", "flows"]).badly(2, "no token: /bin/sh: exit status: 3: no session");
+    failing
+        .run(&["--config", "fnua.toml", "get", "flows"])
+        .badly(2, "no token: /bin/sh: exit status: 3: no session");
     fake.finish();
 }
 
@@ -227,7 +229,9 @@ fn a_password_may_come_from_a_program_and_one_that_is_missing_is_told() {
         }),
     ]);
     let program = "username = \"test\"\npassword_command = [\"/bin/sh\", \"-c\", \"echo test\"]";
-    fnua(&fake, program).run(&["get", "flows"]).well();
+    let fnua_with = fnua(&fake, program);
+    fnua_with.run(&["get", "flows"]).badly(2, "was found here and has password_command");
+    fnua_with.run(&["--config", "fnua.toml", "get", "flows"]).well();
     let missing = fnua(&fake, "username = \"test\"").run(&["get", "flows"]);
     missing.badly(
         2,

@@ -113,9 +113,12 @@ impl Keep {
 }
 
 impl Config {
-    /// Gives agents without a secret what was kept for them, and adds the addresses that no agent has.
+    /// Gives agents without a secret what was kept for them, and adds the addresses that no agent has. A file
+    /// that was found by chance gets what was kept only for what was kept with it: it cannot say whom to
+    /// believe.
     #[must_use]
     pub(crate) fn with_kept(mut self, kept: &[Kept]) -> Self {
+        let by_chance = self.by_chance;
         for agent in &mut self.agents {
             let login = &agent.login;
             let by_other_means = login.token.is_some() || login.certificate.is_some();
@@ -123,7 +126,9 @@ impl Config {
             if login.password.is_none() && wanted {
                 let fits = |one: &&Kept| {
                     let same = |user: &String| *user == one.username;
-                    one.address == agent.address && login.username.as_ref().is_none_or(same)
+                    one.address == agent.address
+                        && login.username.as_ref().is_none_or(same)
+                        && (!by_chance || one.is_kept_so(agent))
                 };
                 if let Some(one) = kept.iter().find(fits) {
                     one.give_to(agent);
@@ -142,6 +147,15 @@ impl Config {
 }
 
 impl Kept {
+    /// Whether an agent says nothing else about TLS, and about how to prove oneself, than was kept.
+    fn is_kept_so(&self, agent: &Agent) -> bool {
+        let Agent { server_name, tls, login, .. } = agent;
+        let same_mode = tls.mode.is_none() || tls.mode == self.tls;
+        let same_authority = tls.ca_file.is_none() || tls.ca_file == self.ca_file;
+        let same_mechanism = login.mechanism.is_none() || login.mechanism == self.mechanism;
+        server_name.is_none() && same_mode && same_authority && same_mechanism
+    }
+
     fn give_to(&self, agent: &mut Agent) {
         agent.login.username = Some(self.username.clone());
         agent.login.password = Some(Source::Here(self.password.clone()));

@@ -66,7 +66,8 @@ fn agents_without_a_secret_get_what_was_kept_for_them() {
     named.login.username = Some("bob".to_owned());
     let mut own = Agent::stranger("h:2".parse().unwrap());
     own = own.with_password("ana", Password::new("own".to_owned()));
-    let config = Config { agents: vec![named, own, Agent::stranger("h:4".parse().unwrap())] };
+    let agents = vec![named, own, Agent::stranger("h:4".parse().unwrap())];
+    let config = Config { agents, by_chance: false };
     let all = [
         kept("h:1", "ana", "a"),
         kept("h:1", "bob", "b"),
@@ -86,4 +87,28 @@ fn agents_without_a_secret_get_what_was_kept_for_them() {
         })
         .collect();
     assert_eq!(given, ["h:1 bob:b", "h:2 ana:own", "h:4 :none", "h:3 eve:e"]);
+}
+
+#[test]
+fn a_file_that_lies_about_does_not_say_whom_a_kept_password_is_told() {
+    let kept = Kept { ca_file: Some("/own/ca.pem".into()), ..kept("h:1", "ana", "a") };
+    for (keys, given) in [
+        ("", true),
+        ("ca_file = \"/own/ca.pem\"", true),
+        ("ca_file = \"/tmp/ca.pem\"", false),
+        ("tls = \"never\"", false),
+        ("fqdn = \"elsewhere.test\"", false),
+        ("mechanism = \"PLAIN\"", false),
+    ] {
+        let text =
+            format!("[[agents]]\nname = \"a\"\naddress = \"h:1\"\nusername = \"ana\"\n{keys}\n");
+        let config =
+            super::super::parse(&text, super::super::Syntax::Toml, Path::new("/")).unwrap();
+        for by_chance in [true, false] {
+            let config =
+                Config { by_chance, ..config.clone() }.with_kept(std::slice::from_ref(&kept));
+            let has = config.agents[0].login.password.is_some();
+            assert_eq!(has, given || !by_chance, "{keys}");
+        }
+    }
 }
