@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,23 @@ pub(crate) fn replace_for_all(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, bytes, 0o644).with_context(|| path.display().to_string())
 }
 
+/// Replaces a file, mode 0600, that stays its owner's: an operator may be root, the host that has to read it
+/// is not.
+pub(crate) fn replace_for_its_owner(path: &Path, bytes: &[u8]) -> Result<()> {
+    let owner = std::fs::metadata(path).ok().map(|old| (old.uid(), old.gid()));
+    write_for(owner, path, bytes, 0o600).with_context(|| path.display().to_string())
+}
+
 fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    write_for(None, path, bytes, mode)
+}
+
+fn write_for(
+    owner: Option<(u32, u32)>,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+) -> std::io::Result<()> {
     if is_so(path, bytes, mode) {
         return Ok(());
     }
@@ -34,13 +50,17 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
+    if let Some((user, group)) = owner {
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (user, group) {
+            fchown(&file, Some(user), Some(group))?;
+        }
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&partial, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Whether it is that file already: a full disk must not keep a host from starting again.

@@ -3,15 +3,15 @@
 //! One change at a time, under a lock of the directory; after a crash the file is the old one or the new
 //! one. Owner and group stay, the mode is 0600.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use host_iam::{UserList, prepared_name};
 use rustix::fs::{FlockOperation, flock};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, value};
+
+use crate::files;
 
 /// What a user is checked against.
 #[derive(Default)]
@@ -49,8 +49,7 @@ pub(super) fn edit(path: &Path, name: &str, change: &Change<'_>) -> Result<()> {
     file.apply(name, change)?;
     let text = file.0.to_string();
     UserList::parse(&text, &shown)?;
-    replace(path, text.as_bytes()).with_context(|| shown)?;
-    lock.sync_all().with_context(|| dir.display().to_string())
+    files::replace_for_its_owner(path, text.as_bytes())
 }
 
 /// The file while it is changed.
@@ -101,23 +100,4 @@ fn set_passwords(user: &mut Table, made: &Passwords) {
             None => drop(user.remove(key)),
         }
     }
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let partial = path.with_added_extension("new");
-    match std::fs::remove_file(&partial) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-    if let Ok(old) = std::fs::metadata(path) {
-        let new = file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            // An operator may be root; the host that has to read the file is not.
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
-        }
-    }
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&partial, path)
 }
