@@ -40,6 +40,13 @@ pub fn damage_plugin(data: &Path, digest: &str) {
     assert_eq!(registry.execute(middle, [digest]).unwrap(), 1);
 }
 
+/// Changes a byte of every batch of events that an embedded broker keeps.
+pub fn damage_events(data: &Path) {
+    let last = "UPDATE batches SET records =
+        CAST(substr(records, 1, length(records) - 1) || x'2a' AS BLOB)";
+    assert!(log_of(data).execute(last, []).unwrap() > 0);
+}
+
 /// Makes the words by which repeated writes are known so many hours older.
 pub fn age_tokens(data: &Path, hours: u32) {
     let age = "UPDATE tokens SET at = at - ?1 * 3600000";

@@ -53,6 +53,14 @@ impl Wire {
     /// What the client's TLS says.
     pub fn start_tls(&mut self, trust: &Trust) -> std::io::Result<()> {
         self.ok("STARTTLS");
+        self.shake_hands(trust)
+    }
+
+    /// The handshake, where the host waits for one.
+    ///
+    /// # Errors
+    /// What the client's TLS says.
+    pub fn shake_hands(&mut self, trust: &Trust) -> std::io::Result<()> {
         assert!(self.lines.buffer().is_empty(), "said behind 220 OK");
         let stream = self.stream.try_clone()?;
         let name = ServerName::of(&self.stream.peer_addr()?.to_string());
@@ -222,6 +230,13 @@ impl Wire {
     #[must_use]
     pub fn speaker(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
+    }
+
+    /// What else is said within a moment: for the words of a test that fails.
+    pub(crate) fn overheard(&mut self) -> String {
+        let moment = Some(std::time::Duration::from_millis(500));
+        drop(self.stream.set_read_timeout(moment));
+        std::iter::from_fn(|| self.try_line()).map(|line| format!("\n         S: {line}")).collect()
     }
 
     /// Waits for the end of the connection; whether nothing more was said before it.

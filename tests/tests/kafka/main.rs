@@ -20,6 +20,7 @@ mod mirror;
 mod mirrormaker;
 mod network;
 mod nodes;
+mod reference;
 mod refused;
 mod room;
 mod steps;

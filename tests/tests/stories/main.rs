@@ -26,6 +26,7 @@ mod peers;
 mod processors;
 mod quotas;
 mod reading;
+mod reference;
 mod reload;
 mod soak;
 mod steps;

@@ -8,9 +8,9 @@ use fnap::value::{Json, Settings, Word};
 use host_events::Incarnation;
 use host_iam::Principal;
 use host_plugins::catalog::Active;
-use host_processors::{Candidate, Report, ShardReport};
+use host_processors::{Candidate, Report, ShardReport, SpecError};
 use host_registry::{
-    Config, Desired, LIMIT_PREFIX, Maker, Processor, ProcessorChange, RegistryError, derived_name,
+    Config, Desired, LIMIT_PREFIX, Maker, Processor, ProcessorChange, derived_name,
 };
 use serde_json::{Value, json};
 
@@ -351,12 +351,12 @@ pub(super) fn options(services: &Services, settings: &Settings) -> Result<Config
 }
 
 fn candidate_failure(candidate: Candidate) -> Failure {
+    if let Candidate::Spec(SpecError::Registry(error)) = candidate {
+        return registry_failure(error);
+    }
     let code = match &candidate {
         Candidate::NoType(_) => Code::NotFound,
-        Candidate::Spec(host_processors::SpecError::NoFlow(_)) => Code::NotFound,
-        Candidate::Spec(host_processors::SpecError::Registry(RegistryError::Store(_))) => {
-            Code::ServerErr
-        }
+        Candidate::Spec(SpecError::NoFlow(_)) => Code::NotFound,
         Candidate::Spec(_) | Candidate::Keys(_) => Code::Conflict,
         Candidate::Shape { .. } | Candidate::Refused(_) => Code::BadFormat,
     };
