@@ -17,7 +17,7 @@ pub(crate) struct LoginArgs {
     /// The user's name.
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
-    /// SCRAM-SHA-256 or PLAIN, and no other; without it PLAIN, else SCRAM-SHA-256. Kept, too.
+    /// SCRAM-SHA-256 or PLAIN, and no other; without it the first of them that the host lists. Kept, too.
     #[arg(long, value_parser = mechanism)]
     pub(crate) mechanism: Option<Mechanism>,
     /// PEM file with the authority of the host's certificate; kept, too.
