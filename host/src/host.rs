@@ -10,19 +10,17 @@ use anyhow::{Context, Result};
 use fnap::name::Name;
 use fnap::subject::Subject;
 use host_iam::{Grants, Owner, Quotas, Users};
-use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
-use host_processors::{Options, Processors, TrialHook};
+use host_plugins::Watcher;
+use host_processors::Processors;
 use host_registry::{NewNamespace, Reconciler, Registry, Told};
 use host_server::{Listener, ListenerOptions, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::audit::{self, Standing};
-use crate::brokers::open_brokers;
 use crate::config::Config;
-use crate::included;
+use crate::ground::Ground;
 use crate::observed::{Observed, Up};
-use crate::plugin_store::RegistryPlugins;
 
 /// A running participant.
 pub struct Host {
@@ -59,102 +57,45 @@ impl Host {
     pub async fn start(config: &Config, users: Arc<Users>, observed: &Observed) -> Result<Self> {
         let tls = config.tls.clone().map(Tls::open).transpose().context("tls")?.map(Arc::new);
         tls.iter().flat_map(|tls| tls.warnings()).for_each(|warning| tracing::warn!("{warning}"));
-        let (brokers, measures) = open_brokers(config).await?;
-        let registry =
-            Registry::open(&config.data_dir.join("registry.db")).await.context("registry")?;
-        let compiled = EngineOptions::new(config.data_dir.join("compiled"));
-        // What one processor may be granted, its plugin may need to say what it is.
-        let engine = Engine::new(&EngineOptions { describe: config.most.clone(), ..compiled })
-            .context("plugin engine")?;
-        let trial = Arc::new(TrialHook::default());
-        let store = Arc::new(RegistryPlugins(registry.clone()));
-        let catalog = Catalog::open(engine.clone(), store, Arc::clone(&trial) as _)
-            .await
-            .context("plugin catalog")?;
-        let (grants, quotas) = (Grants::default(), Quotas::default());
-        take_over_rights(&grants, &quotas, &users, config);
-        let decides = grants.clone();
-        registry.tell(move |news| tell(&decides, news));
-        let options = Options {
-            limits: config.limits.clone(),
-            most: config.most.clone(),
-            grants: grants.clone(),
-            quotas: quotas.clone(),
-            ..Options::default()
-        };
-        let processors =
-            Processors::new(registry.clone(), Arc::clone(&brokers), catalog.clone(), options);
-        trial.connect(processors.clone());
-        included::put(&config.plugins_dir)?;
-        let watcher = Watcher::start(catalog.clone(), &config.plugins_dir)
-            .await
-            .with_context(|| format!("plugin directory {}", config.plugins_dir.display()))?;
-        processors.start_all().await.context("processors")?;
-        let (following, behind) = (processors.clone(), processors.clone());
-        let (patterns, rights) = (processors.clone(), processors.clone());
-        let mut background = vec![
-            tokio::spawn(async move { following.watch().await }),
-            tokio::spawn(async move { behind.watch_lag().await }),
-            tokio::spawn(async move { rights.watch_rights().await }),
-        ];
-        let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
-        make_namespaces(&registry, &reconciler, &config.namespaces).await?;
-        // What it makes is carried out by the reconciler.
-        background.push(tokio::spawn(async move { patterns.watch_patterns().await }));
+        let mut ground = Ground::open(config).await?;
+        let (engine, brokers) = (ground.engine.clone(), std::mem::take(&mut ground.measures));
+        let Begun { services, watcher, mut background } = begin(ground, config, users).await?;
         if let Some(tls) = tls.clone() {
             background.push(tokio::spawn(async move { tls.watch().await }));
         }
-        let services = Arc::new(Services {
-            hostname: config.hostname.clone(),
-            registry,
-            reconciler,
-            processors,
-            default_broker: config
-                .brokers
-                .first()
-                .map(|broker| broker.name.clone())
-                .unwrap_or_default(),
-            brokers,
-            catalog,
-            users,
-            grants,
-            quotas,
-            spread: 0.into(),
-            traffic: host_server::traffic(),
-        });
-        let (stop, stopped) = watch::channel(false);
         let (standing, states) = watch::channel(Standing::of(config, &services.users));
         background.push(audit::keep(services.registry.clone(), states).await);
         let mut host = Self {
             addresses: Vec::new(),
             tls_addresses: Vec::new(),
             tls: tls.clone(),
-            stop,
+            stop: watch::Sender::new(false),
             listeners: Vec::new(),
             background,
-            services,
+            services: Arc::new(services),
             watcher,
             standing,
         };
+        host.open_doors(config).await?;
+        host.carry_audit(config).await?;
+        let (services, listeners) = (Arc::clone(&host.services), &host.listeners);
+        let listeners = listeners.iter().map(JoinHandle::abort_handle).collect();
+        observed.up(Up { tls, services, engine, brokers, listeners });
+        Ok(host)
+    }
+
+    async fn open_doors(&mut self, config: &Config) -> Result<()> {
         for address in &config.listen {
-            let speaks = Speaks::Clear { tls: tls.clone(), named: config.is_named(*address) };
-            let taken = host.listen(*address, speaks, &config.listener, stopped.clone()).await?;
-            host.addresses.push(taken);
+            let speaks = Speaks::Clear { tls: self.tls.clone(), named: config.is_named(*address) };
+            let taken = self.listen(*address, speaks, &config.listener).await?;
+            self.addresses.push(taken);
         }
         for address in &config.listen_tls {
-            let speaks = Speaks::Tls(tls.clone().context("listen_tls without a certificate")?);
-            let taken = host.listen(*address, speaks, &config.listener, stopped.clone()).await?;
-            host.tls_addresses.push(taken);
+            let speaks = Speaks::Tls(self.tls.clone().context("listen_tls without a certificate")?);
+            let taken = self.listen(*address, speaks, &config.listener).await?;
+            self.tls_addresses.push(taken);
         }
-        host.carry_audit(config).await?;
-        observed.up(Up {
-            tls,
-            services: Arc::clone(&host.services),
-            engine,
-            brokers: measures,
-            listeners: host.listeners.iter().map(JoinHandle::abort_handle).collect(),
-        });
-        Ok(host)
+        Ok(())
     }
 
     async fn carry_audit(&mut self, config: &Config) -> Result<()> {
@@ -170,12 +111,12 @@ impl Host {
         address: SocketAddr,
         speaks: Speaks,
         options: &ListenerOptions,
-        stopped: watch::Receiver<bool>,
     ) -> Result<SocketAddr> {
         let listener = Listener::bind(address, speaks, options.clone());
         let listener = listener.await.with_context(|| format!("cannot listen on {address}"))?;
         let taken = listener.address()?;
         let services = Arc::clone(&self.services);
+        let stopped = self.stop.subscribe();
         self.listeners.push(tokio::spawn(listener.serve(services, stopped)));
         Ok(taken)
     }
@@ -257,6 +198,56 @@ fn take_over_rights(grants: &Grants, quotas: &Quotas, users: &Users, config: &Co
     grants.set_users(users.absent());
     grants.set_administrators(config.administrators.iter().cloned());
     quotas.set(config.quotas.clone());
+}
+
+/// What runs before anybody is let in.
+struct Begun {
+    services: Services,
+    watcher: Watcher,
+    background: Vec<JoinHandle<()>>,
+}
+
+/// Starts what works without anybody: processors, and what the registry decided and is not done yet.
+async fn begin(ground: Ground, config: &Config, users: Arc<Users>) -> Result<Begun> {
+    let (grants, quotas) = (Grants::default(), Quotas::default());
+    take_over_rights(&grants, &quotas, &users, config);
+    let decides = grants.clone();
+    ground.registry.tell(move |news| tell(&decides, news));
+    let processors = ground.processors(config, &grants, &quotas);
+    let watcher = ground.watch_plugins(config).await?;
+    processors.start_all().await.context("processors")?;
+    let mut background = looking_after(&processors);
+    let Ground { brokers, registry, catalog, .. } = ground;
+    let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
+    make_namespaces(&registry, &reconciler, &config.namespaces).await?;
+    // What it makes is carried out by the reconciler.
+    let patterns = processors.clone();
+    background.push(tokio::spawn(async move { patterns.watch_patterns().await }));
+    let services = Services {
+        hostname: config.hostname.clone(),
+        default_broker: config.default_broker(),
+        registry,
+        reconciler,
+        processors,
+        brokers,
+        catalog,
+        users,
+        grants,
+        quotas,
+        spread: 0.into(),
+        traffic: host_server::traffic(),
+    };
+    Ok(Begun { services, watcher, background })
+}
+
+/// What is seen to in the background as long as processors run.
+fn looking_after(processors: &Processors) -> Vec<JoinHandle<()>> {
+    let (flows, lag, rights) = (processors.clone(), processors.clone(), processors.clone());
+    vec![
+        tokio::spawn(async move { flows.watch().await }),
+        tokio::spawn(async move { lag.watch_lag().await }),
+        tokio::spawn(async move { rights.watch_rights().await }),
+    ]
 }
 
 /// What the registry keeps, to who decides by it.

@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod dev;
 mod files;
+mod ground;
 pub mod host;
 mod identities;
 mod included;

@@ -144,6 +144,11 @@ impl Log {
 }
 
 impl Config {
+    /// Name of the broker of namespaces that name none.
+    pub(crate) fn default_broker(&self) -> String {
+        self.brokers.first().map(|broker| broker.name.clone()).unwrap_or_default()
+    }
+
     /// Reads a file. Relative paths in it are relative to its directory.
     ///
     /// # Errors
