@@ -224,7 +224,8 @@ impl<P: Clone> ServerSession<P> {
     }
 
     /// Ends the session with an error as soon as no command is being performed: idle too long (408),
-    /// shutting down (503). A READ that follows is stopped.
+    /// shutting down (503). A READ that follows is stopped, and whoever is being authenticated no longer is:
+    /// what comes of that is dropped.
     pub fn end(&mut self, failure: Failure) {
         self.ending = Some(failure);
         self.stop_following();
@@ -246,8 +247,9 @@ impl<P: Clone> ServerSession<P> {
                 self.state = State::Accepting { failures: 0 };
                 return true;
             }
-            State::Ended { .. } | State::Verifying { .. } => return false,
+            State::Ended { .. } => return false,
             State::Executing(..) => return self.look_for_done(),
+            State::Verifying { .. } => return self.end_now(true),
             State::Handshake { .. } => return self.end_now(false),
             _ if self.ending.is_some() && self.posted.any() => return false,
             _ if self.ending.is_some() => return self.end_now(true),

@@ -397,6 +397,17 @@ fn whatever_follows_starttls_in_clear_text_closes_and_is_never_performed() {
 }
 
 #[test]
+fn the_end_does_not_wait_for_a_check() {
+    let mut session = greeted(options());
+    session.receive(LOGIN);
+    assert!(matches!(settle(&mut session).1, Some(Action::Authenticate { .. })));
+    session.end(Failure::new(Code::Unavailable, "later"));
+    assert_eq!(settle(&mut session), ("503 UNAVAILABLE later\r\n".into(), Some(Action::Close)));
+    session.authenticated(7);
+    assert_eq!(settle(&mut session), (String::new(), None));
+}
+
+#[test]
 fn failures_before_starttls_count_after_it() {
     let mut session = greeted(ServerOptions { tls: Tls::Offered, ..options() });
     for _ in 1..MAX_AUTH_FAILURES {

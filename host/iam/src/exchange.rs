@@ -11,7 +11,7 @@ use fnap::sasl::{Mechanism, PlainCredentials};
 use tokio::time::Instant;
 
 use crate::external::{self, Wanted};
-use crate::oauth;
+use crate::oauth::{self, NoBearer};
 use crate::peer::Peer;
 use crate::prepare;
 use crate::principal::Principal;
@@ -256,15 +256,18 @@ impl Exchange {
         let Some(request) = oauth::Request::parse(response) else {
             return self.fail(None, MALFORMED).await;
         };
-        let _place = self.users.queue(None, self.peer.address).await?;
+        let place = self.users.queue(None, self.peer.address).await?;
         let begun = Instant::now();
+        // The provider may be slow: whoever waits for a check shall not wait for it.
+        drop(place);
         let why = match oauth::check(self.users.providers(), &request.token).await {
             Ok(bearer) if !acts_as(&bearer.user, &request.authorize) => "acts as somebody else",
             Ok(bearer) => match self.users.admit(&bearer.user, bearer.groups) {
                 Some(principal) => return Ok(principal.into()),
                 None => "the user is disabled",
             },
-            Err(why) => why,
+            Err(NoBearer::Wrong(why)) => why,
+            Err(NoBearer::TooMany) => return Err(VerifyError::busy()),
         };
         // Waits before the challenge: who does not answer it learns nothing sooner.
         let refused = self.attempt().failed(&self.users, None, why, begun).await;

@@ -43,6 +43,13 @@ pub enum VerifyError {
     },
 }
 
+impl VerifyError {
+    /// There is no place now.
+    pub(crate) fn busy() -> Self {
+        Self::Busy { retry_after: LONGEST_WAIT }
+    }
+}
+
 /// How one may say who one is, beside users with passwords.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -273,8 +280,7 @@ impl Users {
         if retry_after > LONGEST_WAIT {
             return Err(VerifyError::Busy { retry_after });
         }
-        let busy = VerifyError::Busy { retry_after: LONGEST_WAIT };
-        let place = self.queue.try_acquire().map_err(|_| busy)?;
+        let place = self.queue.try_acquire().map_err(|_| VerifyError::busy())?;
         tokio::time::sleep(retry_after).await;
         Ok(place)
     }
@@ -285,8 +291,8 @@ impl Users {
         user: &str,
         password: Zeroizing<String>,
     ) -> Result<Result<(), &'static str>, VerifyError> {
-        let busy = VerifyError::Busy { retry_after: LONGEST_WAIT };
-        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| busy)?;
+        let busy = |_| VerifyError::busy();
+        let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(busy)?;
         let known = self.user(user, |user| (user.verifier.clone(), user.scram.clone()));
         let missing = match &known {
             None => Some("there is no such user"),
@@ -306,7 +312,7 @@ impl Users {
         };
         // The permit goes along: a connection that is closed meanwhile must not free it early.
         let accepted = tokio::task::spawn_blocking(move || work(worker)).await;
-        let accepted = accepted.map_err(|_| busy)?;
+        let accepted = accepted.map_err(|_| VerifyError::busy())?;
         Ok(missing.map_or(if accepted { Ok(()) } else { Err("wrong password") }, Err))
     }
 

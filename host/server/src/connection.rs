@@ -173,9 +173,7 @@ impl Connection {
                     self.session.end(Failure::new(Code::Timeout, "nothing was said for too long"));
                 }
                 Input::Unwelcome => self.session.end(unwelcome()),
-                Input::Stop => {
-                    self.session.end(Failure::new(Code::Unavailable, "the host is shutting down"));
-                }
+                Input::Stop => self.session.end(stopping()),
             }
         }
     }
@@ -219,10 +217,7 @@ impl Connection {
                 self.authenticate(mechanism, response.as_ref()).await;
             }
             Action::Respond(response) => self.respond(Some(&response)).await,
-            Action::Misread => {
-                let step = self.services.users.refuse(self.who.address).await;
-                self.take(step);
-            }
+            Action::Misread => self.misread().await,
             Action::Execute { principal, command: Command::Read(read) } => {
                 self.read(&principal, read).await?;
             }
@@ -320,6 +315,11 @@ async fn ended(standing: &mut Option<Standing>) {
         Some(standing) => standing.ended().await,
         None => std::future::pending().await,
     }
+}
+
+/// What everybody is told at the end.
+fn stopping() -> Failure {
+    Failure::new(Code::Unavailable, "the host is shutting down")
 }
 
 /// What somebody is told who was disabled, removed, or put into other groups.

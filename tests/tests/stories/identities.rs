@@ -135,3 +135,29 @@ fn a_stranger_does_not_learn_from_scram_who_exists_also_over_a_restart() {
     assert_eq!(challenge(&host, "nobody"), unknown);
     assert_eq!(challenge(&host, "ana"), known);
 }
+
+#[test]
+fn a_host_ends_while_a_provider_of_tokens_does_not_answer() {
+    use base64::Engine;
+    let dir = tempfile::tempdir().unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}", silent.local_addr().unwrap());
+    let mut config = Config::new(dir.path());
+    let oauth = format!("\n[[oauth]]\nname = \"corp\"\nissuer = \"{issuer}\"\naudience = \"a\"\n");
+    config.text.push_str(&oauth);
+    let host = Fnaad::serve(dir.path(), config.save());
+    let engine = base64::prelude::BASE64_URL_SAFE_NO_PAD;
+    let claims = engine.encode(format!("{{\"iss\":\"{issuer}\"}}"));
+    let header = engine.encode("{\"alg\":\"ES256\",\"kid\":\"unknown\"}");
+    let message = format!("n,,\x01auth=Bearer {header}.{claims}.AAAA\x01\x01");
+    let message = base64::prelude::BASE64_STANDARD.encode(message);
+    let mut waiting = host.connect();
+    waiting.send(format!("AUTHENTICATE OAUTHBEARER {message}\r\n").as_bytes());
+    silent.set_nonblocking(true).unwrap();
+    let _question = eventually("the provider to be asked", || {
+        silent.accept().map_err(|error| error.to_string())
+    });
+    host.login_as("test", "test").ok("NOOP");
+    assert!(host.end().success());
+    assert_eq!(waiting.line(), "503 UNAVAILABLE the host is shutting down");
+}

@@ -217,18 +217,49 @@ async fn a_domain_comes_in_where_somebody_vouches_for_its_certificate() {
     assert_eq!(bare, Step::Refused, "without a certificate");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_token_that_is_none_is_told_once_and_never_lets_anybody_in() {
+fn with_provider(issuer: &str) -> Arc<Users> {
     let provider = crate::oauth::ProviderSettings {
         name: "corp".to_owned(),
-        issuer: "https://id.test/realm".to_owned(),
+        issuer: issuer.to_owned(),
         audience: "fnaad".to_owned(),
         user_claim: "sub".to_owned(),
         groups_claim: None,
         ca_file: None,
         trusted_names: true,
     };
-    let users = users_with(Settings { providers: vec![provider], ..Settings::default() });
+    users_with(Settings { providers: vec![provider], ..Settings::default() })
+}
+
+#[tokio::test]
+async fn a_provider_that_does_not_answer_keeps_nobody_else_out() {
+    use base64::Engine as _;
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let issuer = format!("http://{}", silent.local_addr().unwrap());
+    let users = with_provider(&issuer);
+    let claims = engine.encode(format!("{{\"iss\":\"{issuer}\"}}"));
+    let header = engine.encode("{\"alg\":\"ES256\",\"kid\":\"x\"}");
+    let message = format!("n,,\x01auth=Bearer {header}.{claims}.AAAA\x01\x01");
+    let waiting: Vec<_> = (0..300_u32)
+        .map(|number| {
+            let peer = Peer::in_clear(Ipv4Addr::from(0x0a00_0000 + number).into());
+            let mut exchange = users.begin(Mechanism::OauthBearer, peer);
+            let message = message.clone();
+            tokio::spawn(async move { exchange.step(Some(message.as_bytes())).await })
+        })
+        .collect();
+    // The provider has been asked: everybody waits for it.
+    let (asked, listener) = (silent.try_clone().unwrap(), silent);
+    let question = tokio::task::spawn_blocking(move || asked.accept().unwrap().0).await.unwrap();
+    assert_eq!(begin(&users, Mechanism::Plain).step(Some(b"\0ana\0right")).await, ana());
+    assert_eq!(scram(&users, "ana", "right").await.0, ana());
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    drop((question, listener));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_none_is_told_once_and_never_lets_anybody_in() {
+    let users = with_provider("https://id.test/realm");
     for answer in [&b"\x01"[..], b"", b"n,,\x01auth=Bearer a.b.c\x01\x01"] {
         let mut exchange = begin(&users, Mechanism::OauthBearer);
         let began = Instant::now();

@@ -1,34 +1,44 @@
 //! A provider's published keys (RFC 7517): fetched when they are needed, kept while the provider is away.
 //!
-//! Asks a provider seldom, whatever tokens come. Takes keys for signatures only, and of three kinds: RSA,
-//! P-256 and Ed25519; others are passed over.
+//! Asks a provider seldom, whatever tokens come, and lets only a few wait for it. Takes keys for
+//! signatures only, and of three kinds: RSA, P-256 and Ed25519; others are passed over.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::Instant;
 
+use super::NoBearer;
 use super::fetch;
 use super::token::Key;
 
 /// The keys of one provider.
 #[derive(Debug)]
 pub(super) struct Keys {
+    shared: Arc<Shared>,
+    /// For those who wait until the provider has answered.
+    waiting: Semaphore,
+}
+
+#[derive(Debug)]
+struct Shared {
     issuer: String,
     ca_file: Option<PathBuf>,
     known: Mutex<Known>,
-    /// Held by whoever asks the provider.
-    asking: tokio::sync::Mutex<()>,
+    /// Held while the provider is asked.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Known {
     keys: Vec<(Option<String>, Key)>,
     fetched: Option<Instant>,
+    /// When the last question ended, with an answer or without.
     asked: Option<Instant>,
 }
 
@@ -53,8 +63,9 @@ struct Jwk {
 
 impl Keys {
     pub(super) fn new(issuer: &str, ca_file: Option<PathBuf>) -> Self {
-        let (known, asking) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { issuer: issuer.to_owned(), ca_file, known, asking }
+        let (known, asking) = (Mutex::default(), Arc::default());
+        let shared = Shared { issuer: issuer.to_owned(), ca_file, known, asking };
+        Self { shared: Arc::new(shared), waiting: Semaphore::new(MAX_WAITING) }
     }
 
     /// The key of a token; asks the provider where it is not known, or was not confirmed for long.
@@ -62,47 +73,65 @@ impl Keys {
         &self,
         id: Option<&str>,
         algorithm: Option<&str>,
-    ) -> Result<Key, &'static str> {
-        let algorithm = algorithm.ok_or("the token names no algorithm")?;
-        let found = self.known().find(id, algorithm);
-        match (found, self.known().is_fresh()) {
+    ) -> Result<Key, NoBearer> {
+        let algorithm = algorithm.ok_or(NoBearer::Wrong("the token names no algorithm"))?;
+        let shared = &self.shared;
+        let found = shared.known().find(id, algorithm);
+        match (found, shared.known().is_fresh()) {
             (Some(key), true) => return Ok(key),
             // One asks, the others go on with what is known.
             (Some(_), false) => {
-                if let Ok(_asking) = self.asking.try_lock() {
-                    self.ask_unless_lately().await;
+                if let Ok(asking) = Arc::clone(&shared.asking).try_lock_owned() {
+                    shared.ask_unless_lately(asking).await;
                 }
             }
             (None, _) => {
-                let _asking = self.asking.lock().await;
-                if self.known().find(id, algorithm).is_none() {
-                    self.ask_unless_lately().await;
+                let _place = self.waiting.try_acquire().map_err(|_| NoBearer::TooMany)?;
+                let asking = Arc::clone(&shared.asking).lock_owned().await;
+                if shared.known().find(id, algorithm).is_none() {
+                    shared.ask_unless_lately(asking).await;
                 }
             }
         }
-        let known = self.known();
+        let known = shared.known();
         if !known.is_usable() {
-            return Err("the provider's keys are not known");
+            return Err(NoBearer::Wrong("the provider's keys are not known"));
         }
-        known.find(id, algorithm).ok_or("the token is signed with no key of the provider")
+        let unknown = NoBearer::Wrong("the token is signed with no key of the provider");
+        known.find(id, algorithm).ok_or(unknown)
     }
+}
 
+impl Shared {
     fn known(&self) -> Known {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn ask_unless_lately(&self) {
+    /// Waits for the answer. Whoever does so may be gone before it: the question is then asked for those
+    /// behind him all the same, and not once more for each.
+    async fn ask_unless_lately(self: &Arc<Self>, asking: OwnedMutexGuard<()>) {
         if self.known().asked.is_some_and(|asked| asked.elapsed() < ASKED_EVERY) {
             return;
         }
+        let shared = Arc::clone(self);
+        let question = tokio::spawn(async move {
+            shared.ask().await;
+            drop(asking);
+        });
+        if let Err(error) = question.await {
+            tracing::error!(issuer = self.issuer, cause = %error, "keys of a provider not fetched");
+        }
+    }
+
+    async fn ask(&self) {
         let (issuer, ca_file) = (self.issuer.clone(), self.ca_file.clone());
-        let asked = Instant::now();
         let fetched =
             tokio::task::spawn_blocking(move || fetch::key_set(&issuer, ca_file.as_deref()));
         let fetched = fetched.await.map_err(|error| error.to_string()).flatten();
         let read = fetched.and_then(|text| read(&text));
+        let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.asked = Some(asked);
+        known.asked = Some(now);
         match read {
             Ok(keys) => {
                 if known.keys != keys {
@@ -113,7 +142,7 @@ impl Keys {
                     );
                 }
                 known.keys = keys;
-                known.fetched = Some(asked);
+                known.fetched = Some(now);
             }
             Err(cause) => {
                 tracing::warn!(issuer = self.issuer, cause, "keys of a provider not fetched");
@@ -180,6 +209,10 @@ pub(super) const FRESH_FOR: Duration = Duration::from_secs(300);
 
 /// Keys go on for so long while the provider does not answer: a working day.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(8 * 3600);
+
+/// Logins that wait while a provider is asked. It has to answer two questions in 5 s each: so many are let
+/// in after it changed its keys, and no more hang on one that is gone.
+pub(super) const MAX_WAITING: usize = 64;
 
 /// Keys of one provider that are looked at.
 const MAX_KEYS: usize = 64;

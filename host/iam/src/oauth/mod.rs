@@ -54,6 +54,21 @@ pub(crate) struct Bearer {
     pub(crate) groups: Vec<String>,
 }
 
+/// Why a token names nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoBearer {
+    /// Something is wrong with it; in words for the log.
+    Wrong(&'static str),
+    /// It was not looked at: too many wait for its provider.
+    TooMany,
+}
+
+impl From<&'static str> for NoBearer {
+    fn from(why: &'static str) -> Self {
+        Self::Wrong(why)
+    }
+}
+
 impl Provider {
     pub(crate) fn new(settings: ProviderSettings) -> Self {
         let keys = Keys::new(&settings.issuer, settings.ca_file.clone());
@@ -81,8 +96,8 @@ impl Provider {
     }
 }
 
-/// Whom a token names, if all of it is right; else what is wrong, for the log.
-pub(crate) async fn check(providers: &[Provider], token: &str) -> Result<Bearer, &'static str> {
+/// Whom a token names, if all of it is right. May wait some seconds for a provider.
+pub(crate) async fn check(providers: &[Provider], token: &str) -> Result<Bearer, NoBearer> {
     let token = Token::parse(token)?;
     let issuer = token.issuer();
     let provider = providers.iter().find(|provider| Some(&*provider.settings.issuer) == issuer);
@@ -91,7 +106,7 @@ pub(crate) async fn check(providers: &[Provider], token: &str) -> Result<Bearer,
     let claims = token.verified(&key)?;
     token::refuse_out_of_time(claims, SystemTime::now())?;
     token::refuse_other_audience(claims, &provider.settings.audience)?;
-    provider.bearer(claims)
+    Ok(provider.bearer(claims)?)
 }
 
 /// What a client is told whose token is none (RFC 7628, section 3.2.2): whatever is wrong with it.

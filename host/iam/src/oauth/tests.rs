@@ -13,7 +13,7 @@ use ring::signature::{
 };
 use serde_json::{Value, json};
 
-use super::keys::{ASKED_EVERY, FRESH_FOR, KEPT_FOR};
+use super::keys::{ASKED_EVERY, FRESH_FOR, KEPT_FOR, MAX_WAITING};
 use super::token::{Key, Token, refuse_out_of_time};
 use super::*;
 
@@ -145,7 +145,10 @@ fn changed(claims: &Value, key: &str, value: Value) -> Value {
 }
 
 async fn refusal(providers: &[Provider], token: &str) -> &'static str {
-    check(providers, token).await.unwrap_err()
+    match check(providers, token).await.unwrap_err() {
+        NoBearer::Wrong(why) => why,
+        NoBearer::TooMany => panic!("too many"),
+    }
 }
 
 #[tokio::test]
@@ -248,6 +251,63 @@ async fn known_keys_go_on_while_the_provider_is_away_but_not_for_ever() {
     published.set(Some(vec![signer.public("one")]));
     tokio::time::advance(ASKED_EVERY + Duration::from_secs(1)).await;
     assert!(check(&providers, &token).await.is_ok());
+}
+
+/// A provider that takes questions and answers none, until it is dropped.
+struct Silent {
+    listener: TcpListener,
+    provider: Arc<[Provider]>,
+    token: String,
+}
+
+impl Silent {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut settings, _) = provider_of(Vec::new());
+        settings.issuer = format!("http://{}/realm", listener.local_addr().unwrap());
+        let token = Signer::ed25519().token("unknown", &claims(&settings.issuer));
+        Self { listener, provider: Arc::new([Provider::new(settings)]), token }
+    }
+
+    fn check(&self) -> tokio::task::JoinHandle<Result<Bearer, NoBearer>> {
+        let (provider, token) = (Arc::clone(&self.provider), self.token.clone());
+        tokio::spawn(async move { check(&provider, &token).await })
+    }
+
+    /// The next question.
+    async fn asked(&self) -> std::net::TcpStream {
+        let listener = self.listener.try_clone().unwrap();
+        tokio::task::spawn_blocking(move || listener.accept().unwrap().0).await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_provider_that_does_not_answer_waits_for_one_question() {
+    let silent = Silent::new();
+    let mut waiting: Vec<_> = (0..5).map(|_| silent.check()).collect();
+    let question = silent.asked().await;
+    // Who asked goes away: nobody asks again for those behind him.
+    waiting.remove(0).abort();
+    tokio::time::advance(2 * ASKED_EVERY).await;
+    drop(question);
+    silent.listener.set_nonblocking(true).unwrap();
+    for check in waiting {
+        let why = NoBearer::Wrong("the provider's keys are not known");
+        assert_eq!(check.await.unwrap(), Err(why));
+    }
+    assert!(silent.listener.accept().is_err(), "asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_wait_for_a_provider() {
+    let silent = Silent::new();
+    let waiting: Vec<_> = (0..MAX_WAITING).map(|_| silent.check()).collect();
+    let question = silent.asked().await;
+    assert_eq!(silent.check().await.unwrap(), Err(NoBearer::TooMany));
+    drop(question);
+    for check in waiting {
+        assert!(matches!(check.await.unwrap(), Err(NoBearer::Wrong(_))));
+    }
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 //! What the session asks for is handed to `host-iam`, with what is known of the peer; nothing of a
 //! response is kept or logged.
 
+use std::sync::Arc;
+
 use fnap::reply::{Code, Failure};
 use fnap::sasl::{Mechanism, Response};
 use fnap::subject::Subject;
 use host_iam::{Principal, Step};
+use tokio::time::Instant;
 
-use super::{Connection, Gone};
+use super::{Connection, Gone, stopping};
 use crate::tls::{Stream, welcome};
 
 impl Connection {
@@ -33,9 +36,30 @@ impl Connection {
 
     pub(super) async fn respond(&mut self, response: Option<&Response>) {
         // The session asks for no response to nothing.
-        let Some(exchange) = &mut self.exchange else { return self.session.refused() };
-        let step = exchange.step(response.map(Response::expose)).await;
+        let Some(mut exchange) = self.exchange.take() else { return self.session.refused() };
+        let step = self.in_time(exchange.step(response.map(Response::expose))).await;
+        self.exchange = Some(exchange);
         self.take(step);
+    }
+
+    pub(super) async fn misread(&mut self) {
+        let services = Arc::clone(&self.services);
+        let step = self.in_time(services.users.refuse(self.who.address)).await;
+        self.take(step);
+    }
+
+    /// What a check comes to, which may ask others who do not answer: it ends with the time that a peer
+    /// has to say who he is, and with the host.
+    async fn in_time(&mut self, check: impl Future<Output = Step>) -> Result<Step, Failure> {
+        let deadline = self.must_authenticate.unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            step = check => Ok(step),
+            () = tokio::time::sleep_until(deadline) => {
+                Err(Failure::new(Code::Timeout, "authentication took too long"))
+            }
+            _ = self.stop.wait_for(|stop| *stop) => Err(stopping()),
+        }
     }
 
     /// Somebody is who he says, and comes in unless he has as many connections as he may.
@@ -60,7 +84,14 @@ impl Connection {
         }
     }
 
-    pub(super) fn take(&mut self, step: Step) {
+    fn take(&mut self, step: Result<Step, Failure>) {
+        let step = match step {
+            Ok(step) => step,
+            Err(failure) => {
+                self.exchange = None;
+                return self.session.end(failure);
+            }
+        };
         if let Step::Challenge(challenge) = step {
             return self.session.challenge(&challenge);
         }

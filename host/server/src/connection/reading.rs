@@ -6,7 +6,7 @@
 
 use fnap::command::Read;
 use fnap::name::Name;
-use fnap::reply::{Code, Failure};
+use fnap::reply::Failure;
 use fnap::rights::Right;
 use fnap::server::Action;
 use host_iam::{Grants, Principal, Seat, Standing};
@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Connection, Gone, ended, others_turn, taken, unwelcome};
+use super::{Connection, Gone, ended, others_turn, stopping, taken, unwelcome};
 use crate::input;
 use crate::may;
 use crate::perform::count;
@@ -155,7 +155,7 @@ impl Ends {
             tokio::select! {
                 biased;
                 _ = self.stop.wait_for(|stop| *stop) => {
-                    return Failure::new(Code::Unavailable, "the host is shutting down");
+                    return stopping();
                 }
                 () = ended(&mut self.standing) => return unwelcome(),
                 Ok(()) = self.rights.changed() => {
