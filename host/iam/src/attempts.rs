@@ -1,13 +1,16 @@
 //! Failed attempts: who guesses has to wait longer and longer.
 //!
-//! Counts by user and by address, whether the user exists or not. Remembers a bounded number of
-//! both, and forgets them after a while.
+//! Counts by user and by address, whether the user exists or not, and lets only a few try at once, so that
+//! nobody outruns the count. Remembers a bounded number of both, and forgets them after a while.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 /// What is counted.
@@ -23,42 +26,138 @@ struct Failures {
     last: Instant,
 }
 
-/// Failures of late.
+/// Failures of late, and who is trying now.
 #[derive(Debug, Default)]
-pub(crate) struct Attempts(Mutex<HashMap<Key, Failures>>);
+pub(crate) struct Attempts {
+    state: Mutex<State>,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: HashMap<Key, Failures>,
+    trying: HashMap<Key, u32>,
+}
+
+/// Why somebody cannot try now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Later {
+    /// He has failed too often: so long.
+    After(Duration),
+    /// Others are trying from there, or for that user: when they are done.
+    Behind,
+}
+
+/// One attempt. It counts as a failure when it is dropped, unless it was said how it ended.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    attempts: &'a Attempts,
+    user: Option<String>,
+    address: IpAddr,
+    failed: bool,
+}
 
 impl Attempts {
     /// How long this user, from this address, has to wait before he is listened to.
     pub(crate) fn wait(&self, user: Option<&str>, address: IpAddr) -> Duration {
+        self.state().wait(user, address)
+    }
+
+    /// Begins an attempt.
+    pub(crate) fn begin(&self, user: Option<&str>, address: IpAddr) -> Result<Turn<'_>, Later> {
+        let mut state = self.state();
+        let wait = state.wait(user, address);
+        if wait > Duration::ZERO {
+            return Err(Later::After(wait));
+        }
+        if keys(user, address).any(|key| state.is_full(&key)) {
+            return Err(Later::Behind);
+        }
+        for key in keys(user, address) {
+            *state.trying.entry(key).or_default() += 1;
+        }
+        Ok(Turn { attempts: self, user: user.map(str::to_owned), address, failed: true })
+    }
+
+    /// Waits until an attempt that is under way now has ended.
+    pub(crate) fn ended(&self) -> Notified<'_> {
+        self.ended.notified()
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&self, user: Option<&str>, address: IpAddr) {
+        self.state().failed(user, address);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn<'_> {
+    /// Forgets the user's failures: it was he. The address keeps its own, or whoever has one account
+    /// could guess at the others without end.
+    pub(crate) fn succeeded(mut self) {
+        self.failed = false;
+        if let Some(user) = &self.user {
+            self.attempts.state().failures.remove(&Key::User(user.clone()));
+        }
+    }
+
+    /// Others shall not wait for how it ends.
+    pub(crate) fn leave(mut self) {
+        self.failed = false;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let (user, address) = (self.user.as_deref(), self.address);
+        let mut state = self.attempts.state();
+        if self.failed {
+            state.failed(user, address);
+        }
+        for key in keys(user, address) {
+            if let Entry::Occupied(mut trying) = state.trying.entry(key) {
+                *trying.get_mut() -= 1;
+                if *trying.get() == 0 {
+                    trying.remove();
+                }
+            }
+        }
+        drop(state);
+        self.attempts.ended.notify_waiters();
+    }
+}
+
+impl State {
+    fn wait(&self, user: Option<&str>, address: IpAddr) -> Duration {
         let now = Instant::now();
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let left = |key: &Key| {
-            let Failures { count, last } = *failures.get(key)?;
+            let Failures { count, last } = *self.failures.get(key)?;
             Some((last + delay(key, count)).saturating_duration_since(now))
         };
         keys(user, address).filter_map(|key| left(&key)).max().unwrap_or_default()
     }
 
-    /// Counts a failure.
-    pub(crate) fn failed(&self, user: Option<&str>, address: IpAddr) {
+    /// Whether as many try as may: one after another, where they fail.
+    fn is_full(&self, key: &Key) -> bool {
+        let count = self.failures.get(key).map_or(0, |failures| failures.count);
+        let most = if count > free(key) { 1 } else { AT_ONCE };
+        self.trying.get(key).is_some_and(|trying| *trying >= most)
+    }
+
+    fn failed(&mut self, user: Option<&str>, address: IpAddr) {
         let now = Instant::now();
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        make_room(&mut failures, now);
+        make_room(&mut self.failures, now);
         for key in keys(user, address) {
-            let entry = failures.entry(key).or_insert(Failures { count: 0, last: now });
+            let entry = self.failures.entry(key).or_insert(Failures { count: 0, last: now });
             if now.duration_since(entry.last) > FORGOTTEN_AFTER {
                 entry.count = 0;
             }
             entry.count = entry.count.saturating_add(1);
             entry.last = now;
         }
-    }
-
-    /// Forgets a user's failures: it was he. The address keeps its own, or whoever has one account
-    /// could guess at the others without end.
-    pub(crate) fn succeeded(&self, user: &str) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(&Key::User(user.to_owned()));
     }
 }
 
@@ -71,12 +170,20 @@ fn keys(user: Option<&str>, address: IpAddr) -> impl Iterator<Item = Key> {
     [Key::Address(address)].into_iter().chain(user.map(|user| Key::User(user.to_owned())))
 }
 
+/// Failures that cost nothing yet.
+fn free(key: &Key) -> u32 {
+    match key {
+        Key::Address(_) => FREE_FOR_ADDRESS,
+        Key::User(_) => 0,
+    }
+}
+
 fn delay(key: &Key, count: u32) -> Duration {
-    let (free, longest) = match key {
-        Key::Address(_) => (FREE_FOR_ADDRESS, LONGEST_FOR_ADDRESS),
-        Key::User(_) => (0, LONGEST_FOR_USER),
+    let longest = match key {
+        Key::Address(_) => LONGEST_FOR_ADDRESS,
+        Key::User(_) => LONGEST_FOR_USER,
     };
-    match count.checked_sub(free + 1) {
+    match count.checked_sub(free(key) + 1) {
         None => Duration::ZERO,
         Some(doublings) => FIRST_DELAY.saturating_mul(1 << doublings.min(16)).min(longest),
     }
@@ -96,6 +203,10 @@ fn make_room(failures: &mut HashMap<Key, Failures>, now: Instant) {
         failures.retain(|_, entry| entry.last > median);
     }
 }
+
+/// Attempts for one user, or from one address, that are checked at once: no more are at all
+/// (`MAX_WORKERS`), so that many connections of one client wait for nothing else.
+const AT_ONCE: u32 = 4;
 
 /// Delay after the first counted failure; it doubles with each further one.
 const FIRST_DELAY: Duration = Duration::from_millis(250);
@@ -133,8 +244,37 @@ mod tests {
             seen.push(attempts.wait(Some("ana"), THERE).as_millis());
         }
         assert_eq!(seen, [250, 500, 1000, 2000, 2000, 2000]);
-        attempts.succeeded("ana");
-        assert_eq!(attempts.wait(Some("ana"), THERE), Duration::ZERO);
+        tokio::time::advance(LONGEST_FOR_USER).await;
+        attempts.begin(Some("ana"), THERE).unwrap().succeeded();
+        attempts.failed(Some("ana"), HERE);
+        assert_eq!(attempts.wait(Some("ana"), THERE), FIRST_DELAY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_few_try_at_once_and_one_where_somebody_failed() {
+        let attempts = Attempts::default();
+        let begin = |user, address| attempts.begin(Some(user), address);
+        let mut trying: Vec<_> = (0..AT_ONCE).map(|_| begin("ana", HERE).unwrap()).collect();
+        assert_eq!(begin("ana", THERE).unwrap_err(), Later::Behind, "of one user");
+        assert_eq!(begin("bo", HERE).unwrap_err(), Later::Behind, "from one address");
+        begin("bo", THERE).unwrap().leave();
+        trying.pop().unwrap().leave();
+        begin("ana", HERE).unwrap().leave();
+        drop(trying.pop());
+        assert_eq!(begin("ana", THERE).unwrap_err(), Later::After(FIRST_DELAY));
+        tokio::time::advance(FIRST_DELAY).await;
+        assert_eq!(begin("ana", THERE).unwrap_err(), Later::Behind);
+        trying.into_iter().for_each(Turn::leave);
+        let _only = begin("ana", THERE).unwrap();
+        assert_eq!(begin("ana", THERE).unwrap_err(), Later::Behind);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_attempts_that_ended() {
+        let attempts = Attempts::default();
+        drop(attempts.begin(Some("ana"), HERE));
+        attempts.begin(None, THERE).unwrap().succeeded();
+        assert!(attempts.state().trying.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -145,7 +285,7 @@ mod tests {
         }
         assert_eq!(attempts.wait(Some("ana"), THERE), LONGEST_FOR_ADDRESS);
         assert_eq!(attempts.wait(Some("ana"), HERE), Duration::ZERO);
-        attempts.succeeded("ana");
+        attempts.begin(Some("ana"), HERE).unwrap().succeeded();
         assert_eq!(attempts.wait(Some("ana"), THERE), LONGEST_FOR_ADDRESS);
         tokio::time::advance(LONGEST_FOR_ADDRESS).await;
         assert_eq!(attempts.wait(Some("ana"), THERE), Duration::ZERO);
@@ -180,7 +320,7 @@ mod tests {
             attempts.failed(Some(&format!("u{number}")), Ipv4Addr::from(number).into());
             tokio::time::advance(Duration::from_millis(1)).await;
         }
-        assert!(attempts.0.lock().unwrap().len() <= MAX_REMEMBERED);
+        assert!(attempts.state().failures.len() <= MAX_REMEMBERED);
         let last = 2 * MAX_REMEMBERED as u32 - 1;
         assert!(attempts.wait(Some(&format!("u{last}")), HERE) > Duration::ZERO);
     }

@@ -160,7 +160,7 @@ impl Exchange {
 
     async fn scram_last(&mut self, prover: Prover, response: &[u8]) -> Outcome {
         let Prover { asked, user, cannot } = prover;
-        let _place = self.users.queue(Some(&user), self.peer.address).await?;
+        let turn = self.users.queue(Some(&user), self.peer.address).await?;
         let begun = Instant::now();
         let proof = Final::parse(response).and_then(|last| asked.proves(&last));
         let why = match (proof, cannot) {
@@ -168,12 +168,13 @@ impl Exchange {
             (None, None) => "wrong password",
             (Some(_), None) if self.users.is_disabled(&user) => "the user is disabled",
             (Some(proof), None) => {
-                self.users.succeeded(&user);
+                turn.succeeded();
                 self.state = State::Proven(user);
                 return Ok(Step::Challenge(proof));
             }
         };
-        Err(self.attempt().failed(&self.users, Some(&user), why, begun).await)
+        drop(turn);
+        Err(self.attempt().refused(&self.users, Some(&user), why, begun).await)
     }
 
     async fn scram_end(&self, user: &str, response: &[u8]) -> Outcome {
@@ -193,7 +194,7 @@ impl Exchange {
             return self.fail(None, MALFORMED).await;
         };
         // Also who says nothing waits his turn: addresses that guess are not let in meanwhile.
-        let _place = self.users.queue(None, self.peer.address).await?;
+        self.users.queue(None, self.peer.address).await?.succeeded();
         tracing::info!(address = %self.peer.address, trace = %trace.escape_debug(), "anonymous");
         Ok(Principal::anonymous().into())
     }
@@ -202,7 +203,8 @@ impl Exchange {
         let Some(wanted) = Wanted::parse(response) else {
             return self.fail(None, MALFORMED).await;
         };
-        let place = self.users.queue(None, self.peer.address).await?;
+        // Nobody guesses certificates, and a stranger's name server may be slow: others need not wait for it.
+        self.users.queue(None, self.peer.address).await?.leave();
         let begun = Instant::now();
         let why = match (self.certified(), wanted) {
             (Some(user), Wanted::Any) => match self.users.admit(&user, []) {
@@ -216,8 +218,6 @@ impl Exchange {
                 }
             }
             (None, Wanted::Either(_, Some(domain))) | (_, Wanted::Domain(domain)) => {
-                // A stranger's name server may be slow: whoever waits for a check shall not wait for it.
-                drop(place);
                 match self.proves(&domain).await {
                     Ok(()) => return Ok(Principal::domain(domain).into()),
                     Err(NoAgent::Refused(why)) => why,
@@ -256,10 +256,9 @@ impl Exchange {
         let Some(request) = oauth::Request::parse(response) else {
             return self.fail(None, MALFORMED).await;
         };
-        let place = self.users.queue(None, self.peer.address).await?;
+        // Nobody guesses tokens, and the provider may be slow: others need not wait for it.
+        self.users.queue(None, self.peer.address).await?.leave();
         let begun = Instant::now();
-        // The provider may be slow: whoever waits for a check shall not wait for it.
-        drop(place);
         let why = match oauth::check(self.users.providers(), &request.token).await {
             Ok(bearer) if !acts_as(&bearer.user, &request.authorize) => "acts as somebody else",
             Ok(bearer) => match self.users.admit(&bearer.user, bearer.groups) {

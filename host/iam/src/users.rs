@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::attempts::Attempts;
+use crate::attempts::{Attempts, Later, Turn};
 use crate::exchange::Step;
 use crate::grants::Absent;
 use crate::list::{Changes, User, UserList, UsersError};
@@ -244,7 +244,7 @@ impl Users {
         else {
             return attempt.fail(self, None, "malformed response").await;
         };
-        let _place = self.queue(Some(&user), address).await?;
+        let turn = self.queue(Some(&user), address).await?;
         let begun = Instant::now();
         let why = match self.check(&user, password).await? {
             Err(why) => why,
@@ -252,12 +252,13 @@ impl Users {
             Ok(()) => match self.admit(&user, []) {
                 None => "the user is disabled",
                 Some(principal) => {
-                    self.attempts.succeeded(&user);
+                    turn.succeeded();
                     return Ok(principal);
                 }
             },
         };
-        Err(attempt.failed(self, Some(&user), why, begun).await)
+        drop(turn);
+        Err(attempt.refused(self, Some(&user), why, begun).await)
     }
 
     /// What a response that cannot be understood comes to: the same as a wrong password.
@@ -266,23 +267,27 @@ impl Users {
         attempt.fail::<Step>(self, None, "malformed response").await.into()
     }
 
-    pub(crate) fn succeeded(&self, user: &str) {
-        self.attempts.succeeded(user);
-    }
-
-    /// Takes a place among those who wait, after the delay that earlier failures earned.
+    /// Takes a place among those who wait, and gives a turn after the delay that failures have earned, also
+    /// those of others who tried meanwhile.
     pub(crate) async fn queue(
         &self,
         user: Option<&str>,
         address: IpAddr,
-    ) -> Result<SemaphorePermit<'_>, VerifyError> {
+    ) -> Result<Queued<'_>, VerifyError> {
         let retry_after = self.attempts.wait(user, address);
         if retry_after > LONGEST_WAIT {
             return Err(VerifyError::Busy { retry_after });
         }
         let place = self.queue.try_acquire().map_err(|_| VerifyError::busy())?;
-        tokio::time::sleep(retry_after).await;
-        Ok(place)
+        loop {
+            let ended = self.attempts.ended();
+            match self.attempts.begin(user, address) {
+                Ok(turn) => return Ok(Queued { turn, _place: place }),
+                Err(Later::Behind) => ended.await,
+                Err(Later::After(wait)) if wait <= LONGEST_WAIT => tokio::time::sleep(wait).await,
+                Err(Later::After(retry_after)) => return Err(VerifyError::Busy { retry_after }),
+            }
+        }
     }
 
     /// Whether it is the user's password; else why not, for the log.
@@ -354,6 +359,25 @@ fn random() -> Result<Zeroizing<[u8; SECRET]>, VerifierError> {
     Ok(secret)
 }
 
+/// An attempt that is listened to. Dropping it counts as a failure, which comes before anybody else's turn.
+#[derive(Debug)]
+pub(crate) struct Queued<'a> {
+    turn: Turn<'a>,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Queued<'_> {
+    /// It was he.
+    pub(crate) fn succeeded(self) {
+        self.turn.succeeded();
+    }
+
+    /// Who could tell may be slow: whoever waits for a check shall not wait for that.
+    pub(crate) fn leave(self) {
+        self.turn.leave();
+    }
+}
+
 /// Who tried what, for the count of failures and for the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
@@ -369,11 +393,11 @@ impl Attempt {
         user: Option<&str>,
         why: &str,
     ) -> Result<T, VerifyError> {
-        let _place = users.queue(user, self.address).await?;
-        Err(self.failed(users, user, why, Instant::now()).await)
+        drop(users.queue(user, self.address).await?);
+        Err(self.refused(users, user, why, Instant::now()).await)
     }
 
-    /// A failure of a check that began at `begun`.
+    /// A failure of a check that began at `begun`, and that nobody waited for.
     pub(crate) async fn failed(
         self,
         users: &Users,
@@ -382,6 +406,17 @@ impl Attempt {
         begun: Instant,
     ) -> VerifyError {
         users.attempts.failed(user, self.address);
+        self.refused(users, user, why, begun).await
+    }
+
+    /// A failure that is counted already, of a check that began at `begun`.
+    pub(crate) async fn refused(
+        self,
+        users: &Users,
+        user: Option<&str>,
+        why: &str,
+        begun: Instant,
+    ) -> VerifyError {
         // A name that nobody has may be a password in the wrong field.
         let known = user.filter(|name| users.user(name, |_| ()).is_some());
         let user = known.map(|name| tracing::field::display(name.escape_debug()));
@@ -484,6 +519,33 @@ mod tests {
         let VerifyError::Busy { retry_after } = error else { panic!("{error}") };
         tokio::time::advance(retry_after).await;
         assert!(users.verify(&plain("ana", "right"), HERE).await.is_ok());
+    }
+
+    async fn at_once(user: &str, password: &str, from: u32) -> Vec<Result<Principal, VerifyError>> {
+        let users = Arc::new(users());
+        let attempts = (0..40).map(|number| {
+            let address = Ipv4Addr::from(0x0a00_0000 + number * from).into();
+            let (users, credentials) = (Arc::clone(&users), plain(user, password));
+            async move { users.verify(&credentials, address).await }
+        });
+        attempts.collect::<tokio::task::JoinSet<_>>().join_all().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_guesses_at_once_gets_no_more_guesses_than_one_after_another() {
+        for user in ["ana", "nobody"] {
+            let said = at_once(user, "wrong", 1).await;
+            let checked = said.iter().filter(|said| **said == Err(VerifyError::Refused)).count();
+            assert!((1..=4).contains(&checked), "{checked} guesses at {user}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_connections_of_one_client_come_in_at_once() {
+        let begun = Instant::now();
+        let said = at_once("ana", "right", 0).await;
+        assert!(said.iter().all(Result::is_ok), "{said:?}");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

@@ -90,6 +90,25 @@ async fn a_scram_client_that_cannot_is_refused_whoever_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_guesses_at_once_with_scram_gets_no_more_guesses_than_one_after_another() {
+    let users = everything();
+    let mut guesses = tokio::task::JoinSet::new();
+    for number in 0..40_u32 {
+        let peer = Peer::in_clear(Ipv4Addr::from(0x0a00_0000 + number).into());
+        let mut exchange = users.begin(Mechanism::ScramSha256, peer);
+        let step = exchange.step(Some(b"n,,n=ana,r=0123456789")).await;
+        let Step::Challenge(challenge) = step else { panic!("{step:?}") };
+        let challenge = String::from_utf8(challenge).unwrap();
+        let nonce = challenge.split(',').next().unwrap().to_owned();
+        let proof = format!("c=biws,{nonce},p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=");
+        guesses.spawn(async move { exchange.step(Some(proof.as_bytes())).await });
+    }
+    let said = guesses.join_all().await;
+    let checked = said.iter().filter(|said| **said == Step::Refused).count();
+    assert!((1..=4).contains(&checked), "{checked} guesses");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_user_who_is_disabled_during_the_exchange_does_not_come_in() {
     let users = everything();
     let mut state = begin(&users, Mechanism::ScramSha256);
