@@ -144,6 +144,8 @@ impl Exchange {
         let Some(user) = prepare::name(&first.user) else {
             return self.fail(None, MALFORMED).await;
         };
+        // Who has failed too often learns nothing more, not even what he would be asked.
+        self.users.queue(Some(&user), self.peer.address).await?.leave();
         let (verifier, can) = self.users.scram_of(&user);
         let mut cannot = can.err();
         if !acts_as(&user, first.authorize.as_deref().unwrap_or_default()) {
@@ -276,6 +278,15 @@ impl Exchange {
                 Ok(Step::Challenge(challenge))
             }
             None => Err(refused),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // Who was told what he is asked, and gives up, has tried.
+        if let State::Asked(prover) = &self.state {
+            self.users.given_up(&prover.user, self.peer.address);
         }
     }
 }

@@ -170,6 +170,12 @@ impl UserList {
         }
     }
 
+    /// Users whose SCRAM verifiers were made elsewhere, with other settings than here.
+    pub(crate) fn of_other_shape(&self) -> impl Iterator<Item = &str> {
+        let other = |user: &User| user.scram.as_ref().is_some_and(|scram| !scram.has_own_shape());
+        self.0.iter().filter(move |(_, user)| other(user)).map(|(name, _)| name.as_str())
+    }
+
     /// Reads the text of a users file; `path` is what errors call it.
     ///
     /// # Errors

@@ -108,6 +108,7 @@ impl Users {
         let password: Zeroizing<String> =
             Zeroizing::new(random()?.iter().map(|byte| format!("{byte:02x}")).collect());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        warn_of_shapes(&list);
         Ok(Self {
             scram: list.all_prove_by_scram().into(),
             list: RwLock::new(list),
@@ -177,6 +178,9 @@ impl Users {
             let mut current = self.list.write().unwrap_or_else(PoisonError::into_inner);
             let changes = current.changes(&list);
             self.scram.store(list.all_prove_by_scram(), Ordering::Relaxed);
+            if !changes.is_empty() {
+                warn_of_shapes(&list);
+            }
             *current = list;
             changes
         };
@@ -322,29 +326,36 @@ impl Users {
     }
 
     /// What SCRAM asks of a user, and whether he can answer. A user who does not exist, or has no such
-    /// verifier, is asked for what somebody else might be asked, and always for the same.
+    /// verifier, is asked for what this host makes itself, and always for the same, whoever else there is. Takes
+    /// as long for everybody.
     pub(crate) fn scram_of(&self, name: &str) -> (ScramVerifier, Result<(), &'static str>) {
-        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        let user = list.0.get(name);
-        if let Some(verifier) = user.and_then(|user| user.scram.clone()) {
-            return (verifier, Ok(()));
-        }
-        let why = match user {
-            None => "there is no such user",
-            Some(_) => "the user has no password for this mechanism",
-        };
-        let made_up = hmac::sign(&self.secret, name.as_bytes());
-        let made_up: Vec<u8> = made_up.as_ref().to_vec();
-        let others: Vec<_> = list.0.values().filter_map(|user| user.scram.as_ref()).collect();
-        let chosen =
-            made_up.iter().take(8).fold(0_usize, |sum, byte| (sum << 8) | usize::from(*byte));
-        let like = chosen.checked_rem(others.len()).and_then(|index| others.get(index));
-        let (iterations, length) =
-            like.map_or((ITERATIONS, SALT), |like| (like.iterations(), like.salt().len()));
-        let salt = hmac::sign(&self.secret, &made_up);
-        let salt = salt.as_ref().iter().chain(&made_up).copied().take(length).collect();
+        let salt = hmac::sign(&self.secret, name.as_bytes());
+        let salt = salt.as_ref().iter().copied().take(SALT).collect();
         // Nobody knows a key for it, and an answer would not let anybody in.
-        (ScramVerifier::impossible(iterations, salt, [0; 32]), Err(why))
+        let made_up = ScramVerifier::impossible(ITERATIONS, salt, [0; 32]);
+        match self.user(name, |user| user.scram.clone()) {
+            Some(Some(verifier)) => (verifier, Ok(())),
+            Some(None) => (made_up, Err("the user has no password for this mechanism")),
+            None => (made_up, Err("there is no such user")),
+        }
+    }
+
+    /// A failed attempt that was not even finished.
+    pub(crate) fn given_up(&self, user: &str, address: IpAddr) {
+        self.attempts.failed(Some(user), address);
+    }
+}
+
+/// Names users whom SCRAM challenges tell from those who do not exist.
+fn warn_of_shapes(list: &UserList) {
+    let users: Vec<&str> = list.of_other_shape().collect();
+    if let Some(first) = users.first() {
+        let (count, first) = (users.len(), first.escape_debug());
+        let (iterations, salt) = (ITERATIONS.get(), SALT);
+        tracing::warn!(
+            count, %first, iterations, salt,
+            "scram verifiers of another shape tell that their users exist"
+        );
     }
 }
 
@@ -645,12 +656,21 @@ mod tests {
             (verifier.iterations(), verifier.salt().to_vec())
         };
         let users = with(1);
+        assert_eq!(list.of_other_shape().count(), 0);
         let (ana, bo) = (outside(&users, "ana"), outside(&users, "bo"));
         assert_eq!((ana.0, ana.1.len()), (bo.0, bo.1.len()));
         assert_eq!(bo, outside(&with(1), "bo"), "also after a restart");
         assert_ne!(bo, outside(&users, "cy"));
         assert_ne!(bo, outside(&with(2), "bo"));
         assert!(users.scram_of("ana").1.is_ok() && users.scram_of("bo").1.is_err());
+        // Others who come and go, and who have other verifiers, change nothing.
+        let other = scram.replace("100000", "4096");
+        list.add(&Account { name: "cy", scram: Some(&other), ..Account::default() }).unwrap();
+        assert_eq!(list.of_other_shape().collect::<Vec<_>>(), ["cy"]);
+        users.replace(list);
+        assert_eq!(bo, outside(&users, "bo"));
+        users.replace(UserList::default());
+        assert_eq!(bo, outside(&users, "bo"));
     }
 
     #[test]

@@ -109,6 +109,21 @@ async fn who_guesses_at_once_with_scram_gets_no_more_guesses_than_one_after_anot
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_challenges_and_gives_up_has_failed_whether_the_user_exists_or_not() {
+    for user in ["ana", "nobody"] {
+        let users = everything();
+        let first = format!("n,,n={user},r=0123456789");
+        let mut steps = Vec::new();
+        for _ in 0..8 {
+            let mut exchange = begin(&users, Mechanism::ScramSha256);
+            steps.push(exchange.step(Some(first.as_bytes())).await);
+        }
+        assert!(matches!(steps[0], Step::Challenge(_)), "{steps:?}");
+        assert!(matches!(steps[7], Step::Busy { .. }), "{steps:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_user_who_is_disabled_during_the_exchange_does_not_come_in() {
     let users = everything();
     let mut state = begin(&users, Mechanism::ScramSha256);

@@ -47,6 +47,11 @@ impl ScramVerifier {
         super::same(given.stored_key(), self.stored_key())
     }
 
+    /// Whether it looks like one that is made here.
+    pub(crate) fn has_own_shape(&self) -> bool {
+        self.iterations == ITERATIONS && self.salt.len() == SALT
+    }
+
     pub(crate) fn iterations(&self) -> NonZeroU32 {
         self.iterations
     }
