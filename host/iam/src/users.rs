@@ -466,8 +466,8 @@ const MAX_WAITING: usize = 256;
 /// A delay up to this is sat out on the connection; a longer one is told to the client.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// What a failed attempt takes at least: more than any verifier that is let in takes on a quiet
-/// machine, little enough for a person who mistyped.
+/// What a failed attempt takes at least: twice what any verifier that is let in takes
+/// ([`crate::verifier::MAX_WORK`], `MAX_ITERATIONS`), little enough for a person who mistyped.
 const FAILURE_TAKES: Duration = Duration::from_millis(300);
 
 #[cfg(test)]
@@ -671,6 +671,14 @@ mod tests {
         assert_eq!(bo, outside(&users, "bo"));
         users.replace(UserList::default());
         assert_eq!(bo, outside(&users, "bo"));
+    }
+
+    #[test]
+    fn a_failure_hides_the_dearest_verifier_also_on_a_core_that_is_half_as_fast() {
+        use crate::scram;
+        use crate::verifier::{MAX_WORK, TAKES};
+        assert!(2 * TAKES * MAX_WORK <= FAILURE_TAKES);
+        assert!(2 * scram::TAKES * scram::MAX_ITERATIONS <= FAILURE_TAKES);
     }
 
     #[test]

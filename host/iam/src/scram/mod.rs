@@ -8,6 +8,8 @@ mod verifier;
 
 pub(crate) use message::{ClientFirst, Final};
 pub(crate) use verifier::{ITERATIONS, SALT};
+#[cfg(test)]
+pub(crate) use verifier::{MAX_ITERATIONS, TAKES};
 pub use verifier::{ScramVerifier, scram_verifier};
 
 use base64::Engine as _;
