@@ -39,8 +39,8 @@ impl<P: Clone> ServerSession<P> {
         let response = line.as_deref().and_then(|line| std::str::from_utf8(line).ok());
         let response = response.map_or("", str::trim_ascii);
         if response == CANCEL {
-            self.state = State::Accepting { failures };
-            return self.send(&Reply::error(Code::AuthRequired, "authentication cancelled"));
+            let cancelled = Reply::error(Code::AuthRequired, "authentication cancelled");
+            return self.attempt_ended(failures, &cancelled);
         }
         self.state = State::Verifying { failures, begun: false };
         self.push(Response::decode(response).map_or(Action::Misread, Action::Respond));

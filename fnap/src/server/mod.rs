@@ -29,7 +29,8 @@ pub use action::{Action, Phase, ServerOptions, Tls, WriteBatch};
 pub use help::SYNTAX;
 pub use session::ServerSession;
 
-/// Most wrong passwords of one connection; then it is closed. A person mistypes once or twice.
+/// Most attempts of one connection that nobody came in by; then it is closed. A person mistypes once or twice.
+/// Those that were cancelled or could not be checked cost the host as much, and count, too.
 pub const MAX_AUTH_FAILURES: u8 = 3;
 
 /// Most events of one WRITE. A client with more sends several.

@@ -163,11 +163,11 @@ impl<P: Clone> ServerSession<P> {
         }
     }
 
-    /// It could not be checked, say because the host is overloaded; not a failed attempt.
+    /// It could not be checked, say because the host is overloaded. That is one of the attempts that a connection
+    /// has, too: nobody goes on for ever with what cannot be checked.
     pub fn not_checked(&mut self, failure: Failure) {
         if let State::Verifying { failures, .. } = self.state {
-            self.send(&failure.into());
-            self.state = State::Accepting { failures };
+            self.attempt_ended(failures, &failure.into());
         }
     }
 
@@ -318,8 +318,13 @@ impl<P: Clone> ServerSession<P> {
 
     /// Counts, answers with the one text for every cause, and closes when it was once too often.
     pub(super) fn authentication_failed(&mut self, failures: u8) {
+        self.attempt_ended(failures, &Reply::error(Code::AuthRequired, "authentication failed"));
+    }
+
+    /// The same for what ended otherwise.
+    pub(super) fn attempt_ended(&mut self, failures: u8, answer: &Reply) {
         let failures = failures.saturating_add(1);
-        self.send(&Reply::error(Code::AuthRequired, "authentication failed"));
+        self.send(answer);
         if failures >= MAX_AUTH_FAILURES {
             self.close();
         } else {
