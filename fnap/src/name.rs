@@ -125,7 +125,13 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let text = bare(text)?;
+        Self::from_bare(bare(text)?)
+    }
+}
+
+impl Name {
+    /// A name from which whatever people write around it was taken already.
+    pub(crate) fn from_bare(text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
         }

@@ -41,7 +41,8 @@ impl Pattern {
     /// # Errors
     /// When that is no name.
     pub fn fill(&self, star: &str) -> Result<Name, NameError> {
-        format!("{}{star}{}", self.front, self.back).parse()
+        // A second dot at the end is none that may be left out.
+        Name::from_bare(&format!("{}{star}{}", self.front, self.back))
     }
 }
 
@@ -89,6 +90,8 @@ mod tests {
         assert_eq!("a.b".parse::<Pattern>(), Err(PatternError::Stars { stars: 0 }));
         assert_eq!("*.*".parse::<Pattern>(), Err(PatternError::Stars { stars: 2 }));
         assert!(matches!("*..b".parse::<Pattern>(), Err(PatternError::Name(_))));
+        assert!(matches!("*.b..".parse::<Pattern>(), Err(PatternError::Name(_))));
+        assert_eq!("flow://*.b./".parse::<Pattern>().unwrap().to_string(), "*.b");
         assert!(matches!("a_*".parse::<Pattern>(), Err(PatternError::Name(_))));
     }
 }
