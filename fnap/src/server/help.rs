@@ -1,5 +1,9 @@
 //! What HELP says: every command, one line of syntax each.
 
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+
 use crate::command::shortened;
 use crate::reply::{Code, Reply};
 
@@ -64,11 +68,15 @@ pub const SYNTAX: &[&str] = &[
     "STREAM",
 ];
 
-/// All commands, or those that begin with the words of the topic.
-pub(super) fn reply(topic: Option<&str>) -> Reply {
-    let Some(topic) = topic else {
-        return Reply::data(SYNTAX);
-    };
+/// All commands. Made once: four octets ask for these three thousand, as often as a peer likes.
+static ALL: LazyLock<Bytes> = LazyLock::new(|| Reply::data(SYNTAX).to_bytes());
+
+/// All commands, or those that begin with the words of the topic, as they are sent.
+pub(super) fn reply(topic: Option<&str>) -> Bytes {
+    topic.map_or_else(|| ALL.clone(), |topic| about(topic).to_bytes())
+}
+
+fn about(topic: &str) -> Reply {
     let topic = topic.to_ascii_uppercase();
     let lines: Vec<&str> = SYNTAX.iter().copied().filter(|line| is_about(line, &topic)).collect();
     if lines.is_empty() {
@@ -88,10 +96,10 @@ mod tests {
 
     #[test]
     fn help_lists_everything_or_what_begins_with_the_topic() {
-        assert_eq!(reply(None), Reply::data(SYNTAX));
-        assert_eq!(reply(Some("write")), Reply::data(["WRITE f [ID token]"]));
-        assert!(matches!(reply(Some("create")), Reply::Data(lines) if lines.len() == 3));
-        assert!(matches!(reply(Some("get processor")), Reply::Data(lines) if lines.len() == 1));
-        assert_eq!(reply(Some("fly\u{7}")), Reply::error(Code::NotFound, "command FLY "));
+        assert_eq!(reply(None), Reply::data(SYNTAX).to_bytes());
+        assert_eq!(reply(Some("write")), Reply::data(["WRITE f [ID token]"]).to_bytes());
+        assert!(matches!(about("create"), Reply::Data(lines) if lines.len() == 3));
+        assert!(matches!(about("get processor"), Reply::Data(lines) if lines.len() == 1));
+        assert_eq!(about("fly\u{7}"), Reply::error(Code::NotFound, "command FLY "));
     }
 }

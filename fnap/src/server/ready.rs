@@ -67,7 +67,7 @@ impl<P: Clone> ServerSession<P> {
     pub(super) fn answer(&mut self, command: &Command) {
         match command {
             Command::Capabilities => self.send(&Reply::Data(self.capabilities())),
-            Command::Help { topic } => self.send(&help::reply(topic.as_deref())),
+            Command::Help { topic } => self.send_bytes(help::reply(topic.as_deref())),
             Command::Quit => {
                 self.send(&Reply::Ok("Bye".to_owned()));
                 self.close();

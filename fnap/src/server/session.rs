@@ -345,7 +345,12 @@ impl<P: Clone> ServerSession<P> {
     }
 
     pub(super) fn send(&mut self, reply: &Reply) {
-        if let Some(bytes) = self.posted.hold(reply.to_bytes()) {
+        self.send_bytes(reply.to_bytes());
+    }
+
+    /// Sends a reply once those before it are sent.
+    pub(super) fn send_bytes(&mut self, reply: Bytes) {
+        if let Some(bytes) = self.posted.hold(reply) {
             self.push(Action::Send(bytes));
         }
     }
