@@ -190,9 +190,7 @@ impl Exchange {
     }
 
     async fn anonymous(&self, response: &[u8]) -> Outcome {
-        let trace = std::str::from_utf8(response).ok();
-        let sound = |text: &&str| text.chars().count() <= MAX_TRACE && !text.contains('\0');
-        let Some(trace) = trace.filter(sound) else {
+        let Some(trace) = trace(response) else {
             return self.fail(None, MALFORMED).await;
         };
         // Also who says nothing waits his turn: addresses that guess are not let in meanwhile.
@@ -289,6 +287,13 @@ impl Drop for Exchange {
             self.users.given_up(&prover.user, self.peer.address);
         }
     }
+}
+
+/// What an anonymous client says of itself (RFC 4505, section 2); none where it may not say that.
+#[must_use]
+pub fn trace(response: &[u8]) -> Option<&str> {
+    let sound = |text: &&str| text.chars().count() <= MAX_TRACE && !text.contains('\0');
+    std::str::from_utf8(response).ok().filter(sound)
 }
 
 /// Octets of the host's half of a nonce.

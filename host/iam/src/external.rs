@@ -14,7 +14,8 @@ use crate::prepare;
 const USER_URI: &str = "fnap:user:";
 
 /// The user that a certificate (DER) names, prepared.
-pub(crate) fn user_of(certificate: &[u8], common_names: bool) -> Option<String> {
+#[must_use]
+pub fn user_of(certificate: &[u8], common_names: bool) -> Option<String> {
     let (rest, certificate) = X509Certificate::from_der(certificate).ok()?;
     if !rest.is_empty() {
         return None;
@@ -39,7 +40,7 @@ pub(crate) fn user_of(certificate: &[u8], common_names: bool) -> Option<String> 
 
 /// Whom a client of EXTERNAL wants to be.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// Whoever the certificate says.
     Any,
     /// That user.
@@ -52,7 +53,8 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// Reads an authorization identity: nothing, `user:NAME`, `domain:NAME` or `NAME`.
-    pub(crate) fn parse(response: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn parse(response: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(response).ok()?;
         if text.is_empty() {
             return Some(Self::Any);

@@ -33,6 +33,15 @@ pub use standing::Standing;
 pub use users::{SECRET, Settings, Users, VerifyError};
 pub use verifier::{Verifier, VerifierError, hash_password};
 
+/// What strangers send to prove who they are, read and judged without asking, counting or waiting: for tests
+/// that try any octets.
+pub mod messages {
+    pub use crate::exchange::trace;
+    pub use crate::external::{Wanted, user_of};
+    pub use crate::oauth::{Bearer, KeySet, Request, judge};
+    pub use crate::scram::{Asked, ClientFirst, Final};
+}
+
 /// A user's name in the one form in which names are compared; `None` where it cannot be one.
 #[must_use]
 pub fn prepared_name(text: &str) -> Option<String> {

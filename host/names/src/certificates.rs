@@ -33,7 +33,8 @@ impl Chain {
 
     /// Whether the peer's certificate has the name, by RFC 9525: as a DNS name among its alternative names,
     /// the whole first label of which may be `*`.
-    pub(crate) fn is_named(&self, host: &Name) -> bool {
+    #[must_use]
+    pub fn is_named(&self, host: &Name) -> bool {
         let Ok(name) = DnsName::try_from(host.as_str()) else { return false };
         self.leaf().is_some_and(|leaf| {
             leaf.verify_is_valid_for_subject_name(&ServerName::DnsName(name)).is_ok()

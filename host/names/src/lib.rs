@@ -20,6 +20,7 @@ mod testing;
 
 pub use agents::{AGENT_SERVICE, Agent, MAX_AGENTS};
 pub use certificates::{Chain, MAX_CERTIFICATES};
+pub use dane::{Published, published};
 pub use domains::{Domains, Refusal, Verdict};
 pub use error::{LookupError, SetupError};
 pub use names::{Names, Options, TIMEOUT};

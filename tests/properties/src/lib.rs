@@ -4,21 +4,27 @@
 //! that was kept of it. They panic where something does not hold. They do no I/O, so that a fuzzer
 //! gets through thousands of inputs a second.
 
+mod certificate;
 mod client;
 mod command;
 mod config;
 mod events;
 mod input;
 mod line;
+mod sasl;
 mod server;
+mod token;
 mod users;
 
+pub use certificate::certificate;
 pub use client::client;
 pub use command::command;
 pub use config::config;
 pub use events::{json, kafka};
 pub use line::line;
+pub use sasl::sasl;
 pub use server::server;
+pub use token::token;
 pub use users::users;
 
 /// What holds for one input of a way in.
@@ -26,12 +32,15 @@ pub type Property = fn(&[u8]);
 
 /// Every way in by the name of its fuzz target, which is the folder of its corpus, too.
 pub const ALL: &[(&str, Property)] = &[
+    ("certificate", certificate),
     ("client", client),
     ("command", command),
     ("config", config),
     ("json", json),
     ("kafka", kafka),
     ("line", line),
+    ("sasl", sasl),
     ("server", server),
+    ("token", token),
     ("users", users),
 ];

@@ -36,14 +36,18 @@ struct Shared {
 
 #[derive(Clone, Debug, Default)]
 struct Known {
-    keys: Vec<(Option<String>, Key)>,
+    keys: KeySet,
     fetched: Option<Instant>,
     /// When the last question ended, with an answer or without.
     asked: Option<Instant>,
 }
 
+/// Keys for signatures, as a provider published them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySet(Vec<(Option<String>, Key)>);
+
 #[derive(Deserialize)]
-struct KeySet {
+struct Jwks {
     keys: Vec<serde_json::Value>,
 }
 
@@ -128,7 +132,7 @@ impl Shared {
         let fetched =
             tokio::task::spawn_blocking(move || fetch::key_set(&issuer, ca_file.as_deref()));
         let fetched = fetched.await.map_err(|error| error.to_string()).flatten();
-        let read = fetched.and_then(|text| read(&text));
+        let read = fetched.and_then(|text| KeySet::read(&text));
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.asked = Some(now);
@@ -137,7 +141,7 @@ impl Shared {
                 if known.keys != keys {
                     tracing::info!(
                         issuer = self.issuer,
-                        keys = keys.len(),
+                        keys = keys.0.len(),
                         "keys of a provider changed"
                     );
                 }
@@ -153,14 +157,7 @@ impl Shared {
 
 impl Known {
     fn find(&self, id: Option<&str>, algorithm: &str) -> Option<Key> {
-        let mut fitting = self.keys.iter().filter(|(known, key)| {
-            key.algorithm() == algorithm && (id.is_none() || known.as_deref() == id)
-        });
-        match (fitting.next(), fitting.next()) {
-            (Some((_, key)), None) => Some(key.clone()),
-            // Without an id, or with one given twice, it is not said which.
-            _ => None,
-        }
+        self.keys.find(id, algorithm)
     }
 
     fn is_fresh(&self) -> bool {
@@ -172,10 +169,27 @@ impl Known {
     }
 }
 
-fn read(text: &[u8]) -> Result<Vec<(Option<String>, Key)>, String> {
-    let set: KeySet = serde_json::from_slice(text).map_err(|_| "not a set of keys".to_owned())?;
-    let keys: Vec<_> = set.keys.into_iter().take(MAX_KEYS).filter_map(key).collect();
-    if keys.is_empty() { Err("no key for signatures".to_owned()) } else { Ok(keys) }
+impl KeySet {
+    /// Reads what a provider publishes (RFC 7517).
+    ///
+    /// # Errors
+    /// When it is no set of keys, or has none that can be used, in words for the log.
+    pub fn read(text: &[u8]) -> Result<Self, String> {
+        let set: Jwks = serde_json::from_slice(text).map_err(|_| "not a set of keys".to_owned())?;
+        let keys: Vec<_> = set.keys.into_iter().take(MAX_KEYS).filter_map(key).collect();
+        if keys.is_empty() { Err("no key for signatures".to_owned()) } else { Ok(Self(keys)) }
+    }
+
+    pub(super) fn find(&self, id: Option<&str>, algorithm: &str) -> Option<Key> {
+        let mut fitting = self.0.iter().filter(|(known, key)| {
+            key.algorithm() == algorithm && (id.is_none() || known.as_deref() == id)
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some((_, key)), None) => Some(key.clone()),
+            // Without an id, or with one given twice, it is not said which.
+            _ => None,
+        }
+    }
 }
 
 fn key(value: serde_json::Value) -> Option<(Option<String>, Key)> {

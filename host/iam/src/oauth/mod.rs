@@ -14,12 +14,13 @@ use std::time::SystemTime;
 use serde_json::{Map, Value, json};
 
 pub use fetch::is_safe as is_safe_issuer;
-pub(crate) use request::Request;
+pub use keys::KeySet;
+pub use request::Request;
 
 use crate::prepare;
 use crate::principal::{DOMAINS, MAX_GROUPS, USERS};
 use keys::Keys;
-use token::Token;
+use token::{Key, Token};
 
 /// Who issues tokens, and what is believed of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,9 +50,11 @@ pub(crate) struct Provider {
 
 /// Whom a token names.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Bearer {
-    pub(crate) user: String,
-    pub(crate) groups: Vec<String>,
+pub struct Bearer {
+    /// The user, prepared.
+    pub user: String,
+    /// His groups.
+    pub groups: Vec<String>,
 }
 
 /// Why a token names nobody.
@@ -74,13 +77,22 @@ impl Provider {
         let keys = Keys::new(&settings.issuer, settings.ca_file.clone());
         Self { settings, keys }
     }
+}
+
+impl ProviderSettings {
+    /// Whom a token names, if this key's owner said so and all of it is right.
+    fn judge(&self, token: &Token<'_>, key: &Key, now: SystemTime) -> Result<Bearer, &'static str> {
+        let claims = token.verified(key)?;
+        token::refuse_out_of_time(claims, now)?;
+        token::refuse_other_audience(claims, &self.audience)?;
+        self.bearer(claims)
+    }
 
     fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, &'static str> {
-        let settings = &self.settings;
-        let user = claims.get(&settings.user_claim).and_then(Value::as_str);
+        let user = claims.get(&self.user_claim).and_then(Value::as_str);
         let user = user.ok_or("the token does not name a user")?;
         let user = prepare::name(&self.local(user)).ok_or("the token's user can be none here")?;
-        let groups = settings.groups_claim.as_ref().and_then(|claim| claims.get(claim));
+        let groups = self.groups_claim.as_ref().and_then(|claim| claims.get(claim));
         let groups = groups.and_then(Value::as_array).into_iter().flatten();
         let groups = groups.filter_map(Value::as_str).take(MAX_GROUPS);
         // Who is a user of this host, or a domain, is not for others to say.
@@ -89,9 +101,9 @@ impl Provider {
     }
 
     fn local(&self, name: &str) -> String {
-        match self.settings.trusted_names {
+        match self.trusted_names {
             true => name.to_owned(),
-            false => format!("{name}@{}", self.settings.name),
+            false => format!("{name}@{}", self.name),
         }
     }
 }
@@ -103,10 +115,25 @@ pub(crate) async fn check(providers: &[Provider], token: &str) -> Result<Bearer,
     let provider = providers.iter().find(|provider| Some(&*provider.settings.issuer) == issuer);
     let provider = provider.ok_or("the token is of an unknown issuer")?;
     let key = provider.keys.find(token.key_id(), token.algorithm()).await?;
-    let claims = token.verified(&key)?;
-    token::refuse_out_of_time(claims, SystemTime::now())?;
-    token::refuse_other_audience(claims, &provider.settings.audience)?;
-    Ok(provider.bearer(claims)?)
+    Ok(provider.settings.judge(&token, &key, SystemTime::now())?)
+}
+
+/// Whom a token of a provider with these keys names, if all of it is right.
+///
+/// # Errors
+/// What is wrong, in words for the log.
+pub fn judge(
+    settings: &ProviderSettings,
+    keys: &KeySet,
+    token: &str,
+    now: SystemTime,
+) -> Result<Bearer, &'static str> {
+    let token = Token::parse(token)?;
+    if token.issuer() != Some(&settings.issuer) {
+        return Err("the token is of an unknown issuer");
+    }
+    let key = token.algorithm().and_then(|algorithm| keys.find(token.key_id(), algorithm));
+    settings.judge(&token, &key.ok_or("the token is signed with no key of the provider")?, now)
 }
 
 /// What a client is told whose token is none (RFC 7628, section 3.2.2): whatever is wrong with it.

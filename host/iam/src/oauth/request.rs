@@ -4,15 +4,17 @@ use zeroize::Zeroizing;
 
 /// What a client asks for.
 #[derive(PartialEq, Eq)]
-pub(crate) struct Request {
+pub struct Request {
     /// Whom the user wants to act as; empty for himself.
-    pub(crate) authorize: String,
+    pub authorize: String,
     /// The token.
-    pub(crate) token: Zeroizing<String>,
+    pub token: Zeroizing<String>,
 }
 
 impl Request {
-    pub(crate) fn parse(message: &[u8]) -> Option<Self> {
+    /// Reads a message; none where it is none.
+    #[must_use]
+    pub fn parse(message: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(message).ok()?;
         let (header, rest) = text.split_once('\x01')?;
         let (flag, authorize) = header.strip_suffix(',')?.split_once(',')?;

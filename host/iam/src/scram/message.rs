@@ -4,30 +4,36 @@ use std::borrow::Cow;
 
 /// A client's first message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ClientFirst<'a> {
+pub struct ClientFirst<'a> {
     /// Up to the second comma, with it; comes back in the last message.
-    pub(crate) gs2_header: &'a str,
+    pub gs2_header: &'a str,
     /// The rest, which both sides sign.
-    pub(crate) bare: &'a str,
+    pub bare: &'a str,
     /// Whom the user wants to act as.
-    pub(crate) authorize: Option<Cow<'a, str>>,
+    pub authorize: Option<Cow<'a, str>>,
     /// The user.
-    pub(crate) user: Cow<'a, str>,
+    pub user: Cow<'a, str>,
     /// The client's half of the nonce.
-    pub(crate) nonce: &'a str,
+    pub nonce: &'a str,
 }
 
 /// A client's last message.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Final<'a> {
-    pub(crate) without_proof: &'a str,
-    pub(crate) binding: &'a str,
-    pub(crate) nonce: &'a str,
-    pub(crate) proof: &'a str,
+pub struct Final<'a> {
+    /// All but the proof, which both sides sign.
+    pub without_proof: &'a str,
+    /// The header of the first message, as base64.
+    pub binding: &'a str,
+    /// The whole nonce.
+    pub nonce: &'a str,
+    /// That the client knows the password, as base64.
+    pub proof: &'a str,
 }
 
 impl<'a> ClientFirst<'a> {
-    pub(crate) fn parse(message: &'a [u8]) -> Option<Self> {
+    /// Reads a message; none where it is none.
+    #[must_use]
+    pub fn parse(message: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(message).ok().filter(|text| !text.contains('\0'))?;
         let (flag, rest) = text.split_once(',')?;
         let (authorize, bare) = rest.split_once(',')?;
@@ -52,7 +58,9 @@ impl<'a> ClientFirst<'a> {
 }
 
 impl<'a> Final<'a> {
-    pub(crate) fn parse(message: &'a [u8]) -> Option<Self> {
+    /// Reads a message; none where it is none.
+    #[must_use]
+    pub fn parse(message: &'a [u8]) -> Option<Self> {
         let text = std::str::from_utf8(message).ok()?;
         let (without_proof, proof) = text.rsplit_once(",p=")?;
         let mut parts = without_proof.split(',');

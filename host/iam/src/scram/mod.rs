@@ -6,7 +6,7 @@
 mod message;
 mod verifier;
 
-pub(crate) use message::{ClientFirst, Final};
+pub use message::{ClientFirst, Final};
 pub(crate) use verifier::{ITERATIONS, SALT};
 #[cfg(test)]
 pub(crate) use verifier::{MAX_ITERATIONS, TAKES};
@@ -18,7 +18,7 @@ use ring::{digest, hmac};
 
 /// The exchange between the server's challenge and the client's proof.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub struct Asked {
     gs2_header: String,
     nonce: String,
     /// What both sides sign, up to the client's last message.
@@ -28,11 +28,8 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// The challenge to a client's first message.
-    pub(crate) fn new(
-        first: &ClientFirst<'_>,
-        verifier: ScramVerifier,
-        ours: &[u8],
-    ) -> (Self, Vec<u8>) {
+    #[must_use]
+    pub fn new(first: &ClientFirst<'_>, verifier: ScramVerifier, ours: &[u8]) -> (Self, Vec<u8>) {
         let nonce = format!("{}{}", first.nonce, STANDARD.encode(ours));
         let salt = STANDARD.encode(verifier.salt());
         let challenge = format!("r={nonce},s={salt},i={}", verifier.iterations());
@@ -42,7 +39,8 @@ impl Asked {
     }
 
     /// Checks a client's last message; gives the server's own proof.
-    pub(crate) fn proves(&self, last: &Final<'_>) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn proves(&self, last: &Final<'_>) -> Option<Vec<u8>> {
         let binding = STANDARD.decode(last.binding).ok()?;
         if binding != self.gs2_header.as_bytes() || last.nonce != self.nonce {
             return None;

@@ -13,7 +13,7 @@ use crate::roots::Roots;
 
 /// What records say about the certificates of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Published {
+pub enum Published {
     /// One of them means this chain.
     This,
     /// There are some that can be used, and they mean others.
@@ -23,7 +23,8 @@ pub(crate) enum Published {
 }
 
 /// What the records of a host say about a chain that is said to be the host's.
-pub(crate) fn published(records: &[Tlsa], chain: &Chain, host: &Name, roots: &Roots) -> Published {
+#[must_use]
+pub fn published(records: &[Tlsa], chain: &Chain, host: &Name, roots: &Roots) -> Published {
     let usable = || records.iter().filter_map(Association::of);
     if usable().next().is_none() {
         return Published::Nothing;
