@@ -235,6 +235,7 @@ async fn begin(ground: Ground, config: &Config, users: Arc<Users>) -> Result<Beg
         grants,
         quotas,
         spread: 0.into(),
+        read_room: host_server::ReadRoom::default(),
         traffic: host_server::traffic(),
     };
     Ok(Begun { services, watcher, background })

@@ -18,7 +18,7 @@ mod tls;
 mod write;
 
 pub use listener::{Listener, ListenerOptions, Speaks};
-pub use services::Services;
+pub use services::{ReadRoom, Services};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Counts of what goes through the door, by the protocol's verbs.

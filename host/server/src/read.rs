@@ -3,30 +3,29 @@
 //! Partitions are read side by side; within one the order is kept. A position that is gone is an
 //! error with `earliest=` and `latest=`, never a silent jump.
 
-use std::sync::Arc;
+mod ahead;
 
 use fnap::command::{Read, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Failure};
 use fnap::rights::Right;
-use host_brokers::{BatchLimits, Broker, BrokerError, PartitionInfo, TopicRef};
-use host_events::{Batch, Incarnation, write_read_line};
+use host_brokers::{Broker, PartitionInfo, TopicRef};
+use host_events::{Incarnation, write_read_line};
 use host_iam::{Principal, Share};
 use host_observe::Traffic;
 use host_registry::{FlowStatus, Registry};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 use crate::may;
 use crate::perform::{broker_failure, find_flow, registry_failure};
 use crate::services::Services;
 
-/// How much a reader fetches at once. Two batches of each partition are in memory at most, beside
-/// the one being sent.
-const FETCH: BatchLimits = BatchLimits { records: 512, bytes: 512 * 1024 };
+pub use ahead::ReadRoom;
+use ahead::{Ahead, Fetched, Origin, Span};
 
-/// Batches of all partitions that wait to be sent.
-const READ_AHEAD: usize = 2;
+/// Octets of data lines after which a piece is full: it is what a READ holds whose peer takes nothing, and
+/// one event more.
+const PIECE: usize = 32 * 1024;
 
 /// What a READ has given at once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,13 +38,15 @@ pub(crate) struct Chunk {
 
 /// A READ under way.
 pub(crate) struct Reading {
-    batches: mpsc::Receiver<Result<Batch, BrokerError>>,
-    /// Ends the readers when it is dropped.
-    _readers: JoinSet<()>,
+    origin: Origin,
+    /// Where each partition goes on.
+    spans: Vec<Span>,
+    /// None while the room that it takes was given back.
+    ahead: Option<Ahead>,
     /// For a READ that follows: it is held while the flow is paused.
     gate: Option<Gate>,
-    /// A batch that waits for the gate, and how many of its records were given.
-    held: Option<(Batch, usize)>,
+    /// A batch that waits for the gate, or for what was given of it, and how many of its records were given.
+    held: Option<(Fetched, usize)>,
     left: u64,
 }
 
@@ -55,13 +56,6 @@ struct Gate {
     changes: watch::Receiver<u64>,
     flow: Name,
     incarnation: Incarnation,
-}
-
-/// Where one partition is read from, and up to where unless it follows.
-struct Span {
-    partition: u32,
-    from: u64,
-    until: Option<u64>,
 }
 
 /// Finds the flow and the place; the outcome is known before anything is sent.
@@ -94,7 +88,9 @@ pub(crate) async fn start(
         flow: flow.name,
         incarnation: flow.incarnation,
     });
-    Ok(Reading::new(&broker, &topic, spans, gate, command.limit))
+    let origin = Origin { broker, topic, room: services.read_room.clone() };
+    let left = command.limit.unwrap_or(u64::MAX);
+    Ok(Reading { origin, spans, ahead: None, gate, held: None, left })
 }
 
 /// A partition that is asked for and that the flow does not have.
@@ -147,26 +143,12 @@ fn held(partition: u32, offset: u64, log: PartitionInfo) -> Result<u64, Failure>
 }
 
 impl Reading {
-    fn new(
-        broker: &Arc<dyn Broker>,
-        topic: &TopicRef,
-        spans: Vec<Span>,
-        gate: Option<Gate>,
-        limit: Option<u64>,
-    ) -> Self {
-        let (sender, batches) = mpsc::channel(READ_AHEAD);
-        let mut readers = JoinSet::new();
-        for span in spans {
-            let (broker, topic, sender) = (Arc::clone(broker), topic.clone(), sender.clone());
-            readers.spawn(async move {
-                if let Err(error) = read_span(broker.as_ref(), &topic, span, &sender).await {
-                    // A receiver that is gone does not want to know.
-                    drop(sender.send(Err(error)).await);
-                }
-            });
+    /// The peer has taken nothing for a while: gives back what was fetched for him if others need the room.
+    /// It is fetched again when he goes on.
+    pub(crate) fn is_stalled(&mut self) {
+        if self.origin.room.is_short() {
+            (self.ahead, self.held) = (None, None);
         }
-        let left = limit.unwrap_or(u64::MAX);
-        Self { batches, _readers: readers, gate, held: None, left }
     }
 
     /// Writes the data lines of the next batch, or as much of it as comes at once. Waits while there is none;
@@ -182,19 +164,20 @@ impl Reading {
             return Ok(ended);
         }
         if self.held.is_none() {
-            match self.batches.recv().await {
+            let ahead = self.ahead.get_or_insert_with(|| Ahead::of(&self.origin, &self.spans));
+            match ahead.next().await {
                 None => return Ok(ended),
-                Some(batch) => {
-                    self.held = Some((batch.map_err(|error| broker_failure(&error))?, 0));
+                Some(fetched) => {
+                    self.held = Some((fetched.map_err(|error| broker_failure(&error))?, 0));
                 }
             }
         }
         if let Some(gate) = &mut self.gate {
             gate.pass().await?;
         }
-        let Some((batch, given)) = self.held.take() else { return Ok(Chunk::default()) };
-        let (left, held) = (self.left, out.len());
-        let mut more = false;
+        let Some((fetched, given)) = self.held.take() else { return Ok(Chunk::default()) };
+        let (batch, left, held) = (&fetched.batch, self.left, out.len());
+        let (mut more, mut next) = (false, batch.next);
         for stored in batch.records.iter().skip(given) {
             if self.left == 0 {
                 break;
@@ -203,16 +186,21 @@ impl Reading {
             write_read_line(stored, batch.partition, out);
             out.extend_from_slice(b"\r\n");
             let bytes = (out.len() - held) as u64;
-            more =
-                share.is_some_and(|share| left - self.left >= share.events || bytes >= share.bytes);
+            more = out.len() >= PIECE
+                || share
+                    .is_some_and(|share| left - self.left >= share.events || bytes >= share.bytes);
             if more {
+                next = stored.offset + 1;
                 break;
             }
+        }
+        if let Some(span) = self.spans.iter_mut().find(|span| span.partition == batch.partition) {
+            span.from = next;
         }
         let (events, bytes) = (left - self.left, (out.len() - held) as u64);
         if more {
             let given = given + usize::try_from(events).unwrap_or(usize::MAX);
-            self.held = Some((batch, given));
+            self.held = Some((fetched, given));
         }
         traffic.events_read.add(events);
         traffic.bytes_read.add(bytes);
@@ -237,36 +225,5 @@ impl Gate {
                 return Err(Failure::new(Code::Unavailable, "the host is shutting down"));
             }
         }
-    }
-}
-
-async fn read_span(
-    broker: &dyn Broker,
-    topic: &TopicRef,
-    span: Span,
-    sender: &mpsc::Sender<Result<Batch, BrokerError>>,
-) -> Result<(), BrokerError> {
-    let Span { partition, from, until } = span;
-    if until.is_some_and(|until| from >= until) {
-        return Ok(());
-    }
-    let mut source = broker.source(topic, partition, from).await?;
-    loop {
-        let mut batch = source.next(FETCH).await?;
-        let next = batch.next;
-        if let Some(until) = until {
-            cut(&mut batch, until);
-        }
-        if sender.send(Ok(batch)).await.is_err() || until.is_some_and(|until| next >= until) {
-            return Ok(());
-        }
-    }
-}
-
-/// Leaves out what came after the READ began.
-fn cut(batch: &mut Batch, until: u64) {
-    let kept = batch.records.partition_point(|stored| stored.offset < until);
-    if kept < batch.records.len() {
-        batch.records = batch.records.iter().take(kept).cloned().collect();
     }
 }

@@ -10,6 +10,8 @@ use host_plugins::Catalog;
 use host_processors::{Brokers, Processors, topic_of};
 use host_registry::{Flow, Reconciler, Registry};
 
+pub use crate::read::ReadRoom;
+
 use fnap::reply::{Code, Failure};
 
 /// The parts of the participant that commands need.
@@ -36,6 +38,8 @@ pub struct Services {
     pub quotas: Quotas,
     /// Spreads events without a key over partitions, one WRITE at a time.
     pub spread: AtomicU32,
+    /// Room for what READs have fetched and nobody has taken yet.
+    pub read_room: ReadRoom,
     /// What is counted of all connections; see [`crate::traffic`].
     pub traffic: Traffic,
 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use stories::{Config, Fnaad, PATIENCE, Wire, event, events, eventually, memory_mib};
+use stories::{Config, Fnaad, PATIENCE, Wire, event, events, eventually, memory_mib, peak_mib};
 use tempfile::TempDir;
 
 const A: &str = "a.flows.unix.ar";
@@ -20,6 +20,7 @@ struct Hosted {
     before: f64,
     written: usize,
     host: Fnaad,
+    config: Config,
     _dir: TempDir,
 }
 
@@ -33,7 +34,7 @@ impl Hosted {
         let host = Fnaad::serve(dir.path(), config.save());
         let mut other = host.login_as("test", "test");
         other.ok(&format!("CREATE FLOW {A}"));
-        let mut hosted = Self { other, before: 0.0, written: 0, host, _dir: dir };
+        let mut hosted = Self { other, before: 0.0, written: 0, host, config, _dir: dir };
         hosted.others_go_on();
         hosted.before = memory_mib(hosted.host.id());
         hosted
@@ -41,6 +42,14 @@ impl Hosted {
 
     fn login(&self) -> Wire {
         self.host.login_as("test", "test")
+    }
+
+    /// The same host, in another process.
+    fn again(self) -> Self {
+        let dir = self.host.kill();
+        let host = Fnaad::serve(&dir, self.config.save());
+        let other = host.login_as("test", "test");
+        Self { other, before: memory_mib(host.id()), host, ..self }
     }
 
     /// Another client works as if nobody else were there.
@@ -181,6 +190,49 @@ fn followers_that_read_nothing_cost_the_writers_nothing() {
     let mut one = deaf.into_iter().next().unwrap();
     assert_eq!(one.line(), "220 DATA");
     assert_eq!((0..8001).map(|_| one.line()).filter(|line| line.starts_with('{')).count(), 8001);
+}
+
+#[test]
+fn who_come_in_one_after_another_leave_no_memory_behind_in_which_their_passwords_were_checked() {
+    let hosted = Hosted::with("");
+    let _users: Vec<Wire> = (0..64).map(|_| hosted.login()).collect();
+    hosted.has_not_grown();
+}
+
+#[test]
+fn deaf_followers_share_what_readers_may_hold_and_miss_nothing_when_they_listen() {
+    const FOLLOWERS: usize = 64;
+    const EVENTS: usize = 8_000;
+    let mut hosted = Hosted::with("");
+    let long = |n: usize| event(n).replacen("told", &format!("told.{}", "x".repeat(4000)), 1);
+    for batch in 0..EVENTS / 200 {
+        let lines: Vec<String> = (0..200).map(|n| long(batch * 200 + n)).collect();
+        assert_eq!(hosted.other.write(A, &lines), "220 OK 200 events");
+    }
+    hosted.written += EVENTS;
+    // What the writing has left behind in memory shall not count.
+    let mut hosted = hosted.again();
+    let mut deaf: Vec<Wire> = (0..FOLLOWERS).map(|_| hosted.login()).collect();
+    let before = memory_mib(hosted.host.id());
+    // Each from a place of its own, so that none of them shares anything with another one by chance.
+    for (number, follower) in deaf.iter_mut().enumerate() {
+        follower.send(format!("READ {A} FROM OFFSET 0:{} FOLLOW\r\n", number * 20).as_bytes());
+        assert_eq!(follower.line(), "220 DATA");
+        assert!(follower.line().contains(&format!("\"flowoffset\":\"{}\"", number * 20)));
+        hosted.others_go_on();
+    }
+    let good = hosted.login().read(A).len();
+    assert!(good > EVENTS, "who listens is served beside them: {good}");
+    let grown = peak_mib(hosted.host.id()) - before;
+    println!("{FOLLOWERS} deaf followers: {before:.0} MiB and {grown:.0} MiB more at the most");
+    assert!(grown < GROWTH, "grown by {grown} MiB");
+    for (number, follower) in deaf.into_iter().enumerate().step_by(21) {
+        let mut follower = follower;
+        for offset in number * 20 + 1..=EVENTS {
+            let line = follower.line();
+            assert!(line.contains(&format!("\"flowoffset\":\"{offset}\"")), "{offset}: {line}");
+        }
+    }
 }
 
 #[test]

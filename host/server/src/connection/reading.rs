@@ -4,6 +4,8 @@
 //! What ends it also ends the lines that are gathered already: a reader whose right was taken away gets
 //! the rest of the line that is on its way and no other, however slowly he reads.
 
+use std::time::Duration;
+
 use fnap::command::Read;
 use fnap::name::Name;
 use fnap::reply::Failure;
@@ -61,7 +63,7 @@ impl Connection {
         let mut over = false;
         loop {
             over |= self.is_done()?;
-            if let Some(failure) = self.give(ends).await? {
+            if let Some(failure) = self.give(ends, &mut reading).await? {
                 return Ok(Err(failure));
             }
             if over {
@@ -109,11 +111,17 @@ impl Connection {
         Ok(done)
     }
 
-    /// Sends what is gathered, or as much of it as may still be sent when something ends the READ.
-    async fn give(&mut self, ends: &mut Ends) -> Result<Option<Failure>, Gone> {
+    /// Sends what is gathered, or as much of it as may still be sent when something ends the READ. While
+    /// nothing of it is taken, the reading keeps nothing that others need.
+    async fn give(
+        &mut self,
+        ends: &mut Ends,
+        reading: &mut Reading,
+    ) -> Result<Option<Failure>, Gone> {
         let until = Instant::now() + self.options.stalled;
         let octets = self.out.len();
         let (mut given, mut ended) = (0, None);
+        let mut patience = Instant::now() + STALLED;
         while let Some(rest @ [_, ..]) = self.out.get(given..) {
             tokio::select! {
                 biased;
@@ -126,6 +134,11 @@ impl Connection {
                         0 => return Err(Gone),
                         octets => given += octets,
                     }
+                    patience = Instant::now() + STALLED;
+                }
+                () = sleep_until(patience) => {
+                    reading.is_stalled();
+                    patience = Instant::now() + STALLED;
                 }
             }
         }
@@ -137,6 +150,10 @@ impl Connection {
         Ok(ended)
     }
 }
+
+/// Who takes nothing for so long makes no use of what was fetched for him, and gives it back if others need
+/// the room. Shorter than anybody notices who waits for it.
+const STALLED: Duration = Duration::from_millis(100);
 
 /// What ends a READ from outside.
 struct Ends {
