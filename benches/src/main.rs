@@ -2,7 +2,7 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `kafka`, `kafka-idle`; none
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `kafka`, `kafka-idle`; none
 //! means all.
 //! `copy-loop …` is the yardstick of the part `kafka` in a process of its own.
 
@@ -14,6 +14,7 @@ mod neighbours;
 mod path;
 mod peers;
 mod process;
+mod rights;
 mod table;
 
 use table::Table;
@@ -30,12 +31,13 @@ fn main() {
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 7] = [
+    let parts: [(&str, Measure); 8] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
         ("idle", idle::measure),
         ("peers", peers::measure),
+        ("rights", rights::measure),
         ("kafka", kafka::measure),
         ("kafka-idle", kafka::measure_idle),
     ];

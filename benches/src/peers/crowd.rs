@@ -12,53 +12,70 @@ use std::time::Duration;
 
 use stories::{Fnaad, Wire};
 
-use super::{FLOW, greeted, login};
+use super::{A, greeted, login};
 
 /// What one peer does again and again; false when it cannot any more.
-type Harm = Box<dyn FnMut() -> bool + Send>;
+pub type Harm = Box<dyn FnMut() -> bool + Send>;
 
 /// Where a peer has to wait, so long.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Peers of each kind.
+/// Peers of each kind; of those that say nothing, so many times more.
 const EACH: usize = 3;
+const SILENT: usize = 30;
+
+/// One hostile peer.
+pub enum Member {
+    /// Does harm as long as it can.
+    Does(Harm),
+    /// Is there, and takes nothing.
+    Is(Box<dyn Send>),
+}
+
+/// How one kind comes.
+pub type Joins = fn(&Fnaad) -> Member;
+
+/// Every kind.
+pub const KINDS: &[(&str, Joins)] = &[
+    ("who ask and ask", |host| flood(login(host), b"NOOP\r\n".repeat(100_000), true)),
+    ("who ask and take no answer", |host| flood(login(host), b"HELP\r\n".repeat(10_000), false)),
+    ("who write without end", |host| flood(login(host), endless_write(), true)),
+    ("with a line without end", |host| flood(login(host), vec![b'x'; 1 << 20], true)),
+    ("who speak no text", |host| flood(login(host), b"\xff\r\na\0b\r\n".repeat(10_000), true)),
+    ("who speak byte by byte", |host| byte_by_byte(login(host))),
+    ("who come and go", |host| come_and_go(host.address().to_owned())),
+    ("who follow and take nothing", deaf),
+    ("who say nothing", |host| {
+        let silent: Vec<TcpStream> = (0..SILENT).map(|_| greeted(host.address())).collect();
+        Member::Is(Box::new(silent))
+    }),
+];
 
 /// The peers. They leave when it is dropped.
 pub struct Crowd {
     on: Arc<AtomicBool>,
     peers: Vec<JoinHandle<()>>,
-    _silent: Vec<TcpStream>,
-    _deaf: Vec<Wire>,
+    _silent: Vec<Box<dyn Send>>,
 }
 
 impl Crowd {
-    /// Around a host.
-    pub fn around(host: &Fnaad) -> Self {
+    /// Some of each of these kinds around a host.
+    pub fn around(host: &Fnaad, kinds: &[(&str, Joins)]) -> Self {
         let on = Arc::new(AtomicBool::new(true));
-        let mut peers = Vec::new();
-        let mut join = |mut harm: Harm| {
-            let on = Arc::clone(&on);
-            peers.push(std::thread::spawn(move || {
-                rustix::process::setpriority_process(None, 19).unwrap();
-                while on.load(Ordering::Relaxed) && harm() {}
-            }));
-        };
-        for _ in 0..EACH {
-            join(flood(login(host), b"NOOP\r\n".repeat(100_000), true));
-            join(flood(login(host), b"HELP\r\n".repeat(10_000), false));
-            join(flood(login(host), endless_write(), true));
-            join(flood(login(host), vec![b'x'; 1 << 20], true));
-            join(flood(login(host), b"\xff\r\na\0b\r\n".repeat(10_000), true));
-            join(byte_by_byte(login(host)));
-            join(come_and_go(host.address().to_owned()));
+        let (mut peers, mut silent) = (Vec::new(), Vec::new());
+        for (_, joins) in kinds.iter().flat_map(|kind| [kind; EACH]) {
+            match joins(host) {
+                Member::Is(one) => silent.push(one),
+                Member::Does(mut harm) => {
+                    let on = Arc::clone(&on);
+                    peers.push(std::thread::spawn(move || {
+                        rustix::process::setpriority_process(None, 19).unwrap();
+                        while on.load(Ordering::Relaxed) && harm() {}
+                    }));
+                }
+            }
         }
-        let deaf = || {
-            let mut deaf = login(host);
-            deaf.send(format!("READ {FLOW} FROM earliest FOLLOW\r\n").as_bytes());
-            deaf
-        };
-        let silent = (0..100).map(|_| greeted(host.address())).collect();
-        Self { on, peers, _silent: silent, _deaf: (0..EACH).map(|_| deaf()).collect() }
+        Self { on, peers, _silent: silent }
     }
 }
 
@@ -74,15 +91,15 @@ impl Drop for Crowd {
 /// A WRITE with lines for ever.
 fn endless_write() -> Vec<u8> {
     let lines = format!("{}\r\n", "x".repeat(1000)).repeat(1000);
-    format!("WRITE {FLOW}\r\n{lines}").into_bytes()
+    format!("WRITE {A}\r\n{lines}").into_bytes()
 }
 
 /// Says the same for ever, and listens or does not.
-fn flood(wire: Wire, said: Vec<u8>, listens: bool) -> Harm {
+fn flood(wire: Wire, said: Vec<u8>, listens: bool) -> Member {
     let mut stream = wire.speaker();
     stream.set_nonblocking(true).unwrap();
     let (mut at, mut heard) = (0, vec![0; 1 << 20]);
-    Box::new(move || {
+    Member::Does(Box::new(move || {
         let Some(wrote) = moved(stream.write(&said[at..])) else { return false };
         at = (at + wrote) % said.len();
         let read = if listens { moved(stream.read(&mut heard)) } else { Some(0) };
@@ -90,7 +107,7 @@ fn flood(wire: Wire, said: Vec<u8>, listens: bool) -> Harm {
             std::thread::sleep(PAUSE);
         }
         read.is_some()
-    })
+    }))
 }
 
 /// How much went through a socket; none where its other end is gone.
@@ -103,21 +120,28 @@ fn moved(result: std::io::Result<usize>) -> Option<usize> {
 }
 
 /// A line that never ends, a byte at a time.
-fn byte_by_byte(mut wire: Wire) -> Harm {
-    Box::new(move || {
+fn byte_by_byte(mut wire: Wire) -> Member {
+    Member::Does(Box::new(move || {
         wire.send(b"x");
         std::thread::sleep(PAUSE);
         true
-    })
+    }))
 }
 
 /// Connects, speaks nonsense and hangs up, again and again.
-fn come_and_go(address: String) -> Harm {
-    Box::new(move || {
+fn come_and_go(address: String) -> Member {
+    Member::Does(Box::new(move || {
         if let Ok(mut stream) = TcpStream::connect(&address) {
             drop(stream.write_all(b"GET / HTTP/1.1\r\n\r\n"));
         }
         std::thread::sleep(PAUSE);
         true
-    })
+    }))
+}
+
+/// Follows from the beginning, and takes nothing.
+fn deaf(host: &Fnaad) -> Member {
+    let mut deaf = login(host);
+    deaf.send(format!("READ {A} FROM earliest FOLLOW\r\n").as_bytes());
+    Member::Is(Box::new(deaf))
 }

@@ -43,6 +43,27 @@ fn a_grant_covers_its_name_and_all_below_and_nothing_beside() {
 }
 
 #[test]
+fn a_question_among_a_hundred_thousand_grants_costs_a_look_at_each_label() {
+    const GRANTS: usize = 100_000;
+    let grants = Grants::default();
+    for number in 0..GRANTS {
+        // A thousand names, a hundred users on each.
+        let on = object(&format!("f{}.flows.unix.ar", number / 100));
+        grants.granted(&on, &subject(&format!("user:u{}", number % 100)), Right::Read);
+    }
+    let who: Vec<Principal> = (0..200).map(|n| Principal::user(&format!("u{n}"), [])).collect();
+    let names: Vec<Name> = (0..500).map(|n| name(&format!("a.f{n}.flows.unix.ar"))).collect();
+    let began = std::time::Instant::now();
+    for (each, name) in who.iter().flat_map(|each| names.iter().map(move |name| (each, name))) {
+        std::hint::black_box(grants.may(each, Right::Read, name));
+    }
+    let each = began.elapsed() / u32::try_from(who.len() * names.len()).unwrap();
+    println!("may among {GRANTS} grants: {each:?}");
+    let may = |who: &Principal, name| grants.may(who, Right::Read, name);
+    assert!(names.iter().all(|name| may(&who[99], name) && !may(&who[100], name)));
+}
+
+#[test]
 fn a_grant_on_everything_covers_every_name_and_the_host() {
     let grants = Grants::default();
     grants.granted(&Object::Everything, &subject("group:ops"), Right::Administer);
