@@ -14,6 +14,7 @@ mod domains;
 mod edges;
 mod flows;
 mod grants;
+mod guide;
 mod hostile;
 mod identities;
 mod isolation;
