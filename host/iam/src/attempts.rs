@@ -13,10 +13,14 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
+use crate::strangers::Origin;
+
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Address(IpAddr),
+    /// All addresses of a site, where one can have so many that each of them need not fail often.
+    Site(IpAddr),
     User(String),
 }
 
@@ -162,18 +166,17 @@ impl State {
 }
 
 fn keys(user: Option<&str>, address: IpAddr) -> impl Iterator<Item = Key> {
-    let address = match address {
-        // Who has one address of a /64 has all of them.
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
-        v4 => v4,
-    };
-    [Key::Address(address)].into_iter().chain(user.map(|user| Key::User(user.to_owned())))
+    let from = Origin::of(address);
+    let site = (from.site != from.machine).then_some(Key::Site(from.site));
+    let user = user.map(|user| Key::User(user.to_owned()));
+    [Key::Address(from.machine)].into_iter().chain(site).chain(user)
 }
 
 /// Failures that cost nothing yet.
 fn free(key: &Key) -> u32 {
     match key {
         Key::Address(_) => FREE_FOR_ADDRESS,
+        Key::Site(_) => FREE_FOR_SITE,
         Key::User(_) => 0,
     }
 }
@@ -181,6 +184,7 @@ fn free(key: &Key) -> u32 {
 fn delay(key: &Key, count: u32) -> Duration {
     let longest = match key {
         Key::Address(_) => LONGEST_FOR_ADDRESS,
+        Key::Site(_) => LONGEST_FOR_SITE,
         Key::User(_) => LONGEST_FOR_USER,
     };
     match count.checked_sub(free(key) + 1) {
@@ -190,12 +194,12 @@ fn delay(key: &Key, count: u32) -> Duration {
 }
 
 fn make_room(failures: &mut HashMap<Key, Failures>, now: Instant) {
-    if failures.len() + 2 <= MAX_REMEMBERED {
+    if failures.len() + MOST_KEYS <= MAX_REMEMBERED {
         return;
     }
     failures.retain(|_, entry| now.duration_since(entry.last) <= FORGOTTEN_AFTER);
     // Whoever fills the map pushes out the oldest half at once: not a scan for each attempt.
-    if failures.len() + 2 > MAX_REMEMBERED {
+    if failures.len() + MOST_KEYS > MAX_REMEMBERED {
         let mut times: Vec<Instant> = failures.values().map(|entry| entry.last).collect();
         let middle = times.len() / 2;
         let (_, median, _) = times.select_nth_unstable(middle);
@@ -219,6 +223,15 @@ const FREE_FOR_ADDRESS: u32 = 4;
 
 /// Longest delay for an address.
 const LONGEST_FOR_ADDRESS: Duration = Duration::from_secs(30);
+
+/// Failures of a site that cost nothing yet: a machine that guesses is slowed down long before by itself.
+const FREE_FOR_SITE: u32 = 64;
+
+/// Longest delay for a site. Short, because some providers give many customers addresses of one.
+const LONGEST_FOR_SITE: Duration = Duration::from_secs(2);
+
+/// What is counted of one attempt.
+const MOST_KEYS: usize = 3;
 
 /// After so much quiet a failure is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
@@ -337,5 +350,16 @@ mod tests {
         let other = |net| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, net, 9, 9, 9, 9).into();
         assert!(attempts.wait(Some("ana"), other(1)) > Duration::ZERO);
         assert_eq!(attempts.wait(Some("ana"), other(2)), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_site_that_fails_from_everywhere_has_to_wait_and_others_have_not() {
+        let attempts = Attempts::default();
+        let from = |site, net| std::net::Ipv6Addr::new(0x2001, 0xdb8, site, net, 0, 0, 0, 1).into();
+        for net in 0..200 {
+            attempts.failed(Some(&format!("u{net}")), from(1, net));
+        }
+        assert_eq!(attempts.wait(Some("ana"), from(1, 999)), LONGEST_FOR_SITE);
+        assert_eq!(attempts.wait(Some("ana"), from(2, 999)), Duration::ZERO);
     }
 }

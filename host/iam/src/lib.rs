@@ -17,6 +17,7 @@ mod quotas;
 mod scram;
 mod shown;
 mod standing;
+mod strangers;
 mod users;
 mod verifier;
 
@@ -30,6 +31,7 @@ pub use quotas::{Limited, Quota, Quotas, Seat, Share};
 pub use scram::{ScramVerifier, scram_verifier};
 pub use shown::without_value;
 pub use standing::Standing;
+pub use strangers::{Stranger, Strangers};
 pub use users::{SECRET, Settings, Users, VerifyError};
 pub use verifier::{Verifier, VerifierError, hash_password};
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use fnap::sasl::{Mechanism, PlainCredentials};
 use ring::hmac;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -27,6 +27,7 @@ use crate::peer::DomainProof;
 use crate::prepare;
 use crate::principal::Principal;
 use crate::scram::{ITERATIONS, SALT, ScramVerifier};
+use crate::strangers::{Stranger, Strangers};
 use crate::verifier::{Verifier, VerifierError, hash_password};
 
 /// Why somebody was not let in.
@@ -78,7 +79,7 @@ pub struct Users {
     /// Checked in place of a user who does not exist; nobody knows its password.
     nobody: Verifier,
     attempts: Attempts,
-    queue: Semaphore,
+    queue: Arc<Strangers>,
     workers: Arc<Semaphore>,
 }
 
@@ -119,7 +120,7 @@ impl Users {
             secret: hmac::Key::new(hmac::HMAC_SHA256, secret),
             nobody: Verifier::parse(&hash_password(&password)?)?,
             attempts: Attempts::default(),
-            queue: Semaphore::new(MAX_WAITING),
+            queue: Strangers::with(MAX_WAITING, PART_OF_WAITING),
             workers: Arc::new(Semaphore::new(cores.min(MAX_WORKERS))),
         })
     }
@@ -282,7 +283,7 @@ impl Users {
         if retry_after > LONGEST_WAIT {
             return Err(VerifyError::Busy { retry_after });
         }
-        let place = self.queue.try_acquire().map_err(|_| VerifyError::busy())?;
+        let place = self.queue.take(address).ok_or_else(VerifyError::busy)?;
         loop {
             let ended = self.attempts.ended();
             match self.attempts.begin(user, address) {
@@ -374,7 +375,7 @@ fn random() -> Result<Zeroizing<[u8; SECRET]>, VerifierError> {
 #[derive(Debug)]
 pub(crate) struct Queued<'a> {
     turn: Turn<'a>,
-    _place: SemaphorePermit<'a>,
+    _place: Stranger,
 }
 
 impl Queued<'_> {
@@ -462,6 +463,9 @@ const MAX_WORKERS: usize = 4;
 /// Attempts that wait for that or sit out a short delay. At 20 ms each the last one waits some
 /// seconds; who comes after is told to try again.
 const MAX_WAITING: usize = 256;
+
+/// One of so many parts of them may be of one address: others are listened to while it guesses.
+const PART_OF_WAITING: usize = 2;
 
 /// A delay up to this is sat out on the connection; a longer one is told to the client.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -562,9 +566,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn more_attempts_at_once_than_there_are_places_are_turned_away() {
         let users = users();
-        let _places = users.queue.try_acquire_many(MAX_WAITING as u32).unwrap();
+        let mut places: Vec<_> = (0..MAX_WAITING as u32)
+            .map(|number| users.queue.take(Ipv4Addr::from(0x0a00_0000 + number).into()).unwrap())
+            .collect();
         let error = users.verify(&plain("ana", "right"), HERE).await.unwrap_err();
         assert_eq!(error, VerifyError::Busy { retry_after: LONGEST_WAIT });
+        places.pop();
+        assert!(users.verify(&plain("ana", "right"), HERE).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_does_not_take_all_places() {
+        let users = users();
+        let guessing = [192, 0, 2, 1].into();
+        let places: Vec<_> = std::iter::from_fn(|| users.queue.take(guessing)).collect();
+        assert_eq!(places.len(), MAX_WAITING / PART_OF_WAITING);
+        assert!(users.verify(&plain("ana", "right"), guessing).await.is_err());
+        assert!(users.verify(&plain("ana", "right"), HERE).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
-use host_iam::{Exchange, Peer, Principal, Seat, Standing};
+use host_iam::{Exchange, Peer, Principal, Seat, Standing, Stranger};
 use host_registry::as_by;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -32,7 +32,6 @@ use crate::input;
 use crate::listener::ListenerOptions;
 use crate::perform::{count, perform};
 use crate::services::Services;
-use crate::strangers::Stranger;
 use crate::tls::{Stream, Tls};
 use crate::write;
 

@@ -13,7 +13,6 @@ mod may;
 mod perform;
 mod read;
 mod services;
-mod strangers;
 mod tls;
 mod write;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fnap::server::{self, ServerOptions};
-use host_iam::Peer;
+use host_iam::{Peer, Stranger, Strangers};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 
 use crate::connection::{Arrival, Connection};
 use crate::services::Services;
-use crate::strangers::{Stranger, Strangers};
 use crate::tls::{Stream, Tls, welcome};
 
 /// Wait after a failed accept, usually for want of file descriptors: a busy loop would not free any.
