@@ -83,6 +83,7 @@ impl ProviderSettings {
     /// Whom a token names, if this key's owner said so and all of it is right.
     fn judge(&self, token: &Token<'_>, key: &Key, now: SystemTime) -> Result<Bearer, &'static str> {
         let claims = token.verified(key)?;
+        token.refuse_other_purpose()?;
         token::refuse_out_of_time(claims, now)?;
         token::refuse_other_audience(claims, &self.audience)?;
         self.bearer(claims)

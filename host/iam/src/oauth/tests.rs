@@ -184,6 +184,9 @@ async fn a_token_that_is_wrong_in_one_thing_is_refused() {
         ("nbf", json!("0"), "beginning is none"),
         ("preferred_username", json!(7), "does not name a user"),
         ("preferred_username", json!("a\u{7}"), "can be none"),
+        ("typ", json!("ID"), "no access token"),
+        ("typ", json!("Refresh"), "no access token"),
+        ("typ", json!(1), "no access token"),
     ] {
         let token = signer.token("one", &changed(&good, key, value));
         assert!(refusal(&providers, &token).await.contains(why), "{why}");
@@ -214,6 +217,18 @@ async fn the_key_decides_the_algorithm_and_not_the_token() {
         json!({ "alg": "ES256", "kid": "one", "crit": ["exp"] }),
     ] {
         assert!(check(&providers, &signer.sign(&header, &good)).await.is_err(), "{header}");
+    }
+    for (typ, taken) in [
+        ("at+jwt", true),
+        ("AT+JWT", true),
+        ("application/at+jwt", true),
+        ("logout+jwt", false),
+        ("dpop+jwt", false),
+    ] {
+        let header = json!({ "alg": "ES256", "kid": "one", "typ": typ });
+        let keycloak = changed(&good, "typ", json!("Bearer"));
+        let said = check(&providers, &signer.sign(&header, &keycloak)).await;
+        assert_eq!(said.is_ok(), taken, "{typ}");
     }
     let without_id = signer.sign(&json!({ "alg": "ES256" }), &good);
     assert!(check(&providers, &without_id).await.is_ok(), "there is one key only");

@@ -118,6 +118,23 @@ pub(super) fn refuse_out_of_time(
     }
 }
 
+impl Token<'_> {
+    /// A token that tells a client who its user is, or something else, is refused: only what was given out for access is
+    /// taken. Its header says so (RFC 9068, section 2.1), or a claim of the provider; where nothing does, the audience
+    /// has to. Claims that are an ID token's alone by the book are in some providers' access tokens, too.
+    pub(super) fn refuse_other_purpose(&self) -> Result<(), &'static str> {
+        const OTHER: &str = "the token is no access token";
+        let is = |value: Option<&Value>, known: &[&str]| match value {
+            None => true,
+            Some(Value::String(text)) => known.iter().any(|one| one.eq_ignore_ascii_case(text)),
+            Some(_) => false,
+        };
+        let sound = is(self.header.get("typ"), &["JWT", "at+jwt", "application/at+jwt"])
+            && is(self.claims.get("typ"), &["Bearer"]);
+        if sound { Ok(()) } else { Err(OTHER) }
+    }
+}
+
 pub(super) fn refuse_other_audience(
     claims: &Map<String, Value>,
     audience: &str,
