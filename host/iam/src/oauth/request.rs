@@ -1,4 +1,9 @@
 //! A client's message in OAUTHBEARER (RFC 7628, section 3.1). Keys that nobody knows are passed over.
+//!
+//! So are `host` and `port`, though the RFC wants them to be the server's: they protect tokens that sign what is asked
+//! for, and bearer tokens sign nothing. Whoever has taken one from a client writes what he likes there; against him
+//! stand TLS and the token's audience. A host has more names than it knows (aliases, addresses, mapped
+//! ports), and would refuse clients that are right.
 
 use zeroize::Zeroizing;
 
