@@ -68,6 +68,8 @@ impl Connection {
             Ok(seat) => {
                 self.seat = Some(seat);
                 self.must_authenticate = None;
+                // They have done their work, and a connection may last for weeks.
+                self.who.certificates = Vec::new();
                 // Anybody can come in without a name, and have as many domains as he likes.
                 if matches!(principal.subject(), Subject::User(_)) {
                     self.stranger = None;

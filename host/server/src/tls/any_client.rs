@@ -1,7 +1,8 @@
 //! Takes any client's certificate, or none; but never one whose key the client does not have.
 //!
 //! Whom it means is decided later, and for each mechanism: by an authority, or by what DNS says of a domain.
-//! That is no hole: a certificate that nobody vouches for opens nothing.
+//! That is no hole: a certificate that nobody vouches for opens nothing. Nor one that is far too large, or comes with far
+//! too many others: they are kept as long as the connection.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
@@ -9,7 +10,13 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+/// Certificates of one client. Public authorities have two or three between a leaf and themselves.
+pub(super) const MAX_CHAIN: usize = 10;
+
+/// Octets of them together: four of 4,096 bits are half of it.
+pub(super) const MAX_OCTETS: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct AnyClient {
@@ -35,9 +42,14 @@ impl ClientCertVerifier for AnyClient {
     fn verify_client_cert(
         &self,
         leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
+        let octets = intermediates.iter().fold(leaf.len(), |sum, other| sum + other.len());
+        if intermediates.len() >= MAX_CHAIN || octets > MAX_OCTETS {
+            let why = CertificateError::ApplicationVerificationFailure;
+            return Err(Error::InvalidCertificate(why));
+        }
         ParsedCertificate::try_from(leaf)?;
         Ok(ClientCertVerified::assertion())
     }

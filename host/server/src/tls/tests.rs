@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::any_client::{MAX_CHAIN, MAX_OCTETS};
 use super::*;
 
 /// An authority, and what it signs.
@@ -83,7 +84,8 @@ fn client(
         .with_root_certificates(roots);
     let Some((certificate, key)) = shown else { return config.with_no_client_auth() };
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-    let key = CertifiedKey::new(vec![der(&certificate)], any_supported_type(&key).unwrap());
+    let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).map(Result::unwrap);
+    let key = CertifiedKey::new(chain.collect(), any_supported_type(&key).unwrap());
     config.with_client_cert_resolver(Arc::new(Shows(Arc::new(key))))
 }
 
@@ -151,6 +153,33 @@ async fn without_an_authority_nobody_is_verified_and_certificates_are_taken_all_
     let (server, _client) = meet(&tls, client(&ca, &TLS13, Some(ca.sign("ana.test")))).await;
     let (_, peer) = server.unwrap();
     assert!(!peer.verified && peer.certificates.len() == 1);
+}
+
+#[tokio::test]
+async fn a_client_shows_so_many_certificates_of_so_many_octets_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Authority::new();
+    let tls = Tls::open(write(dir.path(), ca.sign("fnaa.test"), Some(&ca))).unwrap();
+    let large = |octets: usize| {
+        let names: Vec<String> = (0..octets / 64).map(|n| format!("{n:0>57}.test")).collect();
+        let (params, key) = (CertificateParams::new(names).unwrap(), KeyPair::generate().unwrap());
+        (params.signed_by(&key, &ca.0).unwrap().pem(), key.serialize_pem())
+    };
+    let times = |times: usize| {
+        let (certificate, key) = ca.sign("ana.test");
+        (certificate.repeat(times), key)
+    };
+    for version in [&TLS12, &TLS13] {
+        for (shown, taken) in [
+            (times(MAX_CHAIN), true),
+            (times(MAX_CHAIN + 1), false),
+            (large(MAX_OCTETS - 2048), true),
+            (large(MAX_OCTETS + 64), false),
+        ] {
+            let (server, _) = meet(&tls, client(&ca, version, Some(shown))).await;
+            assert_eq!(server.is_some(), taken, "{version:?}");
+        }
+    }
 }
 
 #[tokio::test]
