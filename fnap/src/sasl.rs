@@ -110,12 +110,6 @@ impl Mechanism {
             Self::Anonymous => "ANONYMOUS",
         }
     }
-
-    /// Whether who listens can use what is sent: only for an encrypted connection.
-    #[must_use]
-    pub const fn sends_secrets(self) -> bool {
-        matches!(self, Self::Plain | Self::OauthBearer)
-    }
 }
 
 impl PlainCredentials {

@@ -17,21 +17,13 @@ pub struct Peer {
     pub certificates: Vec<Vec<u8>>,
     /// Whether they lead to the authority that the operator configured for clients.
     pub verified: bool,
-    /// What names this very connection (`tls-exporter`, RFC 9266).
-    pub exporter: Option<[u8; 32]>,
 }
 
 impl Peer {
     /// Somebody on a connection without encryption.
     #[must_use]
     pub fn in_clear(address: IpAddr) -> Self {
-        Self {
-            address,
-            encrypted: false,
-            certificates: Vec::new(),
-            verified: false,
-            exporter: None,
-        }
+        Self { address, encrypted: false, certificates: Vec::new(), verified: false }
     }
 }
 

@@ -78,14 +78,11 @@ async fn handshake(loaded: &Loaded, stream: TcpStream) -> Result<TlsStream<TcpSt
 
 fn shown(loaded: &Loaded, peer: SocketAddr, connection: &ServerConnection) -> Peer {
     let chain = connection.peer_certificates().unwrap_or_default();
-    // Of no length, not absent: with TLS 1.2 these are two exporters (RFC 9266, section 2).
-    let exporter = connection.export_keying_material([0; 32], EXPORTER, Some(&[]));
     Peer {
         address: peer.ip().to_canonical(),
         encrypted: true,
         certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
         verified: is_verified(loaded, chain),
-        exporter: exporter.ok(),
     }
 }
 
@@ -99,6 +96,3 @@ fn is_verified(loaded: &Loaded, chain: &[CertificateDer<'_>]) -> bool {
 
 /// Time for a handshake: three round trips to the moon and back, and a slow machine.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// The label of `tls-exporter` (RFC 9266, section 2).
-const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";

@@ -135,7 +135,8 @@ fn config(
         .with_single_cert(chain, key)?;
     // A client of another protocol that was sent here is refused (RFC 7301); one that names none is not.
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // Without it the exporter names no connection under TLS 1.2 (RFC 9266, section 4.2).
+    // Without it two connections of TLS 1.2 can have one master secret, and a client's certificate says nothing of which of
+    // them is his (RFC 7627, section 1). Those who do not have it are older than 2015.
     config.require_ems = true;
     // A certificate is looked at for every connection, so that what was taken back ends with the next one.
     config.session_storage = Arc::new(NoServerSessionStorage {});
