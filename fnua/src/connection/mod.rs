@@ -5,6 +5,7 @@
 mod authenticate;
 mod connect;
 mod offer;
+mod private;
 mod reconnect;
 mod source;
 mod tls;

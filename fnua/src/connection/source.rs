@@ -3,7 +3,7 @@
 //! Reads one line, and at most [`MAX_SECRET`] of it. What a program says on stderr is shown when it fails; what
 //! it says on stdout never.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::private;
 use crate::config::{Agent, Source};
 use crate::error::Error;
 use crate::secret::Password;
@@ -44,7 +45,7 @@ async fn read(what: &str, source: &Source) -> Result<Password, Error> {
         |reason: String| Error::Usage(format!("no {}: {reason}", what.trim_start_matches("the ")));
     let text = match source {
         Source::Here(password) => return Ok(password.clone()),
-        Source::File(path) => file(path).await.map_err(wrong)?,
+        Source::File(path) => file(path.clone()).await.map_err(wrong)?,
         Source::Command(words) => program(words).await.map_err(wrong)?,
     };
     let line = std::str::from_utf8(&text).map_err(|_| wrong("it is not utf-8".to_owned()))?;
@@ -55,12 +56,10 @@ async fn read(what: &str, source: &Source) -> Result<Password, Error> {
     Ok(Password::new(line.to_owned()))
 }
 
-async fn file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let shown = |error: std::io::Error| format!("{}: {error}", path.display());
-    let file = tokio::fs::File::open(path).await.map_err(shown)?;
-    let mut text = Zeroizing::new(Vec::new());
-    file.take(MAX_SECRET).read_to_end(&mut text).await.map_err(shown)?;
-    Ok(text)
+/// It may be a pipe that somebody has to write to first.
+async fn file(path: PathBuf) -> Result<Zeroizing<Vec<u8>>, String> {
+    let read = tokio::task::spawn_blocking(move || private::read(&path, MAX_SECRET));
+    read.await.map_err(|error| error.to_string())?
 }
 
 async fn program(words: &[String]) -> Result<Zeroizing<Vec<u8>>, String> {

@@ -14,8 +14,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::private;
 use crate::config::{Agent, Certificate, TlsMode};
 use crate::error::Error;
+
+/// Octets of a key's file: one of 16,384 bits is a fifth of it, and a certificate may stand beside it.
+const MAX_KEY: u64 = 64 << 10;
 
 /// Makes the handshake.
 pub(super) async fn handshake(
@@ -70,8 +74,8 @@ fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
 fn own_certificate(
     own: &Certificate,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
-    let key =
-        PrivateKeyDer::from_pem_file(&own.key).map_err(|error| unreadable(&own.key, &error))?;
+    let text = private::read(&own.key, MAX_KEY).map_err(Error::Usage)?;
+    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| unreadable(&own.key, &error))?;
     Ok((certificates(&own.chain)?, key))
 }
 

@@ -256,7 +256,7 @@ impl Fnua {
     pub(crate) fn configure(&self, text: &str) {
         let path = self.path("fnua.toml");
         fs::write(&path, text).unwrap();
-        private(&path);
+        set_mode(&path, 0o600);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -266,6 +266,10 @@ impl Fnua {
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         fs::write(self.path(name), text).unwrap();
         self.path(name)
+    }
+
+    pub(crate) fn file_with_mode(&self, name: &str, text: &str, mode: u32) {
+        set_mode(&self.file(name, text), mode);
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
@@ -287,13 +291,13 @@ impl Fnua {
 }
 
 #[cfg(unix)]
-fn private(path: &Path) {
+fn set_mode(path: &Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[cfg(not(unix))]
-fn private(_: &Path) {}
+fn set_mode(_: &Path, _: u32) {}
 
 /// Ctrl-C.
 pub(crate) fn interrupt(child: &Child) {

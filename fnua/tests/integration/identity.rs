@@ -136,6 +136,10 @@ fn a_password_that_scram_did_not_prove_is_not_sent_by_plain() {
 fn a_token_comes_from_a_file_or_a_program_and_a_refusal_is_told_with_its_status() {
     let fake = Fake::start(vec![
         Box::new(|talk| {
+            talk.greet("AUTH=OAUTHBEARER");
+            talk.closed();
+        }),
+        Box::new(|talk| {
             talk.greet("AUTH=OAUTHBEARER\nAUTH=PLAIN");
             talk.expect("AUTHENTICATE OAUTHBEARER");
             talk.say("220 OK");
@@ -162,7 +166,10 @@ fn a_token_comes_from_a_file_or_a_program_and_a_refusal_is_told_with_its_status(
         }),
     ]);
     let from_file = fnua(&fake, "token_file = \"token\"\nas = \"ana\"");
-    from_file.file("token", "abc.def\n");
+    from_file.file_with_mode("token", "abc.def\n", 0o644);
+    let said = from_file.run(&["get", "flows"]);
+    said.badly(2, "no token: token: others can read it (mode 0644): chmod 600");
+    from_file.file_with_mode("token", "abc.def\n", 0o600);
     from_file.run(&["get", "flows"]).well();
     let from_program = fnua(&fake, "token_command = [\"/bin/sh\", \"-c\", \"echo abc\"]");
     let said = from_program.run(&["--config", "fnua.toml", "-d", "get", "flows"]);
@@ -192,7 +199,7 @@ fn a_certificate_is_shown_and_says_who_one_is() {
     let own = authority.pair("fnaa.emiliano.ar");
     fnua.file("ca.pem", &authority.pem());
     fnua.file("own.pem", &own.certificate);
-    fnua.file("own.key", &own.key);
+    fnua.file_with_mode("own.key", &own.key, 0o600);
     assert_eq!(fnua.run(&["get", "flows"]).well(), "a.b\n");
     fake.finish();
 }

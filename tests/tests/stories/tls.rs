@@ -223,6 +223,11 @@ fn certificates_change_under_load_and_no_connection_is_dropped() {
         logged(&host, "server.key: No such file");
         assert_eq!(shown(), second);
         std::fs::write(certificates.file("server.key"), key).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(certificates.file("server.key"), mode).unwrap();
+        host.signal(Signal::HUP);
+        logged(&host, "server.key: mode is 0644: others can read the key");
+        assert_eq!(shown(), second);
         stop.store(true, Ordering::Relaxed);
         for worker in workers {
             assert!(worker.join().unwrap() > 0);

@@ -2,8 +2,9 @@
 //!
 //! Reads no more than [`MAX_FILE`] of each, and keeps no copy of a key but the one in use.
 
+use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,6 +34,16 @@ pub enum TlsError {
         path: String,
         /// What the system said.
         reason: String,
+    },
+    /// Others than its owner can read the key.
+    #[error(
+        "{path}: mode is {mode:04o}: others can read the key (chmod 600, or 640 where root owns it)"
+    )]
+    Exposed {
+        /// The file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
     },
     /// A file holds something else.
     #[error("{path}: {what}")]
@@ -92,7 +103,7 @@ impl Loaded {
 pub(super) fn read(files: &TlsFiles) -> Result<Contents, TlsError> {
     Ok(Contents {
         certificate: read_file(&files.certificate)?,
-        key: Zeroizing::new(read_file(&files.key)?),
+        key: read_key(&files.key)?,
         client_ca: files.client_ca.as_deref().map(read_file).transpose()?,
     })
 }
@@ -116,11 +127,6 @@ pub(super) fn load(files: &TlsFiles, contents: &Contents) -> Result<Loaded, TlsE
     let life = not_after.saturating_sub(not_before);
     let warn_before = WARN_BEFORE.min(life / 3);
     Ok(Loaded { config: Arc::new(config), authority, not_after, warn_before })
-}
-
-/// Whether everybody on the machine can read a file.
-pub(super) fn is_exposed(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0)
 }
 
 fn config(
@@ -177,14 +183,36 @@ fn validity(path: &Path, chain: &[CertificateDer<'_>]) -> Result<(i64, i64), Tls
     Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
 }
 
+/// Reads a key that nobody else can read; a group may where root owns it, as what mounts secrets and PostgreSQL have it.
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let file = open(path)?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, error.to_string()))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    let others = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if mode & others != 0 {
+        return Err(TlsError::Exposed { path: shown(path), mode });
+    }
+    read_whole(path, file).map(Zeroizing::new)
+}
+
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |reason: String| TlsError::Unreadable { path: shown(path), reason };
-    let file = std::fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    read_whole(path, open(path)?)
+}
+
+fn open(path: &Path) -> Result<File, TlsError> {
+    File::open(path).map_err(|error| unreadable(path, error.to_string()))
+}
+
+fn unreadable(path: &Path, reason: String) -> TlsError {
+    TlsError::Unreadable { path: shown(path), reason }
+}
+
+fn read_whole(path: &Path, file: File) -> Result<Vec<u8>, TlsError> {
     let mut bytes = Vec::new();
     let length = file.take(MAX_FILE + 1).read_to_end(&mut bytes);
-    match length.map_err(|error| unreadable(error.to_string()))? {
+    match length.map_err(|error| unreadable(path, error.to_string()))? {
         length if length as u64 > MAX_FILE => {
-            Err(unreadable(format!("larger than {MAX_FILE} octets")))
+            Err(unreadable(path, format!("larger than {MAX_FILE} octets")))
         }
         _ => Ok(bytes),
     }

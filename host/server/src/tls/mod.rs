@@ -105,10 +105,6 @@ impl Tls {
             let days = left / DAY.as_secs().cast_signed();
             warnings.push(format!("the certificate in {shown} expires in {days} days"));
         }
-        if material::is_exposed(&self.files.key) {
-            let key = self.files.key.display();
-            warnings.push(format!("everybody on this machine can read the key in {key}"));
-        }
         warnings
     }
 

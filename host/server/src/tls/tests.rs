@@ -46,11 +46,18 @@ fn write(dir: &Path, (certificate, key): (String, String), ca: Option<&Authority
         std::fs::write(dir.join(name), text).unwrap();
         dir.join(name)
     };
-    TlsFiles {
+    let files = TlsFiles {
         certificate: file("c.pem", &certificate),
         key: file("k.pem", &key),
         client_ca: ca.map(|ca| file("ca.pem", &ca.1)),
-    }
+    };
+    set_mode(&files.key, 0o600);
+    files
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn der(pem: &str) -> CertificateDer<'static> {
@@ -312,14 +319,9 @@ async fn a_link_that_is_swapped_counts_as_a_change() {
 }
 
 #[test]
-fn what_expires_soon_and_a_key_for_everybody_are_warned_about() {
-    use std::os::unix::fs::PermissionsExt as _;
+fn what_expires_soon_is_warned_about() {
     let dir = tempfile::tempdir().unwrap();
     let ca = Authority::new();
-    let mode = |files: &TlsFiles, mode| {
-        let mode = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(&files.key, mode).unwrap();
-    };
     let with_days = |before: i64, after: i64| {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["fnaa.test".to_owned()]).unwrap();
@@ -328,9 +330,7 @@ fn what_expires_soon_and_a_key_for_everybody_are_warned_about() {
         // An hour more, so that whole days are left while this runs.
         params.not_after = now + time::Duration::days(after) + time::Duration::hours(1);
         let signed = params.signed_by(&key, &ca.0).unwrap().pem();
-        let files = write(dir.path(), (signed, key.serialize_pem()), None);
-        mode(&files, 0o600);
-        files
+        write(dir.path(), (signed, key.serialize_pem()), None)
     };
     let warnings = |files: TlsFiles| Tls::open(files).unwrap().warnings();
     assert_eq!(warnings(with_days(60, 30)), [""; 0]);
@@ -340,6 +340,33 @@ fn what_expires_soon_and_a_key_for_everybody_are_warned_about() {
     assert!(warnings(with_days(90, -1))[0].ends_with("c.pem has expired: clients refuse it"));
     let tls = Tls::open(with_days(60, 30)).unwrap();
     assert!((30 * 86_400..=30 * 86_400 + 3_600).contains(&tls.expires_in()));
-    mode(&tls.files, 0o644);
-    assert!(tls.warnings()[0].starts_with("everybody on this machine can read the key in "));
+}
+
+#[tokio::test]
+async fn a_key_that_others_can_read_is_refused_and_the_one_before_it_stays() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Authority::new();
+    let first = ca.sign("fnaa.test");
+    let files = write(dir.path(), first.clone(), None);
+    let tls = Tls::open(files.clone()).unwrap();
+    let of_root = std::fs::metadata(&files.key).unwrap().uid() == 0;
+    for (mode, taken) in [
+        (0o400, true),
+        (0o440, of_root),
+        (0o640, of_root),
+        (0o660, false),
+        (0o604, false),
+        (0o644, false),
+    ] {
+        set_mode(&files.key, mode);
+        let said = Tls::open(files.clone()).map(drop).map_err(|error| error.to_string());
+        let shown = format!("{mode:04o}: others can read the key");
+        assert_eq!(said.is_ok(), taken, "{said:?}");
+        assert!(said.err().is_none_or(|why| why.contains(&shown)), "{mode:o}");
+    }
+    write(dir.path(), ca.sign("fnaa.test"), None);
+    set_mode(&files.key, 0o644);
+    tls.look().await;
+    assert_eq!(shown(&tls, &ca).await, der(&first.0));
 }
