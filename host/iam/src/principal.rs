@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use fnap::name::Name;
@@ -15,10 +16,26 @@ pub use fnap::subject::{MAX_GROUP, NoSubject, Subject};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal(Arc<Inner>);
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 struct Inner {
     subject: Subject,
     groups: BTreeSet<String>,
+    /// Those of them that the list of users gave him, if it named him; the same principal without.
+    listed: Option<BTreeSet<String>>,
+}
+
+impl PartialEq for Inner {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.subject, &self.groups) == (&other.subject, &other.groups)
+    }
+}
+
+impl Eq for Inner {}
+
+impl Hash for Inner {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (&self.subject, &self.groups).hash(hasher);
+    }
 }
 
 /// The group of all users with an account.
@@ -34,22 +51,38 @@ impl Principal {
     /// A user, in some groups. What is no name of a group, or over [`MAX_GROUPS`], is left out.
     #[must_use]
     pub fn user(name: &str, groups: impl IntoIterator<Item = String>) -> Self {
-        let groups = groups.into_iter().filter(|group| is_group(group));
+        Self::listed_user(name, None, groups)
+    }
+
+    /// A user, in the groups that the list of users gives him, if it names him, and in further ones.
+    pub(crate) fn listed_user(
+        name: &str,
+        listed: Option<BTreeSet<String>>,
+        further: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let groups =
+            listed.iter().flatten().cloned().chain(further).filter(|group| is_group(group));
         let groups = groups.take(MAX_GROUPS).chain([USERS.to_owned()]).collect();
-        Self(Arc::new(Inner { subject: Subject::User(name.to_owned()), groups }))
+        Self(Arc::new(Inner { subject: Subject::User(name.to_owned()), groups, listed }))
+    }
+
+    /// The groups that the list of users gave him, if it named him.
+    pub(crate) fn listed(&self) -> Option<&BTreeSet<String>> {
+        self.0.listed.as_ref()
     }
 
     /// The agent of a domain.
     #[must_use]
     pub fn domain(name: Name) -> Self {
         let groups = BTreeSet::from([DOMAINS.to_owned()]);
-        Self(Arc::new(Inner { subject: Subject::Domain(name), groups }))
+        Self(Arc::new(Inner { subject: Subject::Domain(name), groups, listed: None }))
     }
 
     /// Whoever proved nothing.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self(Arc::new(Inner { subject: Subject::Anonymous, groups: BTreeSet::new() }))
+        let groups = BTreeSet::new();
+        Self(Arc::new(Inner { subject: Subject::Anonymous, groups, listed: None }))
     }
 
     /// What he is called in grants and logs.

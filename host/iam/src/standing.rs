@@ -30,11 +30,14 @@ impl Users {
             Subject::User(name) => Some(name.clone()),
             _ => None,
         };
-        let listed = name.as_deref().and_then(|name| self.groups_of(name));
-        // He may have been disabled since he was let in.
-        let disabled = name.as_deref().is_some_and(|name| self.is_disabled(name));
-        let since = if disabled { NEVER } else { *revision.borrow() };
-        Standing { users: Arc::clone(self), revision, since, name, listed }
+        let listed = principal.listed().cloned();
+        let since = *revision.borrow();
+        let mut standing = Standing { users: Arc::clone(self), revision, since, name, listed };
+        // The list may have changed since he was let in by it.
+        if standing.differs() {
+            standing.since = NEVER;
+        }
+        standing
     }
 }
 
@@ -100,12 +103,16 @@ mod tests {
             list(std::slice::from_ref(&bo)),
         ] {
             let users = Arc::new(Users::new(list(&[ana.clone(), bo.clone()])).unwrap());
-            let principal = |name| Principal::user(name, []);
-            let mut ana = users.follow(&principal("ana"));
+            let principal = |name| users.admit(name, ["of-a-token".to_owned()]).unwrap();
+            let mut early = users.follow(&principal("ana"));
             let mut bo = users.follow(&principal("bo"));
-            assert!(!has_ended(&mut ana).await);
+            let (ana, late_bo) = (principal("ana"), principal("bo"));
+            assert!(!has_ended(&mut early).await);
             users.replace(later);
-            assert!(has_ended(&mut ana).await && !has_ended(&mut bo).await);
+            assert!(has_ended(&mut early).await && !has_ended(&mut bo).await);
+            // Who was let in before, and is looked after only now.
+            let (mut late, mut late_bo) = (users.follow(&ana), users.follow(&late_bo));
+            assert!(has_ended(&mut late).await && !has_ended(&mut late_bo).await);
         }
     }
 

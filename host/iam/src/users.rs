@@ -229,9 +229,11 @@ impl Users {
         name: &str,
         further: impl IntoIterator<Item = String>,
     ) -> Option<Principal> {
-        let groups = self.groups_of(name).unwrap_or_default();
-        let enabled = !self.is_disabled(name);
-        enabled.then(|| Principal::user(name, groups.into_iter().chain(further)))
+        let listed = self.user(name, |user| (user.disabled, user.groups.clone()));
+        match listed {
+            Some((true, _)) => None,
+            listed => Some(Principal::listed_user(name, listed.map(|(_, groups)| groups), further)),
+        }
     }
 
     /// Checks a name and a password. A failure takes as long whether the user exists or not.
