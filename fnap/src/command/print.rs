@@ -126,7 +126,12 @@ fn questions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
         }
         Command::GetNamespaces { format } => ("GET NAMESPACES", None, format),
         Command::GetFlows { namespace, format } => {
-            ("GET FLOWS", namespace.as_ref().map(|name| name as &dyn Display), format)
+            let name = namespace.as_ref().map(|name| match name.as_str() {
+                // The word would say something else; with the dot of a complete name it says what is meant.
+                "format" => &"format." as &dyn Display,
+                _ => name,
+            });
+            ("GET FLOWS", name, format)
         }
         Command::GetSubscriptions { format } => ("GET SUBSCRIPTIONS", None, format),
         Command::GetSubscribers { flow, format } => ("GET SUBSCRIBERS", Some(flow), format),

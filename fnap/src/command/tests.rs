@@ -127,6 +127,19 @@ fn rewritten(form: &str, write: impl Fn(&str) -> String) -> String {
 }
 
 #[test]
+fn a_namespace_that_is_called_as_a_word_of_the_command_is_printed_as_a_name() {
+    for (said, printed) in
+        [("GET FLOWS FORMAT.", "GET FLOWS format."), ("GET FLOWS formats", "GET FLOWS formats")]
+    {
+        let command: Command = said.parse().unwrap();
+        assert_eq!(command.to_string(), printed);
+        assert_eq!(printed.parse(), Ok(command));
+    }
+    let json: Command = "GET FLOWS format. FORMAT json".parse().unwrap();
+    assert_eq!(json.to_string().parse(), Ok(json));
+}
+
+#[test]
 fn a_flow_uri_is_taken_wherever_a_name_is() {
     let mut with_names = 0;
     for form in FORMS {
