@@ -20,7 +20,7 @@ pub fn measure(table: &mut Table) {
     for number in 0..GRANTS {
         let on = format!("f{}.flows.unix.ar", number / ON_EACH).parse().unwrap();
         let user = format!("user:u{}", number % ON_EACH).parse().unwrap();
-        grants.granted(&on, &user, fnap::rights::Right::Read);
+        grants.granted(&on, &user, fnap::rights::Right::Read, fnap::rights::Scope::Below);
     }
     // Every other one may.
     let users: Vec<Principal> =

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::name::{Name, NameError};
 
-/// What somebody may do with a name and all names below it.
+/// What somebody may do with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Right {
     /// Read events.
@@ -24,12 +24,21 @@ pub enum Right {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Rights(u8);
 
+/// How far a right on a name reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// That name alone.
+    Name,
+    /// The name and all names below it.
+    Below,
+}
+
 /// On what rights are granted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Object {
     /// `*`: the whole host.
     Everything,
-    /// A name and every name below it.
+    /// A name, and the names below it as far as the [`Scope`] says.
     Name(Name),
 }
 
@@ -66,6 +75,30 @@ impl Right {
             Self::Subscribe => 4,
             Self::Administer => 8,
         }
+    }
+}
+
+impl Scope {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Below => "below",
+        }
+    }
+}
+
+/// The text is no scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not name or below")]
+pub struct NoScope;
+
+impl FromStr for Scope {
+    type Err = NoScope;
+
+    fn from_str(text: &str) -> Result<Self, NoScope> {
+        [Self::Name, Self::Below].into_iter().find(|scope| scope.as_str() == text).ok_or(NoScope)
     }
 }
 

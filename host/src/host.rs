@@ -261,7 +261,9 @@ fn tell(grants: &Grants, news: Told<'_>) {
         Told::Flow(name, subject, open) => grants.named(name, owner(subject, false), open),
         Told::Processor(name, subject) => grants.named(name, owner(subject, false), false),
         Told::Gone(name) => grants.gone(name),
-        Told::Granted(object, subject, right) => grants.granted(object, subject, right),
+        Told::Granted(object, subject, right, scope) => {
+            grants.granted(object, subject, right, scope);
+        }
         Told::Revoked(object, subject, right) => grants.revoked(object, subject, right),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fnap::name::Name;
-use fnap::rights::{Object, Right, Rights};
+use fnap::rights::{Object, Right, Rights, Scope};
 use fnap::subject::Subject;
 use tokio::sync::watch;
 
@@ -44,7 +44,10 @@ pub struct Absent {
 /// What is known of one name.
 #[derive(Debug, Default)]
 struct About {
+    /// Granted on it and all below.
     granted: Option<Box<Held>>,
+    /// Granted on it alone.
+    here: Option<Box<Held>>,
     owner: Option<Owner>,
     open: bool,
 }
@@ -96,6 +99,18 @@ impl Grants {
             Object::Everything => self.may_everywhere(who, right),
             Object::Name(name) => self.may(who, right, name),
         }
+    }
+
+    /// How far somebody's right to administer an object reaches, if he has it: who has it on a name alone
+    /// gives it, and every other right, on that name alone.
+    #[must_use]
+    pub fn reach(&self, who: &Principal, object: &Object) -> Scope {
+        let table = self.table();
+        let below = match object {
+            Object::Everything => table.everywhere(who),
+            Object::Name(name) => table.rights_below(who, name),
+        };
+        if below.allow(Right::Administer) { Scope::Below } else { Scope::Name }
     }
 
     /// Whether somebody has any right at all on a name; who has none is not told that it is there.
@@ -158,14 +173,21 @@ impl Grants {
         }
     }
 
-    /// A right was granted.
-    pub fn granted(&self, object: &Object, subject: &Subject, right: Right) {
+    /// A right was granted, or reaches further than before.
+    pub fn granted(&self, object: &Object, subject: &Subject, right: Right, scope: Scope) {
         let mut table = self.table_mut();
         let held = match object {
             Object::Everything => &mut table.everything,
             Object::Name(name) => {
                 let about = table.names.entry(name.clone()).or_default();
-                &mut **about.granted.get_or_insert_default()
+                let held = match scope {
+                    Scope::Name => &mut about.here,
+                    Scope::Below => {
+                        revoke(&mut about.here, subject, right);
+                        &mut about.granted
+                    }
+                };
+                &mut **held.get_or_insert_default()
             }
         };
         held.change(subject, |rights| rights.with(right));
@@ -180,11 +202,8 @@ impl Grants {
                 table.everything.change(subject, |rights| rights.without(right));
             }
             Object::Name(name) => table.alter(name, |about| {
-                let Some(held) = &mut about.granted else { return };
-                held.change(subject, |rights| rights.without(right));
-                if held.is_empty() {
-                    about.granted = None;
-                }
+                revoke(&mut about.granted, subject, right);
+                revoke(&mut about.here, subject, right);
             }),
         }
         self.changed(table);
@@ -236,24 +255,30 @@ impl Table {
     }
 
     fn rights(&self, who: &Principal, name: &Name) -> Rights {
-        if self.administrates(who) {
-            return Rights::NONE.with(Right::Administer);
-        }
-        let mut rights = self.everything.rights(who);
-        if let Some(about) = self.names.get(name)
-            && about.open
-        {
+        let mut rights = self.rights_below(who, name);
+        let Some(about) = self.names.get(name) else { return rights };
+        if about.open {
             rights = rights.with(Right::Read).with(Right::Subscribe);
         }
+        if let Some(held) = &about.here {
+            rights = rights.and(held.rights(who));
+        }
+        if about.owner.as_ref().is_some_and(|owner| owner.subject == *who.subject()) {
+            rights = rights.with(Right::Administer);
+        }
+        rights
+    }
+
+    /// Rights on a name that cover all names below it, too.
+    fn rights_below(&self, who: &Principal, name: &Name) -> Rights {
+        let mut rights = self.everywhere(who);
         let mut at = Some(name.as_str());
         while let Some(text) = at {
             if let Some(about) = self.names.get(text) {
                 if let Some(held) = &about.granted {
                     rights = rights.and(held.rights(who));
                 }
-                let itself = text.len() == name.as_str().len();
-                let is_his =
-                    |owner: &Owner| (itself || owner.below) && owner.subject == *who.subject();
+                let is_his = |owner: &Owner| owner.below && owner.subject == *who.subject();
                 if about.owner.as_ref().is_some_and(is_his) {
                     rights = rights.with(Right::Administer);
                 }
@@ -271,7 +296,7 @@ impl Table {
     fn alter(&mut self, name: &Name, change: impl FnOnce(&mut About)) {
         let Some(about) = self.names.get_mut(name) else { return };
         change(about);
-        if about.granted.is_none() && about.owner.is_none() && !about.open {
+        if about.granted.is_none() && about.here.is_none() && about.owner.is_none() && !about.open {
             self.names.remove(name);
         }
     }
@@ -307,6 +332,15 @@ impl Held {
     fn is_empty(&self) -> bool {
         let named = self.users.len() + self.groups.len() + self.domains.len();
         named == 0 && self.anonymous.is_empty() && self.everybody.is_empty()
+    }
+}
+
+/// Takes a right out of what may be held, and forgets that when it is nothing any more.
+fn revoke(held: &mut Option<Box<Held>>, subject: &Subject, right: Right) {
+    let Some(some) = held else { return };
+    some.change(subject, |rights| rights.without(right));
+    if some.is_empty() {
+        *held = None;
     }
 }
 

@@ -27,7 +27,7 @@ fn owned(by: &str, below: bool) -> Option<Owner> {
 #[test]
 fn a_grant_covers_its_name_and_all_below_and_nothing_beside() {
     let grants = Grants::default();
-    grants.granted(&object("flows.unix.ar"), &subject("user:ana"), Right::Read);
+    grants.granted(&object("flows.unix.ar"), &subject("user:ana"), Right::Read, Scope::Below);
     for covered in ["flows.unix.ar", "time.flows.unix.ar", "a.b.flows.unix.ar"] {
         assert!(grants.may(&ana(), Right::Read, &name(covered)), "{covered}");
         assert!(!grants.may(&ana(), Right::Write, &name(covered)), "{covered}");
@@ -49,7 +49,12 @@ fn a_question_among_a_hundred_thousand_grants_costs_a_look_at_each_label() {
     for number in 0..GRANTS {
         // A thousand names, a hundred users on each.
         let on = object(&format!("f{}.flows.unix.ar", number / 100));
-        grants.granted(&on, &subject(&format!("user:u{}", number % 100)), Right::Read);
+        grants.granted(
+            &on,
+            &subject(&format!("user:u{}", number % 100)),
+            Right::Read,
+            Scope::Below,
+        );
     }
     let who: Vec<Principal> = (0..200).map(|n| Principal::user(&format!("u{n}"), [])).collect();
     let names: Vec<Name> = (0..500).map(|n| name(&format!("a.f{n}.flows.unix.ar"))).collect();
@@ -64,9 +69,39 @@ fn a_question_among_a_hundred_thousand_grants_costs_a_look_at_each_label() {
 }
 
 #[test]
+fn a_grant_on_a_name_alone_covers_that_and_gives_no_more_until_it_is_widened() {
+    let grants = Grants::default();
+    let (on, ana_herself) = (object("f.ns"), subject("user:ana"));
+    grants.granted(&on, &ana_herself, Right::Administer, Scope::Name);
+    assert!(grants.may(&ana(), Right::Administer, &name("f.ns")));
+    assert!(!grants.sees(&ana(), &name("x.f.ns")) && !grants.sees(&ana(), &name("ns")));
+    assert_eq!(grants.reach(&ana(), &on), Scope::Name);
+    grants.granted(&on, &ana_herself, Right::Administer, Scope::Below);
+    assert!(grants.may(&ana(), Right::Administer, &name("x.f.ns")));
+    assert_eq!(grants.reach(&ana(), &on), Scope::Below);
+    grants.revoked(&on, &ana_herself, Right::Administer);
+    assert!(grants.table().names.is_empty());
+}
+
+#[test]
+fn nobody_gives_further_than_his_own_right_reaches() {
+    let grants = Grants::default();
+    grants.named(&name("ns"), owned("user:bo", true), false);
+    grants.named(&name("f.ns"), owned("user:ana", false), false);
+    let reach = |who: &Principal, on: &str| grants.reach(who, &object(on));
+    assert_eq!(reach(&ana(), "f.ns"), Scope::Name);
+    let bo = Principal::user("bo", []);
+    for on in ["ns", "f.ns", "x.f.ns"] {
+        assert_eq!(reach(&bo, on), Scope::Below, "{on}");
+    }
+    grants.set_administrators([subject("group:ops")]);
+    assert_eq!((reach(&ana(), "f.ns"), reach(&ana(), "*")), (Scope::Below, Scope::Below));
+}
+
+#[test]
 fn a_grant_on_everything_covers_every_name_and_the_host() {
     let grants = Grants::default();
-    grants.granted(&Object::Everything, &subject("group:ops"), Right::Administer);
+    grants.granted(&Object::Everything, &subject("group:ops"), Right::Administer, Scope::Below);
     assert!(grants.may(&ana(), Right::Write, &name("a")));
     assert!(grants.may_everywhere(&ana(), Right::Administer));
     assert!(everybody_else().iter().all(|other| !grants.may_everywhere(other, Right::Read)));
@@ -78,15 +113,15 @@ fn rights_come_from_all_that_somebody_is() {
     for (of, right) in
         [("group:users", Right::Read), ("everybody", Right::Subscribe), ("user:ana", Right::Write)]
     {
-        grants.granted(&object("a.b"), &subject(of), right);
+        grants.granted(&object("a.b"), &subject(of), right, Scope::Below);
     }
     assert_eq!(grants.rights(&ana(), &name("a.b")).to_string(), "read,write,subscribe");
     let [bo, domain, nobody] = everybody_else();
     assert_eq!(grants.rights(&bo, &name("a.b")).to_string(), "read,subscribe");
     assert_eq!(grants.rights(&domain, &name("a.b")).to_string(), "subscribe");
     assert_eq!(grants.rights(&nobody, &name("a.b")).to_string(), "subscribe");
-    grants.granted(&object("a.b"), &subject("domain:ana"), Right::Read);
-    grants.granted(&object("a.b"), &subject("anonymous"), Right::Write);
+    grants.granted(&object("a.b"), &subject("domain:ana"), Right::Read, Scope::Below);
+    grants.granted(&object("a.b"), &subject("anonymous"), Right::Write, Scope::Below);
     assert!(grants.may(&domain, Right::Read, &name("a.b")));
     assert!(grants.may(&nobody, Right::Write, &name("a.b")));
 }
@@ -133,8 +168,8 @@ fn what_an_owner_may_is_asked_without_him_and_the_host_may_everything() {
     let grants = Grants::default();
     let ana = Absent { groups: BTreeSet::from(["ops".to_owned()]), disabled: false };
     grants.set_users(HashMap::from([("ana".to_owned(), ana.clone())]));
-    grants.granted(&object("a"), &subject("group:ops"), Right::Read);
-    grants.granted(&object("a"), &subject("domain:x.y"), Right::Write);
+    grants.granted(&object("a"), &subject("group:ops"), Right::Read, Scope::Below);
+    grants.granted(&object("a"), &subject("domain:x.y"), Right::Write, Scope::Below);
     assert!(grants.owner_may(Some(&subject("user:ana")), Right::Read, &name("a")));
     assert!(!grants.owner_may(Some(&subject("user:bo")), Right::Read, &name("a")));
     assert!(grants.owner_may(Some(&subject("domain:x.y")), Right::Write, &name("a")));
@@ -163,7 +198,7 @@ fn what_may_turn_a_decision_is_told_and_a_new_flow_is_not() {
     told("another owner", true);
     grants.named(&name("ns"), owned("user:bo", true), false);
     told("a namespace above it", true);
-    grants.granted(&object("ns"), &subject("user:ana"), Right::Read);
+    grants.granted(&object("ns"), &subject("user:ana"), Right::Read, Scope::Below);
     told("a grant", true);
     grants.revoked(&object("ns"), &subject("user:ana"), Right::Read);
     told("its end", true);
@@ -180,7 +215,7 @@ fn nothing_is_kept_of_what_is_gone() {
         let name = name(&format!("n{number}.ns"));
         let on = Object::Name(name.clone());
         grants.named(&name, owned("user:ana", false), true);
-        grants.granted(&on, &subject("user:ana"), Right::Read);
+        grants.granted(&on, &subject("user:ana"), Right::Read, Scope::Below);
         grants.revoked(&on, &subject("user:ana"), Right::Read);
         grants.gone(&name);
         grants.named(&name, None, false);
@@ -194,7 +229,7 @@ fn a_question_among_a_hundred_thousand_grants_is_answered_without_looking_at_the
     let grants = Grants::default();
     for number in 0..100_000 {
         let on = object(&format!("n{}.a.b.c.ns", number % 50_000));
-        grants.granted(&on, &subject(&format!("user:u{number}")), Right::Read);
+        grants.granted(&on, &subject(&format!("user:u{number}")), Right::Read, Scope::Below);
     }
     let groups = (0..20).map(|number| format!("g{number}"));
     let who = Principal::user("u99999", groups);

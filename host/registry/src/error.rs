@@ -32,6 +32,12 @@ pub enum RegistryError {
         /// For people.
         words: String,
     },
+    /// It is about more than the right of whoever wants it.
+    #[error("administer on the names below {object} is not granted")]
+    Beyond {
+        /// On what his right ends.
+        object: String,
+    },
     /// The host holds as many of these as it is willing to.
     #[error("this host holds at most {limit} {what}")]
     TooMany {

@@ -4,7 +4,7 @@
 //! ([`Registry::tell`]).
 
 use fnap::command::Grant;
-use fnap::rights::{Object, Right};
+use fnap::rights::{Object, Right, Scope};
 use fnap::subject::Subject;
 
 use crate::Name;
@@ -25,10 +25,21 @@ pub struct Granted {
     pub subject: Subject,
     /// Which.
     pub right: Right,
+    /// How far it reaches.
+    pub scope: Scope,
     /// Who gave it.
     pub by: Subject,
     /// When, in milliseconds since 1970 UTC.
     pub at: i64,
+}
+
+/// Who gives or takes rights, and how far he may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Giver {
+    /// Who.
+    pub by: Subject,
+    /// How far his own right to administer the object reaches.
+    pub scope: Scope,
 }
 
 /// What makes a row of rights unlike any other.
@@ -55,7 +66,7 @@ pub enum Told<'a> {
     /// What had this name is gone.
     Gone(&'a Name),
     /// A right is there.
-    Granted(&'a Object, &'a Subject, Right),
+    Granted(&'a Object, &'a Subject, Right, Scope),
     /// A right is gone.
     Revoked(&'a Object, &'a Subject, Right),
 }
@@ -64,28 +75,38 @@ pub enum Told<'a> {
 pub(crate) type Listener = Box<dyn Fn(Told<'_>) + Send + Sync>;
 
 impl State {
-    /// Rights that are not there yet.
-    pub(crate) fn grant(&self, grant: &Grant, by: &Subject) -> Result<Vec<Row>, RegistryError> {
+    /// Rights that are not there yet, or not as far as the giver's own reach.
+    pub(crate) fn grant(&self, grant: &Grant, giver: &Giver) -> Result<Vec<Row>, RegistryError> {
         let Grant { rights, object, subject } = grant;
-        let missing = rights.iter().filter(|right| !self.grants.contains_key(&key(grant, *right)));
-        let missing: Vec<Right> = missing.collect();
-        if self.grants.len() + missing.len() > MAX_GRANTS {
+        let there = |right| self.grants.get(&key(grant, right));
+        let missing: Vec<Right> = rights
+            .iter()
+            .filter(|right| there(*right).is_none_or(|row| row.scope < giver.scope))
+            .collect();
+        let more = missing.iter().filter(|right| there(**right).is_none()).count();
+        if self.grants.len() + more > MAX_GRANTS {
             return Err(RegistryError::TooMany { what: "granted rights", limit: MAX_GRANTS });
         }
         let row = |right| Granted {
             object: object.clone(),
             subject: subject.clone(),
             right,
-            by: by.clone(),
+            scope: giver.scope,
+            by: giver.by.clone(),
             at: now(),
         };
         Ok(missing.into_iter().map(|right| Row::PutGrant(row(right))).collect())
     }
 
-    /// Rights that are there.
-    pub(crate) fn revoke(&self, grant: &Grant) -> Vec<Row> {
+    /// Rights that are there. What reaches further than he could give is not his to take.
+    pub(crate) fn revoke(&self, grant: &Grant, scope: Scope) -> Result<Vec<Row>, RegistryError> {
         let keys = grant.rights.iter().map(|right| key(grant, right));
-        keys.filter(|key| self.grants.contains_key(key)).map(Row::DropGrant).collect()
+        let there = keys.filter_map(|key| self.grants.get_key_value(&key));
+        let take = |(key, row): (&Key, &Granted)| match row.scope > scope {
+            true => Err(RegistryError::Beyond { object: key.0.to_string() }),
+            false => Ok(Row::DropGrant(key.clone())),
+        };
+        there.map(take).collect()
     }
 
     /// Rights on a name end with what had it: they were given by its owner, and the next one of this name may
@@ -142,29 +163,30 @@ impl Row {
             | Self::DropFlow(name)
             | Self::DropProcessor(name)
             | Self::DropMirror(name) => Told::Gone(name),
-            Self::PutGrant(row) => Told::Granted(&row.object, &row.subject, row.right),
+            Self::PutGrant(row) => Told::Granted(&row.object, &row.subject, row.right, row.scope),
             Self::DropGrant((object, subject, right)) => Told::Revoked(object, subject, *right),
         }
     }
 }
 
 impl Registry {
-    /// Grants rights; what is granted already stays as it is. Gives how many are new.
+    /// Grants rights, as far as the giver's own reach; what is granted as far already stays as it is. Gives how
+    /// many are new or reach further now.
     ///
     /// # Errors
     /// `TooMany`, or when it could not be written.
-    pub async fn grant(&self, grant: Grant, by: Subject) -> Result<usize, RegistryError> {
+    pub async fn grant(&self, grant: Grant, giver: Giver) -> Result<usize, RegistryError> {
         let object = grant.object.to_string();
-        self.settle(object, "grant", move |state| state.grant(&grant, &by)).await
+        self.settle(object, "grant", move |state| state.grant(&grant, &giver)).await
     }
 
-    /// Revokes rights; what is not there is left as it is. Gives how many are gone.
+    /// Revokes rights that reach no further than so; what is not there is left as it is. Gives how many are gone.
     ///
     /// # Errors
-    /// When it could not be written.
-    pub async fn revoke(&self, grant: Grant) -> Result<usize, RegistryError> {
+    /// `Beyond` where one of them reaches further, and all stay; or when it could not be written.
+    pub async fn revoke(&self, grant: Grant, scope: Scope) -> Result<usize, RegistryError> {
         let object = grant.object.to_string();
-        self.settle(object, "revocation", move |state| Ok(state.revoke(&grant))).await
+        self.settle(object, "revocation", move |state| state.revoke(&grant, scope)).await
     }
 
     /// All rights, by object and subject.

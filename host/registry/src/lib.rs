@@ -37,7 +37,7 @@ pub use audit::{Audited, By, Carried, MAX_UNCARRIED, as_by};
 pub use dead::{DeadLetters, MOST_REPLAYS, Replay};
 pub use error::RegistryError;
 pub use fnap::name::Name;
-pub use grants::{Granted, MAX_GRANTS, Maker, Told};
+pub use grants::{Giver, Granted, MAX_GRANTS, Maker, Told};
 pub use in_force::InForce;
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 pub use letters::Letters;

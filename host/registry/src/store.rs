@@ -23,7 +23,7 @@ use crate::{Name, audit, in_force};
 pub(crate) const SCHEMA: Schema = Schema {
     name: "registry",
     application_id: 0x666e_6172,
-    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES],
+    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7],
 };
 
 const V1: &str = "
@@ -71,6 +71,11 @@ CREATE TABLE grants (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// A right may be on a name alone; what was granted before reaches below.
+const V7: &str = "
+ALTER TABLE grants ADD COLUMN scope TEXT NOT NULL DEFAULT 'below' CHECK (scope IN ('name', 'below'));
+";
+
 #[derive(Serialize, Deserialize)]
 struct JournalDocument {
     intent: Intent,
@@ -106,8 +111,8 @@ pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
 }
 
 fn load_grants(connection: &Connection, state: &mut State) -> Result<(), RegistryError> {
-    let mut rows =
-        connection.prepare("SELECT object, subject, allowed, granted_by, at FROM grants")?;
+    let rows = "SELECT object, subject, allowed, granted_by, at, scope FROM grants";
+    let mut rows = connection.prepare(rows)?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let granted = Granted {
@@ -116,6 +121,7 @@ fn load_grants(connection: &Connection, state: &mut State) -> Result<(), Registr
             right: word(row, 2)?,
             by: word(row, 3)?,
             at: row.get(4)?,
+            scope: word(row, 5)?,
         };
         state.apply(&[Row::PutGrant(granted)]);
     }
@@ -177,14 +183,16 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
                 "INSERT OR REPLACE INTO mirrors (name, document) VALUES (?1, ?2)",
                 params![name, document(row)?],
             )?,
-            Row::PutGrant(Granted { object, subject, right, by, at }) => tx.execute(
-                "INSERT OR REPLACE INTO grants VALUES (?1, ?2, ?3, ?4, ?5)",
+            Row::PutGrant(Granted { object, subject, right, scope, by, at }) => tx.execute(
+                "INSERT OR REPLACE INTO grants (object, subject, allowed, granted_by, at, scope)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![
                     object.to_string(),
                     subject.to_string(),
                     right.as_str(),
                     by.to_string(),
-                    at
+                    at,
+                    scope.as_str()
                 ],
             )?,
             Row::DropGrant((object, subject, right)) => tx.execute(

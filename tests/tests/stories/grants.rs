@@ -133,8 +133,9 @@ fn grants_are_listed_to_who_gave_them_and_to_whom_and_survive_a_restart() {
     house.root.ok(&format!("GRANT write,read ON {A} TO user:ana"));
     house.root.ok("GRANT subscribe ON * TO group:domains");
     house.root.ok("REVOKE administer ON * FROM user:nobody");
-    let line = |right: &str| format!("right={right} object={A} subject=user:ana by=user:test");
-    let all = "right=subscribe object=* subject=group:domains by=user:test".to_owned();
+    let line =
+        |right: &str| format!("right={right} object={A} scope=below subject=user:ana by=user:test");
+    let all = "right=subscribe object=* scope=below subject=group:domains by=user:test".to_owned();
     assert_eq!(house.root.data("GET GRANTS"), [all, line("read"), line("write")]);
     assert_eq!(house.root.data(&format!("GET GRANTS ON {A} TO user:ana")).len(), 2);
     assert!(house.root.data("GET GRANTS TO user:bo").is_empty());
@@ -142,6 +143,7 @@ fn grants_are_listed_to_who_gave_them_and_to_whom_and_survive_a_restart() {
     assert!(house.user("bo").data("GET GRANTS").is_empty());
     let object = house.root.json("GET GRANTS ON *").remove(0);
     assert_eq!((&object["right"], &object["by"]), (&"subscribe".into(), &"user:test".into()));
+    assert_eq!(object["scope"], "below");
     assert!(object["at"].as_str().unwrap().ends_with('Z'), "{object}");
     let dir = house.host.kill();
     house.host = Fnaad::serve(&dir, house.config.save());
@@ -157,7 +159,10 @@ fn the_user_agent_grants_and_revokes() {
     root.ok(&["grant", "read,write", A, "user:ana"]);
     root.ok(&["revoke", "write", A, "user:ana"]);
     let listed = root.ok(&["get", "grants", "--on", A]);
-    assert_eq!(listed, format!("right=read object={A} subject=user:ana by=user:test\n"));
+    assert_eq!(
+        listed,
+        format!("right=read object={A} scope=below subject=user:ana by=user:test\n")
+    );
     assert_eq!(house.fnua("ana").ok(&["read", A]), "");
     let refused = house.fnua("ana").run(&["grant", "read", A, "user:bo"]);
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -274,10 +279,9 @@ fn a_processor_works_by_its_owners_rights_and_waits_while_he_has_none() {
     house.root.ok(&format!("GRANT read ON {A} TO user:ana"));
     assert_eq!(ana.refused(&make), format!("404 NOT_FOUND flow {B}"));
     house.root.ok(&format!("GRANT write ON {B} TO user:ana"));
-    // A name elsewhere would be somebody else's.
-    house.root.ok("CREATE NAMESPACE other.test");
-    let elsewhere = ana.refused(&format!("REPLICATE {A} {B} AS p.other.test"));
-    assert!(elsewhere.starts_with("404 NOT_FOUND "), "{elsewhere}");
+    // A name of her own choice is hers only where she may make flows.
+    assert_eq!(ana.refused(&make), format!("404 NOT_FOUND no namespace of this host holds {P}"));
+    house.root.ok(&format!("GRANT administer ON {P} TO user:ana"));
     ana.ok(&make);
     assert_eq!(ana.describe(&format!("PROCESSOR {P}"))["owner"], "user:ana");
     house.root.write(A, &events(0..10));
@@ -306,6 +310,7 @@ fn a_processor_is_still_held_after_a_restart() {
     house.root.ok(&format!("CREATE FLOW {B}"));
     house.root.ok(&format!("GRANT read ON {A} TO user:ana"));
     house.root.ok(&format!("GRANT write ON {B} TO user:ana"));
+    house.root.ok(&format!("GRANT administer ON {P} TO user:ana"));
     house.user("ana").ok(&format!("REPLICATE {A} {B} AS {P}"));
     house.root.ok(&format!("REVOKE read ON {A} FROM user:ana"));
     house.root.write(A, &events(0..5));
@@ -370,6 +375,7 @@ fn dead_letters_are_for_who_has_the_processor() {
     house.root.ok(&format!("CREATE FLOW {B}"));
     house.root.ok(&format!("GRANT read ON {A} TO user:ana"));
     house.root.ok(&format!("GRANT read,write ON {B} TO user:ana"));
+    house.root.ok(&format!("GRANT administer ON {P} TO user:ana"));
     let mut ana = house.user("ana");
     // A filter that does not end, where it is asked about `e0`.
     let list = format!("[{}]", vec!["0"; 60].join(","));
@@ -393,6 +399,58 @@ fn dead_letters_are_for_who_has_the_processor() {
         format!("404 NOT_FOUND flow {dead}")
     );
     ana.ok(&format!("DISCARD {P}"));
+}
+
+#[test]
+fn who_has_one_name_takes_nothing_below_it() {
+    let mut house = house();
+    house.root.ok(&format!("CREATE FLOW {B}"));
+    for (right, on) in [("read", A), ("write", B), ("administer", "f.flows.unix.ar")] {
+        house.root.ok(&format!("GRANT {right} ON {on} TO user:ana"));
+    }
+    house.root.ok("CREATE FLOW salaries.payroll.flows.unix.ar");
+    let mut ana = house.user("ana");
+    // A processor's name is as good as a flow's: not hers, taken or not, in the namespace of an output or not.
+    house.root.ok("CREATE FLOW taken.flows.unix.ar");
+    for name in ["payroll.flows.unix.ar", "taken.flows.unix.ar", "p.nowhere.test"] {
+        let absent = format!("404 NOT_FOUND no namespace of this host holds {name}");
+        assert_eq!(ana.refused(&format!("REPLICATE {A} {B} AS {name}")), absent);
+        assert_eq!(ana.refused(&format!("COLLECT *.flows.unix.ar {B} AS {name}")), absent);
+        let create = format!("CREATE PROCESSOR {name} TYPE bridge FROM {A} TO {B}");
+        assert_eq!(ana.refused(&create), absent);
+    }
+    // The derived one is hers, also where it is said.
+    let derived = ana.ok(&format!("REPLICATE {A} {B}"));
+    ana.ok(&format!("DELETE PROCESSOR {derived}"));
+    ana.ok(&format!("REPLICATE {A} {B} AS {derived}"));
+    // What is hers alone is given on alone, by her and by whom she gave it to.
+    let below = format!("x.{derived}");
+    house.root.ok(&format!("CREATE FLOW {below}"));
+    ana.ok(&format!("GRANT administer,read ON {derived} TO user:ana"));
+    ana.ok(&format!("GRANT administer ON {derived} TO user:bo"));
+    let mut bo = house.user("bo");
+    bo.ok(&format!("GRANT administer ON {derived} TO everybody"));
+    for who in [&mut ana, &mut bo] {
+        assert_eq!(who.refused(&format!("READ {below}")), format!("404 NOT_FOUND flow {below}"));
+        assert_eq!(
+            who.refused(&format!("GRANT read ON {below} TO everybody")).get(..4),
+            Some("404 ")
+        );
+    }
+    assert_eq!(
+        bo.data("GET GRANTS TO user:bo"),
+        [format!("right=administer object={derived} scope=name subject=user:bo by=user:ana")]
+    );
+    // Who may give more widens it, and who may not cannot take that away.
+    house.root.ok(&format!("GRANT administer ON {derived} TO user:bo"));
+    assert_eq!(bo.json("GET GRANTS TO user:bo")[0]["scope"], "below");
+    assert!(bo.read(&below).is_empty());
+    let names_below = format!("the names below {derived}");
+    assert_eq!(
+        ana.refused(&format!("REVOKE administer ON {derived} FROM user:bo")),
+        forbidden("administer", &names_below)
+    );
+    ana.ok(&format!("REVOKE read ON {derived} FROM user:ana"));
 }
 
 #[test]

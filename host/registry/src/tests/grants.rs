@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use fnap::command::{Command, Grant, MirrorTo};
-use fnap::rights::{Object, Right};
+use fnap::rights::{Object, Right, Scope};
 use fnap::subject::Subject;
 
 use super::*;
@@ -11,6 +11,11 @@ use crate::state::State;
 
 fn subject(text: &str) -> Subject {
     text.parse().unwrap()
+}
+
+/// Somebody who gives as far as there are names.
+fn giver(by: &str) -> Giver {
+    Giver { by: subject(by), scope: Scope::Below }
 }
 
 /// The words behind GRANT.
@@ -22,8 +27,9 @@ fn grant(words: &str) -> Grant {
 }
 
 fn shown(registry: &Registry) -> Vec<String> {
-    let line = |Granted { object, subject, right, by, .. }: Granted| {
-        format!("{right} on {object} to {subject} by {by}")
+    let line = |Granted { object, subject, right, scope, by, .. }: Granted| {
+        let scope = if scope == Scope::Name { " alone" } else { "" };
+        format!("{right} on {object}{scope} to {subject} by {by}")
     };
     registry.grants().into_iter().map(line).collect()
 }
@@ -36,7 +42,7 @@ fn made_by(owner: &str) -> Maker {
 async fn rights_are_rows_that_are_read_back_and_repeats_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let registry = furnished(dir.path()).await;
-    let (ana, bo) = (subject("user:ana"), subject("user:bo"));
+    let (ana, bo) = (giver("user:ana"), giver("user:bo"));
     let two = grant("read,write ON a.n.test TO group:ops");
     assert_eq!(registry.grant(two.clone(), ana.clone()).await.unwrap(), 2);
     assert_eq!(registry.grant(two, bo.clone()).await.unwrap(), 0, "as it was given first");
@@ -55,10 +61,47 @@ async fn rights_are_rows_that_are_read_back_and_repeats_change_nothing() {
     let registry = open(dir.path()).await;
     assert_eq!(shown(&registry), expected);
     let all = grant("read,write,subscribe,administer ON a.n.test TO group:ops");
-    assert_eq!(registry.revoke(all.clone()).await.unwrap(), 3);
-    assert_eq!(registry.revoke(all).await.unwrap(), 0);
+    assert_eq!(registry.revoke(all.clone(), Scope::Below).await.unwrap(), 3);
+    assert_eq!(registry.revoke(all, Scope::Below).await.unwrap(), 0);
     drop(registry);
     assert_eq!(shown(&open(dir.path()).await), expected[..1]);
+}
+
+#[tokio::test]
+async fn a_right_reaches_as_far_as_the_farthest_who_gave_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let near = Giver { scope: Scope::Name, ..giver("user:ana") };
+    let one = grant("read ON a.n.test TO user:cy");
+    assert_eq!(registry.grant(one.clone(), near.clone()).await.unwrap(), 1);
+    assert_eq!(shown(&registry), ["read on a.n.test alone to user:cy by user:ana"]);
+    let two = grant("read,write ON a.n.test TO user:cy");
+    assert_eq!(registry.grant(two.clone(), giver("user:bo")).await.unwrap(), 2, "one is wider");
+    assert_eq!(registry.grant(one.clone(), near).await.unwrap(), 0, "it is not narrowed");
+    drop(registry);
+    let registry = open(dir.path()).await;
+    let wide =
+        ["read on a.n.test to user:cy by user:bo", "write on a.n.test to user:cy by user:bo"];
+    assert_eq!(shown(&registry), wide);
+    // Who could not give it cannot take it.
+    let refused = registry.revoke(one, Scope::Name).await.unwrap_err().to_string();
+    assert_eq!(refused, "administer on the names below a.n.test is not granted");
+    assert_eq!(shown(&registry), wide);
+    assert_eq!(registry.revoke(two, Scope::Below).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn rights_of_an_earlier_version_reach_below() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = open(dir.path()).await;
+    let near = Giver { scope: Scope::Name, ..giver("user:bo") };
+    registry.grant(grant("read ON a TO user:ana"), near).await.unwrap();
+    drop(registry);
+    let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
+    let before = "ALTER TABLE grants DROP COLUMN scope; PRAGMA user_version = 6;";
+    database.execute_batch(before).unwrap();
+    drop(database);
+    assert_eq!(shown(&open(dir.path()).await), ["read on a to user:ana by user:bo"]);
 }
 
 #[tokio::test]
@@ -66,7 +109,7 @@ async fn damaged_rights_are_named() {
     for wrong in ["object = 'a..b'", "subject = 'ana'", "granted_by = ''", "object = '**'"] {
         let dir = tempfile::tempdir().unwrap();
         let registry = open(dir.path()).await;
-        registry.grant(grant("read ON a TO user:ana"), subject("user:bo")).await.unwrap();
+        registry.grant(grant("read ON a TO user:ana"), giver("user:bo")).await.unwrap();
         drop(registry);
         let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
         database.execute(&format!("UPDATE grants SET {wrong}"), []).unwrap();
@@ -83,10 +126,11 @@ fn there_are_so_many_rights_and_no_more() {
         let one = grant(&format!("read ON n{number}.test TO user:ana"));
         let key = (one.object.clone(), one.subject.clone(), Right::Read);
         let (object, subject) = (one.object, one.subject);
-        let row = Granted { object, by: subject.clone(), subject, right: Right::Read, at: 0 };
+        let (by, right, scope) = (subject.clone(), Right::Read, Scope::Below);
+        let row = Granted { object, by, subject, right, scope, at: 0 };
         state.grants.insert(key, row);
     }
-    let by = subject("user:ana");
+    let by = giver("user:ana");
     assert_eq!(state.grant(&grant("read ON x TO user:ana"), &by).unwrap().len(), 1);
     let refused = state.grant(&grant("read,write ON x TO user:ana"), &by).unwrap_err();
     assert!(matches!(refused, RegistryError::TooMany { limit: MAX_GRANTS, .. }), "{refused}");
@@ -132,7 +176,7 @@ async fn rows_of_earlier_versions_have_no_owner() {
     let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
     let without = "UPDATE objects SET document = json_remove(document, '$.owner');
         UPDATE namespaces SET document = json_remove(document, '$.owner');
-        DROP TABLE grants; DROP TABLE audit; DROP TABLE carried; PRAGMA user_version = 3;";
+        DROP TABLE grants; DROP TABLE audit; DROP TABLE carried; DROP TABLE in_force; PRAGMA user_version = 3;";
     database.execute_batch(without).unwrap();
     drop(database);
     let registry = open(dir.path()).await;
@@ -145,7 +189,7 @@ async fn rights_on_a_name_end_with_what_had_it() {
     let dir = tempfile::tempdir().unwrap();
     let registry = furnished(dir.path()).await;
     let reconciler = Reconciler::start(registry.clone(), Arc::new(World::at(dir.path())));
-    let by = subject("user:ana");
+    let by = giver("user:ana");
     for on in ["c.n.test", "x.c.n.test", "p.n.test", "n.test", "*"] {
         let grant = grant(&format!("read ON {on} TO user:bo"));
         registry.grant(grant, by.clone()).await.unwrap();
@@ -157,7 +201,7 @@ async fn rights_on_a_name_end_with_what_had_it() {
         start: Start::Latest,
         options: Config::new(),
         config: "{}".to_owned(),
-        owner: Some(by.clone()),
+        owner: Some(by.by.clone()),
         created_at: 0,
         made: 0,
     };
@@ -186,15 +230,15 @@ async fn who_decides_is_told_of_what_is_there_and_of_every_change_in_order() {
     let all = std::mem::take(&mut *told.lock().unwrap());
     assert_eq!(all.len(), 6, "{all:?}");
     assert!(all[0].starts_with("Namespace(\"n.test\""), "{all:?}");
-    let by = subject("user:ana");
+    let by = Giver { scope: Scope::Name, ..giver("user:ana") };
     registry.grant(grant("read ON a.n.test TO user:bo"), by).await.unwrap();
     let change = FlowChange { config: config(&[("access", "open")]), ..Default::default() };
     registry.update_flow(&name("a.n.test"), change).await.unwrap();
-    registry.revoke(grant("read ON a.n.test TO user:bo")).await.unwrap();
+    registry.revoke(grant("read ON a.n.test TO user:bo"), Scope::Name).await.unwrap();
     let object = Object::Name(name("a.n.test"));
     let bo = subject("user:bo");
     let expected = [
-        format!("{:?}", Told::Granted(&object, &bo, Right::Read)),
+        format!("{:?}", Told::Granted(&object, &bo, Right::Read, Scope::Name)),
         format!("{:?}", Told::Flow(&name("a.n.test"), None, true)),
         format!("{:?}", Told::Revoked(&object, &bo, Right::Read)),
     ];

@@ -6,7 +6,7 @@
 
 mod needs;
 
-use fnap::command::{Command, MirrorTo};
+use fnap::command::Command;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure};
 use fnap::rights::{Object, Right};
@@ -14,7 +14,7 @@ use fnap::value::Settings;
 use host_iam::Principal;
 use host_registry::ADOPT;
 
-use crate::perform::registry_failure;
+use crate::perform::{mirrors, processors, registry_failure};
 use crate::services::Services;
 use needs::{Kind, Need, needs};
 
@@ -78,6 +78,11 @@ fn one(
     }
 }
 
+/// Whether somebody may have a name for what he makes. Whether it is taken plays no part.
+fn place(services: &Services, who: &Principal, name: &Name) -> Result<(), Failure> {
+    one(services, who, Right::Administer, Kind::Place, name)
+}
+
 /// That there is a host is no secret: it is said what is missing.
 fn everything(services: &Services, who: &Principal, right: Right) -> Result<(), Failure> {
     if services.grants.may_everywhere(who, right) {
@@ -107,16 +112,17 @@ async fn beyond(services: &Services, who: &Principal, command: &Command) -> Resu
         }
         Command::CreateProcessor(new) => {
             let Some(name) = &new.name else { return Ok(()) };
-            named(services, who, name, &new.outputs).await
+            if processors::derived(services, new).await.is_ok_and(|derived| derived == *name) {
+                return Ok(());
+            }
+            place(services, who, name)
         }
         Command::CreateMirror(new) => {
             let Some(name) = &new.name else { return Ok(()) };
-            let output = match &new.to {
-                MirrorTo::One(to) => Some(to.clone()),
-                // What cannot be filled is refused when it is performed.
-                MirrorTo::Each(to) => to.fill("x").ok(),
-            };
-            named(services, who, name, output.as_slice()).await
+            if mirrors::derived(services, new).await.is_ok_and(|derived| derived == *name) {
+                return Ok(());
+            }
+            place(services, who, name)
         }
         _ => Ok(()),
     }
@@ -132,25 +138,4 @@ async fn takes_elsewhere(
     let namespace = services.registry.namespace_of(flow).await.map_err(registry_failure)?;
     let own = namespace.is_some_and(|namespace| namespace.broker == *broker);
     Ok(!own || settings.get("topic").is_some())
-}
-
-/// A processor may have any name in the namespace of what it writes; elsewhere a name is as good as a flow.
-async fn named(
-    services: &Services,
-    who: &Principal,
-    name: &Name,
-    outputs: &[Name],
-) -> Result<(), Failure> {
-    let registry = &services.registry;
-    let home = registry.namespace_of(name).await.map_err(registry_failure)?;
-    for output in outputs {
-        let namespace = registry.namespace_of(output).await.map_err(registry_failure)?;
-        let same = |one: &host_registry::Namespace| {
-            home.as_ref().is_some_and(|other| one.name == other.name)
-        };
-        if namespace.as_ref().is_some_and(same) {
-            return Ok(());
-        }
-    }
-    one(services, who, Right::Write, Kind::Place, name)
 }

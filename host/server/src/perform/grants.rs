@@ -5,7 +5,7 @@ use fnap::reply::Reply;
 use fnap::rights::{Object, Right};
 use fnap::subject::Subject;
 use host_iam::Principal;
-use host_registry::Granted;
+use host_registry::{Giver, Granted};
 
 use super::describe::{Description, list as list_of, time};
 use super::{Answer, registry_failure};
@@ -13,15 +13,17 @@ use crate::services::Services;
 
 pub(super) async fn grant(services: &Services, who: &Principal, grant: Grant) -> Answer {
     let words = words("granted", &grant, "to");
-    let by = who.subject().clone();
-    let new = services.registry.grant(grant, by).await.map_err(registry_failure)?;
+    let scope = services.grants.reach(who, &grant.object);
+    let giver = Giver { by: who.subject().clone(), scope };
+    let new = services.registry.grant(grant, giver).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, new, "{words}");
     Ok(Reply::ok())
 }
 
 pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -> Answer {
     let words = words("revoked", &grant, "from");
-    let gone = services.registry.revoke(grant).await.map_err(registry_failure)?;
+    let scope = services.grants.reach(who, &grant.object);
+    let gone = services.registry.revoke(grant, scope).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, gone, "{words}");
     Ok(Reply::ok())
 }
@@ -49,11 +51,13 @@ pub(super) fn list(
 }
 
 fn described(row: &Granted) -> (String, Description) {
-    let Granted { object, subject, right, by, at } = row;
-    let line = format!("right={right} object={object} subject={subject} by={by}");
+    let Granted { object, subject, right, scope, by, at } = row;
+    let scope = scope.as_str();
+    let line = format!("right={right} object={object} scope={scope} subject={subject} by={by}");
     let description = Description::default()
         .with("right", right.as_str())
         .with("object", object.to_string())
+        .with("scope", scope)
         .with("subject", subject.to_string())
         .with("by", by.to_string())
         .with("at", time(*at));

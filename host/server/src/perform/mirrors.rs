@@ -15,10 +15,10 @@ use super::{Answer, carried_out, processors, registry_failure};
 use crate::services::Services;
 
 pub(super) async fn create(services: &Services, who: &Principal, new: NewMirror) -> Answer {
-    let config = new.config.as_ref().map_or("{}", Json::as_str).to_owned();
+    let config = config_of(&new).to_owned();
     let name = match &new.name {
         Some(name) => name.clone(),
-        None => named(services, &new, &config).await?,
+        None => derived(services, &new).await?,
     };
     let mirror = Mirror {
         name,
@@ -43,7 +43,11 @@ pub(super) async fn create(services: &Services, who: &Principal, new: NewMirror)
 }
 
 /// `<type>-<hash>.<namespace>`, the hash over the patterns.
-async fn named(services: &Services, new: &NewMirror, config: &str) -> Result<Name, Failure> {
+///
+/// # Errors
+/// When the output is no name, or lies nowhere.
+pub(crate) async fn derived(services: &Services, new: &NewMirror) -> Result<Name, Failure> {
+    let config = config_of(new);
     let (kind, output, to) = match &new.to {
         MirrorTo::One(to) => ("collector", Ok(to.clone()), to.to_string()),
         MirrorTo::Each(to) => ("bridge", to.fill("x"), to.to_string()),
@@ -54,6 +58,10 @@ async fn named(services: &Services, new: &NewMirror, config: &str) -> Result<Nam
     let namespace = namespace.ok_or_else(none)?.name;
     let what = format!("{} {to} {config}", new.from);
     derived_name(kind, &[], &[], &what, &namespace).map_err(registry_failure)
+}
+
+fn config_of(new: &NewMirror) -> &str {
+    new.config.as_ref().map_or("{}", Json::as_str)
 }
 
 pub(super) fn is_one(services: &Services, name: &Name) -> bool {

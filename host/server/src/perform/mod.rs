@@ -8,10 +8,10 @@ mod flows;
 mod grants;
 mod hold;
 mod log;
-mod mirrors;
+pub(crate) mod mirrors;
 mod namespaces;
 mod participant;
-mod processors;
+pub(crate) mod processors;
 mod taking;
 
 use std::fmt::Display;
@@ -165,6 +165,7 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
             let retry_after = QUOTA_WAIT.as_secs();
             return Failure::new(Code::RateLimit, format!("retry-after={retry_after} {error}"));
         }
+        RegistryError::Beyond { .. } => Code::Forbidden,
         RegistryError::Invalid { .. } => Code::BadFormat,
         RegistryError::Full(_) | RegistryError::ReadOnly(_) | RegistryError::Pending { .. } => {
             Code::Unavailable

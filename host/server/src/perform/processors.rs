@@ -20,11 +20,11 @@ use crate::services::Services;
 
 pub(super) async fn create(services: &Services, who: &Principal, new: NewProcessor) -> Answer {
     let kind = new.processor_type().to_owned();
-    let config = new.config.as_ref().map_or("{}", Json::as_str).to_owned();
+    let config = config_of(&new).to_owned();
     let options = options(services, &new.settings)?;
-    let name = match new.name {
-        Some(name) => name,
-        None => named(services, &kind, &new.inputs, &new.outputs, &config).await?,
+    let name = match &new.name {
+        Some(name) => name.clone(),
+        None => derived(services, &new).await?,
     };
     let pin = running(services, &kind).unwrap_or_default();
     let new = host_registry::NewProcessor {
@@ -60,16 +60,18 @@ fn running(services: &Services, kind: &str) -> Option<String> {
 }
 
 /// `<type>-<hash>.<namespace>`, in the namespace of the first output.
-async fn named(
-    services: &Services,
-    kind: &str,
-    inputs: &[Name],
-    outputs: &[Name],
-    config: &str,
-) -> Result<Name, Failure> {
-    let first = outputs.first().ok_or_else(|| Failure::new(Code::BadFormat, "no output"))?;
+///
+/// # Errors
+/// When that output is not there.
+pub(crate) async fn derived(services: &Services, new: &NewProcessor) -> Result<Name, Failure> {
+    let first = new.outputs.first().ok_or_else(|| Failure::new(Code::BadFormat, "no output"))?;
     let flow = super::find_flow(services, first).await?;
-    derived_name(kind, inputs, outputs, config, &flow.namespace).map_err(registry_failure)
+    let (kind, config) = (new.processor_type(), config_of(new));
+    derived_name(kind, &new.inputs, &new.outputs, config, &flow.namespace).map_err(registry_failure)
+}
+
+fn config_of(new: &NewProcessor) -> &str {
+    new.config.as_ref().map_or("{}", Json::as_str)
 }
 
 pub(super) async fn configure(services: &Services, name: Name, config: Json) -> Answer {
