@@ -13,10 +13,12 @@ use host_brokers::{Broker, BrokerError};
 use host_events::{
     CloudEvent, EventRef, Headers, HeadersBuilder, Record, Stored, Timestamp, Value,
 };
+use host_iam::Grants;
 use host_plugins::{CallError, Plugin};
-use host_registry::{FlowStatus, Maker, NewFlow, Registry, RegistryError};
+use host_registry::{FlowStatus, Maker, NewFlow, Registry, RegistryError, dead_flow_taken};
 
 use crate::pieces;
+use crate::rights::may_hold_letters;
 use crate::spec::{Endpoint, Spec, topic_of};
 
 /// Why there is nowhere to put a dead letter.
@@ -26,6 +28,8 @@ pub(crate) enum DeadError {
     Registry(#[from] RegistryError),
     #[error("dead-letter flow {flow} is on broker {there}, the outputs are on {here}")]
     OtherBroker { flow: Name, there: String, here: String },
+    #[error("{}", dead_flow_taken(.0))]
+    Taken(Name),
     #[error("dead-letter flow {0} is being made or taken away")]
     NotReady(Name),
     #[error("dead-letter flow: {0}")]
@@ -35,6 +39,7 @@ pub(crate) enum DeadError {
 /// Where the dead letters of a processor go.
 pub(crate) struct DeadFlow {
     pub(crate) registry: Registry,
+    pub(crate) grants: Grants,
     pub(crate) processor: Name,
     /// The broker of the outputs: one commit cannot span two.
     pub(crate) broker: String,
@@ -46,9 +51,10 @@ pub(crate) struct DeadFlow {
 }
 
 impl DeadFlow {
-    pub(crate) fn of(spec: &Spec, registry: &Registry) -> Self {
+    pub(crate) fn of(spec: &Spec, registry: &Registry, grants: &Grants) -> Self {
         Self {
             registry: registry.clone(),
+            grants: grants.clone(),
             processor: spec.processor.clone(),
             broker: spec.target_name.clone(),
             target: Arc::clone(&spec.target),
@@ -57,10 +63,14 @@ impl DeadFlow {
         }
     }
 
-    /// The flow if it is there.
+    /// The flow if it is there, and not somebody else's.
     pub(crate) async fn find(&self) -> Result<Option<Endpoint>, DeadError> {
         let name = self.registry.dead_flow_of(&self.processor)?;
         let Some(flow) = self.registry.flow(&name).await? else { return Ok(None) };
+        let processor = self.registry.processor(&self.processor).await?;
+        if processor.is_some_and(|processor| !may_hold_letters(&self.grants, &processor, &flow)) {
+            return Err(DeadError::Taken(name));
+        }
         if !matches!(flow.status, FlowStatus::Active | FlowStatus::Paused) {
             return Err(DeadError::NotReady(name));
         }

@@ -8,10 +8,20 @@ use std::collections::BTreeMap;
 use fnap::name::Name;
 use fnap::rights::Right;
 use fnap::subject::Subject;
-use host_iam::Quota;
-use host_registry::{Desired, Maker, Mirror, Processor};
+use host_iam::{Grants, Quota};
+use host_registry::{Desired, Flow, Maker, Mirror, Processor, dead_flow_taken};
 
 use crate::supervisor::{Options, Processors};
+
+/// Whether the dead letters of a processor may go to a flow, and come from there again: its owner may write to it,
+/// and whose flow it is could have made the processor himself. What he reads there he may read anyway, and what he
+/// puts there to be replayed he may write anyway.
+pub(crate) fn may_hold_letters(grants: &Grants, processor: &Processor, flow: &Flow) -> bool {
+    let (owner, whose) = (processor.owner.as_ref(), flow.owner.as_ref());
+    grants.owner_may(owner, Right::Write, &flow.name)
+        && processor.inputs.iter().all(|name| grants.owner_may(whose, Right::Read, name))
+        && processor.outputs.iter().all(|name| grants.owner_may(whose, Right::Write, name))
+}
 
 /// By processor.
 type Obstacles = BTreeMap<uuid::Uuid, Option<String>>;
@@ -56,7 +66,19 @@ impl Processors {
         let reads = processor.inputs.iter().map(|name| (Right::Read, name));
         let writes = processor.outputs.iter().map(|name| (Right::Write, name));
         let owner = processor.owner.as_ref();
-        reads.chain(writes).find_map(|(right, name)| self.refused(owner, right, name))
+        let refused =
+            reads.chain(writes).find_map(|(right, name)| self.refused(owner, right, name));
+        refused.or_else(|| {
+            let flow = self.0.registry.dead_letters_of(processor)?;
+            self.unfit_for_letters(processor, &flow)
+        })
+    }
+
+    /// Words, where the dead letters of a processor must not go to a flow.
+    #[must_use]
+    pub fn unfit_for_letters(&self, processor: &Processor, flow: &Flow) -> Option<String> {
+        let fit = may_hold_letters(&self.0.options.grants, processor, flow);
+        (!fit).then(|| dead_flow_taken(&flow.name))
     }
 
     /// Words, where the owner of something may not do this with a name.

@@ -276,7 +276,7 @@ impl Processors {
             retry: self.0.options.retry,
             found: Position::default(),
             cuts: Default::default(),
-            dead: DeadFlow::of(spec, &self.0.registry),
+            dead: DeadFlow::of(spec, &self.0.registry, &self.0.options.grants),
             size: Size::new(limits.batch_events as usize),
             limits,
             row: 0,

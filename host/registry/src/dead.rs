@@ -13,7 +13,7 @@ use crate::Name;
 use crate::error::RegistryError;
 use crate::journal::{Intent, JournalId};
 use crate::letters::Letters;
-use crate::model::Processor;
+use crate::model::{Config, Flow, NewProcessor, Processor};
 use crate::registry::Registry;
 use crate::state::{Decision, Row, State};
 
@@ -96,6 +96,19 @@ impl State {
         })
     }
 
+    /// Refuses a processor whose dead letters would have no flow, because something else has its name.
+    pub(crate) fn check_dead_flow_of(&self, new: &NewProcessor) -> Result<(), RegistryError> {
+        let dead = self.dead_flow_of(&new.name)?;
+        // Whether a flow can be used is for whoever knows rights.
+        let is_other = self.processors.contains_key(&dead)
+            || self.mirrors.contains_key(&dead)
+            || self.namespaces.contains_key(&dead);
+        if is_other && writes_letters(&new.options) {
+            return Err(RegistryError::conflict(dead_flow_taken(&dead)));
+        }
+        Ok(())
+    }
+
     fn replay(
         &self,
         name: &Name,
@@ -165,6 +178,22 @@ impl State {
     }
 }
 
+/// Words for a processor whose dead letters cannot go where they would. The same whatever is there.
+#[must_use]
+pub fn dead_flow_taken(dead: &Name) -> String {
+    format!(
+        "{dead}, where its dead letters would go, is somebody else's: have that deleted, or make the processor under another name (AS)"
+    )
+}
+
+/// Whether a processor with such options ever writes dead letters.
+fn writes_letters(options: &Config) -> bool {
+    options.get(POLICY).is_none_or(|policy| policy != "off")
+}
+
+/// Option of a processor: what becomes of events that cannot get through.
+const POLICY: &str = "dead-letters";
+
 /// Those that are not dealt with yet.
 fn open(
     letters: &Letters,
@@ -186,6 +215,16 @@ impl Registry {
     /// `NoNamespace`, `Invalid` when the name would be too long.
     pub fn dead_flow_of(&self, processor: &Name) -> Result<Name, RegistryError> {
         self.look(|state| state.dead_flow_of(processor))
+    }
+
+    /// The flow that has the name of the one that the dead letters of a processor go to, whosever it is; none
+    /// where there is none, or the processor writes no dead letters.
+    #[must_use]
+    pub fn dead_letters_of(&self, processor: &Processor) -> Option<Flow> {
+        if !writes_letters(&processor.options) {
+            return None;
+        }
+        self.look(|state| state.flows.get(&state.dead_flow_of(&processor.name).ok()?).cloned())
     }
 
     /// Lets dead letters go through the processor again. The entry has ended when its shards know. What

@@ -37,7 +37,7 @@ impl State {
         if new.options.get("ring").is_none_or(|ring| ring != "allow") {
             self.check_ring(&new)?;
         }
-        self.dead_flow_of(&new.name)?;
+        self.check_dead_flow_of(&new)?;
         let mut processor = Processor {
             id: Uuid::new_v4(),
             name: new.name,

@@ -127,8 +127,12 @@ impl State {
     /// Processors that read or write a flow, or whose dead letters lie in it.
     pub(crate) fn users_of_flow(&self, flow: &Name) -> Vec<Name> {
         let may_be_dead = flow.labels().any(|label| label == "dead");
+        // What somebody else has put there is not to be had for letters, and can go.
+        let owner = self.flows.get(flow).map(|flow| &flow.owner);
         let dead = |processor: &Processor| {
-            may_be_dead && self.dead_flow_of(&processor.name).is_ok_and(|name| name == *flow)
+            may_be_dead
+                && owner.is_none_or(|owner| *owner == processor.owner)
+                && self.dead_flow_of(&processor.name).is_ok_and(|name| name == *flow)
         };
         let uses = |processor: &&Processor| {
             let named = processor.inputs.contains(flow) || processor.outputs.contains(flow);

@@ -369,6 +369,97 @@ fn a_pattern_takes_in_what_its_owner_may_read_now_and_later() {
     assert!(refused.starts_with("404 NOT_FOUND "), "{refused}");
 }
 
+/// Settings of a filter that does not end where it is asked about `e0`.
+fn loses_e0() -> String {
+    let list = format!("[{}]", vec!["0"; 60].join(","));
+    let forever = (0..7).fold("true".to_owned(), |inner, x| format!("{list}.all(x{x}, {inner})"));
+    let config = serde_json::json!({ "filter": format!("id != 'e0' || {forever}") });
+    format!("limit.call_ms=40 CONFIG {config}")
+}
+
+fn taken(dead: &str) -> String {
+    format!(
+        "{dead}, where its dead letters would go, is somebody else's: have that deleted, or make the processor under another name (AS)"
+    )
+}
+
+/// Waits for the flow and the first letter in it.
+fn eventually_a_letter(wire: &mut Wire, dead: &str) {
+    eventually("a dead letter", || match wire.ask(&format!("READ {dead} FROM earliest")) {
+        answer if answer.len() == 3 => Ok(()),
+        answer => Err(answer.join(" ")),
+    });
+}
+
+/// A host where `ana` and `bo` write to `b`, only `ana` reads `a`, and `bo` has left the flow where the dead
+/// letters of `p` would go.
+fn house_with_a_left_flow() -> (House, String) {
+    let mut house = house();
+    let dead = format!("p.dead.{NS}");
+    house.root.ok(&format!("CREATE FLOW {B}"));
+    house.root.ok(&format!("GRANT read ON {A} TO user:ana"));
+    house.root.ok(&format!("GRANT write ON {B} TO group:users"));
+    house.root.ok(&format!("GRANT administer ON {P} TO user:ana"));
+    house.root.ok(&format!("GRANT administer ON {dead} TO user:bo"));
+    let mut bo = house.user("bo");
+    bo.ok(&format!("CREATE FLOW {dead}"));
+    // What he gives her makes it no more hers.
+    bo.ok(&format!("GRANT administer ON {dead} TO user:ana"));
+    (house, dead)
+}
+
+#[test]
+fn dead_letters_go_into_no_flow_of_who_could_not_have_had_the_events() {
+    let (mut house, dead) = house_with_a_left_flow();
+    let mut ana = house.user("ana");
+    let make = format!("REPLICATE {A} {B} AS {P} {}", loses_e0());
+    assert_eq!(ana.refused(&make), format!("409 CONFLICT {}", taken(&dead)));
+    // Without letters it needs no place for them.
+    ana.ok(&make.replace("limit", "dead-letters=off limit"));
+    ana.ok(&format!("UPDATE PROCESSOR {P} dead-letters=auto"));
+    let held =
+        |seen: &serde_json::Value| seen["state"] == "paused" && seen["reason"] == *taken(&dead);
+    eventually_described(&mut ana, P, "it is held", held);
+    // Nothing that lies there is one of its letters.
+    assert_eq!(ana.refused(&format!("REPLAY {P}")), format!("409 CONFLICT {}", taken(&dead)));
+    house.root.write(A, &events(0..2));
+    assert!(house.root.read(&dead).is_empty());
+    // Who could read the events anyway may have them there, too.
+    house.root.ok(&format!("GRANT read ON {A} TO user:bo"));
+    eventually_holds(&mut house.root, B, 1);
+    eventually_holds(&mut house.root, &dead, 1);
+    house.root.ok(&format!("REVOKE read ON {A} FROM user:bo"));
+    eventually_described(&mut ana, P, "it is held again", held);
+    // In the way of somebody else's processor it can be deleted, and then the letters get a flow of their own.
+    house.user("bo").ok(&format!("DELETE FLOW {dead}"));
+    house.root.write(A, &events(0..1));
+    eventually_a_letter(&mut ana, &dead);
+    assert_eq!(ana.describe(&format!("FLOW {dead}"))["owner"], "user:ana");
+}
+
+#[test]
+fn a_flow_that_comes_into_the_place_of_dead_letters_gets_none() {
+    let (mut house, dead) = house_with_a_left_flow();
+    let (mut ana, mut bo) = (house.user("ana"), house.user("bo"));
+    bo.ok(&format!("DELETE FLOW {dead}"));
+    ana.ok(&format!("REPLICATE {A} {B} AS {P} {}", loses_e0()));
+    house.root.ok(&format!("GRANT administer ON {dead} TO user:bo"));
+    bo.ok(&format!("CREATE FLOW {dead}"));
+    house.root.write(A, &events(0..2));
+    let failed = |seen: &serde_json::Value| seen["reason"].as_str() == Some(&taken(&dead));
+    eventually_described(&mut ana, P, "it keeps its place", failed);
+    assert!(house.root.read(&dead).is_empty());
+    // A processor of that name stands in the way as well.
+    bo.ok(&format!("DELETE FLOW {dead}"));
+    eventually_a_letter(&mut ana, &dead);
+    ana.ok(&format!("DELETE PROCESSOR {P}"));
+    house.root.ok(&format!("DELETE FLOW {dead}"));
+    house.root.ok(&format!("REPLICATE {A} {B} AS {dead}"));
+    house.root.ok(&format!("GRANT administer ON {P} TO user:ana"));
+    let refused = ana.refused(&format!("REPLICATE {A} {B} AS {P}"));
+    assert_eq!(refused, format!("409 CONFLICT {}", taken(&dead)));
+}
+
 #[test]
 fn dead_letters_are_for_who_has_the_processor() {
     let mut house = house();
@@ -377,11 +468,7 @@ fn dead_letters_are_for_who_has_the_processor() {
     house.root.ok(&format!("GRANT read,write ON {B} TO user:ana"));
     house.root.ok(&format!("GRANT administer ON {P} TO user:ana"));
     let mut ana = house.user("ana");
-    // A filter that does not end, where it is asked about `e0`.
-    let list = format!("[{}]", vec!["0"; 60].join(","));
-    let forever = (0..7).fold("true".to_owned(), |inner, x| format!("{list}.all(x{x}, {inner})"));
-    let config = serde_json::json!({ "filter": format!("id != 'e0' || {forever}") });
-    ana.ok(&format!("REPLICATE {A} {B} AS {P} limit.call_ms=40 CONFIG {config}"));
+    ana.ok(&format!("REPLICATE {A} {B} AS {P} {}", loses_e0()));
     house.root.write(A, &events(0..1));
     let dead = "p.dead.flows.unix.ar";
     let letters =

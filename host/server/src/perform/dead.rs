@@ -43,16 +43,21 @@ async fn meant(
     name: &Name,
     named: Vec<(u32, u64)>,
 ) -> Result<(Dead, Letters), Failure> {
-    super::processors::find(services, name).await?;
+    let processor = super::processors::find(services, name).await?;
     let none = || Failure::new(Code::NotFound, format!("processor {name} has no dead letters"));
-    let dead = find(services, name).await?.ok_or_else(none)?;
+    let dead = find(services, &processor).await?.ok_or_else(none)?;
     let letters = if named.is_empty() { dead.all() } else { dead.named(&named)? };
     Ok((dead, letters))
 }
 
-async fn find(services: &Services, processor: &Name) -> Result<Option<Dead>, Failure> {
-    let name = services.registry.dead_flow_of(processor).map_err(registry_failure)?;
+/// What lies in somebody else's flow of that name is none of its letters.
+async fn find(services: &Services, processor: &Processor) -> Result<Option<Dead>, Failure> {
+    let name = services.registry.dead_flow_of(&processor.name).map_err(registry_failure)?;
     let flow = services.registry.flow(&name).await.map_err(registry_failure)?;
+    let unfit = flow.as_ref().and_then(|f| services.processors.unfit_for_letters(processor, f));
+    if let Some(words) = unfit {
+        return Err(Failure::new(Code::Conflict, words));
+    }
     let usable = |flow: &Flow| matches!(flow.status, FlowStatus::Active | FlowStatus::Paused);
     let Some(flow) = flow.filter(usable) else { return Ok(None) };
     let (broker, topic) = services.topic_of(&flow)?;
@@ -104,15 +109,22 @@ impl Dead {
 }
 
 /// Dead letters that a processor of this name has left behind, whoever it was.
+///
+/// # Errors
+/// `409` where they lie in a flow that this one's letters must not go to.
 pub(super) async fn former(
     services: &Services,
-    processor: &Name,
+    processor: &Processor,
 ) -> Result<Option<(Incarnation, Letters)>, Failure> {
     // A name for which there is no such flow is refused elsewhere, with better words.
-    if services.registry.dead_flow_of(processor).is_err() {
+    if services.registry.dead_flow_of(&processor.name).is_err() {
         return Ok(None);
     }
-    let dead = find(services, processor).await?;
+    let writes_none = || services.registry.dead_letters_of(processor).is_none();
+    let dead = match find(services, processor).await {
+        Err(failure) if failure.code == Code::Conflict && writes_none() => None,
+        found => found?,
+    };
     Ok(dead.map(|dead| {
         let mut letters = dead.gone();
         letters.extend(&dead.all());
@@ -124,7 +136,7 @@ pub(super) async fn former(
 /// where that cannot be told now.
 pub(super) async fn describe(services: &Services, processor: &Processor) -> Value {
     let flow = services.registry.dead_flow_of(&processor.name).ok().map(|flow| flow.to_string());
-    let mut value = match find(services, &processor.name).await {
+    let mut value = match find(services, processor).await {
         Err(failure) => json!({ "flow": flow, "open": null, "problem": failure.to_string() }),
         Ok(None) => json!({ "flow": flow, "open": 0, "handled": {} }),
         Ok(Some(dead)) => {
@@ -140,7 +152,7 @@ pub(super) async fn describe(services: &Services, processor: &Processor) -> Valu
 
 /// How many dead letters of a processor are open; none where that cannot be told now.
 pub(super) async fn open(services: &Services, processor: &Processor) -> Option<u64> {
-    let dead = find(services, &processor.name).await.ok()?;
+    let dead = find(services, processor).await.ok()?;
     Some(dead.map_or(0, |dead| dead.open(processor).count()))
 }
 

@@ -27,7 +27,7 @@ pub(super) async fn create(services: &Services, who: &Principal, new: NewProcess
         None => derived(services, &new).await?,
     };
     let pin = running(services, &kind).unwrap_or_default();
-    let new = host_registry::NewProcessor {
+    let mut new = host_registry::NewProcessor {
         name: name.clone(),
         kind,
         inputs: new.inputs,
@@ -37,13 +37,14 @@ pub(super) async fn create(services: &Services, who: &Principal, new: NewProcess
         options,
         // A type that is not installed is refused below.
         pin: Some(pin),
-        former: super::dead::former(services, &name).await?,
+        former: None,
         mirror: None,
         maker: Maker {
             owner: Some(who.subject().clone()),
             most: services.quotas.of(who).processors,
         },
     };
+    new.former = super::dead::former(services, &new.preview()).await?;
     // What somebody else added to a topic before now is no growth after the creation.
     services.processors.refresh(&new.inputs).await;
     // What exists is 409 whatever its configuration.
