@@ -10,6 +10,7 @@ use fnap::subject::Subject;
 use crate::Name;
 use crate::access::{ACCESS, Access};
 use crate::error::RegistryError;
+use crate::journal::Intent;
 use crate::registry::{Registry, now};
 use crate::state::{Row, State};
 
@@ -117,6 +118,43 @@ impl State {
         let from = (object.clone(), Subject::User(String::new()), Right::Read);
         let on = self.grants.range(from..).take_while(|((on, ..), _)| *on == object);
         on.map(|(key, _)| Row::DropGrant(key.clone())).collect()
+    }
+
+    /// Rights on a namespace, and on what lies in it and in no other one, end with it.
+    pub(crate) fn rights_within_end(&self, namespace: &Name) -> Vec<Row> {
+        let its = |on: &Name| match self.namespaces.contains_key(on) {
+            true => on == namespace,
+            false => self.namespace_of(on).is_some_and(|found| found.name == *namespace),
+        };
+        let within = |(on, ..): &&Key| match on {
+            Object::Everything => false,
+            Object::Name(name) => its(name),
+        };
+        self.grants.keys().filter(within).cloned().map(Row::DropGrant).collect()
+    }
+
+    /// Rights that somebody gave as the owner of what never came to be. Those that were there before stay:
+    /// some of them let him make it.
+    fn rights_since(&self, name: &Name, owner: Option<&Subject>, since: i64) -> Vec<Row> {
+        let mut rows = self.rights_end(name);
+        rows.retain(|row| {
+            let Row::DropGrant(key) = row else { return false };
+            let given = |row: &Granted| row.at >= since && Some(&row.by) == owner;
+            self.grants.get(key).is_some_and(given)
+        });
+        rows
+    }
+
+    /// Rows of rights that end when an entry is undone.
+    pub(crate) fn rights_undone(&self, intent: &Intent) -> Vec<Row> {
+        let (name, owner, since) = match intent {
+            Intent::CreateFlow { flow } => (&flow.name, &flow.owner, flow.created_at),
+            Intent::CreateProcessor { processor } => {
+                (&processor.name, &processor.owner, processor.created_at)
+            }
+            _ => return vec![],
+        };
+        self.rights_since(name, owner.as_ref(), since)
     }
 
     /// Refuses one more of a kind to who has as many as he may.

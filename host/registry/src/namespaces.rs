@@ -55,7 +55,7 @@ impl State {
             let words = format!("namespace {name} holds {}", some_of(&inside));
             return Err(RegistryError::conflict(words));
         }
-        let mut rows = self.rights_end(name);
+        let mut rows = self.rights_within_end(name);
         rows.push(Row::DropNamespace(name.clone()));
         Ok(Decision::settled(rows, name, "deletion"))
     }

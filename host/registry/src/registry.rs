@@ -383,9 +383,10 @@ impl Inner {
         let Some(entry) = self.state().pending.get(&id).cloned() else {
             return Ok(true);
         };
-        let Some(rows) = rows_when_undone(&entry.intent).filter(|_| entry.done == 0) else {
+        let Some(mut rows) = rows_when_undone(&entry.intent).filter(|_| entry.done == 0) else {
             return Ok(false);
         };
+        rows.extend(self.state().rights_undone(&entry.intent));
         self.end(&mut writer, id, rows, Outcome::Undone(refusal), Some(&entry.intent))?;
         Ok(true)
     }

@@ -551,6 +551,17 @@ fn a_grant_outlives_no_flow_of_its_name() {
 }
 
 #[test]
+fn a_grant_outlives_no_namespace_that_held_its_name() {
+    let mut house = house();
+    house.root.ok("CREATE NAMESPACE team.test");
+    house.root.ok("GRANT administer ON sub.team.test TO user:ana");
+    house.root.ok("DELETE NAMESPACE team.test");
+    house.root.ok("CREATE NAMESPACE team.test");
+    assert!(house.root.data("GET GRANTS").is_empty());
+    assert_eq!(house.user("ana").refused("CREATE FLOW x.sub.team.test").get(..4), Some("404 "));
+}
+
+#[test]
 fn check_warns_where_nobody_is_an_administrator() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path());

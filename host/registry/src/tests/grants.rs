@@ -221,6 +221,44 @@ async fn rights_on_a_name_end_with_what_had_it() {
 }
 
 #[tokio::test]
+async fn rights_in_a_namespace_end_with_it_and_those_of_one_within_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    registry.create_namespace(new_namespace("test")).await.unwrap();
+    for on in ["*", "test", "sub.test", "x.y.test", "n.test", "a.n.test", "latest"] {
+        registry
+            .grant(grant(&format!("read ON {on} TO user:bo")), giver("user:ana"))
+            .await
+            .unwrap();
+    }
+    registry.delete_namespace(&name("test")).await.unwrap();
+    let left: Vec<String> = registry.grants().iter().map(|row| row.object.to_string()).collect();
+    assert_eq!(left, ["*", "a.n.test", "latest", "n.test"]);
+}
+
+#[tokio::test]
+async fn what_was_given_of_a_flow_that_never_came_to_be_ends_and_what_was_there_before_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let before = grant("administer ON x.n.test TO user:ana");
+    registry.grant(before, giver("user:root")).await.unwrap();
+    let new = NewFlow { maker: made_by("user:ana"), ..new_flow("x.n.test") };
+    let entry = registry.create_flow(new).await.unwrap();
+    for (whom, by) in [("user:cy", "user:ana"), ("user:dee", "user:root")] {
+        let one = grant(&format!("read ON x.n.test TO {whom}"));
+        registry.grant(one, giver(by)).await.unwrap();
+    }
+    assert!(registry.undo(entry, Refusal::Invalid("no".to_owned())).await.unwrap());
+    let left = [
+        "administer on x.n.test to user:ana by user:root",
+        "read on x.n.test to user:dee by user:root",
+    ];
+    assert_eq!(shown(&registry), left);
+    drop(registry);
+    assert_eq!(shown(&open(dir.path()).await), left);
+}
+
+#[tokio::test]
 async fn who_decides_is_told_of_what_is_there_and_of_every_change_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let registry = furnished(dir.path()).await;
