@@ -44,6 +44,15 @@ pub mod messages {
     pub use crate::scram::{Asked, ClientFirst, Final};
 }
 
+/// A subject as principals are compared with it; `None` where it can be nobody's.
+#[must_use]
+pub fn prepared_subject(subject: Subject) -> Option<Subject> {
+    match subject {
+        Subject::User(name) => prepare::name(&name).map(Subject::User),
+        other => Some(other),
+    }
+}
+
 /// A user's name in the one form in which names are compared; `None` where it cannot be one.
 #[must_use]
 pub fn prepared_name(text: &str) -> Option<String> {

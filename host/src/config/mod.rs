@@ -17,6 +17,7 @@ mod quotas;
 mod raw;
 #[cfg(test)]
 mod strange;
+mod subjects;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use super::meaning::Reader;
 use super::raw::At;
+use super::subjects::subject;
 
 /// One of `[[quotas]]`, as it is written.
 #[derive(Debug, Deserialize)]
@@ -41,13 +42,7 @@ pub(super) fn meaning(
             flows: reader.number(raw.flows, 0..=MOST),
             processors: reader.number(raw.processors, 0..=MOST),
         };
-        let subject: Subject = match raw.whose.get_ref().parse() {
-            Ok(subject) => subject,
-            Err(error) => {
-                reader.fault(&raw.whose, error);
-                continue;
-            }
-        };
+        let Some(subject) = subject(reader, &raw.whose) else { continue };
         if quotas.insert(subject, quota).is_some() {
             reader.fault(&raw.whose, format!("a second quota for {}", raw.whose.get_ref()));
         }

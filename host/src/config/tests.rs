@@ -394,7 +394,18 @@ fn administrators_are_those_that_are_written_and_never_everybody() {
         config.warnings().iter().any(|warning| warning.starts_with("nobody is an administrator"))
     };
     assert!(!nobody(&config) && nobody(&parse(SMALL).unwrap()));
-    for wrong in ["\"everybody\"", "\"anonymous\"", "\"ana\"", "\"user:ana\", \"user:ana\""] {
+    // Two spellings of one name are one.
+    assert_eq!(of("\"user:\u{2168}\"").unwrap().administrators[0].to_string(), "user:IX");
+    for wrong in [
+        "\"everybody\"",
+        "\"anonymous\"",
+        "\"group:users\"",
+        "\"group:domains\"",
+        "\"ana\"",
+        "\"user:ana\", \"user:ana\"",
+        "\"user:IX\", \"user:\u{2168}\"",
+        "\"user:\u{ad}\"",
+    ] {
         let refused = of(wrong).unwrap_err().to_string();
         assert!(refused.contains(":1: "), "{wrong}: {refused}");
     }
@@ -410,6 +421,8 @@ fn a_quota_is_for_one_subject_once_and_says_what_it_limits() {
         (quota.flows, quota.bytes_per_second, quota.commands_per_second),
         (Some(0), Some(1024), None)
     );
+    let spelt = of("[[quotas]]\nfor = \"user:\u{2168}\"\nflows = 0\n").unwrap();
+    assert!(spelt.quotas.contains_key(&host_iam::Subject::User("IX".to_owned())));
     let refused = of(&format!("{one}{one}")).unwrap_err().to_string();
     assert!(refused.contains("a second quota for everybody"), "{refused}");
     for wrong in [

@@ -153,6 +153,20 @@ fn grants_are_listed_to_who_gave_them_and_to_whom_and_survive_a_restart() {
 }
 
 #[test]
+fn a_right_is_given_and_taken_however_the_name_is_spelt() {
+    let mut house = house();
+    house.root.ok(&format!("GRANT read ON {A} TO user:an\u{aa}"));
+    assert!(house.user("ana").read(A).is_empty());
+    assert_eq!(house.root.data("GET GRANTS TO user:\u{aa}na").len(), 1);
+    house.root.ok(&format!("REVOKE read ON {A} FROM user:\u{aa}n\u{aa}"));
+    assert_eq!(house.user("ana").refused(&format!("READ {A}")), format!("404 NOT_FOUND flow {A}"));
+    for command in ["GRANT read ON * TO", "REVOKE read ON * FROM", "GET GRANTS TO"] {
+        let refused = house.root.refused(&format!("{command} user:\u{ad}"));
+        assert_eq!(refused, "400 BAD_FORMAT user:\u{ad} can be nobody");
+    }
+}
+
+#[test]
 fn the_user_agent_grants_and_revokes() {
     let house = house();
     let root = house.fnua("test");

@@ -1,10 +1,10 @@
 //! GRANT, REVOKE and GET GRANTS.
 
 use fnap::command::{Format, Grant};
-use fnap::reply::Reply;
+use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::{Object, Right};
 use fnap::subject::Subject;
-use host_iam::Principal;
+use host_iam::{Principal, prepared_subject};
 use host_registry::{Giver, Granted};
 
 use super::describe::{Description, list as list_of, time};
@@ -12,6 +12,7 @@ use super::{Answer, registry_failure};
 use crate::services::Services;
 
 pub(super) async fn grant(services: &Services, who: &Principal, grant: Grant) -> Answer {
+    let grant = Grant { subject: meant(grant.subject)?, ..grant };
     let words = words("granted", &grant, "to");
     let scope = services.grants.reach(who, &grant.object);
     let giver = Giver { by: who.subject().clone(), scope };
@@ -21,11 +22,18 @@ pub(super) async fn grant(services: &Services, who: &Principal, grant: Grant) ->
 }
 
 pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -> Answer {
+    let grant = Grant { subject: meant(grant.subject)?, ..grant };
     let words = words("revoked", &grant, "from");
     let scope = services.grants.reach(who, &grant.object);
     let gone = services.registry.revoke(grant, scope).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, gone, "{words}");
     Ok(Reply::ok())
+}
+
+/// Who is meant: people come in under prepared names, and a right in another spelling would be nobody's.
+fn meant(subject: Subject) -> Result<Subject, Failure> {
+    let wrong = Failure::new(Code::BadFormat, format!("{subject} can be nobody"));
+    prepared_subject(subject).ok_or(wrong)
 }
 
 fn words(verb: &str, grant: &Grant, whose: &str) -> String {
@@ -38,13 +46,14 @@ pub(super) fn list(
     services: &Services,
     who: &Principal,
     object: Option<&Object>,
-    subject: Option<&Subject>,
+    subject: Option<Subject>,
     format: Format,
 ) -> Answer {
+    let subject = subject.map(meant).transpose()?;
     let mut granted = services.registry.grants();
     granted.retain(|row| {
         object.is_none_or(|object| row.object == *object)
-            && subject.is_none_or(|subject| row.subject == *subject)
+            && subject.as_ref().is_none_or(|subject| row.subject == *subject)
             && (who.is(&row.subject) || services.grants.may_on(who, Right::Administer, &row.object))
     });
     Ok(list_of(granted.iter().map(described).collect(), format))

@@ -116,7 +116,7 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         Command::Grant(grant) => grants::grant(services, who, grant).await,
         Command::Revoke(grant) => grants::revoke(services, who, grant).await,
         Command::GetGrants { object, subject, format } => {
-            grants::list(services, who, object.as_ref(), subject.as_ref(), format)
+            grants::list(services, who, object.as_ref(), subject, format)
         }
 
         Command::Pause { name } => hold::pause(services, name).await,
