@@ -17,6 +17,10 @@ use crate::state::{Row, State};
 /// Rights of a host, each of a list counted. About 200 octets in memory: 40 MiB with what decides by them.
 pub const MAX_GRANTS: usize = 100_000;
 
+/// Rights that one may have given who does not administer the whole host: a tenth, so that no owner of a flow
+/// leaves nothing to all others.
+pub const MAX_GRANTS_OF_ONE: u64 = 10_000;
+
 /// One right of somebody on something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
@@ -34,6 +38,12 @@ pub struct Granted {
     pub at: i64,
 }
 
+impl Granted {
+    pub(crate) fn key(&self) -> Key {
+        (self.object.clone(), self.subject.clone(), self.right)
+    }
+}
+
 /// Who gives or takes rights, and how far he may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Giver {
@@ -41,6 +51,8 @@ pub struct Giver {
     pub by: Subject,
     /// How far his own right to administer the object reaches.
     pub scope: Scope,
+    /// Most rights that he may have given; none is no limit but the host's.
+    pub most: Option<u64>,
 }
 
 /// What makes a row of rights unlike any other.
@@ -88,6 +100,13 @@ impl State {
         if self.grants.len() + more > MAX_GRANTS {
             return Err(RegistryError::TooMany { what: "granted rights", limit: MAX_GRANTS });
         }
+        if let Some(most) = giver.most {
+            let his = self.grants.values().filter(|row| row.by == giver.by).count();
+            if (his + missing.len()) as u64 > most {
+                let (what, who) = ("rights given to others", giver.by.to_string());
+                return Err(RegistryError::OverQuota { what, who, most });
+            }
+        }
         let row = |right| Granted {
             object: object.clone(),
             subject: subject.clone(),
@@ -114,10 +133,13 @@ impl State {
     /// be somebody else's.
     pub(crate) fn rights_end(&self, name: &Name) -> Vec<Row> {
         let object = Object::Name(name.clone());
+        self.grants_on(&object).map(|row| Row::DropGrant(row.key())).collect()
+    }
+
+    fn grants_on(&self, object: &Object) -> impl Iterator<Item = &Granted> {
         // The first subject that there can be.
         let from = (object.clone(), Subject::User(String::new()), Right::Read);
-        let on = self.grants.range(from..).take_while(|((on, ..), _)| *on == object);
-        on.map(|(key, _)| Row::DropGrant(key.clone())).collect()
+        self.grants.range(from..).map(|(_, row)| row).take_while(move |row| row.object == *object)
     }
 
     /// Rights on a namespace, and on what lies in it and in no other one, end with it.
@@ -227,10 +249,17 @@ impl Registry {
         self.settle(object, "revocation", move |state| state.revoke(&grant, scope)).await
     }
 
-    /// All rights, by object and subject.
+    /// Rights on an object, or on all, that are to be shown; by object and subject.
     #[must_use]
-    pub fn grants(&self) -> Vec<Granted> {
-        self.look(|state| state.grants.values().cloned().collect())
+    pub fn grants(
+        &self,
+        on: Option<&Object>,
+        mut shown: impl FnMut(&Granted) -> bool,
+    ) -> Vec<Granted> {
+        self.look(|state| match on {
+            Some(object) => state.grants_on(object).filter(|row| shown(row)).cloned().collect(),
+            None => state.grants.values().filter(|row| shown(row)).cloned().collect(),
+        })
     }
 }
 

@@ -37,11 +37,11 @@ pub use audit::{Audited, By, Carried, MAX_UNCARRIED, as_by};
 pub use dead::{DeadLetters, MOST_REPLAYS, Replay, dead_flow_taken};
 pub use error::RegistryError;
 pub use fnap::name::Name;
-pub use grants::{Giver, Granted, MAX_GRANTS, Maker, Told};
+pub use grants::{Giver, Granted, MAX_GRANTS, MAX_GRANTS_OF_ONE, Maker, Told};
 pub use in_force::InForce;
 pub use journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 pub use letters::Letters;
-pub use mirrors::Mirror;
+pub use mirrors::{MAX_MIRRORS_OF_ONE, Mirror};
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
     NewNamespace, NewProcessor, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Name;
 use crate::error::RegistryError;
+use crate::grants::Maker;
 use crate::journal::{Intent, JournalId};
 use crate::limits::{MAX_ENDS, check_options, check_processor_config};
 use crate::model::{Config, Flow, Processor, Start};
@@ -89,7 +90,11 @@ impl Mirror {
 }
 
 impl State {
-    fn create_mirror(&self, mut mirror: Mirror) -> Result<Decision, RegistryError> {
+    fn create_mirror(
+        &self,
+        mut mirror: Mirror,
+        most: Option<u64>,
+    ) -> Result<Decision, RegistryError> {
         mirror.made = self.revision;
         let none = |name: &Name| RegistryError::NoNamespace { name: name.to_string() };
         self.namespace_of(&mirror.name).ok_or_else(|| none(&mirror.name))?;
@@ -97,6 +102,9 @@ impl State {
         if self.mirrors.len() >= MAX_MIRRORS {
             return Err(RegistryError::TooMany { what: "patterns", limit: MAX_MIRRORS });
         }
+        let owners = self.mirrors.values().map(|mirror| mirror.owner.as_ref());
+        let maker = Maker { owner: mirror.owner.clone(), most };
+        Self::check_most(&maker, "patterns", owners)?;
         check_options(&mirror.options)?;
         check_processor_config(&mirror.config)?;
         let output = mirror.output()?;
@@ -151,13 +159,17 @@ impl State {
 }
 
 impl Registry {
-    /// Creates a mirror; what it wants is made from then on.
+    /// Creates a mirror; what it wants is made from then on. Its owner may have so many.
     ///
     /// # Errors
-    /// `NoNamespace`, `NotFound`, `Conflict`, `Invalid`, `TooMany`.
-    pub async fn create_mirror(&self, mut mirror: Mirror) -> Result<JournalId, RegistryError> {
+    /// `NoNamespace`, `NotFound`, `Conflict`, `Invalid`, `TooMany`, `OverQuota`.
+    pub async fn create_mirror(
+        &self,
+        mut mirror: Mirror,
+        most: Option<u64>,
+    ) -> Result<JournalId, RegistryError> {
         mirror.created_at = now();
-        self.command(move |state| state.create_mirror(mirror)).await
+        self.command(move |state| state.create_mirror(mirror, most)).await
     }
 
     /// Takes in nothing more. What was made stays.
@@ -197,3 +209,6 @@ impl Registry {
 
 /// Mirrors of a host. Each is looked after again and again.
 const MAX_MIRRORS: usize = 1_000;
+
+/// Mirrors of one who does not administer the whole host: a tenth, so that nobody leaves nothing to all others.
+pub const MAX_MIRRORS_OF_ONE: u64 = 100;

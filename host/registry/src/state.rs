@@ -88,8 +88,7 @@ impl State {
                 Row::PutMirror(row) => drop(self.mirrors.insert(row.name.clone(), row)),
                 Row::DropMirror(name) => drop(self.mirrors.remove(&name)),
                 Row::PutGrant(row) => {
-                    let key = (row.object.clone(), row.subject.clone(), row.right);
-                    drop(self.grants.insert(key, row));
+                    drop(self.grants.insert(row.key(), row));
                 }
                 Row::DropGrant(key) => drop(self.grants.remove(&key)),
             }

@@ -17,7 +17,7 @@ async fn mirror(house: &House, from: &str, to: MirrorTo, start: Start) {
         created_at: 0,
         made: 0,
     };
-    house.carried_out(house.registry.create_mirror(mirror).await).await;
+    house.carried_out(house.registry.create_mirror(mirror, None).await).await;
     house.processors.take_in().await;
 }
 
@@ -71,7 +71,8 @@ async fn what_a_pattern_has_made_and_dead_letters_are_taken_in_by_no_pattern() {
         created_at: 0,
         made: 0,
     };
-    let refused = house.registry.create_mirror(again("*.n.test", "x.*.n.test")).await.unwrap_err();
+    let refused =
+        house.registry.create_mirror(again("*.n.test", "x.*.n.test"), None).await.unwrap_err();
     assert_eq!(refused.to_string(), "*.n.test would take in what it makes");
     let second = again("*.n.test", "x.*.m.test");
     let taken = house.registry.taken_by(&second);

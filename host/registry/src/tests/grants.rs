@@ -15,7 +15,7 @@ fn subject(text: &str) -> Subject {
 
 /// Somebody who gives as far as there are names.
 fn giver(by: &str) -> Giver {
-    Giver { by: subject(by), scope: Scope::Below }
+    Giver { by: subject(by), scope: Scope::Below, most: None }
 }
 
 /// The words behind GRANT.
@@ -31,7 +31,7 @@ fn shown(registry: &Registry) -> Vec<String> {
         let scope = if scope == Scope::Name { " alone" } else { "" };
         format!("{right} on {object}{scope} to {subject} by {by}")
     };
-    registry.grants().into_iter().map(line).collect()
+    registry.grants(None, |_| true).into_iter().map(line).collect()
 }
 
 fn made_by(owner: &str) -> Maker {
@@ -56,7 +56,7 @@ async fn rights_are_rows_that_are_read_back_and_repeats_change_nothing() {
         "subscribe on a.n.test to group:ops by user:bo",
     ];
     assert_eq!(shown(&registry), expected);
-    assert!(registry.grants().iter().all(|row| row.at > 1_700_000_000_000));
+    assert!(registry.grants(None, |_| true).iter().all(|row| row.at > 1_700_000_000_000));
     drop(registry);
     let registry = open(dir.path()).await;
     assert_eq!(shown(&registry), expected);
@@ -137,6 +137,24 @@ fn there_are_so_many_rights_and_no_more() {
 }
 
 #[tokio::test]
+async fn one_gives_so_many_rights_and_leaves_the_rest_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let few = |by| Giver { most: Some(3), ..giver(by) };
+    let one = grant("read,write ON a.n.test TO user:cy");
+    registry.grant(one.clone(), few("user:ana")).await.unwrap();
+    let two = grant("read,write ON b.n.test TO user:cy");
+    let refused = registry.grant(two.clone(), few("user:ana")).await.unwrap_err().to_string();
+    assert_eq!(refused, "user:ana has 3 rights given to others, which is his quota");
+    registry.grant(two, few("user:bo")).await.unwrap();
+    assert_eq!(registry.grant(one.clone(), few("user:ana")).await.unwrap(), 0, "it is no more");
+    let on = Object::Name(name("b.n.test"));
+    assert_eq!(registry.grants(Some(&on), |row| row.right == Right::Write).len(), 1);
+    registry.revoke(one, Scope::Below).await.unwrap();
+    registry.grant(grant("read ON c.n.test TO user:cy"), few("user:ana")).await.unwrap();
+}
+
+#[tokio::test]
 async fn owners_are_kept_and_their_quota_counts_what_is_theirs() {
     let dir = tempfile::tempdir().unwrap();
     let registry = furnished(dir.path()).await;
@@ -181,7 +199,7 @@ async fn rows_of_earlier_versions_have_no_owner() {
     drop(database);
     let registry = open(dir.path()).await;
     assert_eq!(registry.flow(&name("x.n.test")).await.unwrap().unwrap().owner, None);
-    assert!(registry.grants().is_empty());
+    assert!(registry.grants(None, |_| true).is_empty());
 }
 
 #[tokio::test]
@@ -205,10 +223,10 @@ async fn rights_on_a_name_end_with_what_had_it() {
         created_at: 0,
         made: 0,
     };
-    registry.create_mirror(mirror).await.unwrap();
+    registry.create_mirror(mirror, None).await.unwrap();
     registry.grant(grant("read ON m.n.test TO user:bo"), by).await.unwrap();
     let left = |registry: &Registry| {
-        let objects = registry.grants().into_iter().map(|row| row.object.to_string());
+        let objects = registry.grants(None, |_| true).into_iter().map(|row| row.object.to_string());
         objects.collect::<Vec<_>>().join(" ")
     };
     reconciler.wait(registry.delete_flow(&name("c.n.test")).await.unwrap()).await.unwrap();
@@ -232,7 +250,8 @@ async fn rights_in_a_namespace_end_with_it_and_those_of_one_within_stay() {
             .unwrap();
     }
     registry.delete_namespace(&name("test")).await.unwrap();
-    let left: Vec<String> = registry.grants().iter().map(|row| row.object.to_string()).collect();
+    let left: Vec<String> =
+        registry.grants(None, |_| true).iter().map(|row| row.object.to_string()).collect();
     assert_eq!(left, ["*", "a.n.test", "latest", "n.test"]);
 }
 

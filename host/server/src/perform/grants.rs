@@ -5,7 +5,7 @@ use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::{Object, Right};
 use fnap::subject::Subject;
 use host_iam::{Principal, prepared_subject};
-use host_registry::{Giver, Granted};
+use host_registry::{Giver, Granted, MAX_GRANTS_OF_ONE};
 
 use super::describe::{Description, list as list_of, time};
 use super::{Answer, registry_failure};
@@ -15,7 +15,9 @@ pub(super) async fn grant(services: &Services, who: &Principal, grant: Grant) ->
     let grant = Grant { subject: meant(grant.subject)?, ..grant };
     let words = words("granted", &grant, "to");
     let scope = services.grants.reach(who, &grant.object);
-    let giver = Giver { by: who.subject().clone(), scope };
+    let is_operator = services.grants.may_everywhere(who, Right::Administer);
+    let most = (!is_operator).then_some(MAX_GRANTS_OF_ONE);
+    let giver = Giver { by: who.subject().clone(), scope, most };
     let new = services.registry.grant(grant, giver).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, new, "{words}");
     Ok(Reply::ok())
@@ -50,11 +52,19 @@ pub(super) fn list(
     format: Format,
 ) -> Answer {
     let subject = subject.map(meant).transpose()?;
-    let mut granted = services.registry.grants();
-    granted.retain(|row| {
-        object.is_none_or(|object| row.object == *object)
-            && subject.as_ref().is_none_or(|subject| row.subject == *subject)
-            && (who.is(&row.subject) || services.grants.may_on(who, Right::Administer, &row.object))
+    // Rows come by object: who may see those of one is asked once.
+    let mut last: Option<(Object, bool)> = None;
+    let mut administers = |on: &Object| match &last {
+        Some((object, his)) if object == on => *his,
+        _ => {
+            let his = services.grants.may_on(who, Right::Administer, on);
+            last = Some((on.clone(), his));
+            his
+        }
+    };
+    let granted = services.registry.grants(object, |row| {
+        subject.as_ref().is_none_or(|subject| row.subject == *subject)
+            && (who.is(&row.subject) || administers(&row.object))
     });
     Ok(list_of(granted.iter().map(described).collect(), format))
 }

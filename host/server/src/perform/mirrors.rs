@@ -8,7 +8,7 @@ use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::Right;
 use fnap::value::Json;
 use host_iam::Principal;
-use host_registry::{Mirror, derived_name};
+use host_registry::{MAX_MIRRORS_OF_ONE, Mirror, derived_name};
 
 use super::describe::{Description, time};
 use super::{Answer, carried_out, processors, registry_failure};
@@ -36,7 +36,9 @@ pub(super) async fn create(services: &Services, who: &Principal, new: NewMirror)
         return Err(Failure::new(Code::NotFound, words));
     }
     let name = mirror.name.clone();
-    carried_out(services, services.registry.create_mirror(mirror).await).await?;
+    let is_operator = services.grants.may_everywhere(who, Right::Administer);
+    let most = (!is_operator).then_some(MAX_MIRRORS_OF_ONE);
+    carried_out(services, services.registry.create_mirror(mirror, most).await).await?;
     // So that whoever waits for the reply sees what was made of what is there.
     services.processors.take_in_soon().await;
     Ok(Reply::ok_with(name))
