@@ -34,6 +34,7 @@ mod steps;
 mod strangers;
 mod swap;
 mod tls;
+mod tokens;
 mod top;
 mod transcripts;
 mod writing;

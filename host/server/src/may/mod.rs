@@ -40,7 +40,26 @@ pub(crate) async fn check(
             Need::Sight(kind, name) => return Err(kind.absent(&name)),
         }
     }
-    beyond(services, who, command).await
+    beyond(services, who, command).await?;
+    later(services, who, command)
+}
+
+/// What runs on while whoever made it is away needs its rights then, too, when no token names his groups.
+fn later(services: &Services, who: &Principal, command: &Command) -> Result<(), Failure> {
+    if !matches!(command, Command::CreateProcessor(_) | Command::CreateMirror(_)) {
+        return Ok(());
+    }
+    for need in needs(command) {
+        let Need::On(right, _, name) = need else { continue };
+        if !services.grants.owner_may(Some(who.subject()), right, &name) {
+            let words = format!(
+                "{right} on {name} is granted by groups of a token alone, and a processor runs while its owner is away: it takes a grant to {}, or groups in the users file",
+                who.subject()
+            );
+            return Err(Failure::new(Code::Forbidden, words));
+        }
+    }
+    Ok(())
 }
 
 /// Whether somebody has a right on a flow.
