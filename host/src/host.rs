@@ -210,6 +210,8 @@ struct Begun {
 /// Starts what works without anybody: processors, and what the registry decided and is not done yet.
 async fn begin(ground: Ground, config: &Config, users: Arc<Users>) -> Result<Begun> {
     let (grants, quotas) = (Grants::default(), Quotas::default());
+    let removed = audit::removed(&ground.registry, &users.states()).await.context("registry")?;
+    grants.set_removed(removed.into_keys());
     take_over_rights(&grants, &quotas, &users, config);
     let decides = grants.clone();
     ground.registry.tell(move |news| tell(&decides, news));

@@ -61,9 +61,22 @@ fn run_with(command: &UserCommand, ask: Ask, out: &mut impl Write) -> Result<()>
             let place = Place::find(at, name)?;
             place.edit(&Change::Remove)?;
             writeln!(out, "user {} removed", place.name)?;
+            left(&place.name, out)?;
         }
         UserCommand::List { format, at } => list(at, *format, out)?,
     }
+    Ok(())
+}
+
+/// What an operator has to know about a name that is free again.
+fn left(name: &str, out: &mut impl Write) -> Result<()> {
+    writeln!(
+        out,
+        "what user:{name} owns and was granted stays so; his processors are held, and the next user of that name has it all:"
+    )?;
+    writeln!(out, "  fnua get grants --to user:{name}")?;
+    writeln!(out, "  fnua get flows --format json        # \"owner\":\"user:{name}\"")?;
+    writeln!(out, "  fnua get processors --format json   # the same")?;
     Ok(())
 }
 

@@ -30,6 +30,8 @@ struct Table {
     names: HashMap<Name, About>,
     /// The users that the users file names: what they made works by what they are now, without them.
     users: HashMap<String, Absent>,
+    /// Users whom it once named and does not any more. Who never stood there comes in otherwise, and is none of them.
+    removed: HashSet<String>,
 }
 
 /// What is known of a user who is not here.
@@ -136,15 +138,27 @@ impl Grants {
     #[must_use]
     pub fn stand_in(&self, subject: &Subject) -> Option<Principal> {
         match subject {
+            Subject::User(_) if self.kept_out(subject).is_some() => None,
             Subject::User(name) => {
                 let account = self.table().users.get(name).cloned().unwrap_or_default();
-                (!account.disabled).then(|| Principal::user(name, account.groups))
+                Some(Principal::user(name, account.groups))
             }
             Subject::Domain(name) => Some(Principal::domain(name.clone())),
             // Neither a group nor everybody makes anything.
             Subject::Anonymous | Subject::Group(_) | Subject::Everybody => {
                 Some(Principal::anonymous())
             }
+        }
+    }
+
+    /// Why what somebody has made does not go on, whatever he was granted: what has become of him.
+    #[must_use]
+    pub fn kept_out(&self, subject: &Subject) -> Option<&'static str> {
+        let Subject::User(name) = subject else { return None };
+        let table = self.table();
+        match table.users.get(name) {
+            Some(account) => account.disabled.then_some("is disabled"),
+            None => table.removed.contains(name).then_some("was removed from the users"),
         }
     }
 
@@ -164,10 +178,21 @@ impl Grants {
         }
     }
 
-    /// Takes the users that the users file names.
+    /// Takes those whom the users file once named; before the users that it names now.
+    pub fn set_removed(&self, removed: impl IntoIterator<Item = String>) {
+        let mut table = self.table_mut();
+        table.removed = removed.into_iter().collect();
+        self.changed(table);
+    }
+
+    /// Takes the users that the users file names. Who was among those before and is not any more counts as
+    /// disabled for what he made, until he is there again.
     pub fn set_users(&self, users: HashMap<String, Absent>) {
         let mut table = self.table_mut();
         if table.users != users {
+            let before = std::mem::take(&mut table.users);
+            table.removed.extend(before.into_keys());
+            table.removed.retain(|name| !users.contains_key(name));
             table.users = users;
             self.changed(table);
         }

@@ -181,6 +181,25 @@ fn what_an_owner_may_is_asked_without_him_and_the_host_may_everything() {
 }
 
 #[test]
+fn who_was_removed_counts_as_disabled_until_he_is_back_and_who_never_was_there_does_not() {
+    let grants = Grants::default();
+    grants.granted(&object("a"), &Subject::Everybody, Right::Read, Scope::Below);
+    let users = |names: &[&str]| {
+        let users = names.iter().map(|name| ((*name).to_owned(), Absent::default()));
+        grants.set_users(users.collect());
+    };
+    let may = |who: &str| grants.owner_may(Some(&subject(who)), Right::Read, &name("a"));
+    grants.set_removed(["old".to_owned(), "ana".to_owned()]);
+    users(&["ana", "bo"]);
+    assert!(may("user:ana") && may("user:cy") && !may("user:old"));
+    users(&["bo"]);
+    assert!(!may("user:ana") && may("user:bo") && may("user:cy") && may("domain:ana"));
+    assert_eq!(grants.kept_out(&subject("user:ana")), Some("was removed from the users"));
+    users(&["ana", "old"]);
+    assert!(may("user:ana") && may("user:old") && !may("user:bo"));
+}
+
+#[test]
 fn what_may_turn_a_decision_is_told_and_a_new_flow_is_not() {
     let grants = Grants::default();
     let mut changes = grants.subscribe();

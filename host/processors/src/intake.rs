@@ -66,9 +66,10 @@ impl Processors {
             self.0.intake.note(namespace.name.as_str(), troubles);
         }
         for mirror in self.0.registry.mirrors() {
-            let troubles = match &mirror.to {
-                MirrorTo::Each(_) => self.mirror_each(&mirror).await,
-                MirrorTo::One(to) => self.collect(&mirror, to).await,
+            let troubles = match (self.kept_out(mirror.owner.as_ref()), &mirror.to) {
+                (Some(words), _) => vec![words],
+                (None, MirrorTo::Each(_)) => self.mirror_each(&mirror).await,
+                (None, MirrorTo::One(to)) => self.collect(&mirror, to).await,
             };
             self.0.intake.note(mirror.name.as_str(), troubles);
         }

@@ -66,12 +66,21 @@ impl Processors {
         let reads = processor.inputs.iter().map(|name| (Right::Read, name));
         let writes = processor.outputs.iter().map(|name| (Right::Write, name));
         let owner = processor.owner.as_ref();
+        if let Some(words) = self.kept_out(owner) {
+            return Some(words);
+        }
         let refused =
             reads.chain(writes).find_map(|(right, name)| self.refused(owner, right, name));
         refused.or_else(|| {
             let flow = self.0.registry.dead_letters_of(processor)?;
             self.unfit_for_letters(processor, &flow)
         })
+    }
+
+    /// Words, where the owner of something is kept out of the host.
+    pub(crate) fn kept_out(&self, owner: Option<&Subject>) -> Option<String> {
+        let why = self.0.options.grants.kept_out(owner?)?;
+        Some(format!("{} {why}", owner?))
     }
 
     /// Words, where the dead letters of a processor must not go to a flow.

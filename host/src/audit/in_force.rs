@@ -70,10 +70,27 @@ pub(crate) async fn keep(
     })
 }
 
+/// Names that stood among the users once and do not now: what they own waits for them.
+///
+/// # Errors
+/// When the registry cannot be read.
+pub(crate) async fn removed(registry: &Registry, now: &InForce) -> Result<InForce, RegistryError> {
+    let mut removed = registry.in_force(REMOVED).await?;
+    let before = registry.in_force(USERS).await?;
+    removed.extend(before.into_keys().map(|name| (name, String::new())));
+    removed.retain(|name, _| !now.contains_key(name));
+    Ok(removed)
+}
+
 async fn write(registry: &Registry, now: Standing) -> Result<(), RegistryError> {
     let Standing { users, administrators, quotas } = now;
+    // Before the list that it is told from.
+    let removed = removed(registry, &users).await?;
+    if registry.in_force(REMOVED).await? != removed {
+        registry.put_in_force(REMOVED, removed, "users file", vec![]).await?;
+    }
     for (list, origin, now) in [
-        ("users", "users file", users),
+        (USERS, "users file", users),
         ("administrators", "configuration", administrators),
         ("quotas", "configuration", quotas),
     ] {
@@ -122,6 +139,12 @@ fn word(name: &str, state: &str) -> String {
 fn is_disabled(state: &str) -> bool {
     state.starts_with(host_iam::DISABLED)
 }
+
+/// The list of users.
+const USERS: &str = "users";
+
+/// The list of those who stood there once.
+const REMOVED: &str = "removed users";
 
 /// Octets of a line: half of what the audit log takes, which cuts what is longer.
 const LINE: usize = 4 * 1024;

@@ -49,7 +49,10 @@ fn a_user_is_added_changed_disabled_and_removed_and_comments_stay() {
     assert!(!lets_in(&path, "ana", "another") && lets_in(&path, "bo", "secret"));
     fnaad(&path, secret, &["enable", "ana"]).unwrap();
     assert!(lets_in(&path, "ana", "another"));
-    fnaad(&path, secret, &["remove", "bo"]).unwrap();
+    let said = fnaad(&path, secret, &["remove", "bo"]).unwrap();
+    assert!(
+        said.starts_with("user bo removed\nwhat user:bo owns") && said.contains("--to user:bo")
+    );
     assert!(!lets_in(&path, "bo", "secret"));
     for args in [["passwd", "bo"], ["disable", "bo"], ["enable", "bo"], ["remove", "bo"]] {
         let error = fnaad(&path, secret, &args).unwrap_err().to_string();

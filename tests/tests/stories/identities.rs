@@ -4,14 +4,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use stories::{Config, Fnaad, Wire, eventually, program};
+use stories::{
+    Config, Fnaad, Wire, events, eventually, eventually_described, eventually_holds, program,
+};
 use tempfile::TempDir;
 
 const FLOW: &str = "a.flows.unix.ar";
 const CHANGED: &str = "401 AUTH_REQUIRED the user was changed, authenticate again";
 
 /// `fnaad user …`; gives what it says.
-fn user(dir: &Path, args: &[&str], password: &str) -> String {
+pub fn user(dir: &Path, args: &[&str], password: &str) -> String {
     let mut command = Command::new(program("fnaad"));
     command.arg("user").args(args).arg("--config").arg(dir.join("fnaad.toml"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -81,6 +83,58 @@ fn a_disabled_user_is_put_out_also_while_he_reads_and_the_others_stay() {
     eventually_in(&host, "ana", "one");
     user(dir.path(), &["remove", "bo"], "");
     assert_eq!(bo.line(), CHANGED);
+}
+
+#[test]
+fn what_a_removed_user_made_waits_until_there_is_one_of_his_name() {
+    let (mut host, dir) = host();
+    let mut admin = host.login_as("test", "test");
+    let copy = "b.flows.unix.ar";
+    for flow in [FLOW, copy] {
+        admin.ok(&format!("CREATE FLOW {flow}"));
+    }
+    admin.ok(&format!("GRANT read ON {FLOW} TO user:ana"));
+    admin.ok(&format!("GRANT write ON {copy} TO user:ana"));
+    let mut ana = host.login_as("ana", "one");
+    let (one, all) = (
+        ana.ok(&format!("REPLICATE {FLOW} {copy}")),
+        ana.ok(&format!("COLLECT a-*.flows.unix.ar {copy}")),
+    );
+    let removed = |admin: &mut Wire| {
+        let why = "user:ana was removed from the users";
+        let held = |seen: &serde_json::Value| seen["state"] == "paused" && seen["reason"] == why;
+        eventually_described(admin, &one, "it is held", held);
+        let held = |seen: &serde_json::Value| seen["state"] == "failed" && seen["reason"] == why;
+        eventually_described(admin, &all, "it is held, too", held);
+    };
+    let said = user(dir.path(), &["remove", "ana"], "");
+    assert!(said.contains("fnua get grants --to user:ana"), "{said}");
+    removed(&mut admin);
+    admin.write(FLOW, &events(0..1));
+    // Where what is his can be looked for.
+    let of_hers = |list: &[serde_json::Value]| list.iter().all(|row| row["owner"] == "user:ana");
+    assert!(of_hers(&admin.json("GET PROCESSORS")), "{:?}", admin.json("GET PROCESSORS"));
+    assert_eq!(admin.json("GET FLOWS")[0]["owner"], "user:test");
+    assert_eq!(admin.data("GET GRANTS TO user:ana").len(), 2);
+    // It is not forgotten, also not when he is removed while nobody looks.
+    let path = dir.path().join("fnaad.toml");
+    host.kill();
+    host = Fnaad::serve(dir.path(), &path);
+    let mut admin = host.login_as("test", "test");
+    removed(&mut admin);
+    assert!(admin.read(copy).is_empty());
+    user(dir.path(), &["add", "ana"], "one");
+    eventually_holds(&mut admin, copy, 1);
+    // What is compared with at the next start has been written.
+    eventually("her return in the audit log", || {
+        let log = std::fs::read_to_string(dir.path().join("data/audit.log")).unwrap();
+        let line = r#""what":"users","change":"addition","command":"ana""#;
+        if log.contains(line) { Ok(()) } else { Err(log) }
+    });
+    host.kill();
+    user(dir.path(), &["remove", "ana"], "");
+    host = Fnaad::serve(dir.path(), &path);
+    removed(&mut host.login_as("test", "test"));
 }
 
 #[test]

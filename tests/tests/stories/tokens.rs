@@ -10,8 +10,10 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
-use stories::{Config, Fnaad, Wire, events, eventually_holds};
+use stories::{Config, Fnaad, Wire, events, eventually, eventually_holds};
 use tempfile::TempDir;
+
+use crate::identities::user;
 
 const A: &str = "a.flows.unix.ar";
 const B: &str = "b.flows.unix.ar";
@@ -86,13 +88,31 @@ fn encode(octets: impl AsRef<[u8]>) -> String {
 fn house() -> (Issuer, Fnaad, Wire, TempDir) {
     let (issuer, dir) = (Issuer::start(), tempfile::tempdir().unwrap());
     let mut config = Config::new(dir.path());
+    config.text = config.text.replace("listen", "users_file = \"users.toml\"\nlisten");
     config.text += &issuer.section();
+    config.save();
+    user(dir.path(), &["add", "ana"], "one");
     let host = Fnaad::serve(dir.path(), config.save());
     let mut root = host.login_as("test", "test");
     for flow in [A, B] {
         root.ok(&format!("CREATE FLOW {flow}"));
     }
     (issuer, host, root, dir)
+}
+
+#[test]
+fn who_never_stood_among_the_users_is_not_taken_for_one_who_was_removed() {
+    let (issuer, host, mut root, dir) = house();
+    root.ok("GRANT administer ON flows.unix.ar TO user:cy");
+    issuer.login(&host, "cy", &[]).ok(&format!("REPLICATE {A} {B}"));
+    user(dir.path(), &["remove", "ana"], "");
+    eventually("the removal in the audit log", || {
+        let log = std::fs::read_to_string(dir.path().join("data/audit.log")).unwrap();
+        if log.contains(r#""change":"removal""#) { Ok(()) } else { Err(log) }
+    });
+    root.write(A, &events(0..5));
+    eventually_holds(&mut root, B, 5);
+    issuer.login(&host, "cy", &[]).ok("CREATE FLOW c.flows.unix.ar");
 }
 
 #[test]

@@ -187,6 +187,8 @@ pub(super) async fn list(
         Format::Json => services.look_at_flows(&flows).await,
         Format::Text => flows.iter().map(|_| None).collect(),
     };
+    // As DESCRIBE does.
+    let tells_owners = *who.subject() != Subject::Anonymous;
     let described = flows.iter().zip(looks).map(|(flow, look)| {
         let events = look.as_ref().map(|info| info.partitions.iter().map(|log| log.latest).sum());
         let description = Description::default()
@@ -195,7 +197,8 @@ pub(super) async fn list(
             .with("broker", flow.broker.clone())
             .with("partitions", flow.partitions)
             .with("events", events.map_or(Value::Null, |events: u64| events.into()))
-            .with("bytes", look.and_then(|info| info.bytes).map_or(Value::Null, Value::from));
+            .with("bytes", look.and_then(|info| info.bytes).map_or(Value::Null, Value::from))
+            .with_owner(flow.owner.as_ref().filter(|_| tells_owners));
         (flow.name.to_string(), description)
     });
     Ok(list_of(described.collect(), format))

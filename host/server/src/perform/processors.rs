@@ -131,6 +131,7 @@ pub(super) async fn list(services: &Services, who: &Principal, format: Format) -
         if let Some(open) = open {
             summary = summary.with("dead-letters", open);
         }
+        summary = summary.with_owner(processor.owner.as_ref());
         described.push((processor.name.to_string(), summary));
     }
     described.extend(super::mirrors::list(services, who));
