@@ -13,7 +13,7 @@ use host_iam::{Grants, Owner, Quotas, Users};
 use host_plugins::Watcher;
 use host_processors::Processors;
 use host_registry::{NewNamespace, Reconciler, Registry, Told};
-use host_server::{Listener, ListenerOptions, Services, Speaks, Tls};
+use host_server::{Listener, ListenerOptions, Places, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,6 +30,7 @@ pub struct Host {
     stop: watch::Sender<bool>,
     listeners: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
+    places: Arc<Places>,
     services: Arc<Services>,
     watcher: Watcher,
     /// For the audit log.
@@ -72,6 +73,7 @@ impl Host {
             stop: watch::Sender::new(false),
             listeners: Vec::new(),
             background,
+            places: Places::new(config.listener.connections),
             services: Arc::new(services),
             watcher,
             standing,
@@ -112,7 +114,8 @@ impl Host {
         speaks: Speaks,
         options: &ListenerOptions,
     ) -> Result<SocketAddr> {
-        let listener = Listener::bind(address, speaks, options.clone());
+        let places = Arc::clone(&self.places);
+        let listener = Listener::bind(address, speaks, options.clone(), places);
         let listener = listener.await.with_context(|| format!("cannot listen on {address}"))?;
         let taken = listener.address()?;
         let services = Arc::clone(&self.services);

@@ -11,12 +11,14 @@ mod listener;
 mod look;
 mod may;
 mod perform;
+mod places;
 mod read;
 mod services;
 mod tls;
 mod write;
 
 pub use listener::{Listener, ListenerOptions, Speaks};
+pub use places::Places;
 pub use services::{ReadRoom, Services};
 pub use tls::{Tls, TlsError, TlsFiles};
 

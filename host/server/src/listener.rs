@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fnap::server::{self, ServerOptions};
-use host_iam::{Peer, Stranger, Strangers};
+use host_iam::{Peer, Stranger};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connection::{Arrival, Connection};
+use crate::places::Places;
 use crate::services::Services;
 use crate::tls::{Stream, Tls, welcome};
 
@@ -32,7 +33,7 @@ const WRITES_AT_ONCE: usize = 4;
 /// How a listener treats its connections.
 #[derive(Clone, Debug)]
 pub struct ListenerOptions {
-    /// Most connections at once; further ones are told `503` and closed.
+    /// Most connections of the host at once; further ones are told `503` and closed.
     pub connections: usize,
     /// A connection that says nothing for so long is told `408` and closed.
     pub idle: Duration,
@@ -63,10 +64,11 @@ pub struct Listener {
     socket: TcpListener,
     speaks: Speaks,
     options: ListenerOptions,
+    places: Arc<Places>,
 }
 
 impl Listener {
-    /// Binds an address; port 0 takes a free one.
+    /// Binds an address; port 0 takes a free one. Its connections take some of the host's `places`.
     ///
     /// # Errors
     /// When the address cannot be had.
@@ -74,8 +76,9 @@ impl Listener {
         address: SocketAddr,
         speaks: Speaks,
         options: ListenerOptions,
+        places: Arc<Places>,
     ) -> std::io::Result<Self> {
-        Ok(Self { socket: TcpListener::bind(address).await?, speaks, options })
+        Ok(Self { socket: TcpListener::bind(address).await?, speaks, options, places })
     }
 
     /// The address, with the port that was taken.
@@ -88,8 +91,6 @@ impl Listener {
 
     /// Serves until `stop` becomes true, then waits for the connections to end.
     pub async fn serve(self, services: Arc<Services>, mut stop: watch::Receiver<bool>) {
-        let permits = Arc::new(Semaphore::new(self.options.connections));
-        let strangers = Strangers::of(self.options.connections);
         let mut refusals = Refusals::default();
         let mut tasks = JoinSet::new();
         let ending = stop.clone();
@@ -107,10 +108,9 @@ impl Listener {
                     continue;
                 }
             };
-            let permit = Arc::clone(&permits).try_acquire_owned().ok();
-            let Some((permit, stranger)) = permit.zip(strangers.take(peer.ip())) else {
+            let Some((place, stranger)) = self.places.take(peer.ip()) else {
                 services.traffic.connections_refused.one();
-                refusals.one(peer, self.options.connections);
+                refusals.one(peer, self.places.limit());
                 self.refuse(&stream);
                 continue;
             };
@@ -120,7 +120,7 @@ impl Listener {
             tasks.spawn(async move {
                 let open = services.traffic.connections_open.hold();
                 receive((stream, peer), stranger, speaks, options, &services, ending).await;
-                drop((open, permit));
+                drop((open, place));
             });
         }
         drop(self.socket);

@@ -361,3 +361,24 @@ fn the_user_agent_comes_in_both_ways_and_names_what_is_wrong() {
     let said = misnamed.run(&["get", "flows"]);
     assert!(said.stderr.contains("is not for other.example but for 127.0.0.1"), "{said:?}");
 }
+
+#[test]
+fn connections_to_all_addresses_share_the_places_of_the_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(dir.path(), NAME);
+    let mut config = config(dir.path());
+    let limit = "[limits]\nconnections = 3\n\n[observe]";
+    config.text = config.text.replacen("[observe]", limit, 1);
+    let host = Fnaad::serve(dir.path(), config.save());
+    let trust = certificates.trust();
+    let encrypted = || Wire::connect_tls(host.tls_address(), &trust);
+    let _held = [host.login_as("test", "test"), host.login_as("test", "test")];
+    let last = encrypted().unwrap();
+    assert_eq!(host.connect().greeting, "503 UNAVAILABLE too many connections");
+    assert!(encrypted().is_err(), "nothing can be said before a handshake");
+    drop(last);
+    eventually("a place", || match host.connect().greeting {
+        greeting if greeting.starts_with("220 ") => Ok(()),
+        greeting => Err(greeting),
+    });
+}
