@@ -1,7 +1,9 @@
 //! Failed attempts: who guesses has to wait longer and longer.
 //!
 //! Counts by user and by address, whether the user exists or not, and lets only a few try at once, so that
-//! nobody outruns the count. Remembers a bounded number of both, and forgets them after a while.
+//! nobody outruns the count. Remembers a bounded number of both, and forgets them after a while. Counts apart, by
+//! address, what DNS was asked and did not answer: that is no failure of whoever made this host ask, but he
+//! cannot make it ask without end.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,6 +24,8 @@ enum Key {
     /// All addresses of a site, where one can have so many that each of them need not fail often.
     Site(IpAddr),
     User(String),
+    /// An address for which names are looked up.
+    Lookups(IpAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +95,38 @@ impl Attempts {
     /// Counts a failure.
     pub(crate) fn failed(&self, user: Option<&str>, address: IpAddr) {
         self.state().failed(user, address);
+    }
+
+    /// Counts a look-up for an address, before it begins, and says how long it has to wait for that.
+    ///
+    /// # Errors
+    /// How long it has to wait where that is more than `most`; then nothing is counted.
+    pub(crate) fn looks_up(&self, address: IpAddr, most: Duration) -> Result<Duration, Duration> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let failures = &mut state.failures;
+        make_room(failures, now);
+        let key = Key::Lookups(Origin::of(address).machine);
+        let entry = failures.entry(key.clone()).or_insert(Failures { count: 0, last: now });
+        if now.saturating_duration_since(entry.last) > FORGOTTEN_AFTER {
+            entry.count = 0;
+        }
+        let begins = now.max(entry.last + delay(&key, entry.count));
+        let wait = begins - now;
+        if wait > most {
+            return Err(wait);
+        }
+        *entry = Failures { count: entry.count.saturating_add(1), last: begins };
+        Ok(wait)
+    }
+
+    /// A look-up for an address was answered: it counts no more.
+    pub(crate) fn was_answered(&self, address: IpAddr) {
+        let mut state = self.state();
+        let failures = &mut state.failures;
+        if let Some(entry) = failures.get_mut(&Key::Lookups(Origin::of(address).machine)) {
+            entry.count = entry.count.saturating_sub(1);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -178,12 +214,13 @@ fn free(key: &Key) -> u32 {
         Key::Address(_) => FREE_FOR_ADDRESS,
         Key::Site(_) => FREE_FOR_SITE,
         Key::User(_) => 0,
+        Key::Lookups(_) => FREE_LOOKUPS,
     }
 }
 
 fn delay(key: &Key, count: u32) -> Duration {
     let longest = match key {
-        Key::Address(_) => LONGEST_FOR_ADDRESS,
+        Key::Address(_) | Key::Lookups(_) => LONGEST_FOR_ADDRESS,
         Key::Site(_) => LONGEST_FOR_SITE,
         Key::User(_) => LONGEST_FOR_USER,
     };
@@ -220,6 +257,9 @@ const LONGEST_FOR_USER: Duration = Duration::from_secs(2);
 
 /// Failures of an address that cost nothing yet: many people may sit behind one.
 const FREE_FOR_ADDRESS: u32 = 4;
+
+/// Look-ups without an answer that cost an address nothing yet: agents of many domains may sit behind one.
+const FREE_LOOKUPS: u32 = 16;
 
 /// Longest delay for an address.
 const LONGEST_FOR_ADDRESS: Duration = Duration::from_secs(30);
@@ -336,6 +376,33 @@ mod tests {
         assert!(attempts.state().failures.len() <= MAX_REMEMBERED);
         let last = 2 * MAX_REMEMBERED as u32 - 1;
         assert!(attempts.wait(Some(&format!("u{last}")), HERE) > Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn look_ups_that_are_not_answered_come_slower_and_slower_and_the_others_do_not() {
+        let (attempts, most) = (Attempts::default(), Duration::from_secs(1));
+        for _ in 0..100 {
+            assert_eq!(attempts.looks_up(HERE, most), Ok(Duration::ZERO));
+            attempts.was_answered(HERE);
+        }
+        // All at once: that none of them has been answered yet counts.
+        let waits: Vec<_> = (0..40).map(|_| attempts.looks_up(THERE, most)).collect();
+        assert!(
+            waits.iter().take(FREE_LOOKUPS as usize + 1).all(|wait| *wait == Ok(Duration::ZERO))
+        );
+        let begun = waits.iter().filter(|wait| wait.is_ok()).count();
+        assert!(begun <= FREE_LOOKUPS as usize + 3, "{waits:?}");
+        assert_eq!(attempts.looks_up(HERE, most), Ok(Duration::ZERO));
+        assert_eq!(attempts.wait(Some("ana"), THERE), Duration::ZERO, "nobody has failed");
+        for _ in 0..20 {
+            tokio::time::advance(LONGEST_FOR_ADDRESS).await;
+            assert!(attempts.looks_up(THERE, most).is_ok());
+        }
+        assert_eq!(attempts.looks_up(THERE, most), Err(LONGEST_FOR_ADDRESS));
+        tokio::time::advance(FORGOTTEN_AFTER + LONGEST_FOR_ADDRESS).await;
+        for _ in 0..FREE_LOOKUPS {
+            assert_eq!(attempts.looks_up(THERE, most), Ok(Duration::ZERO));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -218,7 +218,12 @@ impl Exchange {
                 }
             }
             (None, Wanted::Either(_, Some(domain))) | (_, Wanted::Domain(domain)) => {
-                match self.proves(&domain).await {
+                let lookup = self.users.look_up(self.peer.address).await?;
+                let proof = self.proves(&domain).await;
+                if !matches!(proof, Err(NoAgent::Unknown)) {
+                    lookup.was_answered();
+                }
+                match proof {
                     Ok(()) => return Ok(Principal::domain(domain).into()),
                     Err(NoAgent::Refused(why)) => why,
                     Err(NoAgent::Unknown) => return Ok(Step::Unknown),

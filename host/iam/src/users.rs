@@ -80,6 +80,7 @@ pub struct Users {
     nobody: Verifier,
     attempts: Attempts,
     queue: Arc<Strangers>,
+    lookups: Semaphore,
     workers: Arc<Semaphore>,
 }
 
@@ -121,6 +122,7 @@ impl Users {
             nobody: Verifier::parse(&hash_password(&password)?)?,
             attempts: Attempts::default(),
             queue: Strangers::with(MAX_WAITING, PART_OF_WAITING),
+            lookups: Semaphore::new(MAX_LOOKUPS),
             workers: Arc::new(Semaphore::new(cores.min(MAX_WORKERS))),
         })
     }
@@ -297,6 +299,16 @@ impl Users {
         }
     }
 
+    /// Takes a place among those for whom names are looked up, after the delay that earlier look-ups without an
+    /// answer earned.
+    pub(crate) async fn look_up(&self, address: IpAddr) -> Result<Lookup<'_>, VerifyError> {
+        let place = self.lookups.try_acquire().map_err(|_| VerifyError::busy())?;
+        let wait = self.attempts.looks_up(address, LONGEST_WAIT);
+        let wait = wait.map_err(|retry_after| VerifyError::Busy { retry_after })?;
+        tokio::time::sleep(wait).await;
+        Ok(Lookup { users: self, address, _place: place })
+    }
+
     /// Whether it is the user's password; else why not, for the log.
     async fn check(
         &self,
@@ -359,6 +371,20 @@ fn warn_of_shapes(list: &UserList) {
             count, %first, iterations, salt,
             "scram verifiers of another shape tell that their users exist"
         );
+    }
+}
+
+/// A look-up for somebody. It counts against his address unless it was answered.
+#[derive(Debug)]
+pub(crate) struct Lookup<'a> {
+    users: &'a Users,
+    address: IpAddr,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Lookup<'_> {
+    pub(crate) fn was_answered(self) {
+        self.users.attempts.was_answered(self.address);
     }
 }
 
@@ -468,6 +494,10 @@ const MAX_WAITING: usize = 256;
 
 /// One of so many parts of them may be of one address: others are listened to while it guesses.
 const PART_OF_WAITING: usize = 2;
+
+/// Peers for whom names are looked up at once. Name servers that are silent hold a place for as long as
+/// `timeout_seconds`; who comes after is told to try again.
+const MAX_LOOKUPS: usize = 256;
 
 /// A delay up to this is sat out on the connection; a longer one is told to the client.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);

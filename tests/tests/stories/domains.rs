@@ -122,4 +122,13 @@ fn nobody_is_refused_for_a_name_server_that_lies_or_is_gone() {
         let answer = told(&host, &showing, "emiliano.ar");
         assert!(answer.starts_with("503 UNAVAILABLE "), "{answer}");
     }
+    // But nobody makes the host ask again and again without end.
+    let answers: Vec<String> = (0..32).map(|_| told(&host, &showing, "emiliano.ar")).collect();
+    assert!(
+        answers.iter().any(|answer| answer.starts_with("429 RATE_LIMIT retry-after=")),
+        "{answers:?}"
+    );
+    let known = |answer: &&String| answer.starts_with("503 ") || answer.starts_with("429 ");
+    assert_eq!(answers.iter().filter(known).count(), answers.len(), "{answers:?}");
+    host.login_as("test", "test").ok("NOOP");
 }

@@ -251,6 +251,35 @@ async fn a_domain_comes_in_where_somebody_vouches_for_its_certificate() {
     assert_eq!(bare, Step::Refused, "without a certificate");
 }
 
+#[tokio::test(start_paused = true)]
+async fn names_are_not_looked_up_without_end_for_an_address_whose_look_ups_nobody_answers() {
+    let users = users_with(Settings::default());
+    users.ask_for_domains(Arc::new(ForA));
+    let mut told = Vec::new();
+    for _ in 0..100 {
+        told.push(external(&users, "ana", false, "domain:c.test").await);
+    }
+    let unknown = told.iter().filter(|step| **step == Step::Unknown).count();
+    assert!((16..25).contains(&unknown), "{told:?}");
+    assert!(matches!(told.last(), Some(Step::Busy { .. })), "{told:?}");
+    // Whoever does not come as a domain is not told to wait.
+    assert_eq!(external(&users, "ana", true, "").await, ana());
+    let peer = Peer {
+        certificates: vec![certificate("ana")],
+        encrypted: true,
+        ..Peer::in_clear([192, 0, 2, 1].into())
+    };
+    let elsewhere = users.begin(Mechanism::External, peer).step(Some(b"domain:c.test")).await;
+    assert_eq!(elsewhere, Step::Unknown);
+    // The answered ones are no reason to wait, however many there are.
+    let users = users_with(Settings::default());
+    users.ask_for_domains(Arc::new(ForA));
+    for _ in 0..100 {
+        let step = external(&users, "ana", false, "domain:a.test").await;
+        assert!(matches!(step, Step::Authenticated(_)), "{step:?}");
+    }
+}
+
 fn with_provider(issuer: &str) -> Arc<Users> {
     let provider = crate::oauth::ProviderSettings {
         name: "corp".to_owned(),
