@@ -84,6 +84,9 @@ pub enum Error {
     /// Kept credentials cannot be used.
     #[error(transparent)]
     Keep(#[from] KeepError),
+    /// The host wants to know anew who one is: what one came in with has expired, or the user was changed.
+    #[error("{0}")]
+    PutOut(Failure),
     /// Nobody answers at the address.
     #[error("cannot reach {address}: {reason}")]
     Unreachable {
@@ -131,7 +134,7 @@ impl Error {
             Self::NoMechanism { .. } | Self::NoPassword { .. } | Self::Keep(_) => Exit::Usage,
             Self::Tls { .. } | Self::Distrusted { .. } => Exit::Broken,
             Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
-            Self::Refused(_) => Exit::Refused,
+            Self::Refused(_) | Self::PutOut(_) => Exit::Refused,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
             Self::Wrong { .. } => Exit::Wrong,
             Self::Output(_) => Exit::Broken,
@@ -143,7 +146,8 @@ impl Error {
     /// Whether the same may go well on another connection a little later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            // Who is not let in again is refused, and that is the end.
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::PutOut(_) => true,
             Self::Refused(failure) => may_pass(failure),
             _ => false,
         }

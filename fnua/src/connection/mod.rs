@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fnap::client::ClientError;
 use fnap::sasl::Mechanism;
-use fnap::{ClientSession, Command, Event, FlowName, Read, Word};
+use fnap::{ClientSession, Code, Command, Event, Failure, FlowName, Read, Word};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -149,7 +149,7 @@ impl Connection {
                 Event::End => {
                     return Ok(Answer { text: "OK".to_owned(), data });
                 }
-                Event::Failed(failure) => return Err(failure.into()),
+                Event::Failed(failure) => return Err(self.refused(failure)),
                 other => return Err(self.unexpected(other)),
             }
         }
@@ -169,7 +169,7 @@ impl Connection {
         self.send(&Command::Write { flow, token }).await?;
         match self.event_in_time().await? {
             Event::SendEvents(_) => {}
-            Event::Failed(failure) => return Err(failure.into()),
+            Event::Failed(failure) => return Err(self.refused(failure)),
             other => return Err(self.unexpected(other)),
         }
         self.session.send_events(events);
@@ -196,7 +196,7 @@ impl Connection {
                 Event::Data(line) => return Ok(Some(line)),
                 Event::DataStart => {}
                 Event::End | Event::Ok(_) => return Ok(None),
-                Event::Failed(failure) => return Err(failure.into()),
+                Event::Failed(failure) => return Err(self.refused(failure)),
                 other => return Err(self.unexpected(other)),
             }
         }
@@ -247,6 +247,14 @@ impl Connection {
 
     pub(crate) fn protocol(&self, reason: String) -> Error {
         Error::Protocol { address: self.address.clone(), reason }
+    }
+
+    /// What the host's no means for somebody who is in.
+    pub(crate) fn refused(&self, failure: Failure) -> Error {
+        match failure.code {
+            Code::AuthRequired if self.mechanism.is_some() => Error::PutOut(failure),
+            _ => failure.into(),
+        }
     }
 
     /// Why something that came ends the connection.

@@ -224,7 +224,7 @@ impl Reading<'_> {
             Event::Data(line) => self.line(line),
             Event::DataStart => Step::On,
             Event::End | Event::Ok(_) => Step::End,
-            Event::Failed(failure) => Step::Failed(failure.clone().into()),
+            Event::Failed(failure) => Step::Failed(connection.refused(failure.clone())),
             Event::Broken(error) => Step::Failed(connection.protocol(error.to_string())),
             other => Step::Failed(connection.protocol(format!("unexpected {other:?}"))),
         }

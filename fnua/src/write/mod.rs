@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use fnap::Failure;
+use fnap::{Code, Failure};
 
 use crate::cli::Format;
 use crate::cli::streams::WriteArgs;
@@ -61,7 +61,7 @@ pub(crate) async fn write(
         tally,
         teller,
     };
-    let mut writing = Writing { agent, setting, job, patience, repeatable: !hasty };
+    let mut writing = Writing { agent, setting, job, patience, repeatable: !hasty, known: false };
     let result = writing.run(connection).await;
     writing.job.tally.stop();
     writing.conclude(result, stdout)
@@ -73,6 +73,8 @@ struct Writing<'a> {
     job: Job,
     patience: Patience,
     repeatable: bool,
+    /// Whether the host knows who writes.
+    known: bool,
 }
 
 impl Writing<'_> {
@@ -85,6 +87,7 @@ impl Writing<'_> {
                 None if !self.more_to_send().await => break,
                 None => self.connect_again().await?,
             };
+            self.known = connected.mechanism().is_some();
             let before = self.job.tally.batches;
             let ended = Pump::new(&mut self.job, connected).run().await;
             if self.job.tally.batches > before {
@@ -130,7 +133,10 @@ impl Writing<'_> {
     }
 
     async fn after_refusal(&mut self, refused: Refused) -> Result<(), Error> {
-        let final_word = refused.batches.iter().find(|(_, failure)| !may_pass(failure));
+        // Who was somebody and has to prove it anew does so on another connection; if he cannot, that ends it.
+        let put_out = |failure: &Failure| self.known && failure.code == Code::AuthRequired;
+        let passes = |failure: &Failure| may_pass(failure) || put_out(failure);
+        let final_word = refused.batches.iter().find(|(_, failure)| !passes(failure));
         if let Some((batch, failure)) = final_word {
             let error = Error::Refused(failure.clone());
             self.tell_refusal(&batch.span().to_string(), batch_origin(batch, failure), &refused);

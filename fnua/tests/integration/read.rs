@@ -164,6 +164,36 @@ fn following_goes_on_after_the_last_event_seen() {
     fake.finish();
 }
 
+/// What a host says to somebody whose token or certificate has expired.
+const EXPIRED: &str = "401 AUTH_REQUIRED the token has expired, authenticate again";
+
+#[test]
+fn a_follower_who_is_put_out_comes_again_and_ends_when_he_is_not_let_in() {
+    let fake = Fake::start(vec![
+        Box::new(|talk| {
+            talk.login();
+            standing(talk, &[1]);
+            talk.expect("READ time.flows.unix.ar FROM earliest FOLLOW");
+            talk.say(&format!("220 DATA\n{}", lines(&[(0, 0)])));
+            talk.say(&format!("{EXPIRED}\n{EXPIRED}"));
+            talk.closed();
+        }),
+        Box::new(|talk| {
+            talk.login();
+            standing(talk, &[1]);
+            talk.expect("READ time.flows.unix.ar FROM OFFSET 0:1 FOLLOW");
+            talk.say(&format!("220 DATA\n{}", lines(&[(0, 1)])));
+            talk.say(EXPIRED);
+            talk.closed();
+        }),
+        Box::new(|talk| talk.refuse_login()),
+    ]);
+    let said = Fnua::with(&fake).run(&["read", FLOW, "--from", "earliest", "--follow"]);
+    assert_eq!(said.out, lines(&[(0, 0), (0, 1)]));
+    said.badly(1, "401 AUTH_REQUIRED authentication failed");
+    fake.finish();
+}
+
 #[test]
 fn following_several_partitions_leaves_out_what_was_seen() {
     let fake = Fake::start(vec![

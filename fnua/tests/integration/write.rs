@@ -180,6 +180,36 @@ fn a_host_that_asks_to_wait_gets_the_same_again() {
 }
 
 #[test]
+fn who_is_put_out_while_he_writes_comes_again_with_the_same_and_nobody_without_a_name_does() {
+    fn put_out(talk: &mut Talk) {
+        assert_eq!(talk.line(), format!("WRITE {FLOW} ID r-1"));
+        talk.say("401 AUTH_REQUIRED the token has expired, authenticate again");
+        talk.closed();
+    }
+    let fake = Fake::start(vec![
+        Box::new(|talk| {
+            talk.login_to_write();
+            put_out(talk);
+        }),
+        Box::new(|talk| {
+            talk.login_to_write();
+            assert_eq!(talk.write_ok(FLOW).0, "r-1");
+            talk.quit();
+        }),
+        Box::new(|talk| {
+            talk.greet("PIPELINING");
+            put_out(talk);
+        }),
+    ]);
+    let fnua = Fnua::with(&fake);
+    let words = ["write", FLOW, "--run-id", "r"];
+    fnua.run_with(&words, &events(1, 10)).badly(0, "wrote 10 events");
+    fnua.configure(&format!("[[agents]]\nname = \"x\"\naddress = \"{}\"\n", fake.address()));
+    fnua.run_with(&words, &events(1, 10)).badly(1, "nothing of stdin:1-10 was written");
+    fake.finish();
+}
+
+#[test]
 fn a_host_without_pipelining_is_asked_for_each_batch() {
     let fake = Fake::once(|talk| {
         talk.say("220 fnaa.unix.ar FNAA");

@@ -4,7 +4,7 @@
 //! whatever mechanism it was and whatever was wrong.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fnap::name::Name;
 use fnap::sasl::{Mechanism, PlainCredentials};
@@ -16,6 +16,7 @@ use crate::peer::Peer;
 use crate::prepare;
 use crate::principal::Principal;
 use crate::scram::{Asked, ClientFirst, Final};
+use crate::standing::Until;
 use crate::users::{Attempt, Users, VerifyError, acts_as};
 
 /// What comes next in an exchange.
@@ -51,6 +52,8 @@ pub struct Exchange {
     mechanism: Mechanism,
     peer: Peer,
     state: State,
+    /// Until when what was proven holds.
+    until: Option<Until>,
 }
 
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl Users {
     /// Begins an attempt.
     #[must_use]
     pub fn begin(self: &Arc<Self>, mechanism: Mechanism, peer: Peer) -> Exchange {
-        Exchange { users: Arc::clone(self), mechanism, peer, state: State::Begun }
+        Exchange { users: Arc::clone(self), mechanism, peer, state: State::Begun, until: None }
     }
 }
 
@@ -120,6 +123,12 @@ impl Exchange {
             tracing::debug!(mechanism, %address, %principal, "authenticated");
         }
         outcome.into()
+    }
+
+    /// Until when what somebody has come in with holds; none where that has no end of its own.
+    #[must_use]
+    pub fn until(&self) -> Option<Until> {
+        self.until
     }
 
     fn attempt(&self) -> Attempt {
@@ -199,13 +208,15 @@ impl Exchange {
         Ok(Principal::anonymous().into())
     }
 
-    async fn external(&self, response: &[u8]) -> Outcome {
+    async fn external(&mut self, response: &[u8]) -> Outcome {
         let Some(wanted) = Wanted::parse(response) else {
             return self.fail(None, MALFORMED).await;
         };
         // Nobody guesses certificates, and a stranger's name server may be slow: others need not wait for it.
         self.users.queue(None, self.peer.address).await?.leave();
         let begun = Instant::now();
+        let expires = self.peer.certificates.first().and_then(|leaf| external::expires(leaf));
+        self.until = expires.map(Until::Certificate);
         let why = match (self.certified(), wanted) {
             (Some(user), Wanted::Any) => match self.users.admit(&user, []) {
                 Some(principal) => return Ok(principal.into()),
@@ -218,13 +229,20 @@ impl Exchange {
                 }
             }
             (None, Wanted::Either(_, Some(domain))) | (_, Wanted::Domain(domain)) => {
-                let lookup = self.users.look_up(self.peer.address).await?;
+                let users = Arc::clone(&self.users);
+                let lookup = users.look_up(self.peer.address).await?;
                 let proof = self.proves(&domain).await;
                 if !matches!(proof, Err(NoAgent::Unknown)) {
                     lookup.was_answered();
                 }
                 match proof {
-                    Ok(()) => return Ok(Principal::domain(domain).into()),
+                    Ok(()) => {
+                        // What a TLSA record means counts whatever it says of its time (RFC 7671, section 5.1).
+                        let now = SystemTime::now();
+                        let over = expires.is_some_and(|expires| expires <= now);
+                        self.until = self.until.filter(|_| !over);
+                        return Ok(Principal::domain(domain).into());
+                    }
                     Err(NoAgent::Refused(why)) => why,
                     Err(NoAgent::Unknown) => return Ok(Step::Unknown),
                 }
@@ -267,7 +285,10 @@ impl Exchange {
         let why = match oauth::check(self.users.providers(), &request.token).await {
             Ok(bearer) if !acts_as(&bearer.user, &request.authorize) => "acts as somebody else",
             Ok(bearer) => match self.users.admit(&bearer.user, bearer.groups) {
-                Some(principal) => return Ok(principal.into()),
+                Some(principal) => {
+                    self.until = bearer.until.map(Until::Token);
+                    return Ok(principal.into());
+                }
                 None => "the user is disabled",
             },
             Err(NoBearer::Wrong(why)) => why,

@@ -4,6 +4,8 @@
 //! `fnap:user:NAME` among its alternative names; with the common name of its subject only where the operator
 //! said so. Says nothing about whether the certificate is the peer's: the TLS layer has checked that.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use fnap::name::Name;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -36,6 +38,14 @@ pub fn user_of(certificate: &[u8], common_names: bool) -> Option<String> {
         // Whoever has two names might be either.
         _ => None,
     }
+}
+
+/// When a certificate (DER) expires; none where it is none, or that is beyond what the clock knows.
+pub(crate) fn expires(certificate: &[u8]) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    // The last second belongs to it (RFC 5280, section 4.1.2.5).
+    let seconds = certificate.validity().not_after.timestamp().checked_add(1)?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
 /// Whom a client of EXTERNAL wants to be.
@@ -94,6 +104,16 @@ mod tests {
         let two = certificate(&["fnap:user:ana", "fnap:user:bo"], "bo");
         assert_eq!(user_of(&two, true), None);
         assert_eq!(user_of(&certificate(&["fnap:user:"], "bo"), true), None);
+    }
+
+    #[test]
+    fn a_certificate_says_when_it_expires() {
+        let mut params = CertificateParams::new(vec!["host.test".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(2100, 1, 1);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let then = UNIX_EPOCH + Duration::from_secs(4_102_444_801);
+        assert_eq!(expires(certificate.der()), Some(then));
+        assert_eq!(expires(b"\x30\x03\x02\x01\x01"), None);
     }
 
     #[test]

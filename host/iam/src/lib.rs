@@ -30,7 +30,7 @@ pub use principal::{DOMAINS, MAX_GROUP, MAX_GROUPS, NoSubject, Principal, Subjec
 pub use quotas::{Limited, Quota, Quotas, Seat, Share};
 pub use scram::{ScramVerifier, scram_verifier};
 pub use shown::without_value;
-pub use standing::Standing;
+pub use standing::{Ended, Standing, Until};
 pub use strangers::{Stranger, Strangers};
 pub use users::{SECRET, Settings, Users, VerifyError};
 pub use verifier::{Verifier, VerifierError, hash_password};

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use fnap::sasl::{Mechanism, PlainCredentials};
 use ring::hmac;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 

@@ -19,7 +19,7 @@ use fnap::server::{Action, ServerOptions, ServerSession, WriteBatch};
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use futures::{FutureExt, StreamExt};
-use host_iam::{Exchange, Peer, Principal, Seat, Standing, Stranger};
+use host_iam::{Ended, Exchange, Peer, Principal, Seat, Standing, Stranger};
 use host_registry::as_by;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -91,7 +91,7 @@ enum Input {
     Written(Reply),
     Read(io::Result<usize>),
     Idle,
-    Unwelcome,
+    Unwelcome(Ended),
     Stop,
 }
 
@@ -171,7 +171,7 @@ impl Connection {
                 Input::Idle => {
                     self.session.end(Failure::new(Code::Timeout, "nothing was said for too long"));
                 }
-                Input::Unwelcome => self.session.end(unwelcome()),
+                Input::Unwelcome(why) => self.session.end(unwelcome(why)),
                 Input::Stop => self.session.end(stopping()),
             }
         }
@@ -190,12 +190,12 @@ impl Connection {
         if stopping && !waits {
             return Input::Stop;
         }
-        let unwelcome = self.standing.as_ref().is_some_and(Standing::has_ended);
-        if unwelcome && !waits {
-            return Input::Unwelcome;
+        let unwelcome = self.standing.as_ref().and_then(Standing::has_ended);
+        if let Some(why) = unwelcome.filter(|_| !waits) {
+            return Input::Unwelcome(why);
         }
         // A peer that sends WRITE after WRITE must not hold up the end.
-        let wanted = self.session.wants_input() && !stopping && !unwelcome;
+        let wanted = self.session.wants_input() && !stopping && unwelcome.is_none();
         let idle = Instant::now() + self.options.idle;
         let silent_until = self.must_authenticate.map_or(idle, |deadline| deadline.min(idle));
         // Who may have nothing more to say for hours holds no room for long answers.
@@ -204,7 +204,7 @@ impl Connection {
             Some(reply) = self.writes.next(), if waits => Input::Written(reply),
             read = input::read(&mut self.stream, &mut self.session), if wanted => Input::Read(read),
             () = tokio::time::sleep_until(silent_until), if !waits => Input::Idle,
-            () = ended(&mut self.standing), if !waits => Input::Unwelcome,
+            why = ended(&mut self.standing), if !waits => Input::Unwelcome(why),
             _ = self.stop.wait_for(|stop| *stop), if !waits => Input::Stop,
         }
     }
@@ -309,7 +309,7 @@ fn taken<T>(peer: SocketAddr, written: Result<io::Result<T>, Elapsed>) -> Result
 }
 
 /// Waits until whoever came in may no longer stay.
-async fn ended(standing: &mut Option<Standing>) {
+async fn ended(standing: &mut Option<Standing>) -> Ended {
     match standing {
         Some(standing) => standing.ended().await,
         None => std::future::pending().await,
@@ -321,9 +321,9 @@ fn stopping() -> Failure {
     Failure::new(Code::Unavailable, "the host is shutting down")
 }
 
-/// What somebody is told who was disabled, removed, or put into other groups.
-fn unwelcome() -> Failure {
-    Failure::new(Code::AuthRequired, "the user was changed, authenticate again")
+/// What somebody is told who may no longer stay.
+fn unwelcome(why: Ended) -> Failure {
+    Failure::new(Code::AuthRequired, why.to_string())
 }
 
 /// Lets others have their turns, once enough has been done; now it was a command, or so many octets.

@@ -40,7 +40,8 @@ fn claims(claims: &[u8]) {
 }
 
 fn is_sound(bearer: Bearer) {
-    let Bearer { user, groups } = bearer;
+    let Bearer { user, groups, until } = bearer;
+    assert!(until.is_none_or(|until| until > now()));
     assert_eq!(prepared_name(&user).as_ref(), Some(&user));
     assert!(groups.len() <= MAX_GROUPS && !groups.iter().any(|group| group == "domains"));
     let principal = Principal::user(&user, groups);

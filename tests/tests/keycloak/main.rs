@@ -2,9 +2,11 @@
 
 mod node;
 
+use std::os::unix::fs::PermissionsExt;
+
 use base64::Engine;
 use node::{Keycloak, Realm};
-use stories::{Config, Fnaad, eventually};
+use stories::{A, Certificates, Config, Fnaad, Fnua, eventually};
 use tempfile::TempDir;
 
 const REFUSED: &str = "401 AUTH_REQUIRED authentication failed";
@@ -13,7 +15,11 @@ const REFUSED: &str = "401 AUTH_REQUIRED authentication failed";
 fn host(name: &str) -> (Realm, Fnaad, TempDir) {
     let realm = Keycloak::shared().realm(name);
     let dir = tempfile::tempdir().unwrap();
+    let _certificates = Certificates::make(dir.path(), &["--name", "127.0.0.1"]);
     let mut config = Config::new(dir.path());
+    config.text = config.text.replacen("\"user:test\"", "\"user:test\", \"user:ana@corp\"", 1);
+    let tls = "\n[tls]\ncertificate_file = \"tls/server.pem\"\nkey_file = \"tls/server.key\"\n";
+    config.text = config.text.replacen("\n[[namespaces]]", &format!("{tls}\n[[namespaces]]"), 1);
     config.text += &format!(
         "\n[[oauth]]\nname = \"corp\"\nissuer = \"{}\"\naudience = \"fnaad\"\n\
          user_claim = \"preferred_username\"\ngroups_claim = \"groups\"\n\
@@ -85,4 +91,62 @@ fn a_new_key_of_the_provider_counts_by_itself_and_the_old_one_no_longer() {
     let new = realm.token("fnua");
     eventually("the new key", || comes_in(&host, &new));
     assert_eq!(bring(&host, &old), REFUSED);
+}
+
+#[test]
+fn a_connection_ends_with_the_token_that_it_came_in_with_also_while_it_reads() {
+    let (realm, host, _dir) = host("ending");
+    host.login_as("test", "test").ok(&format!("CREATE FLOW {A}"));
+    let engine = base64::prelude::BASE64_STANDARD;
+    let token = realm.token("brief");
+    let come = |token: &str| {
+        let mut wire = host.connect();
+        let message = engine.encode(format!("n,,\x01auth=Bearer {token}\x01\x01"));
+        let answer = wire.ask(&format!("AUTHENTICATE OAUTHBEARER {message}"));
+        assert_eq!(answer, ["220 Authenticated"]);
+        wire
+    };
+    let (mut idle, mut reader) = (come(&token), come(&token));
+    let mut other = come(&realm.token("fnua"));
+    reader.send(format!("READ {A} FOLLOW\r\n").as_bytes());
+    assert_eq!(reader.line(), "220 DATA");
+    let expired = "401 AUTH_REQUIRED the token has expired, authenticate again";
+    assert_eq!(idle.rest(), [expired]);
+    let told = reader.rest();
+    assert!(!told.is_empty() && told.iter().all(|line| line == expired), "{told:?}");
+    other.ok("NOOP");
+}
+
+/// The user agent with a token in a file, under TLS.
+fn agent(host: &Fnaad, token: &str) -> Fnua {
+    let (file, kept) = (host.dir().join("agent.toml"), host.dir().join("token"));
+    std::fs::write(&kept, format!("{token}\n")).unwrap();
+    let address = host.address();
+    let text = format!(
+        "[[agents]]\nname = \"x\"\naddress = \"{address}\"\ntls = \"starttls\"\nca_file = \"tls/ca.pem\"\n\
+         token_file = \"token\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    for file in [&file, &kept] {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    Fnua::new(file)
+}
+
+#[test]
+fn the_user_agent_comes_in_with_a_token_and_is_told_when_it_is_none() {
+    let (realm, host, _dir) = host("agent");
+    let token = realm.token("fnua");
+    let fnua = agent(&host, &token);
+    fnua.ok(&["create", "flow", A]);
+    assert!(fnua.ok(&["describe", "flow", A]).contains("user:ana@corp"));
+    let said = fnua.run(&["-d", "get", "flows"]);
+    assert_eq!((said.code, said.stdout), (0, format!("{A}\n")));
+    for line in ["C: STARTTLS", "C: AUTHENTICATE OAUTHBEARER", "S: 220 Authenticated"] {
+        assert!(said.stderr.lines().any(|found| found == line), "{line}: {}", said.stderr);
+    }
+    assert!(!said.stderr.contains(&token), "{}", said.stderr);
+    let said = agent(&host, &realm.token("other")).run(&["get", "flows"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains(REFUSED), "{said:?}");
 }

@@ -12,6 +12,7 @@ mod demo;
 mod disk;
 mod domains;
 mod edges;
+mod expiry;
 mod flows;
 mod grants;
 mod guide;

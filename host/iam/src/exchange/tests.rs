@@ -280,6 +280,30 @@ async fn names_are_not_looked_up_without_end_for_an_address_whose_look_ups_nobod
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_has_expired_since_the_handshake_holds_no_longer() {
+    let until = |verified: bool, authorize: &'static str, year: i32| async move {
+        let users = everything();
+        users.ask_for_domains(Arc::new(ForA));
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.subject_alt_names.push(rcgen::SanType::URI("fnap:user:ana".try_into().unwrap()));
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
+        let leaf = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let certificates = vec![leaf.der().to_vec()];
+        let peer = Peer { certificates, verified, encrypted: true, ..Peer::in_clear(HERE) };
+        let mut exchange = users.begin(Mechanism::External, peer);
+        let step = exchange.step(Some(authorize.as_bytes())).await;
+        let Step::Authenticated(principal) = step else { panic!("{step:?}") };
+        let standing = users.follow(&principal, exchange.until());
+        (exchange.until().is_some(), standing.has_ended().is_some())
+    };
+    assert_eq!(until(true, "user:ana", 2100).await, (true, false));
+    assert_eq!(until(true, "user:ana", 2001).await, (true, true));
+    assert_eq!(until(false, "domain:a.test", 2100).await, (true, false));
+    // Its domain published this very certificate, which counts whatever it says.
+    assert_eq!(until(false, "domain:a.test", 2001).await, (false, false));
+}
+
 fn with_provider(issuer: &str) -> Arc<Users> {
     let provider = crate::oauth::ProviderSettings {
         name: "corp".to_owned(),

@@ -55,6 +55,8 @@ pub struct Bearer {
     pub user: String,
     /// His groups.
     pub groups: Vec<String>,
+    /// When it is no longer taken; none where that is beyond what the clock knows.
+    pub until: Option<SystemTime>,
 }
 
 /// Why a token names nobody.
@@ -98,7 +100,8 @@ impl ProviderSettings {
         let groups = groups.filter_map(Value::as_str).take(MAX_GROUPS);
         // Who is a user of this host, or a domain, is not for others to say.
         let groups = groups.filter(|group| ![USERS, DOMAINS].contains(group));
-        Ok(Bearer { user, groups: groups.map(|group| self.local(group)).collect() })
+        let groups = groups.map(|group| self.local(group)).collect();
+        Ok(Bearer { user, groups, until: token::taken_until(claims) })
     }
 
     fn local(&self, name: &str) -> String {

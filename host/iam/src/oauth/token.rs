@@ -3,7 +3,7 @@
 //! The signature is checked by `ring`, with the algorithm that the key has: a token cannot choose a weaker
 //! one, nor none. Encrypted tokens and critical extensions are refused.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -133,6 +133,12 @@ impl Token<'_> {
             && is(self.claims.get("typ"), &["Bearer"]);
         if sound { Ok(()) } else { Err(OTHER) }
     }
+}
+
+/// When [`refuse_out_of_time`] begins to refuse a token for its end.
+pub(super) fn taken_until(claims: &Map<String, Value>) -> Option<SystemTime> {
+    let ends = claims.get("exp").and_then(Value::as_f64)?;
+    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(ends + LEEWAY).ok()?)
 }
 
 pub(super) fn refuse_other_audience(

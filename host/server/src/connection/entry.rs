@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fnap::reply::{Code, Failure};
 use fnap::sasl::{Mechanism, Response};
 use fnap::subject::Subject;
-use host_iam::{Principal, Step};
+use host_iam::{Exchange, Principal, Step, Until};
 use tokio::time::Instant;
 
 use super::{Connection, Gone, stopping};
@@ -63,7 +63,7 @@ impl Connection {
     }
 
     /// Somebody is who he says, and comes in unless he has as many connections as he may.
-    fn let_in(&mut self, principal: Principal) {
+    fn let_in(&mut self, principal: Principal, until: Option<Until>) {
         match self.services.quotas.enter(&principal) {
             Ok(seat) => {
                 self.seat = Some(seat);
@@ -75,7 +75,7 @@ impl Connection {
                     self.stranger = None;
                 }
                 self.services.traffic.authentications.one();
-                self.standing = Some(self.services.users.follow(&principal));
+                self.standing = Some(self.services.users.follow(&principal, until));
                 self.session.authenticated(principal);
             }
             Err(limited) => {
@@ -97,9 +97,9 @@ impl Connection {
         if let Step::Challenge(challenge) = step {
             return self.session.challenge(&challenge);
         }
-        self.exchange = None;
+        let until = self.exchange.take().as_ref().and_then(Exchange::until);
         match step {
-            Step::Authenticated(principal) => self.let_in(principal),
+            Step::Authenticated(principal) => self.let_in(principal, until),
             Step::Unknown => {
                 let words = "nobody answers who could tell, try again";
                 self.session.not_checked(Failure::new(Code::Unavailable, words));

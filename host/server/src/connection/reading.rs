@@ -174,7 +174,7 @@ impl Ends {
                 _ = self.stop.wait_for(|stop| *stop) => {
                     return stopping();
                 }
-                () = ended(&mut self.standing) => return unwelcome(),
+                why = ended(&mut self.standing) => return unwelcome(why),
                 Ok(()) = self.rights.changed() => {
                     if !self.grants.may(&self.principal, Right::Read, &self.flow) {
                         return may::forbidden(Right::Read, &self.flow);
