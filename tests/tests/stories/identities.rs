@@ -13,7 +13,7 @@ const FLOW: &str = "a.flows.unix.ar";
 const CHANGED: &str = "401 AUTH_REQUIRED the user was changed, authenticate again";
 
 /// `fnaad user …`; gives what it says.
-pub fn user(dir: &Path, args: &[&str], password: &str) -> String {
+pub(crate) fn user(dir: &Path, args: &[&str], password: &str) -> String {
     let mut command = Command::new(program("fnaad"));
     command.arg("user").args(args).arg("--config").arg(dir.join("fnaad.toml"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

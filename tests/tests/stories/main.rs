@@ -23,6 +23,7 @@ mod lifecycle;
 mod lists;
 mod logs;
 mod matrix;
+mod mechanisms;
 mod observe;
 mod peers;
 mod processors;
