@@ -216,6 +216,8 @@ async fn begin(ground: Ground, config: &Config, users: Arc<Users>) -> Result<Beg
     let removed = audit::removed(&ground.registry, &users.states()).await.context("registry")?;
     grants.set_removed(removed.into_keys());
     take_over_rights(&grants, &quotas, &users, config);
+    // Whoever may do everything in its namespace could forge it.
+    grants.reserve(config.audit.flow.clone());
     let decides = grants.clone();
     ground.registry.tell(move |news| tell(&decides, news));
     let processors = ground.processors(config, &grants, &quotas);

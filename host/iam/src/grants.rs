@@ -3,7 +3,9 @@
 //! Decides from memory and is told of every change; where rights are stored is not known here. A question
 //! costs as many look-ups as the name has labels, however many grants there are.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod table;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use fnap::name::Name;
@@ -12,6 +14,7 @@ use fnap::subject::Subject;
 use tokio::sync::watch;
 
 use crate::principal::Principal;
+use table::{Table, revoke};
 
 /// Who may do what. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -23,17 +26,6 @@ struct Inner {
     changes: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    administrators: HashSet<Subject>,
-    everything: Held,
-    names: HashMap<Name, About>,
-    /// The users that the users file names: what they made works by what they are now, without them.
-    users: HashMap<String, Absent>,
-    /// Users whom it once named and does not any more. Who never stood there comes in otherwise, and is none of them.
-    removed: HashSet<String>,
-}
-
 /// What is known of a user who is not here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Absent {
@@ -43,17 +35,6 @@ pub struct Absent {
     pub disabled: bool,
 }
 
-/// What is known of one name.
-#[derive(Debug, Default)]
-struct About {
-    /// Granted on it and all below.
-    granted: Option<Box<Held>>,
-    /// Granted on it alone.
-    here: Option<Box<Held>>,
-    owner: Option<Owner>,
-    open: bool,
-}
-
 /// Whose something is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -61,16 +42,6 @@ pub struct Owner {
     pub subject: Subject,
     /// Whether all names below it are his, too: so it is with a namespace.
     pub below: bool,
-}
-
-/// Rights by whom they were given to; each kind by its name, so that a question needs no subject of its own.
-#[derive(Debug, Default)]
-struct Held {
-    users: HashMap<String, Rights>,
-    groups: HashMap<String, Rights>,
-    domains: HashMap<Name, Rights>,
-    anonymous: Rights,
-    everybody: Rights,
 }
 
 impl Default for Grants {
@@ -178,6 +149,16 @@ impl Grants {
         }
     }
 
+    /// Keeps a name, and those below it, for who may do something with the whole host and for whom such a one
+    /// gives it to by that name: what is granted above it counts for nothing there.
+    pub fn reserve(&self, name: Option<Name>) {
+        let mut table = self.table_mut();
+        if table.reserved != name {
+            table.reserved = name;
+            self.changed(table);
+        }
+    }
+
     /// Takes those whom the users file once named; before the users that it names now.
     pub fn set_removed(&self, removed: impl IntoIterator<Item = String>) {
         let mut table = self.table_mut();
@@ -268,117 +249,6 @@ impl Grants {
 
     fn table_mut(&self) -> RwLockWriteGuard<'_, Table> {
         self.0.table.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Table {
-    fn everywhere(&self, who: &Principal) -> Rights {
-        if self.administrates(who) {
-            return Rights::NONE.with(Right::Administer);
-        }
-        self.everything.rights(who)
-    }
-
-    fn rights(&self, who: &Principal, name: &Name) -> Rights {
-        let mut rights = self.rights_below(who, name);
-        let Some(about) = self.names.get(name) else { return rights };
-        if about.open {
-            rights = rights.with(Right::Read).with(Right::Subscribe);
-        }
-        if let Some(held) = &about.here {
-            rights = rights.and(held.rights(who));
-        }
-        if about.owner.as_ref().is_some_and(|owner| owner.subject == *who.subject()) {
-            rights = rights.with(Right::Administer);
-        }
-        rights
-    }
-
-    /// Rights on a name that cover all names below it, too.
-    fn rights_below(&self, who: &Principal, name: &Name) -> Rights {
-        let mut rights = self.everywhere(who);
-        let mut at = Some(name.as_str());
-        while let Some(text) = at {
-            if let Some(about) = self.names.get(text) {
-                if let Some(held) = &about.granted {
-                    rights = rights.and(held.rights(who));
-                }
-                let is_his = |owner: &Owner| owner.below && owner.subject == *who.subject();
-                if about.owner.as_ref().is_some_and(is_his) {
-                    rights = rights.with(Right::Administer);
-                }
-            }
-            at = text.split_once('.').map(|(_, above)| above);
-        }
-        rights
-    }
-
-    fn administrates(&self, who: &Principal) -> bool {
-        self.administrators.iter().any(|subject| who.is(subject))
-    }
-
-    /// Changes what is known of a name, and forgets it when that is nothing any more.
-    fn alter(&mut self, name: &Name, change: impl FnOnce(&mut About)) {
-        let Some(about) = self.names.get_mut(name) else { return };
-        change(about);
-        if about.granted.is_none() && about.here.is_none() && about.owner.is_none() && !about.open {
-            self.names.remove(name);
-        }
-    }
-}
-
-impl Held {
-    fn rights(&self, who: &Principal) -> Rights {
-        let own = match who.subject() {
-            Subject::User(name) => self.users.get(name).copied().unwrap_or_default(),
-            Subject::Domain(name) => self.domains.get(name).copied().unwrap_or_default(),
-            Subject::Anonymous => self.anonymous,
-            Subject::Group(_) | Subject::Everybody => Rights::NONE,
-        };
-        let mut rights = own.and(self.everybody);
-        if !self.groups.is_empty() {
-            for group in who.groups() {
-                rights = rights.and(self.groups.get(group).copied().unwrap_or_default());
-            }
-        }
-        rights
-    }
-
-    fn change(&mut self, subject: &Subject, change: impl FnOnce(Rights) -> Rights) {
-        match subject {
-            Subject::User(name) => change_in(&mut self.users, name, change),
-            Subject::Group(name) => change_in(&mut self.groups, name, change),
-            Subject::Domain(name) => change_in(&mut self.domains, name, change),
-            Subject::Anonymous => self.anonymous = change(self.anonymous),
-            Subject::Everybody => self.everybody = change(self.everybody),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        let named = self.users.len() + self.groups.len() + self.domains.len();
-        named == 0 && self.anonymous.is_empty() && self.everybody.is_empty()
-    }
-}
-
-/// Takes a right out of what may be held, and forgets that when it is nothing any more.
-fn revoke(held: &mut Option<Box<Held>>, subject: &Subject, right: Right) {
-    let Some(some) = held else { return };
-    some.change(subject, |rights| rights.without(right));
-    if some.is_empty() {
-        *held = None;
-    }
-}
-
-fn change_in<K: Clone + Eq + std::hash::Hash>(
-    held: &mut HashMap<K, Rights>,
-    key: &K,
-    change: impl FnOnce(Rights) -> Rights,
-) {
-    let rights = change(held.get(key).copied().unwrap_or_default());
-    if rights.is_empty() {
-        held.remove(key);
-    } else {
-        held.insert(key.clone(), rights);
     }
 }
 

@@ -261,3 +261,23 @@ fn a_question_among_a_hundred_thousand_grants_is_answered_without_looking_at_the
     assert_eq!(allowed, times);
     assert!(!grants.may(&who, Right::Read, &name("n49998.a.b.c.ns")));
 }
+
+#[test]
+fn a_reserved_name_is_for_who_may_do_it_with_the_whole_host_and_whom_that_one_names() {
+    let (grants, log) = (Grants::default(), name("log.flows.unix.ar"));
+    grants.named(&name("flows.unix.ar"), owned("user:ana", true), false);
+    grants.granted(&object("unix.ar"), &subject("everybody"), Right::Write, Scope::Below);
+    assert!(grants.may(&ana(), Right::Administer, &log));
+    grants.reserve(Some(log.clone()));
+    for who in everybody_else().iter().chain([&ana()]) {
+        assert!(!grants.sees(who, &log) && !grants.sees(who, &name("a.log.flows.unix.ar")));
+        assert!(grants.may(who, Right::Write, &name("b.flows.unix.ar")));
+    }
+    assert_eq!(grants.reach(&ana(), &object("log.flows.unix.ar")), Scope::Name);
+    grants.granted(&object("log.flows.unix.ar"), &subject("user:ana"), Right::Read, Scope::Below);
+    grants.granted(&object("*"), &subject("user:bo"), Right::Write, Scope::Below);
+    assert!(grants.may(&ana(), Right::Read, &log) && !grants.may(&ana(), Right::Write, &log));
+    assert!(grants.may(&everybody_else()[0], Right::Write, &log));
+    grants.set_administrators([subject("group:ops")]);
+    assert!(grants.may(&ana(), Right::Administer, &log));
+}

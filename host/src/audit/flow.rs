@@ -1,6 +1,6 @@
 //! The audit log as a flow of CloudEvents, which an administrator reads and processes as any other.
 //!
-//! Makes the flow where it is not there, protected. A change that was written is recognised by its number and
+//! Makes the flow where it is not there, protected, and takes none that somebody has made. A change that was written is recognised by its number and
 //! not written twice.
 
 use anyhow::{Context, Result, bail};
@@ -16,14 +16,27 @@ pub(super) async fn append(services: &Services, name: &Name, rows: &[Audited]) -
     write(services, name, rows).await.with_context(|| format!("flow {name}"))
 }
 
-async fn write(services: &Services, name: &Name, rows: &[Audited]) -> Result<()> {
+/// The flow, made where it is not there.
+pub(super) async fn ready(services: &Services, name: &Name) -> Result<()> {
+    find(services, name).await.map(drop).with_context(|| format!("flow {name}"))
+}
+
+async fn find(services: &Services, name: &Name) -> Result<Flow> {
     let flow = match services.registry.flow(name).await? {
         Some(flow) => flow,
         None => make(services, name).await?,
     };
+    if let Some(owner) = &flow.owner {
+        bail!("it was made by {owner}, who can change it: delete it, or name another in [audit]");
+    }
     if flow.status != FlowStatus::Active {
         bail!("it is not active");
     }
+    Ok(flow)
+}
+
+async fn write(services: &Services, name: &Name, rows: &[Audited]) -> Result<()> {
+    let flow = find(services, name).await?;
     let broker = services.brokers.get(&flow.broker).context("its broker is not configured")?;
     let topic = topic_of(&flow);
     for row in rows {

@@ -63,6 +63,9 @@ async fn carry_to(mut to: To, services: &Services) {
         changes.borrow_and_update();
         match to.carry_on(services).await {
             Ok(()) => {
+                if !told.is_empty() {
+                    tracing::info!(to = to.name(), "the audit log goes on");
+                }
                 (wait, told) = (FIRST_WAIT, String::new());
                 if changes.changed().await.is_err() {
                     return;
@@ -92,6 +95,11 @@ impl To {
     /// Carries all that waits.
     async fn carry_on(&mut self, services: &Services) -> Result<()> {
         let Services { registry, .. } = services;
+        // What is wrong is told before there is anything to carry.
+        match self {
+            Self::File(file) => file.ready().await?,
+            Self::Flow(name) => flow::ready(services, name).await?,
+        }
         loop {
             let after = self.place(registry.carried().await?);
             let rows = registry.audited(after, AT_ONCE).await?;

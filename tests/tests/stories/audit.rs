@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use stories::{Config, Dice, Fnaad, Wire, eventually};
+use stories::{Config, Dice, Fnaad, Wire, events, eventually};
 use tempfile::TempDir;
 
 const LOG: &str = "audit.flows.unix.ar";
@@ -81,6 +81,62 @@ fn each_change_says_who_made_it_when_and_from_where_and_shows_no_secret() {
     assert_eq!((&event["source"], &event["id"]), (&format!("flow://{LOG}").into(), &"1".into()));
     assert!(event["type"].as_str().unwrap().starts_with("ar.unix.fnaa.audit."), "{event}");
     assert!(wire.refused(&format!("DELETE FLOW {LOG}")).starts_with("409 "));
+}
+
+#[test]
+fn whoever_administers_the_namespace_can_neither_forge_nor_empty_nor_give_away_the_flow() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path()).with_users(&["ana"]);
+    config.text += &format!("\n[audit]\nflow = \"{LOG}\"\n");
+    config.save();
+    let host = host(&dir);
+    let mut root = host.login_as("test", "test");
+    root.ok("GRANT administer ON flows.unix.ar TO user:ana");
+    let mut ana = host.login_as("ana", "test");
+    ana.ok("CREATE FLOW a.flows.unix.ar");
+    both(&mut root, &dir.path().join("data/audit.log"), "CREATE FLOW a.flows.unix.ar");
+    for command in [
+        format!("READ {LOG} FROM earliest"),
+        format!("UPDATE FLOW {LOG} protected=false access=open"),
+        format!("PURGE FLOW {LOG} CONFIRM {LOG}"),
+        format!("DELETE FLOW {LOG}"),
+        format!("GRANT write ON {LOG} TO user:ana"),
+        format!("CREATE FLOW b.{LOG}"),
+        format!("REPLICATE a.flows.unix.ar {LOG}"),
+    ] {
+        let refused = ana.refused(&command);
+        assert!(refused.starts_with("404 "), "{command}: {refused}");
+    }
+    assert!(ana.write(LOG, &events(0..1)).starts_with("404 "));
+    root.ok(&format!("GRANT read ON {LOG} TO user:ana"));
+    assert!(!ana.read(LOG).is_empty());
+    assert!(ana.write(LOG, &events(0..1)).starts_with("403 "));
+}
+
+#[test]
+fn a_flow_that_somebody_has_made_is_not_taken_for_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config::new(dir.path());
+    config.save();
+    let first = host(&dir);
+    first.login_as("test", "test").ok(&format!("CREATE FLOW {LOG}"));
+    drop(first.kill());
+    config.text += &format!("\n[audit]\nflow = \"{LOG}\"\n");
+    config.save();
+    let host = host(&dir);
+    eventually("the log says so", || {
+        let log = host.log();
+        let said = log.contains("it was made by user:test, who can change it");
+        if said { Ok(()) } else { Err(log) }
+    });
+    let mut wire = host.login_as("test", "test");
+    assert!(wire.read(LOG).is_empty());
+    wire.ok(&format!("DELETE FLOW {LOG}"));
+    eventually("a flow of the host's own", || {
+        let answer = wire.ask(&format!("READ {LOG} FROM earliest"));
+        let goes_on = answer.iter().any(|line| line.contains(&format!("\"DELETE FLOW {LOG}\"")));
+        if goes_on { Ok(()) } else { Err(answer.join("\n")) }
+    });
 }
 
 #[test]
