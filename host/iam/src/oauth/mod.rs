@@ -94,12 +94,14 @@ impl ProviderSettings {
     fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, &'static str> {
         let user = claims.get(&self.user_claim).and_then(Value::as_str);
         let user = user.ok_or("the token does not name a user")?;
-        let user = prepare::name(&self.local(user)).ok_or("the token's user can be none here")?;
+        // By itself, too: with its provider's name behind it, nobody would look like somebody.
+        let user = prepare::name(user).and_then(|user| prepare::name(&self.local(&user)));
+        let user = user.ok_or("the token's user can be none here")?;
         let groups = self.groups_claim.as_ref().and_then(|claim| claims.get(claim));
         let groups = groups.and_then(Value::as_array).into_iter().flatten();
         let groups = groups.filter_map(Value::as_str).take(MAX_GROUPS);
         // Who is a user of this host, or a domain, is not for others to say.
-        let groups = groups.filter(|group| ![USERS, DOMAINS].contains(group));
+        let groups = groups.filter(|group| ![USERS, DOMAINS, ""].contains(group));
         let groups = groups.map(|group| self.local(group)).collect();
         Ok(Bearer { user, groups, until: token::taken_until(claims) })
     }
