@@ -11,7 +11,7 @@ use fnap::sasl::{Mechanism, PlainCredentials};
 use tokio::time::Instant;
 
 use crate::external::{self, Wanted};
-use crate::oauth::{self, NoBearer};
+use crate::oauth::{self, Bearer, NoBearer};
 use crate::peer::Peer;
 use crate::prepare;
 use crate::principal::Principal;
@@ -282,17 +282,18 @@ impl Exchange {
         // Nobody guesses tokens, and the provider may be slow: others need not wait for it.
         self.users.queue(None, self.peer.address).await?.leave();
         let begun = Instant::now();
-        let why = match oauth::check(self.users.providers(), &request.token).await {
+        let why = match self.whom(&request.token).await? {
             Ok(bearer) if !acts_as(&bearer.user, &request.authorize) => "acts as somebody else",
             Ok(bearer) => match self.users.admit(&bearer.user, bearer.groups) {
                 Some(principal) => {
-                    self.until = bearer.until.map(Until::Token);
+                    self.until = Some(Until::Token(bearer.until));
                     return Ok(principal.into());
                 }
                 None => "the user is disabled",
             },
             Err(NoBearer::Wrong(why)) => why,
             Err(NoBearer::TooMany) => return Err(VerifyError::busy()),
+            Err(NoBearer::Unknown) => return Ok(Step::Unknown),
         };
         // Waits before the challenge: who does not answer it learns nothing sooner.
         let refused = self.attempt().failed(&self.users, None, why, begun).await;
@@ -303,6 +304,20 @@ impl Exchange {
             }
             None => Err(refused),
         }
+    }
+
+    /// Whom a token names. One that its provider has to be asked for is a look-up for this address.
+    async fn whom(&self, token: &str) -> Result<Result<Bearer, NoBearer>, VerifyError> {
+        let providers = self.users.providers();
+        if let Some(known) = oauth::check_at_once(providers, token).transpose() {
+            return Ok(known.map_err(NoBearer::Wrong));
+        }
+        let lookup = self.users.look_up(self.peer.address).await?;
+        let asked = oauth::check(providers, token).await;
+        if asked != Err(NoBearer::Unknown) {
+            lookup.was_answered();
+        }
+        Ok(asked)
     }
 }
 

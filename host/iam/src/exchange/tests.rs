@@ -345,6 +345,30 @@ async fn a_provider_that_does_not_answer_keeps_nobody_else_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_is_away_is_nobodys_failure_but_is_not_asked_for_without_end() {
+    use base64::Engine as _;
+    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    // Nobody may listen there, and nobody does.
+    let issuer = "http://127.0.0.1:1";
+    let users = with_provider(issuer);
+    let claims = engine.encode(format!("{{\"iss\":\"{issuer}\"}}"));
+    let header = engine.encode("{\"alg\":\"ES256\",\"kid\":\"x\"}");
+    let message = format!("n,,\x01auth=Bearer {header}.{claims}.AAAA\x01\x01");
+    let mut told = Vec::new();
+    for _ in 0..100 {
+        let mut exchange = begin(&users, Mechanism::OauthBearer);
+        told.push(exchange.step(Some(message.as_bytes())).await);
+    }
+    assert_eq!(told.first(), Some(&Step::Unknown));
+    assert!(told.iter().all(|step| matches!(step, Step::Unknown | Step::Busy { .. })), "{told:?}");
+    assert!(matches!(told.last(), Some(Step::Busy { .. })), "{told:?}");
+    // From the same address, at once.
+    let began = Instant::now();
+    assert_eq!(begin(&users, Mechanism::Plain).step(Some(b"\0ana\0right")).await, ana());
+    assert_eq!(began.elapsed(), Duration::ZERO, "had to wait as if somebody had guessed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_is_none_is_told_once_and_never_lets_anybody_in() {
     let users = with_provider("https://id.test/realm");
     for answer in [&b"\x01"[..], b"", b"n,,\x01auth=Bearer a.b.c\x01\x01"] {

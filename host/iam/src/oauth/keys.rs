@@ -40,6 +40,8 @@ struct Known {
     fetched: Option<Instant>,
     /// When the last question ended, with an answer or without.
     asked: Option<Instant>,
+    /// Whether that one had no answer.
+    silent: bool,
 }
 
 /// Keys for signatures, as a provider published them.
@@ -72,13 +74,14 @@ impl Keys {
         Self { shared: Arc::new(shared), waiting: Semaphore::new(MAX_WAITING) }
     }
 
+    /// The key of a token, where the provider need not be asked for it.
+    pub(super) fn at_hand(&self, id: Option<&str>, algorithm: &str) -> Option<Key> {
+        let known = self.shared.known();
+        known.find(id, algorithm).filter(|_| known.is_fresh())
+    }
+
     /// The key of a token; asks the provider where it is not known, or was not confirmed for long.
-    pub(super) async fn find(
-        &self,
-        id: Option<&str>,
-        algorithm: Option<&str>,
-    ) -> Result<Key, NoBearer> {
-        let algorithm = algorithm.ok_or(NoBearer::Wrong("the token names no algorithm"))?;
+    pub(super) async fn find(&self, id: Option<&str>, algorithm: &str) -> Result<Key, NoBearer> {
         let shared = &self.shared;
         let found = shared.known().find(id, algorithm);
         match (found, shared.known().is_fresh()) {
@@ -98,11 +101,12 @@ impl Keys {
             }
         }
         let known = shared.known();
-        if !known.is_usable() {
-            return Err(NoBearer::Wrong("the provider's keys are not known"));
+        match known.find(id, algorithm).filter(|_| known.is_usable()) {
+            Some(key) => Ok(key),
+            // It may be signed with a key that the provider has by now, or has again.
+            None if known.silent || !known.is_usable() => Err(NoBearer::Unknown),
+            None => Err(NoBearer::Wrong("the token is signed with no key of the provider")),
         }
-        let unknown = NoBearer::Wrong("the token is signed with no key of the provider");
-        known.find(id, algorithm).ok_or(unknown)
     }
 }
 
@@ -136,6 +140,7 @@ impl Shared {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.asked = Some(now);
+        known.silent = read.is_err();
         match read {
             Ok(keys) => {
                 if known.keys != keys {

@@ -55,8 +55,8 @@ pub struct Bearer {
     pub user: String,
     /// His groups.
     pub groups: Vec<String>,
-    /// When it is no longer taken; none where that is beyond what the clock knows.
-    pub until: Option<SystemTime>,
+    /// When whoever came in with it has to come again.
+    pub until: SystemTime,
 }
 
 /// Why a token names nobody.
@@ -66,6 +66,8 @@ pub(crate) enum NoBearer {
     Wrong(&'static str),
     /// It was not looked at: too many wait for its provider.
     TooMany,
+    /// It was not looked at: its provider does not say what it is signed with.
+    Unknown,
 }
 
 impl From<&'static str> for NoBearer {
@@ -88,10 +90,14 @@ impl ProviderSettings {
         token.refuse_other_purpose()?;
         token::refuse_out_of_time(claims, now)?;
         token::refuse_other_audience(claims, &self.audience)?;
-        self.bearer(claims)
+        self.bearer(claims, token::holds_until(claims, now)?)
     }
 
-    fn bearer(&self, claims: &Map<String, Value>) -> Result<Bearer, &'static str> {
+    fn bearer(
+        &self,
+        claims: &Map<String, Value>,
+        until: SystemTime,
+    ) -> Result<Bearer, &'static str> {
         let user = claims.get(&self.user_claim).and_then(Value::as_str);
         let user = user.ok_or("the token does not name a user")?;
         // By itself, too: with its provider's name behind it, nobody would look like somebody.
@@ -103,7 +109,7 @@ impl ProviderSettings {
         // Who is a user of this host, or a domain, is not for others to say.
         let groups = groups.filter(|group| ![USERS, DOMAINS, ""].contains(group));
         let groups = groups.map(|group| self.local(group)).collect();
-        Ok(Bearer { user, groups, until: token::taken_until(claims) })
+        Ok(Bearer { user, groups, until })
     }
 
     fn local(&self, name: &str) -> String {
@@ -117,11 +123,30 @@ impl ProviderSettings {
 /// Whom a token names, if all of it is right. May wait some seconds for a provider.
 pub(crate) async fn check(providers: &[Provider], token: &str) -> Result<Bearer, NoBearer> {
     let token = Token::parse(token)?;
+    let provider = issuer_of(&token, providers)?;
+    let key = provider.keys.find(token.key_id(), token.algorithm()?).await?;
+    Ok(provider.settings.judge(&token, &key, SystemTime::now())?)
+}
+
+/// The same where no provider need be asked for that, and none where one has to be.
+pub(crate) fn check_at_once(
+    providers: &[Provider],
+    token: &str,
+) -> Result<Option<Bearer>, &'static str> {
+    let token = Token::parse(token)?;
+    let provider = issuer_of(&token, providers)?;
+    let key = provider.keys.at_hand(token.key_id(), token.algorithm()?);
+    let judge = |key| provider.settings.judge(&token, &key, SystemTime::now());
+    key.map(judge).transpose()
+}
+
+fn issuer_of<'a>(
+    token: &Token<'_>,
+    providers: &'a [Provider],
+) -> Result<&'a Provider, &'static str> {
     let issuer = token.issuer();
     let provider = providers.iter().find(|provider| Some(&*provider.settings.issuer) == issuer);
-    let provider = provider.ok_or("the token is of an unknown issuer")?;
-    let key = provider.keys.find(token.key_id(), token.algorithm()).await?;
-    Ok(provider.settings.judge(&token, &key, SystemTime::now())?)
+    provider.ok_or("the token is of an unknown issuer")
 }
 
 /// Whom a token of a provider with these keys names, if all of it is right.
@@ -138,7 +163,7 @@ pub fn judge(
     if token.issuer() != Some(&settings.issuer) {
         return Err("the token is of an unknown issuer");
     }
-    let key = token.algorithm().and_then(|algorithm| keys.find(token.key_id(), algorithm));
+    let key = keys.find(token.key_id(), token.algorithm()?);
     settings.judge(&token, &key.ok_or("the token is signed with no key of the provider")?, now)
 }
 

@@ -14,7 +14,7 @@ use ring::signature::{
 use serde_json::{Value, json};
 
 use super::keys::{ASKED_EVERY, FRESH_FOR, KEPT_FOR, MAX_WAITING};
-use super::token::{Key, Token, refuse_out_of_time};
+use super::token::{Key, LONGEST, Token, refuse_out_of_time};
 use super::*;
 
 /// A provider's key, secret half included.
@@ -147,7 +147,7 @@ fn changed(claims: &Value, key: &str, value: Value) -> Value {
 async fn refusal(providers: &[Provider], token: &str) -> &'static str {
     match check(providers, token).await.unwrap_err() {
         NoBearer::Wrong(why) => why,
-        NoBearer::TooMany => panic!("too many"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -180,10 +180,14 @@ async fn a_token_that_is_wrong_in_one_thing_is_refused() {
         ("aud", Value::Null, "another audience"),
         ("exp", json!(now() - 60), "expired"),
         ("exp", json!("never"), "no end"),
+        ("exp", json!(1e300), "end is none"),
         ("nbf", json!(now() + 60), "not valid yet"),
         ("nbf", json!("0"), "beginning is none"),
         ("preferred_username", json!(7), "does not name a user"),
         ("preferred_username", json!("a\u{7}"), "can be none"),
+        ("preferred_username", json!(""), "can be none"),
+        // A soft hyphen, which looks like nothing and is nothing.
+        ("preferred_username", json!("\u{ad}"), "can be none"),
         ("typ", json!("ID"), "no access token"),
         ("typ", json!("Refresh"), "no access token"),
         ("typ", json!(1), "no access token"),
@@ -201,6 +205,25 @@ async fn a_token_that_is_wrong_in_one_thing_is_refused() {
         assert!(check(&providers, none).await.is_err(), "{none}");
     }
     assert!(check(&providers, &token).await.is_ok());
+}
+
+#[tokio::test]
+async fn whoever_comes_in_with_a_token_comes_again_at_its_end_and_within_a_day() {
+    let signer = Signer::ed25519();
+    let (settings, _published) = provider_of(vec![signer.public("one")]);
+    let good = claims(&settings.issuer);
+    let providers = [Provider::new(settings)];
+    let ends = now() + 300;
+    for (exp, least, most) in [
+        (json!(ends), ends, ends + 60),
+        (json!(now() + 90 * 86_400), now() + LONGEST.as_secs(), now() + LONGEST.as_secs() + 600),
+        (json!(1e12), now() + LONGEST.as_secs(), now() + LONGEST.as_secs() + 600),
+    ] {
+        let token = signer.token("one", &changed(&good, "exp", exp));
+        let until = check(&providers, &token).await.unwrap().until;
+        let until = until.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!((least..=most).contains(&until), "{until} is not within {least} to {most}");
+    }
 }
 
 #[tokio::test]
@@ -262,10 +285,29 @@ async fn known_keys_go_on_while_the_provider_is_away_but_not_for_ever() {
     tokio::time::advance(FRESH_FOR).await;
     assert!(check(&providers, &token).await.is_ok());
     tokio::time::advance(KEPT_FOR - FRESH_FOR).await;
-    assert_eq!(refusal(&providers, &token).await, "the provider's keys are not known");
+    assert_eq!(check(&providers, &token).await, Err(NoBearer::Unknown));
     published.set(Some(vec![signer.public("one")]));
     tokio::time::advance(ASKED_EVERY + Duration::from_secs(1)).await;
     assert!(check(&providers, &token).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_a_silent_provider_might_know_is_not_said_to_be_wrong() {
+    let (old, new) = (Signer::p256(), Signer::ed25519());
+    let (settings, published) = provider_of(vec![old.public("old")]);
+    let good = claims(&settings.issuer);
+    let providers = [Provider::new(settings)];
+    assert!(check(&providers, &old.token("old", &good)).await.is_ok());
+    published.set(None);
+    tokio::time::advance(ASKED_EVERY).await;
+    for _ in 0..2 {
+        let unknown = check(&providers, &new.token("new", &good)).await;
+        assert_eq!(unknown, Err(NoBearer::Unknown));
+    }
+    assert!(check(&providers, &old.token("old", &good)).await.is_ok(), "a known one");
+    published.set(Some(vec![old.public("old")]));
+    tokio::time::advance(ASKED_EVERY).await;
+    assert!(refusal(&providers, &new.token("new", &good)).await.contains("no key"));
 }
 
 /// A provider that takes questions and answers none, until it is dropped.
@@ -307,8 +349,7 @@ async fn who_waits_for_a_provider_that_does_not_answer_waits_for_one_question() 
     drop(question);
     silent.listener.set_nonblocking(true).unwrap();
     for check in waiting {
-        let why = NoBearer::Wrong("the provider's keys are not known");
-        assert_eq!(check.await.unwrap(), Err(why));
+        assert_eq!(check.await.unwrap(), Err(NoBearer::Unknown));
     }
     assert!(silent.listener.accept().is_err(), "asked again");
 }
@@ -321,7 +362,7 @@ async fn only_so_many_wait_for_a_provider() {
     assert_eq!(silent.check().await.unwrap(), Err(NoBearer::TooMany));
     drop(question);
     for check in waiting {
-        assert!(matches!(check.await.unwrap(), Err(NoBearer::Wrong(_))));
+        assert_eq!(check.await.unwrap(), Err(NoBearer::Unknown));
     }
 }
 

@@ -76,8 +76,9 @@ impl<'a> Token<'a> {
         Ok(Self { header, claims, signed: signed.as_bytes(), signature: bytes(proof)? })
     }
 
-    pub(super) fn algorithm(&self) -> Option<&str> {
-        self.header.get("alg").and_then(Value::as_str)
+    pub(super) fn algorithm(&self) -> Result<&str, &'static str> {
+        let named = self.header.get("alg").and_then(Value::as_str);
+        named.ok_or("the token names no algorithm")
     }
 
     pub(super) fn key_id(&self) -> Option<&str> {
@@ -91,7 +92,7 @@ impl<'a> Token<'a> {
 
     /// What it claims, once the key's owner said so.
     pub(super) fn verified(&self, key: &Key) -> Result<&Map<String, Value>, &'static str> {
-        if self.algorithm() != Some(key.algorithm()) {
+        if self.algorithm()? != key.algorithm() {
             return Err("the token's algorithm is not that of its key");
         }
         if !key.has_signed(self.signed, &self.signature) {
@@ -135,10 +136,16 @@ impl Token<'_> {
     }
 }
 
-/// When [`refuse_out_of_time`] begins to refuse a token for its end.
-pub(super) fn taken_until(claims: &Map<String, Value>) -> Option<SystemTime> {
-    let ends = claims.get("exp").and_then(Value::as_f64)?;
-    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(ends + LEEWAY).ok()?)
+/// When whoever comes in with a token now has to come again: when [`refuse_out_of_time`] begins to refuse it for its
+/// end, and no later than [`LONGEST`] from now. An end that no clock reaches is none.
+pub(super) fn holds_until(
+    claims: &Map<String, Value>,
+    now: SystemTime,
+) -> Result<SystemTime, &'static str> {
+    let ends = claims.get("exp").and_then(Value::as_f64);
+    let ends = ends.and_then(|ends| Duration::try_from_secs_f64(ends + LEEWAY).ok());
+    let ends = ends.and_then(|ends| UNIX_EPOCH.checked_add(ends));
+    Ok(ends.ok_or("the token's end is none")?.min(now + LONGEST))
 }
 
 pub(super) fn refuse_other_audience(
@@ -155,3 +162,7 @@ pub(super) fn refuse_other_audience(
 
 /// Seconds by which the clocks of a provider and of this host may differ.
 const LEEWAY: f64 = 30.0;
+
+/// Longest time in which a token is not looked at again: keys that a provider took back, and users whom it has let
+/// go, end within a day, whatever their tokens say.
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 3600);
