@@ -3,13 +3,14 @@
 //! A password is never an argument: it is asked for, without showing it, or is one line of stdin.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 
 use fnap::sasl::Mechanism;
 use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::cli::login::{LoginArgs, LogoutArgs};
-use crate::config::{Agent, Config, Keep, Kept, Login, Source};
+use crate::config::{Agent, Config, Keep, Kept, Login, Source, TlsMode};
 use crate::connection::{Need, connect_for};
 use crate::error::Error;
 use crate::io;
@@ -44,8 +45,16 @@ pub(crate) async fn login(
         Some(user) => user,
         None => ask_user(setting, &agent)?,
     };
+    let before = keep.all()?;
+    let (tls, ca_file) = keeps(args, &agent, &before);
+    agent.tls.mode = agent.tls.mode.or(tls);
+    if agent.tls.mode != Some(TlsMode::Never) {
+        agent.tls.ca_file = agent.tls.ca_file.or_else(|| ca_file.clone());
+    }
     let password = ask_password(setting, &user, &agent, stdin)?;
-    let mechanism = args.mechanism.or(agent.login.mechanism.filter(|one| of_passwords(*one)));
+    let same = before.iter().find(|one| one.address == agent.address && one.username == user);
+    let kept_mechanism = args.mechanism.or(same.and_then(|one| one.mechanism));
+    let mechanism = kept_mechanism.or(agent.login.mechanism.filter(|one| of_passwords(*one)));
     agent.login = Login {
         username: Some(user.clone()),
         password: Some(Source::Here(password.clone())),
@@ -60,9 +69,9 @@ pub(crate) async fn login(
         address: agent.address.clone(),
         username: user.clone(),
         password,
-        mechanism: args.mechanism,
-        tls: args.tls,
-        ca_file: args.ca_file.as_ref().and(agent.tls.ca_file.clone()),
+        mechanism: kept_mechanism,
+        tls,
+        ca_file,
     })?;
     if !setting.quiet {
         let path = keep.path();
@@ -73,6 +82,18 @@ pub(crate) async fn login(
         ));
     }
     Ok(())
+}
+
+/// What is kept of TLS: what was said now, else what was kept for the address before, whoever it was kept for. One who
+/// logs in again would else speak in clear text from then on.
+fn keeps(args: &LoginArgs, agent: &Agent, before: &[Kept]) -> (Option<TlsMode>, Option<PathBuf>) {
+    let here = || before.iter().filter(|one| one.address == agent.address);
+    let tls = args.tls.or_else(|| here().find_map(|one| one.tls));
+    let ca_file = match args.ca_file {
+        Some(_) => agent.tls.ca_file.clone(),
+        None => here().find_map(|one| one.ca_file.clone()),
+    };
+    (tls, ca_file)
 }
 
 /// `fnua logout`

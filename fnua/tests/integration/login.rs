@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::authority::Authority;
 use crate::fake::{Fake, Fnua, Talk};
 
 fn flows(talk: &mut Talk) {
@@ -69,6 +70,48 @@ fn a_password_that_the_host_does_not_take_is_not_kept() {
     let said = fnua.run_with(&["login", &fake.address(), "--user", "test"], "sesame\n");
     said.badly(1, "401 AUTH_REQUIRED authentication failed");
     assert!(!said.err.contains("sesame") && kept(&fnua).is_empty(), "{}", said.err);
+    fake.finish();
+}
+
+#[test]
+fn a_second_login_goes_on_with_the_authority_and_the_tls_that_the_first_one_kept() {
+    let authority = Authority::new();
+    let host = authority.host("127.0.0.1");
+    let (second, third) = (host.clone(), host.clone());
+    let fake = Fake::start(vec![
+        Box::new(move |talk| {
+            talk.greet_with_tls("", &host, "AUTH=PLAIN");
+            talk.plain();
+            talk.quit();
+        }),
+        Box::new(move |talk| {
+            talk.greet_with_tls("", &second, "AUTH=PLAIN");
+            talk.plain();
+            talk.quit();
+        }),
+        Box::new(move |talk| {
+            talk.greet_with_tls("", &third, "AUTH=PLAIN");
+            talk.plain();
+            talk.expect("GET FLOWS");
+            talk.say("220 DATA\na.b\n220 OK");
+            talk.quit();
+        }),
+        Box::new(|talk| {
+            talk.greet("AUTH=PLAIN");
+            talk.closed();
+        }),
+    ]);
+    let (fnua, address) = (Fnua::with_agents(&[]), fake.address());
+    fnua.file("ca.pem", &authority.pem());
+    let login = ["login", &address, "--user", "test"];
+    let with = ["--ca-file", "ca.pem", "--tls", "starttls", "--mechanism", "PLAIN"];
+    fnua.run_with(&[&login[..], &with].concat(), "test\n").badly(0, "kept in");
+    let first = kept(&fnua);
+    fnua.run_with(&login, "test\n").badly(0, "kept in");
+    assert_eq!(kept(&fnua), first);
+    assert!(first.contains("/ca.pem\"") && first.contains("tls = \"starttls\""), "{first}");
+    assert_eq!(fnua.run(&["get", "flows"]).well(), "a.b\n");
+    fnua.run(&["get", "flows"]).badly(3, "it does not offer starttls, so nothing is sent");
     fake.finish();
 }
 
