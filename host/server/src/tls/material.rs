@@ -76,6 +76,8 @@ pub(super) struct Loaded {
     /// Whose word on clients is taken.
     pub(super) authority: Option<Arc<dyn ClientCertVerifier>>,
     /// Seconds since 1970.
+    pub(super) not_before: i64,
+    /// Seconds since 1970.
     pub(super) not_after: i64,
     /// So many seconds before it expires it is time to say so.
     pub(super) warn_before: i64,
@@ -95,9 +97,24 @@ impl Contents {
 
 impl Loaded {
     pub(super) fn not_after_text(&self) -> String {
-        let time = OffsetDateTime::from_unix_timestamp(self.not_after).ok();
-        time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
+        text_of(self.not_after)
     }
+
+    /// Why clients refuse the certificate at this time, in seconds since 1970; none where they do not.
+    pub(super) fn out_of_time(&self, now: i64) -> Option<String> {
+        if self.not_after <= now {
+            Some("has expired".to_owned())
+        } else if self.not_before > now {
+            Some(format!("is not valid before {}", text_of(self.not_before)))
+        } else {
+            None
+        }
+    }
+}
+
+fn text_of(time: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(time).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }
 
 pub(super) fn read(files: &TlsFiles) -> Result<Contents, TlsError> {
@@ -126,7 +143,7 @@ pub(super) fn load(files: &TlsFiles, contents: &Contents) -> Result<Loaded, TlsE
     })?;
     let life = not_after.saturating_sub(not_before);
     let warn_before = WARN_BEFORE.min(life / 3);
-    Ok(Loaded { config: Arc::new(config), authority, not_after, warn_before })
+    Ok(Loaded { config: Arc::new(config), authority, not_before, not_after, warn_before })
 }
 
 fn config(

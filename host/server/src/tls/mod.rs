@@ -36,12 +36,15 @@ pub struct TlsFiles {
 pub struct Tls {
     files: TlsFiles,
     current: RwLock<Arc<Loaded>>,
-    /// What the files were when they were last looked at, good or not: each state is told once.
     seen: Mutex<Seen>,
 }
 
-/// The digest of the files' contents, or why they could not be read.
-type Seen = Result<[u8; 32], String>;
+struct Seen {
+    /// What the files were when they were last looked at, good or not: each state is told once.
+    files: Result<[u8; 32], String>,
+    /// What stands in them, where only its time keeps it from being shown.
+    waits: Option<Loaded>,
+}
 
 impl Tls {
     /// Reads the files. To be followed by [`Self::watch`].
@@ -50,7 +53,7 @@ impl Tls {
     /// When a file cannot be read, or they do not belong together.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let contents = material::read(&files)?;
-        let seen = Mutex::new(Ok(contents.digest()));
+        let seen = Mutex::new(Seen { files: Ok(contents.digest()), waits: None });
         let current = RwLock::new(Arc::new(material::load(&files, &contents)?));
         Ok(Self { files, current, seen })
     }
@@ -70,7 +73,7 @@ impl Tls {
     }
 
     /// Looks at the files now. What changed counts for new connections; what is broken changes nothing
-    /// and is logged.
+    /// and is logged. So does a certificate that clients refuse for its time, as long as they take the one that is shown.
     pub async fn look(&self) {
         let mut seen = self.seen.lock().await;
         let files = self.files.clone();
@@ -78,14 +81,30 @@ impl Tls {
         let read = tokio::task::spawn_blocking(move || material::read(&files));
         let Ok(read) = read.await else { return };
         let now = read.as_ref().map(material::Contents::digest).map_err(ToString::to_string);
-        if *seen == now {
+        if seen.files == now {
+            if let Some(loaded) = seen.waits.take_if(|loaded| self.keeps_out(loaded).is_none()) {
+                self.take(loaded);
+            }
             return;
         }
-        *seen = now;
+        *seen = Seen { files: now, waits: None };
         match read.and_then(|contents| material::load(&self.files, &contents)) {
-            Ok(loaded) => self.take(loaded),
+            Ok(loaded) => match self.keeps_out(&loaded) {
+                None => self.take(loaded),
+                Some(why) => {
+                    let cause = format!("the certificate in {} {why}", self.shown());
+                    tracing::error!(cause, "kept the certificate that is shown");
+                    seen.waits = Some(loaded);
+                }
+            },
             Err(error) => tracing::error!(cause = %error, "kept the certificate that is shown"),
         }
+    }
+
+    /// Why a certificate is not to be shown in place of the one that is.
+    fn keeps_out(&self, loaded: &Loaded) -> Option<String> {
+        let now = unix_now();
+        loaded.out_of_time(now).filter(|_| self.current().out_of_time(now).is_none())
     }
 
     /// Seconds until the certificate expires; below zero once it has.
@@ -98,9 +117,9 @@ impl Tls {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        let (shown, left) = (self.files.certificate.display(), self.expires_in());
-        if left <= 0 {
-            warnings.push(format!("the certificate in {shown} has expired: clients refuse it"));
+        let (shown, left) = (self.shown(), self.expires_in());
+        if let Some(why) = self.current().out_of_time(unix_now()) {
+            warnings.push(format!("the certificate in {shown} {why}: clients refuse it"));
         } else if left < self.current().warn_before {
             let days = left / DAY.as_secs().cast_signed();
             warnings.push(format!("the certificate in {shown} expires in {days} days"));
@@ -110,10 +129,14 @@ impl Tls {
 
     fn take(&self, loaded: Loaded) {
         let loaded = Arc::new(loaded);
-        let (file, not_after) = (self.files.certificate.display(), loaded.not_after_text());
+        let (file, not_after) = (self.shown(), loaded.not_after_text());
         tracing::info!(%file, not_after, "took over a certificate");
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         self.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    }
+
+    fn shown(&self) -> std::path::Display<'_> {
+        self.files.certificate.display()
     }
 
     fn current(&self) -> Arc<Loaded> {

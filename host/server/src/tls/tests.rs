@@ -39,6 +39,17 @@ impl Authority {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
+
+    /// The same, good since so many seconds and for so many days.
+    fn sign_for(&self, seconds: i64, days: i64) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["fnaa.test".to_owned()]).unwrap();
+        let now = time::OffsetDateTime::now_utc();
+        params.not_before = now - time::Duration::seconds(seconds);
+        // An hour more, so that whole days are left while this runs.
+        params.not_after = now + time::Duration::days(days) + time::Duration::hours(1);
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
 }
 
 fn write(dir: &Path, (certificate, key): (String, String), ca: Option<&Authority>) -> TlsFiles {
@@ -295,6 +306,49 @@ async fn new_connections_get_what_the_files_say_and_broken_files_change_nothing(
     assert_eq!(shown(&tls, &ca).await, der(&second.0));
 }
 
+/// Whether this is the certificate that new connections get, without one of them: a client refuses some of these.
+fn shows(tls: &Tls, pair: &(String, String)) -> bool {
+    let leaf = der(&pair.0);
+    let (_, leaf) = x509_parser::parse_x509_certificate(&leaf).unwrap();
+    tls.current().not_after == leaf.validity().not_after.timestamp()
+}
+
+#[tokio::test]
+async fn a_certificate_that_clients_refuse_for_its_time_waits_while_there_is_a_better_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Authority::new();
+    let good = ca.sign_for(3_600, 30);
+    let tls = Tls::open(write(dir.path(), good.clone(), None)).unwrap();
+    for bad in [ca.sign_for(86_400 * 60, -1), ca.sign_for(-86_400, 60)] {
+        write(dir.path(), bad, None);
+        for _ in 0..2 {
+            tls.look().await;
+            assert_eq!(shown(&tls, &ca).await, der(&good.0));
+        }
+    }
+    let soon = ca.sign_for(-2, 40);
+    write(dir.path(), soon.clone(), None);
+    tls.look().await;
+    while !shows(&tls, &soon) {
+        // Its files do not change any more: its time comes.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tls.look().await;
+    }
+    assert_eq!(shown(&tls, &ca).await, der(&soon.0));
+}
+
+#[tokio::test]
+async fn where_no_certificate_is_good_the_latest_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Authority::new();
+    let (expired, early) = (ca.sign_for(86_400 * 60, -1), ca.sign_for(-86_400, 60));
+    let tls = Tls::open(write(dir.path(), expired.clone(), None)).unwrap();
+    assert!(shows(&tls, &expired));
+    write(dir.path(), early.clone(), None);
+    tls.look().await;
+    assert!(shows(&tls, &early));
+}
+
 #[tokio::test]
 async fn a_link_that_is_swapped_counts_as_a_change() {
     let dir = tempfile::tempdir().unwrap();
@@ -322,22 +376,17 @@ async fn a_link_that_is_swapped_counts_as_a_change() {
 fn what_expires_soon_is_warned_about() {
     let dir = tempfile::tempdir().unwrap();
     let ca = Authority::new();
-    let with_days = |before: i64, after: i64| {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["fnaa.test".to_owned()]).unwrap();
-        let now = time::OffsetDateTime::now_utc();
-        params.not_before = now - time::Duration::days(before);
-        // An hour more, so that whole days are left while this runs.
-        params.not_after = now + time::Duration::days(after) + time::Duration::hours(1);
-        let signed = params.signed_by(&key, &ca.0).unwrap().pem();
-        write(dir.path(), (signed, key.serialize_pem()), None)
-    };
+    let with_days =
+        |before: i64, after: i64| write(dir.path(), ca.sign_for(86_400 * before, after), None);
     let warnings = |files: TlsFiles| Tls::open(files).unwrap().warnings();
     assert_eq!(warnings(with_days(60, 30)), [""; 0]);
     assert!(warnings(with_days(80, 10))[0].ends_with("c.pem expires in 10 days"));
     assert_eq!(warnings(with_days(3, 3)), [""; 0], "half of a short life is left");
     assert!(warnings(with_days(5, 1))[0].ends_with("expires in 1 days"));
     assert!(warnings(with_days(90, -1))[0].ends_with("c.pem has expired: clients refuse it"));
+    let early = warnings(with_days(-1, 90)).remove(0);
+    assert!(early.contains("c.pem is not valid before 2"), "{early}");
+    assert!(early.ends_with("Z: clients refuse it"), "{early}");
     let tls = Tls::open(with_days(60, 30)).unwrap();
     assert!((30 * 86_400..=30 * 86_400 + 3_600).contains(&tls.expires_in()));
 }
