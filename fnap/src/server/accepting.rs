@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::action::{Action, Tls};
-use super::ready::parse;
+use super::ready::{is_blank, parse};
 use super::session::{ServerSession, State};
 use crate::command::{Command, InitialResponse};
 use crate::line::LineError;
@@ -37,7 +37,7 @@ impl<P: Clone> ServerSession<P> {
     pub(super) fn respond(&mut self, failures: u8, line: Result<Bytes, LineError>) {
         let line = line.ok();
         let response = line.as_deref().and_then(|line| std::str::from_utf8(line).ok());
-        let response = response.map_or("", str::trim_ascii);
+        let response = response.map_or("", |text| text.trim_matches([' ', '\t']));
         if response == CANCEL {
             let cancelled = Reply::error(Code::AuthRequired, "authentication cancelled");
             return self.attempt_ended(failures, &cancelled);
@@ -116,8 +116,9 @@ impl<P: Clone> ServerSession<P> {
 const CANCEL: &str = "*";
 
 fn for_anybody(line: &Bytes) -> bool {
-    let first =
-        std::str::from_utf8(line).ok().and_then(|line| line.split_ascii_whitespace().next());
+    // The blanks of the parser and no others: what this takes for a verb, the parser has to take for the same.
+    let mut words = line.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
+    let first = words.next().and_then(|word| std::str::from_utf8(word).ok());
     first.is_some_and(|verb| FOR_ANYBODY.iter().any(|known| known.eq_ignore_ascii_case(verb)))
 }
 

@@ -102,13 +102,19 @@ pub(super) fn parse(line: &Bytes) -> Result<Command, Failure> {
 
 /// Whether a line asks for a WRITE, which need not wait for the WRITEs before it.
 pub(super) fn is_write(line: &[u8]) -> bool {
-    let verb = line.trim_ascii_start().split(|byte| *byte == b' ').next();
-    verb.is_some_and(|verb| verb.eq_ignore_ascii_case(b"WRITE"))
+    let mut words = line.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
+    words.next().is_some_and(|verb| verb.eq_ignore_ascii_case(b"WRITE"))
+}
+
+/// What separates words; a CR is a character like others.
+pub(super) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Whether a line is what ends a READ that follows.
 pub(super) fn is_done(line: &[u8]) -> bool {
-    line.trim_ascii().eq_ignore_ascii_case(b"DONE")
+    let mut words = line.split(|byte| is_blank(*byte)).filter(|word| !word.is_empty());
+    words.next().is_some_and(|verb| verb.eq_ignore_ascii_case(b"DONE")) && words.next().is_none()
 }
 
 impl From<LineError> for Failure {

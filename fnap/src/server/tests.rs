@@ -102,7 +102,22 @@ fn before_authentication_everything_else_is_401_and_nothing_is_said_back() {
     {
         assert_eq!(sent(&mut session, line), "401 AUTH_REQUIRED authenticate first\r\n");
     }
+    // What is no blank is a part of the verb, which is unknown then.
+    for line in [
+        "NOOP\rNOOP\r\n",
+        "AUTHENTICATE\rPLAIN x\r\n",
+        "CAPABILITIES\r\r\n",
+        "QUIT\u{c}\n",
+        "\rHELP\n",
+    ] {
+        assert_eq!(
+            sent(&mut session, line),
+            "401 AUTH_REQUIRED authenticate first\r\n",
+            "{line:?}"
+        );
+    }
     assert_eq!(sent(&mut session, "noop\r\n"), "220 OK\r\n");
+    assert_eq!(sent(&mut session, "\t noop\t\r\n"), "220 OK\r\n");
     assert_eq!(
         sent(&mut session, "NOOP x\r\n"),
         "400 BAD_FORMAT nothing more expected at word 2\r\n"
