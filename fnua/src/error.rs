@@ -87,6 +87,14 @@ pub enum Error {
     /// The host wants to know anew who one is: what one came in with has expired, or the user was changed.
     #[error("{0}")]
     PutOut(Failure),
+    /// The host wants to know who one is, and nobody has logged in.
+    #[error("{failure}: `fnua login {address} --user NAME` keeps a password")]
+    NobodyYet {
+        /// `host:port`.
+        address: String,
+        /// What the host said.
+        failure: Failure,
+    },
     /// Nobody answers at the address.
     #[error("cannot reach {address}: {reason}")]
     Unreachable {
@@ -134,7 +142,7 @@ impl Error {
             Self::NoMechanism { .. } | Self::NoPassword { .. } | Self::Keep(_) => Exit::Usage,
             Self::Tls { .. } | Self::Distrusted { .. } => Exit::Broken,
             Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
-            Self::Refused(_) | Self::PutOut(_) => Exit::Refused,
+            Self::Refused(_) | Self::PutOut(_) | Self::NobodyYet { .. } => Exit::Refused,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
             Self::Wrong { .. } => Exit::Wrong,
             Self::Output(_) => Exit::Broken,

@@ -253,6 +253,10 @@ impl Connection {
     pub(crate) fn refused(&self, failure: Failure) -> Error {
         match failure.code {
             Code::AuthRequired if self.mechanism.is_some() => Error::PutOut(failure),
+            // Who does not know CAPABILITIES before authentication may say the same to it.
+            Code::AuthRequired if self.offer.mechanisms.is_some() => {
+                Error::NobodyYet { address: self.address.clone(), failure }
+            }
             _ => failure.into(),
         }
     }

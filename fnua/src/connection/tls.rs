@@ -45,8 +45,13 @@ fn config(agent: &Agent) -> Result<ClientConfig, Error> {
         None => Ok(config.with_no_client_auth()),
         Some(own) => {
             let (chain, key) = own_certificate(own)?;
-            config.with_client_auth_cert(chain, key).map_err(|error| {
-                Error::Usage(format!("certificate {}: {error}", own.chain.display()))
+            config.with_client_auth_cert(chain, key).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) => Error::Usage(format!(
+                    "{} is not the key of the certificate in {}",
+                    own.key.display(),
+                    own.chain.display()
+                )),
+                other => Error::Usage(format!("certificate {}: {other}", own.chain.display())),
             })
         }
     }

@@ -56,7 +56,8 @@ fn nobody_is_anonymous_where_the_host_offers_it_and_nobody_where_it_does_not() {
     let words = ["--agent", &fake.address(), "get", "flows"];
     let fnua = Fnua::with_agents(&[]);
     assert_eq!(fnua.run(&words).well(), "a.b\n");
-    fnua.run(&words).badly(1, "401 AUTH_REQUIRED authenticate first");
+    let login = format!("authenticate first: `fnua login {} --user NAME` keeps", fake.address());
+    fnua.run(&words).badly(1, &login);
     fake.finish();
 }
 
@@ -187,13 +188,21 @@ fn a_token_comes_from_a_file_or_a_program_and_a_refusal_is_told_with_its_status(
 fn a_certificate_is_shown_and_says_who_one_is() {
     let authority = Authority::new();
     let host = authority.host_that_asks("127.0.0.1");
-    let fake = Fake::once(move |talk| {
-        talk.greet_with_tls("", &host, "AUTH=PLAIN\nAUTH=EXTERNAL");
-        assert!(talk.client_certificate().is_some());
-        // domain:emiliano.ar
-        answered(talk, "AUTHENTICATE EXTERNAL", "ZG9tYWluOmVtaWxpYW5vLmFy");
-        flows(talk);
-    });
+    let fake = Fake::start(vec![
+        Box::new(move |talk| {
+            talk.greet_with_tls("", &host, "AUTH=PLAIN\nAUTH=EXTERNAL");
+            assert!(talk.client_certificate().is_some());
+            // domain:emiliano.ar
+            answered(talk, "AUTHENTICATE EXTERNAL", "ZG9tYWluOmVtaWxpYW5vLmFy");
+            flows(talk);
+        }),
+        Box::new(|talk| {
+            talk.greet("STARTTLS");
+            talk.expect("STARTTLS");
+            talk.say("220 OK");
+            talk.closed();
+        }),
+    ]);
     let keys = "ca_file = \"ca.pem\"\ncertificate_file = \"own.pem\"\nkey_file = \"own.key\"\nas = \"domain:emiliano.ar\"";
     let fnua = fnua(&fake, keys);
     let own = authority.pair("fnaa.emiliano.ar");
@@ -201,6 +210,9 @@ fn a_certificate_is_shown_and_says_who_one_is() {
     fnua.file("own.pem", &own.certificate);
     fnua.file_with_mode("own.key", &own.key, 0o600);
     assert_eq!(fnua.run(&["get", "flows"]).well(), "a.b\n");
+    fnua.file_with_mode("own.key", &authority.pair("fnaa.emiliano.ar").key, 0o600);
+    let said = fnua.run(&["get", "flows"]);
+    said.badly(2, "own.key is not the key of the certificate in ");
     fake.finish();
 }
 
