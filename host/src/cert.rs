@@ -2,7 +2,8 @@
 //!
 //! In the directory: `ca.pem` and `ca.key` (kept once they are there), `server.pem` and `server.key`, and for
 //! each client `user-NAME.pem` or `domain-NAME.pem` with its key. Keys are for their owner only. Nothing is
-//! overwritten unasked, and nothing at all is made where one file would be. Not for the open network: there, hosts
+//! overwritten unasked, and nothing at all is made where one file would be; a host's certificate that bears the names
+//! ordered for a domain's stays as it is. Not for the open network: there, hosts
 //! have certificates that everybody's software trusts.
 
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use time::{Duration, OffsetDateTime};
+use x509_parser::extensions::GeneralName;
+use x509_parser::pem::parse_x509_pem;
 use zeroize::Zeroizing;
 
 use crate::files;
@@ -125,7 +128,7 @@ fn leaves(order: &Order) -> Result<Vec<Leaf>> {
     let mut leaves = Vec::new();
     let hosts: Result<Vec<SanType>> = order.names.iter().map(HostName::alternative).collect();
     let hosts = hosts?;
-    if let Some(first) = order.names.first() {
+    if let Some(first) = order.names.first().filter(|_| !keeps_server(order)) {
         let names: Vec<String> = order.names.iter().map(ToString::to_string).collect();
         let purpose = ExtendedKeyUsagePurpose::ServerAuth;
         let params = leaf(&first.to_string(), hosts.clone(), purpose);
@@ -144,6 +147,22 @@ fn leaves(order: &Order) -> Result<Vec<Leaf>> {
         leaves.push(Leaf { stem: client.stem(), what: client.to_string(), params });
     }
     Ok(leaves)
+}
+
+/// Whether the names are for a domain's certificate only: the host has one with all of them.
+fn keeps_server(order: &Order) -> bool {
+    let domain = order.clients.iter().any(|client| matches!(client, Client::Domain(_)));
+    let server = order.dir.join(format!("{SERVER}.pem"));
+    domain && bears(&server, &order.names).unwrap_or(false)
+}
+
+/// Whether a certificate has all these names; none where there is no certificate.
+fn bears(file: &Path, names: &[HostName]) -> Option<bool> {
+    let text = files::read(file).ok()??;
+    let (_, pem) = parse_x509_pem(text.as_bytes()).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let borne = &certificate.subject_alternative_name().ok()??.value.general_names;
+    Some(names.iter().all(|name| borne.iter().any(|borne| name.is(borne))))
 }
 
 fn leaf(name: &str, names: Vec<SanType>, purpose: ExtendedKeyUsagePurpose) -> CertificateParams {
@@ -207,6 +226,19 @@ fn write_pair(pem_file: &Path, pem: &str, key_file: &Path, key: &KeyPair) -> Res
 }
 
 impl HostName {
+    fn is(&self, borne: &GeneralName<'_>) -> bool {
+        match (self, borne) {
+            (Self::Name(name), GeneralName::DNSName(other)) => name.as_str() == *other,
+            (Self::Address(IpAddr::V4(one)), GeneralName::IPAddress(other)) => {
+                one.octets() == *other
+            }
+            (Self::Address(IpAddr::V6(one)), GeneralName::IPAddress(other)) => {
+                one.octets() == *other
+            }
+            _ => false,
+        }
+    }
+
     fn alternative(&self) -> Result<SanType> {
         Ok(match self {
             Self::Name(name) => {

@@ -233,13 +233,15 @@ pub fn hash_password(input: impl Read, mut output: impl Write) -> anyhow::Result
 
 /// Reads one line with a password.
 pub(crate) fn password_line(input: impl Read) -> anyhow::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
+    let mut octets = Zeroizing::new(Vec::new());
     // One octet over the longest, and a line end: whatever is longer is refused as too long.
-    input.take(fnap::sasl::MAX_PASSWORD as u64 + 3).read_to_string(&mut text)?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    input.take(fnap::sasl::MAX_PASSWORD as u64 + 3).read_to_end(&mut octets)?;
+    let text = std::str::from_utf8(&octets);
+    let text = text.map_err(|_| anyhow::anyhow!("the password is not utf-8"))?;
+    let line = text.strip_suffix('\n').unwrap_or(text);
     let password = line.strip_suffix('\r').unwrap_or(line);
     if password.contains('\n') {
-        anyhow::bail!("more than one line");
+        anyhow::bail!("a password is one line: these are more");
     }
     Ok(Zeroizing::new(password.to_owned()))
 }
@@ -272,13 +274,15 @@ Examples:
 const CERT_EXAMPLES: &str = "\
 Files: ca.pem and ca.key (the authority), server.pem and server.key, user-NAME.pem, domain-NAME.pem and
 their keys, in PEM. Keys are for their owner only (mode 0600). Nothing that is there is replaced without --force.
+With --client domain:NAME a server.pem that bears all the names stays as it is, also with --force.
 For the open network take a certificate that everybody's software trusts, as of an ACME authority.
 
 Examples:
   fnaad cert ./tls --name fnaa.example.org --name 192.0.2.1
   fnaad cert ./tls --client user:ana                          one more, of the same authority
-  fnaad cert ./tls --name fnaa.example.org --client domain:example.org
-  fnaad cert ./tls --name fnaa.example.org --days 90 --force  a new one; a running host takes it over
+  fnaad cert ./tls --client domain:example.org --name fnaa.example.org    for its agent; server.pem stays
+  fnaad cert ./tls --name fnaa.example.org --name 192.0.2.1 --days 90 --force
+                                                              a new server.pem; a running host takes it over
 
 In fnaad.toml:
   [tls]
@@ -298,7 +302,7 @@ Examples:
   cp target/my-plugin.wasm ./try/plugins/     running processors take it over
 
 In the directory: fnua.toml (for the user agent, with the password), users.toml, tls (its own
-authority and certificate), plugins, data, listen, broker.";
+authority and certificate), plugins, data, listen, broker, layout, lock.";
 
 #[cfg(test)]
 mod tests {
@@ -372,6 +376,13 @@ mod tests {
         for input in ["", "\n", "a\nb\n", &long] {
             assert!(verifier(input).is_err());
         }
+    }
+
+    #[test]
+    fn what_is_no_password_is_called_one() {
+        let refused = |input: &[u8]| password_line(input).unwrap_err().to_string();
+        assert_eq!(refused(b"\xff\xfe\n"), "the password is not utf-8");
+        assert_eq!(refused(b"a\nb\n"), "a password is one line: these are more");
     }
 
     #[test]

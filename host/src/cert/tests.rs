@@ -1,9 +1,6 @@
 use super::*;
 use std::os::unix::fs::PermissionsExt as _;
 
-use x509_parser::extensions::GeneralName;
-use x509_parser::pem::parse_x509_pem;
-
 fn order(dir: &Path, names: &[&str], clients: &[&str]) -> Order {
     Order {
         dir: dir.join("tls"),
@@ -102,6 +99,29 @@ fn a_domain_needs_the_names_of_its_agent_and_files_names_of_their_own() {
     assert!(!dir.path().join("tls").exists());
     make(&order(dir.path(), &[], &["user:../../x:y"])).unwrap();
     assert!(dir.path().join("tls/user-.._.._x_y.pem").exists());
+}
+
+#[test]
+fn a_domains_certificate_is_made_beside_that_of_its_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = order(dir.path(), &["fnaa.example.org", "192.0.2.1"], &[]);
+    make(&first).unwrap();
+    let server = read(&first, "server.pem");
+    let second = order(dir.path(), &["fnaa.example.org"], &["domain:example.org"]);
+    assert_eq!(make(&second).unwrap().len(), 2);
+    let host = vec!["dns fnaa.example.org".to_owned()];
+    assert_eq!(subject(&second, "domain-example.org.pem"), ("example.org".to_owned(), host));
+    let refused = make(&second).unwrap_err().to_string();
+    assert!(refused.contains("domain-example.org.pem is there already; --force"), "{refused}");
+    let both = order(dir.path(), &["192.0.2.1", "fnaa.example.org"], &["domain:example.org"]);
+    make(&Order { force: true, ..both }).unwrap();
+    assert_eq!(read(&first, "server.pem"), server);
+    for names in [&["fnaa.example.org", "192.0.2.2"][..], &["other.example.org"]] {
+        let more = order(dir.path(), names, &["domain:other.org"]);
+        let refused = make(&more).unwrap_err().to_string();
+        assert!(refused.contains("server.pem is there already; --force"), "{refused}");
+        assert!(!first.dir.join("domain-other.org.pem").exists());
+    }
 }
 
 #[test]
