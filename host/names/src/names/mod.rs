@@ -161,7 +161,8 @@ fn anchors(path: &Path) -> Result<TrustAnchors, SetupError> {
     if length > MAX_ANCHOR_FILE {
         return Err(wrong(format!("larger than {MAX_ANCHOR_FILE} octets")));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let octets = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let text = String::from_utf8(octets).map_err(|_| wrong("not a text of utf-8".to_owned()))?;
     // An empty set would make every zone insecure or bogus without a word.
     if !text.lines().any(|line| !line.trim_start().starts_with(';') && line.contains("DNSKEY")) {
         return Err(wrong("no DNSKEY record in it".to_owned()));

@@ -217,16 +217,18 @@ async fn a_name_that_is_none_is_not_asked_for() {
 #[test]
 fn trust_anchors_that_are_none_are_refused_with_the_file() {
     let dir = tempfile::tempdir().unwrap();
-    let refused = |text: &str| {
+    let refused = |text: &[u8]| {
         let path = dir.path().join("anchors");
         std::fs::write(&path, text).unwrap();
         let options = Options { trust_anchors: Some(path.clone()), ..Options::default() };
         let error = Names::new(&Options { servers: vec![([127, 0, 0, 1], 53).into()], ..options });
         let error = error.unwrap_err().to_string();
         assert!(error.contains(path.to_str().unwrap()), "{error}");
+        error
     };
-    refused("");
-    refused("; . IN DNSKEY 257 3 13 AAAA\n");
-    refused("nonsense DNSKEY\n");
-    refused(&"; x\n".repeat(100_000));
+    refused(b"");
+    refused(b"; . IN DNSKEY 257 3 13 AAAA\n");
+    refused(b"nonsense DNSKEY\n");
+    refused("; x\n".repeat(100_000).as_bytes());
+    assert!(refused(b"\xff\xfe").ends_with("not a text of utf-8"));
 }
