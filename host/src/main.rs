@@ -86,7 +86,8 @@ fn check(args: &cli::Configured) -> Result<ExitCode> {
     let findings = fnaad::config::check(&args.config)?;
     for finding in &findings {
         let kind = if finding.fatal { "error" } else { "warning" };
-        say(&format!("{}: {kind}: {}", args.config.display(), finding.what));
+        let line = finding.line.map_or_else(String::new, |line| format!(":{line}"));
+        say(&format!("{}{line}: {kind}: {}", args.config.display(), finding.what));
     }
     let fatal = findings.iter().any(|finding| finding.fatal);
     Ok(if fatal { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -114,7 +114,7 @@ impl Reader<'_> {
     fn tls(&mut self, tls: Spanned<RawTls>, base: &Path) -> Tls {
         let span = tls.span();
         let raw = tls.into_inner();
-        let mut file = |file: At<String>| file.and_then(|file| self.path(&file, base));
+        let mut file = |file: At<String>| file.and_then(|file| self.file(&file, base));
         let (ca_file, certificate, key) =
             (file(raw.ca_file), file(raw.certificate_file), file(raw.key_file));
         if certificate.is_some() != key.is_some() {
@@ -134,7 +134,7 @@ impl Reader<'_> {
         if raw.username.get_ref().is_empty() {
             self.fault(&raw.username, "empty username");
         }
-        let file: Option<PathBuf> = self.path(&raw.password_file, base);
+        let file: Option<PathBuf> = self.file(&raw.password_file, base);
         let username = raw.username.into_inner();
         Some(Password { mechanism: mechanism?, username, file: file? })
     }

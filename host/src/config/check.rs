@@ -2,10 +2,12 @@
 //!
 //! Changes nothing and starts nothing; a running host does not notice.
 
+use std::fs::File;
 use std::path::Path;
 
 use host_names::SetupError;
 
+use super::meaning::Named;
 use super::{Broker, BrokerKind, Config, ConfigError, NamesConfig};
 use crate::lock::DirLock;
 
@@ -14,8 +16,20 @@ use crate::lock::DirLock;
 pub struct Finding {
     /// Whether a host with this configuration would not start; otherwise it is a warning.
     pub fatal: bool,
+    /// Line of the configuration, counted from 1, where one says it.
+    pub line: Option<usize>,
     /// What it is.
     pub what: String,
+}
+
+impl Finding {
+    pub(super) fn error(what: String) -> Self {
+        Self { fatal: true, line: None, what }
+    }
+
+    pub(super) fn warning(what: String) -> Self {
+        Self { fatal: false, line: None, what }
+    }
 }
 
 /// Looks at a configuration file and at the files and directories that it names.
@@ -23,44 +37,60 @@ pub struct Finding {
 /// # Errors
 /// When the file itself cannot be used.
 pub fn check(path: &Path) -> Result<Vec<Finding>, ConfigError> {
-    let config = Config::load(path)?;
-    let fatal = |what: String| Finding { fatal: true, what };
-    let mut findings = Vec::new();
-    if let Err(error) = config.all_users() {
-        findings.push(fatal(error.to_string()));
-    }
-    for Broker { name, kind } in &config.brokers {
-        if let BrokerKind::Kafka(kafka) = kind
-            && let Err(reason) = kafka.check(name)
-        {
-            findings.push(fatal(format!("broker {name}: {reason}")));
-        }
-    }
-    let warning = |what| Finding { fatal: false, what };
-    findings.extend(config.tls_findings());
-    match config.names.domains() {
-        // A machine without a resolver can do all but let strangers in; who wrote nothing wants none.
-        Err(SetupError::NoServers(_)) if config.names == NamesConfig::default() => {}
-        Err(SetupError::NoServers(reason)) => {
-            findings.push(warning(format!("no name servers: {reason}: no domain can prove itself")))
-        }
-        Err(error) => findings.push(fatal(format!("names: {error}"))),
-        Ok(_) => {}
+    let (config, files) = Config::load_with_files(path)?;
+    let mut findings: Vec<Finding> = files.iter().filter_map(missing).collect();
+    if findings.is_empty() {
+        findings.extend(contents(&config));
     }
     // No error: who asks before a SIGHUP or a restart has it running.
     if let Some(holder) = DirLock::holder(&config.data_dir) {
         let dir = config.data_dir.display();
-        findings.push(warning(format!(
+        findings.push(Finding::warning(format!(
             "data_dir {dir} is in use by another host{holder}: a second one would not start"
         )));
     }
     for (key, dir) in [("data_dir", &config.data_dir), ("plugins_dir", &config.plugins_dir)] {
         if let Err(reason) = usable(dir) {
-            findings.push(fatal(format!("{key} {}: {reason}", dir.display())));
+            findings.push(Finding::error(format!("{key} {}: {reason}", dir.display())));
         }
     }
-    findings.extend(config.warnings().into_iter().map(warning));
+    findings.extend(config.warnings().into_iter().map(Finding::warning));
     Ok(findings)
+}
+
+/// Why a file that has to be there cannot be read.
+fn missing(file: &Named) -> Option<Finding> {
+    let Named { key, line, path } = file;
+    let error = File::open(path).err()?;
+    let what = format!("{key} {}: {error}", path.display());
+    Some(Finding { fatal: true, line: Some(*line), what })
+}
+
+/// What is wrong in the files, which all are there.
+fn contents(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(error) = config.all_users() {
+        findings.push(Finding::error(error.to_string()));
+    }
+    for Broker { name, kind } in &config.brokers {
+        if let BrokerKind::Kafka(kafka) = kind
+            && let Err(reason) = kafka.check(name)
+        {
+            findings.push(Finding::error(format!("broker {name}: {reason}")));
+        }
+    }
+    findings.extend(config.tls_findings());
+    match config.names.domains() {
+        // A machine without a resolver can do all but let strangers in; who wrote nothing wants none.
+        Err(SetupError::NoServers(_)) if config.names == NamesConfig::default() => {}
+        Err(SetupError::NoServers(reason)) => {
+            let what = format!("no name servers: {reason}: no domain can prove itself");
+            findings.push(Finding::warning(what));
+        }
+        Err(error) => findings.push(Finding::error(format!("names: {error}"))),
+        Ok(_) => {}
+    }
+    findings
 }
 
 /// Whether a directory can be written, or made.

@@ -17,8 +17,12 @@ use super::tls::Listens;
 use super::{Broker, Config, Log, LogFormat, administrators, listener_defaults, quotas};
 
 /// The meaning of a file whose relative paths are relative to `base`.
-pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<Fault>> {
-    let mut reader = Reader { text, faults: Vec::new() };
+pub(super) fn meaning(
+    raw: Raw,
+    text: &str,
+    base: &Path,
+) -> Result<(Config, Vec<Named>), Vec<Fault>> {
+    let mut reader = Reader { text, faults: Vec::new(), files: Vec::new() };
     let hostname = reader.required("hostname", raw.hostname).and_then(|name| reader.name(&name));
     let us = hostname.as_ref().map_or("", Name::as_str);
     let brokers = reader.brokers(raw.brokers.unwrap_or_default(), us, base);
@@ -41,14 +45,14 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
         None => data_dir.as_ref().map(|dir| dir.join("plugins")),
     };
     let audit = reader.audit(raw.audit.unwrap_or_default(), base, data_dir.as_deref(), &namespaces);
-    let users_file = raw.users_file.and_then(|file| reader.path(&file, base));
+    let users_file = raw.users_file.and_then(|file| reader.file(&file, base));
     let Listens { listen, listen_tls, clear_text_on, tls } =
         reader.listens(raw.listen, raw.listen_tls, raw.clear_text_on, raw.tls, base);
     match (hostname, data_dir, plugins_dir, audit) {
         (Some(hostname), Some(data_dir), Some(plugins_dir), Some(audit))
             if reader.faults.is_empty() =>
         {
-            Ok(Config {
+            let config = Config {
                 hostname: hostname.to_string(),
                 listen,
                 listen_tls,
@@ -70,7 +74,8 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
                 observe,
                 names,
                 audit,
-            })
+            };
+            Ok((config, reader.files))
         }
         _ => Err(reader.into_faults()),
     }
@@ -79,6 +84,18 @@ pub(super) fn meaning(raw: Raw, text: &str, base: &Path) -> Result<Config, Vec<F
 pub(super) struct Reader<'a> {
     text: &'a str,
     faults: Vec<Fault>,
+    files: Vec<Named>,
+}
+
+/// A file that the configuration names, and that has to be there.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// The key that names it.
+    pub(super) key: String,
+    /// Line of the configuration, counted from 1.
+    pub(super) line: usize,
+    /// The file.
+    pub(super) path: PathBuf,
 }
 
 impl Reader<'_> {
@@ -116,7 +133,21 @@ impl Reader<'_> {
             self.fault(text, "empty path");
             return None;
         }
+        // No system has a path with a NUL; the others would be printed as they are.
+        if text.get_ref().contains(char::is_control) {
+            self.fault(text, "a path without control characters");
+            return None;
+        }
         Some(base.join(text.get_ref()))
+    }
+
+    /// The path of a file that has to be there.
+    pub(super) fn file(&mut self, text: &Spanned<String>, base: &Path) -> Option<PathBuf> {
+        let path = self.path(text, base)?;
+        let at = text.span().start;
+        let (key, line) = (key_before(self.text, at).to_owned(), line_of(self.text, at));
+        self.files.push(Named { key, line, path: path.clone() });
+        Some(path)
     }
 
     pub(super) fn address(&mut self, text: &Spanned<String>) -> Option<SocketAddr> {
@@ -231,6 +262,15 @@ impl Reader<'_> {
         }
         Some(value.into_inner())
     }
+}
+
+/// The bare key whose value begins there.
+fn key_before(text: &str, at: usize) -> &str {
+    let before = text.get(..at).unwrap_or_default().trim_end();
+    let before =
+        before.strip_suffix('=').unwrap_or(before).trim_end().trim_end_matches(['"', '\'']);
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    before.rsplit(|c| !bare(c)).next().unwrap_or_default()
 }
 
 const KIB: u64 = 1024;

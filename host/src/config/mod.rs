@@ -34,6 +34,7 @@ use host_server::{ListenerOptions, TlsFiles};
 
 use crate::audit::AuditOptions;
 use crate::dev;
+use meaning::Named;
 
 pub(crate) use brokers::is_server;
 pub use check::{Finding, check};
@@ -155,12 +156,17 @@ impl Config {
     /// # Errors
     /// All that is wrong in it, each with its line.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with_files(path).map(|(config, _)| config)
+    }
+
+    /// The same, with the files that have to be there beside it.
+    fn load_with_files(path: &Path) -> Result<(Self, Vec<Named>), ConfigError> {
         let text = read(path)?;
-        let config = Self::parse(&text, path)?;
+        let (config, files) = Self::parse_with_files(&text, path)?;
         if !config.users.is_empty() {
             refuse_if_exposed(path)?;
         }
-        Ok(config)
+        Ok((config, files))
     }
 
     /// Reads the text of a file.
@@ -168,6 +174,10 @@ impl Config {
     /// # Errors
     /// All that is wrong in it, each with its line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::parse_with_files(text, path).map(|(config, _)| config)
+    }
+
+    fn parse_with_files(text: &str, path: &Path) -> Result<(Self, Vec<Named>), ConfigError> {
         let base = path.parent().unwrap_or(Path::new(""));
         let faults = |faults| ConfigError::Wrong { path: path.display().to_string(), faults };
         let raw = raw::parse(text).map_err(|fault| faults(vec![fault]))?;

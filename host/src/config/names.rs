@@ -52,9 +52,9 @@ impl Reader<'_> {
         let usual = Options::default();
         let servers = self.name_servers(raw.servers.unwrap_or_default());
         let timeout = self.number(raw.timeout_seconds, 1..=60).map(Duration::from_secs);
-        let trust_anchors = raw.trust_anchor_file.and_then(|file| self.path(&file, base));
+        let trust_anchors = raw.trust_anchor_file.and_then(|file| self.file(&file, base));
         let options = Options { servers, trust_anchors, timeout: timeout.unwrap_or(usual.timeout) };
-        NamesConfig { options, ca_file: raw.ca_file.and_then(|file| self.path(&file, base)) }
+        NamesConfig { options, ca_file: raw.ca_file.and_then(|file| self.file(&file, base)) }
     }
 
     fn name_servers(&mut self, written: Vec<Spanned<String>>) -> Vec<SocketAddr> {

@@ -93,7 +93,8 @@ fn check_reads_trust_anchors_and_authorities() {
     let findings = |names: &str| {
         std::fs::write(&path, format!("{SMALL}[names]\n{names}")).unwrap();
         let findings = check(&path).unwrap();
-        findings.into_iter().filter(|one| one.what.starts_with("names:")).collect::<Vec<_>>()
+        let ours = |one: &Finding| one.what.starts_with("names:") || one.line.is_some();
+        findings.into_iter().filter(ours).collect::<Vec<_>>()
     };
     for (key, what) in
         [("trust_anchor_file", "trust anchors"), ("ca_file", "certificate authorities")]
@@ -106,6 +107,7 @@ fn check_reads_trust_anchors_and_authorities() {
             }
             let found = findings(&format!("servers = [\"::1\"]\n{key} = \"{key}\"\n"));
             assert_eq!(found.len(), 1, "{key} {content:?}");
+            let what = if content.is_some() { what } else { "No such file" };
             assert!(found[0].fatal && found[0].what.contains(what), "{found:?}");
         }
     }
@@ -251,6 +253,46 @@ fn check_looks_at_what_the_file_points_at() {
 }
 
 #[test]
+fn check_names_all_missing_files_with_their_keys_and_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fnaad.toml");
+    let text = format!(
+        "{SMALL}users_file = \"u.toml\"\ntls = {{ certificate_file = \"c.pem\", \n \"key_file\"='k.pem' }}\n\
+        [names]\ntrust_anchor_file\t=\"t\"\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let before = SMALL.lines().count();
+    let told = |one: &Finding| one.line.map(|line| (line - before, one.what.clone()));
+    let mut found: Vec<_> = check(&path).unwrap().iter().filter_map(told).collect();
+    found.sort();
+    let is = |line, key: &str, file: &str| {
+        let file = dir.path().join(file);
+        (line, format!("{key} {}: No such file or directory (os error 2)", file.display()))
+    };
+    let expected = [
+        is(1, "users_file", "u.toml"),
+        is(2, "certificate_file", "c.pem"),
+        is(3, "key_file", "k.pem"),
+        is(5, "trust_anchor_file", "t"),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_path_with_a_nul_is_refused_by_its_line() {
+    let line = SMALL.lines().count() + 1;
+    for key in ["plugins_dir", "users_file"] {
+        for written in ["\\u0000", "a\\u001bb"] {
+            let told = refusal(&format!("{SMALL}{key} = \"{written}\"\n"));
+            assert!(
+                told.ends_with(&format!(":{line}: a path without control characters")),
+                "{told}"
+            );
+        }
+    }
+}
+
+#[test]
 fn differences_name_keys_and_whether_a_running_host_takes_them_over() {
     let before = parse(SMALL).unwrap();
     assert_eq!(differences(&before, &before), []);
@@ -369,16 +411,16 @@ fn check_looks_at_what_a_kafka_broker_points_at() {
         [brokers.sasl]\nmechanism = \"PLAIN\"\nusername = \"u\"\npassword_file = \"p\"\n"
     );
     write("fnaad.toml", &text, 0o600);
-    assert!(
-        fatal()[0].contains("broker k: ") && fatal()[0].contains("No such file"),
-        "{:?}",
-        fatal()
-    );
+    let missing = fatal();
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    for (missing, key) in missing.iter().zip(["ca_file", "password_file"]) {
+        assert!(missing.starts_with(key) && missing.contains("No such file"), "{missing}");
+    }
     write("p", "hunter2", 0o644);
+    write("ca.pem", "no certificate", 0o644);
+    assert!(fatal()[0].contains("broker k: "), "{:?}", fatal());
     assert!(fatal()[0].contains("chmod 600") && !fatal()[0].contains("hunter2"), "{:?}", fatal());
     write("p", "hunter2", 0o600);
-    assert!(fatal()[0].contains("ca.pem"), "{:?}", fatal());
-    write("ca.pem", "no certificate", 0o644);
     assert!(fatal()[0].contains("ssl.ca.location"), "{:?}", fatal());
     write("fnaad.toml", &text.replace("ca_file", "#ca_file"), 0o600);
     assert_eq!(fatal(), [""; 0]);

@@ -99,9 +99,9 @@ impl Reader<'_> {
     }
 
     fn tls_files(&mut self, raw: RawCertificate, base: &Path) -> Option<TlsFiles> {
-        let certificate = self.path(&raw.certificate_file, base);
-        let key = self.path(&raw.key_file, base);
-        let client_ca = raw.client_ca_file.and_then(|file| self.path(&file, base));
+        let certificate = self.file(&raw.certificate_file, base);
+        let key = self.file(&raw.key_file, base);
+        let client_ca = raw.client_ca_file.and_then(|file| self.file(&file, base));
         Some(TlsFiles { certificate: certificate?, key: key?, client_ca })
     }
 }
@@ -123,11 +123,8 @@ impl Config {
     pub(super) fn tls_findings(&self) -> Vec<Finding> {
         match self.tls.clone().map(Tls::open) {
             None => Vec::new(),
-            Some(Err(error)) => vec![Finding { fatal: true, what: format!("tls: {error}") }],
-            Some(Ok(tls)) => {
-                let warning = |what| Finding { fatal: false, what };
-                tls.warnings().into_iter().map(warning).collect()
-            }
+            Some(Err(error)) => vec![Finding::error(format!("tls: {error}"))],
+            Some(Ok(tls)) => tls.warnings().into_iter().map(Finding::warning).collect(),
         }
     }
 
