@@ -109,13 +109,18 @@ impl Open {
         let End { length, rest, .. } = &self.end;
         let mut text = lines.join(&b'\n');
         text.push(b'\n');
-        let cut = lines.first().is_some_and(|line| line.starts_with(rest));
-        if cut {
+        match lines.first() {
+            _ if rest.is_empty() => {}
             // The same line, which a crash cut, is written again.
-            self.file.set_len(length - rest.len() as u64)?;
-        } else {
-            tracing::warn!("the audit file did not end with a whole line: what stands there stays");
-            text.insert(0, b'\n');
+            Some(line) if line.starts_with(rest) => {
+                self.file.set_len(length - rest.len() as u64)?;
+            }
+            _ => {
+                tracing::warn!(
+                    "the audit file did not end with a whole line: what stands there stays"
+                );
+                text.insert(0, b'\n');
+            }
         }
         self.file.seek(SeekFrom::End(0))?;
         self.file.write_all(&text)?;
