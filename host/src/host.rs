@@ -17,7 +17,7 @@ use host_server::{Listener, ListenerOptions, Places, Services, Speaks, Tls};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::audit::{self, Standing};
+use crate::audit::{self, Configured};
 use crate::config::Config;
 use crate::ground::Ground;
 use crate::observed::{Observed, Up};
@@ -34,7 +34,7 @@ pub struct Host {
     services: Arc<Services>,
     watcher: Watcher,
     /// For the audit log.
-    standing: watch::Sender<Standing>,
+    configured: watch::Sender<Configured>,
 }
 
 /// How many there are of what a host has.
@@ -64,7 +64,7 @@ impl Host {
         if let Some(tls) = tls.clone() {
             background.push(tokio::spawn(async move { tls.watch().await }));
         }
-        let (standing, states) = watch::channel(Standing::of(config, &services.users));
+        let (configured, states) = watch::channel(Configured::of(config, &services.users));
         background.push(audit::keep(services.registry.clone(), states).await);
         let mut host = Self {
             addresses: Vec::new(),
@@ -76,7 +76,7 @@ impl Host {
             places: Places::new(config.listener.connections),
             services: Arc::new(services),
             watcher,
-            standing,
+            configured,
         };
         host.open_doors(config).await?;
         host.carry_audit(config).await?;
@@ -167,7 +167,7 @@ impl Host {
     pub fn take_over_users(&self, config: &Config) {
         let Services { grants, quotas, users, .. } = &*self.services;
         take_over_rights(grants, quotas, users, config);
-        self.standing.send_replace(Standing::of(config, users));
+        self.configured.send_replace(Configured::of(config, users));
     }
 
     /// Makes the namespaces of a configuration that was read again.

@@ -17,13 +17,13 @@ use crate::config::Config;
 
 /// What stands in the configuration and the users file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct Configured {
     users: InForce,
     administrators: InForce,
     quotas: InForce,
 }
 
-impl Standing {
+impl Configured {
     /// As it is now.
     pub(crate) fn of(config: &Config, users: &Users) -> Self {
         let administrators =
@@ -44,7 +44,7 @@ fn quotas(quotas: &BTreeMap<Subject, Quota>) -> InForce {
 /// sends one any more.
 pub(crate) async fn keep(
     registry: Registry,
-    mut states: watch::Receiver<Standing>,
+    mut states: watch::Receiver<Configured>,
 ) -> JoinHandle<()> {
     let now = states.borrow_and_update().clone();
     let mut written = write(&registry, now).await;
@@ -82,8 +82,8 @@ pub(crate) async fn removed(registry: &Registry, now: &InForce) -> Result<InForc
     Ok(removed)
 }
 
-async fn write(registry: &Registry, now: Standing) -> Result<(), RegistryError> {
-    let Standing { users, administrators, quotas } = now;
+async fn write(registry: &Registry, now: Configured) -> Result<(), RegistryError> {
+    let Configured { users, administrators, quotas } = now;
     // Before the list that it is told from.
     let removed = removed(registry, &users).await?;
     if registry.in_force(REMOVED).await? != removed {

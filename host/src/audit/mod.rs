@@ -20,7 +20,7 @@ use host_server::Services;
 use tokio::time::sleep;
 
 pub use file::AuditFile;
-pub(crate) use in_force::{Standing, keep, removed};
+pub(crate) use in_force::{Configured, keep, removed};
 
 /// Changes carried at once: a few hundred KiB.
 const AT_ONCE: u32 = 256;
