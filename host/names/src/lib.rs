@@ -13,6 +13,7 @@ mod dane;
 mod domains;
 mod error;
 mod names;
+pub mod publish;
 mod records;
 mod roots;
 #[cfg(test)]

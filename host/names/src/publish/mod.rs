@@ -1,0 +1,20 @@
+//! Names out: what a host publishes of itself in DNS, and how it gets there.
+//!
+//! Which records there are is computed ([`agent_sets`], [`namespace_sets`], [`flow_sets`]): the same for whoever
+//! publishes, prints or compares them. A [`Publisher`] makes a zone agree. Decides nothing about what should be
+//! published, and remembers nothing of what was.
+
+mod owner;
+mod publisher;
+mod records;
+mod set;
+mod text;
+mod zone;
+
+pub use owner::{Owner, OwnerError};
+pub use publisher::{Change, Outcome, PublishError, Publisher};
+pub use records::{
+    Agent, Flow, MAX_SUBSCRIPTION_TTL, QUEUE_SERVICE, Queue, agent_sets, flow_sets, namespace_sets,
+};
+pub use set::{Data, Kind, Service, Set};
+pub use zone::{Zone, zone_of};
