@@ -9,6 +9,7 @@ use crate::error::RegistryError;
 use crate::journal::Intent;
 use crate::limits::{MAX_FLOWS, check_broker, check_config, check_partitions, check_topic};
 use crate::model::{Flow, FlowChange, FlowStatus, HOST_KEYS, NewFlow, PROTECTED, Taken};
+use crate::publish::{PUBLISH, Publish};
 use crate::registry::now;
 use crate::state::{Change, Decision, Row, State};
 use crate::words::some_of;
@@ -195,6 +196,9 @@ fn check_flow(flow: &Flow) -> Result<(), RegistryError> {
     check_partitions(flow.partitions)?;
     if let Some(access) = flow.config.get(ACCESS) {
         access.parse::<Access>().map_err(RegistryError::invalid)?;
+    }
+    if let Some(publish) = flow.config.get(PUBLISH) {
+        publish.parse::<Publish>().map_err(RegistryError::invalid)?;
     }
     check_config(&flow.config)
 }

@@ -23,6 +23,8 @@ mod namespaces;
 mod performer;
 mod plugins;
 mod processors;
+mod publish;
+mod published;
 mod reconciler;
 mod registry;
 mod state;
@@ -50,5 +52,7 @@ pub use model::{
 pub use performer::{PerformError, Performer};
 pub use plugins::{Activation, MAX_COMPONENT};
 pub use processors::derived_name;
+pub use publish::{PUBLISH, Publish};
+pub use published::{Published, PublishedRow, peek};
 pub use reconciler::{COMMAND_WAIT, Reconciler};
 pub use registry::Registry;

@@ -15,6 +15,7 @@ use crate::dead::DeadLetters;
 use crate::error::RegistryError;
 use crate::grants::Maker;
 use crate::letters::Letters;
+use crate::publish::{PUBLISH, Publish};
 
 /// Settings as the operator wrote them.
 pub type Config = BTreeMap<String, String>;
@@ -91,6 +92,15 @@ impl Flow {
     #[must_use]
     pub fn is_protected(&self) -> bool {
         self.config.get(PROTECTED).is_some_and(|value| value == "true")
+    }
+
+    /// What of it stands in DNS. Of a flow of which nobody shall learn, nothing, unless that is said.
+    #[must_use]
+    pub fn publish(&self) -> Publish {
+        let is_closed = self.config.get(ACCESS).is_some_and(|access| access == "closed");
+        let usual = if is_closed { Publish::None } else { Publish::default() };
+        // What a newer host has written, and this one does not know, is kept to oneself.
+        self.config.get(PUBLISH).map_or(usual, |text| text.parse().unwrap_or(Publish::None))
     }
 }
 
@@ -365,7 +375,7 @@ pub struct ProcessorChange {
 pub const PROTECTED: &str = "protected";
 
 /// Flow settings that are the host's and not the topic's.
-pub const HOST_KEYS: &[&str] = &[PROTECTED, ACCESS];
+pub const HOST_KEYS: &[&str] = &[PROTECTED, ACCESS, PUBLISH];
 
 /// Begins the options that set a limit of one processor: `limit.memory=1048576`.
 pub const LIMIT_PREFIX: &str = "limit.";

@@ -17,13 +17,13 @@ use crate::limits::MAX_DOCUMENT;
 use crate::mirrors::Mirror;
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{KEPT_ENTRIES, Row, State};
-use crate::{Name, audit, in_force};
+use crate::{Name, audit, in_force, published};
 
 /// The registry's database.
 pub(crate) const SCHEMA: Schema = Schema {
     name: "registry",
     application_id: 0x666e_6172,
-    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7],
+    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7, published::TABLES],
 };
 
 const V1: &str = "

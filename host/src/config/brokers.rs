@@ -64,13 +64,24 @@ impl Reader<'_> {
     }
 
     fn embedded(&mut self, raw: &RawBroker) {
-        let RawBroker { name: _, kind, servers, identity, lanes, replication, tls, sasl, client } =
-            raw;
+        let RawBroker {
+            name: _,
+            kind,
+            servers,
+            identity,
+            lanes,
+            replication,
+            advertise,
+            tls,
+            sasl,
+            client,
+        } = raw;
         let foreign = [
             ("servers", servers.is_some()),
             ("identity", identity.is_some()),
             ("lanes", lanes.is_some()),
             ("replication", replication.is_some()),
+            ("advertise", advertise.is_some()),
             ("tls", tls.is_some()),
             ("sasl", sasl.is_some()),
             ("client", client.is_some()),
@@ -105,6 +116,7 @@ impl Reader<'_> {
             identity,
             lanes: lanes.and_then(|count| u32::try_from(count).ok()).unwrap_or(LANES),
             replication: replication.and_then(|count| u16::try_from(count).ok()),
+            advertise: raw.advertise.and_then(|text| self.advertised(&text)),
             tls: raw.tls.map(|tls| self.tls(tls, base)),
             sasl: raw.sasl.and_then(|sasl| self.sasl(sasl.into_inner(), base)),
             client: self.client(raw.client),

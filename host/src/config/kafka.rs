@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use fnap::name::Name;
 use host_brokers::kafka::{Kafka, KafkaOptions, Mechanism, Sasl, Tls};
 
 /// A cluster.
@@ -22,6 +23,8 @@ pub struct KafkaBroker {
     pub lanes: u32,
     /// Copies of topics where a flow does not say.
     pub replication: Option<u16>,
+    /// Under which name and port Kafka clients elsewhere reach it; none where they may not.
+    pub advertise: Option<(Name, u16)>,
     /// Whether and how connections are encrypted.
     pub tls: Option<Tls>,
     /// Who this host is to the cluster.
@@ -48,7 +51,7 @@ impl KafkaBroker {
         let KafkaOptions { lanes, replication, tls, client, .. } =
             KafkaOptions::new("", servers, identity, "");
         let (servers, identity) = (servers.to_owned(), identity.to_owned());
-        Self { servers, identity, lanes, replication, tls, sasl: None, client }
+        Self { servers, identity, lanes, replication, advertise: None, tls, sasl: None, client }
     }
 
     /// What the broker is opened with; reads the password.

@@ -38,6 +38,7 @@ pub(super) fn meaning(
     let observe = raw.observe.unwrap_or_default().listen;
     let observe = observe.and_then(|address| reader.address(&address));
     let names = reader.names(raw.names.unwrap_or_default(), base);
+    let dns = reader.dns(raw.dns.unwrap_or_default(), base);
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
     let plugins_dir = match raw.plugins_dir {
@@ -73,6 +74,7 @@ pub(super) fn meaning(
                 log,
                 observe,
                 names,
+                dns,
                 audit,
             };
             Ok((config, reader.files))

@@ -8,6 +8,7 @@ mod audit;
 mod brokers;
 mod check;
 mod diff;
+mod dns;
 mod error;
 mod identities;
 mod kafka;
@@ -39,6 +40,7 @@ use meaning::Named;
 pub(crate) use brokers::is_server;
 pub use check::{Finding, check};
 pub use diff::{Difference, differences};
+pub use dns::{Advertised, DnsConfig, DnsZone, Served};
 pub use error::{ConfigError, Fault};
 pub use kafka::{KafkaBroker, Password};
 pub use names::NamesConfig;
@@ -86,6 +88,8 @@ pub struct Config {
     pub observe: Option<SocketAddr>,
     /// Whom to ask about names, and whom to believe about domains.
     pub names: NamesConfig,
+    /// What it says of itself in DNS, and where.
+    pub dns: DnsConfig,
     /// Where the audit log goes.
     pub audit: AuditOptions,
 }
@@ -214,6 +218,7 @@ impl Config {
             log: Log::default(),
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             names: NamesConfig::default(),
+            dns: DnsConfig::default(),
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }
     }

@@ -57,7 +57,7 @@ impl Reader<'_> {
         NamesConfig { options, ca_file: raw.ca_file.and_then(|file| self.file(&file, base)) }
     }
 
-    fn name_servers(&mut self, written: Vec<Spanned<String>>) -> Vec<SocketAddr> {
+    pub(super) fn name_servers(&mut self, written: Vec<Spanned<String>>) -> Vec<SocketAddr> {
         if let Some(one) = written.get(MOST_SERVERS) {
             self.fault(one, format!("more than {MOST_SERVERS} name servers"));
         }

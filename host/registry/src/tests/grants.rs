@@ -314,3 +314,25 @@ async fn access_of_a_flow_is_checked() {
     let flow = registry.flow(&name("x.n.test")).await.unwrap().unwrap();
     assert!(flow.topic_config().is_empty(), "it is no setting of the topic");
 }
+
+#[tokio::test]
+async fn a_flow_says_what_of_it_is_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let made = async |at: &str, entries: &[(&str, &str)]| {
+        let new = NewFlow { config: config(entries), ..new_flow(at) };
+        registry.create_flow(new).await?;
+        Ok::<_, RegistryError>(registry.flow(&name(at)).await.unwrap().unwrap())
+    };
+    assert_eq!(made("d.n.test", &[]).await.unwrap().publish(), Publish::Full);
+    let flow = made("e.n.test", &[("publish", "flow")]).await.unwrap();
+    assert_eq!(flow.publish(), Publish::Flow);
+    assert!(flow.topic_config().is_empty(), "it is no setting of the topic");
+    // Nobody shall learn that it exists, unless somebody says so.
+    let closed = made("f.n.test", &[("access", "closed")]).await.unwrap();
+    assert_eq!(closed.publish(), Publish::None);
+    let both = made("g.n.test", &[("access", "closed"), ("publish", "full")]).await.unwrap();
+    assert_eq!(both.publish(), Publish::Full);
+    let wrong = made("h.n.test", &[("publish", "all")]).await;
+    assert_eq!(wrong.unwrap_err().to_string(), "publish is full, flow or none");
+}

@@ -167,3 +167,52 @@ async fn plugin_bytes_are_what_their_digest_says_or_refused() {
     let damaged = registry.plugin(&digest(b"one")).await;
     assert!(matches!(damaged, Err(RegistryError::Damaged(_))));
 }
+
+#[tokio::test]
+async fn what_is_published_is_kept_row_by_row_and_wakes_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let mut changes = registry.subscribe();
+    let row =
+        |sets: &str| Published { sets: sets.to_owned(), since: Some(7), ..Default::default() };
+    let put = |zone: &str, unit: &str, row| (zone.to_owned(), unit.to_owned(), row);
+    let rows = vec![
+        put("n.test", "flow a.n.test", Some(row("one"))),
+        put("n.test", "flow b.n.test", Some(row("two"))),
+        put("test", "agent", Some(row("three"))),
+    ];
+    registry.put_published(rows).await.unwrap();
+    let again = vec![
+        put("n.test", "flow a.n.test", None),
+        put("n.test", "flow b.n.test", Some(row("four"))),
+    ];
+    registry.put_published(again).await.unwrap();
+    assert!(!changes.has_changed().unwrap());
+    changes.borrow_and_update();
+    drop(registry);
+    let registry = open(dir.path()).await;
+    let found = registry.published().await.unwrap();
+    let expected = [("n.test", "flow b.n.test", row("four")), ("test", "agent", row("three"))];
+    let expected = expected.map(|(zone, unit, row)| (zone.to_owned(), unit.to_owned(), row));
+    assert_eq!(found, expected);
+    tampered(dir.path(), "UPDATE published SET document = 'x'");
+    assert!(matches!(registry.published().await, Err(RegistryError::Damaged(_))));
+}
+
+#[tokio::test]
+async fn a_registry_of_the_version_before_gets_the_table_and_keeps_its_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let before = registry.flows(None).await.unwrap();
+    drop(registry);
+    tampered(dir.path(), "DROP TABLE published; PRAGMA user_version = 7");
+    let absent = peek(&dir.path().join("registry.db")).unwrap_err().to_string();
+    assert!(absent.contains("not been brought up to date"), "{absent}");
+    let registry = open(dir.path()).await;
+    assert_eq!(registry.flows(None).await.unwrap(), before);
+    assert_eq!(registry.published().await.unwrap(), []);
+    // Beside a host that has it open.
+    let (namespaces, flows) = peek(&dir.path().join("registry.db")).unwrap();
+    assert_eq!(flows, before);
+    assert_eq!(namespaces, registry.namespaces().await.unwrap());
+}

@@ -111,7 +111,8 @@ pub(super) async fn describe(
         .with("status", status(&flow))
         .with("broker", flow.broker.clone())
         .with("partitions", flow.partitions)
-        .with("access", flow.config.get(ACCESS).map_or("ask", String::as_str));
+        .with("access", flow.config.get(ACCESS).map_or("ask", String::as_str))
+        .with("publish", flow.publish().as_str());
     // A stranger who may read it has no business with the names of users.
     if *who.subject() != Subject::Anonymous {
         description = description.with_owner(flow.owner.as_ref());
