@@ -1,7 +1,7 @@
 //! Names in DNS, and whose certificate proves a domain.
 //!
 //! [`Names`] looks records up and says of every answer whether DNSSEC proves it; what DNSSEC refutes is an
-//! error. [`Domains`] decides whether the certificate of a peer is that of a domain's agent. Publishes
+//! error. [`Finder`] finds the hosts of a flow by its name alone. [`Domains`] decides whether the certificate of a peer is that of a domain's agent. Publishes
 //! nothing, keeps nothing on disk, and speaks TLS to nobody: that a peer holds the key of his certificate
 //! is for whoever made the connection to see. The only place that names hickory.
 
@@ -12,6 +12,7 @@ mod certificates;
 mod dane;
 mod domains;
 mod error;
+mod find;
 mod names;
 pub mod publish;
 mod records;
@@ -24,6 +25,10 @@ pub use certificates::{Chain, MAX_CERTIFICATES};
 pub use dane::{Published, published};
 pub use domains::{Domains, Refusal, Verdict};
 pub use error::{LookupError, SetupError};
-pub use names::{Names, Options, TIMEOUT};
-pub use records::{Answer, Security, Srv, Tlsa, Txt};
+pub use find::{
+    FindError, Finder, Found, MAX_ADDRESSES, MAX_LEVELS, MAX_RECORDS, MAX_VALUE, MAX_WORDS, Place,
+    Queue, SHOWN, Search, Stage, Step, WHOLE, Way, Words, order,
+};
+pub use names::{Names, Options, TIMEOUT, ZoneServers};
+pub use records::{Answer, Ptr, Security, Srv, Tlsa, Txt};
 pub use roots::Roots;

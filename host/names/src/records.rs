@@ -1,5 +1,6 @@
 //! Records as the host uses them, and how far an answer can be trusted.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::proto::rr::RData;
@@ -66,10 +67,36 @@ impl Kind for Srv {
         let RData::SRV(rdata::SRV { priority, weight, port, target, .. }) = data else {
             return None;
         };
-        let target = target.to_ascii().to_ascii_lowercase();
-        let target = target.strip_suffix('.').unwrap_or(&target).to_owned();
+        let target = written(target);
         Some(Self { priority: *priority, weight: *weight, port: *port, target })
     }
+}
+
+/// Where a pointer leads (RFC 1035), as [`Srv::target`] is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ptr(pub String);
+
+impl Kind for Ptr {
+    fn read(data: &RData) -> Option<Self> {
+        let RData::PTR(rdata::PTR(target)) = data else { return None };
+        Some(Self(written(target)))
+    }
+}
+
+impl Kind for IpAddr {
+    fn read(data: &RData) -> Option<Self> {
+        match data {
+            RData::A(rdata::A(address)) => Some((*address).into()),
+            RData::AAAA(rdata::AAAA(address)) => Some((*address).into()),
+            _ => None,
+        }
+    }
+}
+
+/// Lower-case, without the dot at the end.
+pub(crate) fn written(name: &hickory_resolver::proto::rr::Name) -> String {
+    let text = name.to_ascii().to_ascii_lowercase();
+    text.strip_suffix('.').unwrap_or(&text).to_owned()
 }
 
 impl Kind for Txt {

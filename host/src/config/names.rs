@@ -53,7 +53,8 @@ impl Reader<'_> {
         let servers = self.name_servers(raw.servers.unwrap_or_default());
         let timeout = self.number(raw.timeout_seconds, 1..=60).map(Duration::from_secs);
         let trust_anchors = raw.trust_anchor_file.and_then(|file| self.file(&file, base));
-        let options = Options { servers, trust_anchors, timeout: timeout.unwrap_or(usual.timeout) };
+        let timeout = timeout.unwrap_or(usual.timeout);
+        let options = Options { servers, trust_anchors, timeout, ..usual };
         NamesConfig { options, ca_file: raw.ca_file.and_then(|file| self.file(&file, base)) }
     }
 

@@ -4,13 +4,14 @@
 //! decided here. Of an answer nothing is taken that was not asked for.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hickory_resolver::NameServerPool;
 use hickory_resolver::net::dnssec::DnssecDnsHandle;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::{DnsHandle as _, FirstAnswer as _, RetryDnsHandle};
-use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::dnssec::rdata::DNSSECRData;
 use hickory_resolver::proto::op::{DnsRequestOptions, Message, Query, ResponseCode};
@@ -20,12 +21,30 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use crate::LookupError;
 use crate::records::Security;
 
-type Handle = DnssecDnsHandle<RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>>;
+/// Asks servers, and asks them again.
+pub(crate) type Pool = RetryDnsHandle<NameServerPool<TokioRuntimeProvider>>;
 
-/// Asks, by way of a handle that checks signatures.
+/// How some servers are asked.
+#[derive(Clone)]
+pub(crate) enum Handle {
+    /// Every signature is checked, from a trust anchor down.
+    Checked(DnssecDnsHandle<Pool>),
+    /// They are believed as if nothing was signed.
+    Unchecked(Pool),
+}
+
+/// Servers, and how they are asked.
+#[derive(Clone)]
+pub(crate) struct Servers {
+    pub(crate) handle: Handle,
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// Asks: each zone that has servers of its own there, everything else elsewhere.
 #[derive(Clone)]
 pub(crate) struct Asker {
-    handle: Handle,
+    usual: Servers,
+    zones: Vec<(Name, Servers)>,
     options: DnsRequestOptions,
 }
 
@@ -34,7 +53,14 @@ pub(crate) struct Asker {
 pub(crate) struct Found {
     pub(crate) records: Vec<RData>,
     pub(crate) security: Security,
+    /// As the answer says it.
     pub(crate) ttl: Duration,
+    /// Whether there is no such name at all (NXDOMAIN).
+    pub(crate) missing: bool,
+    /// Whether aliases led here.
+    pub(crate) aliased: bool,
+    /// The zone that says that there is nothing.
+    pub(crate) zone: Option<Name>,
 }
 
 /// What one answer says.
@@ -50,24 +76,33 @@ impl fmt::Debug for Asker {
 }
 
 impl Asker {
-    pub(crate) fn new(handle: Handle) -> Self {
+    /// Asks the servers of the longest zone in `zones` that holds a name, else the usual ones.
+    pub(crate) fn new(usual: Servers, zones: Vec<(Name, Servers)>) -> Self {
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
         options.edns_set_dnssec_ok = true;
         options.max_request_depth = MAX_DEPTH;
-        Self { handle, options }
+        Self { usual, zones, options }
+    }
+
+    /// Who is asked about a name.
+    pub(crate) fn servers(&self, name: &Name) -> &Servers {
+        let holding = self.zones.iter().filter(|(zone, _)| zone.zone_of(name));
+        let longest = holding.max_by_key(|(zone, _)| zone.num_labels());
+        longest.map_or(&self.usual, |(_, servers)| servers)
     }
 
     /// What there is of a type under a name, by way of at most [`MAX_ALIASES`] aliases.
     pub(crate) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Found, LookupError> {
         let mut at = name.clone();
         let (mut security, mut ttl) = (Security::Secure, Duration::MAX);
-        for _ in 0..=MAX_ALIASES {
+        for aliases in 0..=MAX_ALIASES {
             match self.step(&at, kind).await? {
                 Step::Records(found) => {
                     // A chain is as good as its worst link.
                     let security = security.min(found.security);
-                    return Ok(Found { security, ttl: ttl.min(found.ttl), ..found });
+                    let (ttl, aliased) = (ttl.min(found.ttl), aliases > 0);
+                    return Ok(Found { security, ttl, aliased, ..found });
                 }
                 Step::Alias(next, of_alias, ttl_of_alias) => {
                     at = next;
@@ -81,21 +116,65 @@ impl Asker {
 
     async fn step(&self, name: &Name, kind: RecordType) -> Result<Step, LookupError> {
         let query = Query::query(name.clone(), kind);
-        let answer = self.handle.lookup(query, self.options).first_answer().await;
-        match answer {
-            Ok(message) => read(&message, name, kind, Security::Secure),
-            // Proven, but by more rounds of a hash than anybody has to count: as good as unsigned (RFC 9276).
-            Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => {
-                read(&response, name, kind, Security::Insecure)
+        match &self.servers(name).handle {
+            Handle::Checked(handle) => {
+                let answer = handle.lookup(query, self.options).first_answer().await;
+                checked(answer.map(|answer| answer.into_message()), name, kind)
             }
-            Err(NetError::Dns(DnsError::Nsec { response, .. })) if is_referral(&response, name) => {
-                Err(unavailable(name, kind, REFERRAL))
+            Handle::Unchecked(pool) => {
+                let answer = pool.lookup(query, self.options).first_answer().await;
+                unchecked(answer.map(|answer| answer.into_message()), name, kind)
             }
-            Err(NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus)) => {
-                Err(bogus(name, kind))
-            }
-            Err(error) => Err(unavailable(name, kind, error)),
         }
+    }
+}
+
+/// What came of a question whose answer was checked.
+fn checked(
+    answer: Result<Message, NetError>,
+    name: &Name,
+    kind: RecordType,
+) -> Result<Step, LookupError> {
+    match answer {
+        Ok(message) => read(&message, name, kind, Security::Secure),
+        // Proven, but by more rounds of a hash than anybody has to count: as good as unsigned (RFC 9276).
+        Err(NetError::Dns(DnsError::Nsec { response, proof: Proof::Insecure, .. })) => {
+            read(&response, name, kind, Security::Insecure)
+        }
+        Err(NetError::Dns(DnsError::Nsec { response, .. })) if is_referral(&response, name) => {
+            Err(unavailable(name, kind, REFERRAL))
+        }
+        Err(NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus)) => Err(bogus(name, kind)),
+        Err(error) => Err(unavailable(name, kind, error)),
+    }
+}
+
+/// What came of a question to servers that are believed.
+fn unchecked(
+    answer: Result<Message, NetError>,
+    name: &Name,
+    kind: RecordType,
+) -> Result<Step, LookupError> {
+    match answer {
+        Ok(mut message) => {
+            message.answers.iter_mut().for_each(|record| record.proof = Proof::Insecure);
+            read(&message, name, kind, Security::Insecure)
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => {
+            let NoRecords { soa, ns, negative_ttl, response_code, .. } = nothing;
+            if soa.is_none() && ns.is_some() {
+                return Err(unavailable(name, kind, REFERRAL));
+            }
+            Ok(Step::Records(Found {
+                records: Vec::new(),
+                security: Security::Insecure,
+                ttl: Duration::from_secs(negative_ttl.unwrap_or(0).into()),
+                missing: response_code == ResponseCode::NXDomain,
+                aliased: false,
+                zone: soa.map(|soa| soa.name.clone()).filter(|zone| zone.zone_of(name)),
+            }))
+        }
+        Err(error) => Err(unavailable(name, kind, error)),
     }
 }
 
@@ -123,7 +202,8 @@ fn read(
         let security = security.min(most);
         let ttl = shortest(&records);
         let records = records.into_iter().map(|record| record.data.clone()).collect();
-        return Ok(Step::Records(Found { records, security, ttl }));
+        let (missing, aliased, zone) = (false, false, None);
+        return Ok(Step::Records(Found { records, security, ttl, missing, aliased, zone }));
     }
     if let Some(alias) = of(RecordType::CNAME).next()
         && let RData::CNAME(CNAME(next)) = &alias.data
@@ -159,7 +239,9 @@ fn nothing(message: &Message, name: &Name, kind: RecordType) -> Result<Found, Lo
         _ => Security::Insecure,
     };
     let ttl = soa.map_or(Duration::ZERO, negative_ttl);
-    Ok(Found { records: Vec::new(), security, ttl })
+    let missing = message.metadata.response_code == ResponseCode::NXDomain;
+    let zone = soa.map(|soa| soa.name.clone());
+    Ok(Found { records: Vec::new(), security, ttl, missing, aliased: false, zone })
 }
 
 /// Whether there is a proof that something does not exist; that it fits, hickory has seen to.

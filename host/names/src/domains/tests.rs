@@ -20,6 +20,7 @@ fn patient(bind: &Bind, roots: Roots, timeout: Duration) -> Domains {
         servers: vec![bind.address()],
         trust_anchors: Some(bind.trust_anchors().to_owned()),
         timeout,
+        ..Options::default()
     };
     Domains::new(Names::new(&options).unwrap(), roots, timeout)
 }

@@ -17,9 +17,9 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
 use tokio::time::{Instant, timeout};
 
-use crate::asking::{Asker, Found};
+use crate::asking::{Asker, Found, Handle, Servers};
 use crate::cache::Cache;
-use crate::records::{Answer, Kind, Srv, Tlsa, Txt};
+use crate::records::{Answer, Kind, Ptr, Srv, Tlsa, Txt};
 use crate::{LookupError, SetupError};
 
 /// Whom to ask, and whom to believe.
@@ -27,16 +27,38 @@ use crate::{LookupError, SetupError};
 pub struct Options {
     /// Name servers; empty for those of `/etc/resolv.conf`.
     pub servers: Vec<SocketAddr>,
+    /// Zones that are asked about elsewhere; of several that hold a name the longest one counts.
+    pub zones: Vec<ZoneServers>,
     /// File of DNSKEY records that are believed, in the format of zone files; none for the root's own keys.
     pub trust_anchors: Option<PathBuf>,
+    /// Whether signatures count. Without, `servers` are believed, and nothing that they say is proven.
+    pub checked: bool,
     /// How long one question may take, everything that has to be asked along with it included.
     pub timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { servers: Vec::new(), trust_anchors: None, timeout: TIMEOUT }
+        Self {
+            servers: Vec::new(),
+            zones: Vec::new(),
+            trust_anchors: None,
+            checked: true,
+            timeout: TIMEOUT,
+        }
     }
+}
+
+/// A zone with name servers of its own, such as one that nobody delegates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneServers {
+    /// Its name; names below it are asked about at the same servers.
+    pub name: fnap::name::Name,
+    /// Its servers, at least one.
+    pub servers: Vec<SocketAddr>,
+    /// As [`Options::trust_anchors`], for these servers, which have to answer for everything from the anchor down.
+    /// Without it they are believed: whoever wrote them here vouches for them, and nothing they say is proven.
+    pub trust_anchors: Option<PathBuf>,
 }
 
 /// Looks names up.
@@ -53,21 +75,18 @@ impl Names {
     /// # Errors
     /// When there are no servers, or the trust anchors cannot be used.
     pub fn new(options: &Options) -> Result<Self, SetupError> {
-        let servers = match options.servers.as_slice() {
+        let usual = match options.servers.as_slice() {
             [] => of_the_system()?,
             servers => servers.iter().map(|server| name_server(*server)).collect(),
         };
-        let anchors = match &options.trust_anchors {
-            Some(path) => anchors(path)?,
-            None => TrustAnchors::default(),
+        let anchors = match (&options.trust_anchors, options.checked) {
+            (_, false) => None,
+            (Some(path), true) => Some(anchors(path)?),
+            (None, true) => Some(TrustAnchors::default()),
         };
-        let tls = TlsConfig::new().map_err(|error| SetupError::Resolver(error.to_string()))?;
-        let context = Arc::new(PoolContext::new(pool_options(options.timeout), tls));
-        let pool = NameServerPool::from_config(servers, context, TokioRuntimeProvider::default());
-        let retrying = RetryDnsHandle::new(pool, ATTEMPTS);
-        let handle = DnssecDnsHandle::with_trust_anchor(retrying, Arc::new(anchors))
-            .validation_cache_size(MAX_VALIDATIONS);
-        let asker = Asker::new(handle);
+        let usual = servers(usual, anchors, options.timeout)?;
+        let zones = options.zones.iter().map(|zone| of_zone(zone, options.timeout));
+        let asker = Asker::new(usual, zones.collect::<Result<_, _>>()?);
         Ok(Self { asker, cache: Cache::new(MAX_ANSWERS), timeout: options.timeout })
     }
 
@@ -87,6 +106,14 @@ impl Names {
         self.records(owner, RecordType::TXT).await
     }
 
+    /// Where a name points to.
+    ///
+    /// # Errors
+    /// See [`LookupError`].
+    pub async fn ptr(&self, owner: &str) -> Result<Answer<Ptr>, LookupError> {
+        self.records(owner, RecordType::PTR).await
+    }
+
     /// Certificates of the TCP service at a port of a host (RFC 6698, section 3).
     ///
     /// # Errors
@@ -104,37 +131,86 @@ impl Names {
         Ok(Answer {
             records: found.records.iter().filter_map(T::read).collect(),
             security: found.security,
-            ttl: found.ttl,
+            ttl: remembered(&found),
         })
     }
 
-    async fn found(&self, owner: &str, kind: RecordType) -> Result<Arc<Found>, LookupError> {
-        let no_name = || LookupError::NoName(owner.escape_debug().to_string());
-        let mut name = Name::from_ascii(owner).map_err(|_| no_name())?;
-        name.set_fqdn(true);
-        let key = (name, kind);
+    /// Who is asked about a name; nobody where it is none.
+    pub(crate) fn servers(&self, owner: &str) -> &[SocketAddr] {
+        name(owner).map_or(&[], |name| &self.asker.servers(&name).addresses)
+    }
+
+    /// How long one question may take.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(crate) async fn found(
+        &self,
+        owner: &str,
+        kind: RecordType,
+    ) -> Result<Arc<Found>, LookupError> {
+        let key = (name(owner)?, kind);
         if let Some(known) = self.cache.get(&key) {
             return known;
         }
         let asked = timeout(self.timeout, self.asker.ask(&key.0, kind)).await;
-        let found = asked.unwrap_or(Err(LookupError::TooSlow)).map(|mut found| {
-            let longest = if found.records.is_empty() { NOTHING_FOR } else { LONGEST };
-            found.ttl = found.ttl.clamp(SHORTEST, longest);
-            Arc::new(found)
-        });
-        let ttl = found.as_ref().map_or(SHORTEST, |found| found.ttl);
+        let found = asked.unwrap_or(Err(LookupError::TooSlow)).map(Arc::new);
+        let ttl = found.as_ref().map_or(SHORTEST, |found| remembered(found));
         self.cache.put(key, found.clone(), Instant::now() + ttl);
         found
     }
 }
 
-fn pool_options(timeout: Duration) -> ResolverOpts {
+/// How long an answer is remembered.
+fn remembered(found: &Found) -> Duration {
+    let longest = if found.records.is_empty() { NOTHING_FOR } else { LONGEST };
+    found.ttl.clamp(SHORTEST, longest)
+}
+
+fn name(owner: &str) -> Result<Name, LookupError> {
+    let no_name = || LookupError::NoName(owner.escape_debug().to_string());
+    let mut name = Name::from_ascii(owner).map_err(|_| no_name())?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+fn of_zone(zone: &ZoneServers, timeout: Duration) -> Result<(Name, Servers), SetupError> {
+    let anchors = zone.trust_anchors.as_deref().map(anchors).transpose()?;
+    let configs = zone.servers.iter().map(|server| name_server(*server)).collect();
+    let name = name(zone.name.as_str()).map_err(|error| SetupError::Resolver(error.to_string()))?;
+    Ok((name, servers(configs, anchors, timeout)?))
+}
+
+/// Servers whose answers are checked where there are anchors.
+fn servers(
+    configs: Vec<NameServerConfig>,
+    anchors: Option<TrustAnchors>,
+    timeout: Duration,
+) -> Result<Servers, SetupError> {
+    let port = |config: &NameServerConfig| config.connections.first().map_or(0, |one| one.port);
+    let addresses = configs.iter().map(|config| (config.ip, port(config)).into()).collect();
+    let tls = TlsConfig::new().map_err(|error| SetupError::Resolver(error.to_string()))?;
+    let context = Arc::new(PoolContext::new(pool_options(timeout, anchors.is_some()), tls));
+    let pool = NameServerPool::from_config(configs, context, TokioRuntimeProvider::default());
+    let retrying = RetryDnsHandle::new(pool, ATTEMPTS);
+    let handle = match anchors {
+        Some(anchors) => Handle::Checked(
+            DnssecDnsHandle::with_trust_anchor(retrying, Arc::new(anchors))
+                .validation_cache_size(MAX_VALIDATIONS),
+        ),
+        None => Handle::Unchecked(retrying),
+    };
+    Ok(Servers { handle, addresses })
+}
+
+fn pool_options(timeout: Duration, validate: bool) -> ResolverOpts {
     let mut options = ResolverOpts::default();
     // For one question to all servers together; whoever asked waits for `timeout` all in all.
     options.timeout = timeout / 2;
     options.attempts = ATTEMPTS;
     options.edns0 = true;
-    options.validate = true;
+    options.validate = validate;
     options
 }
 

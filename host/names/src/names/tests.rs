@@ -20,7 +20,7 @@ fn asking(servers: Vec<SocketAddr>, trust_anchors: &Path) -> Names {
 
 fn patient(servers: Vec<SocketAddr>, trust_anchors: &Path, timeout: Duration) -> Names {
     let trust_anchors = Some(trust_anchors.to_owned());
-    Names::new(&Options { servers, trust_anchors, timeout }).unwrap()
+    Names::new(&Options { servers, trust_anchors, timeout, ..Options::default() }).unwrap()
 }
 
 async fn srv(names: &Names, domain: &str) -> Result<(Vec<String>, Security), LookupError> {
@@ -178,6 +178,7 @@ async fn a_server_that_says_nothing_costs_no_more_than_the_time() {
         servers: vec![silent.local_addr().unwrap()],
         trust_anchors: None,
         timeout: Duration::from_millis(300),
+        ..Options::default()
     };
     let names = Names::new(&options).unwrap();
     let answer = srv(&names, "emiliano.ar").await;
