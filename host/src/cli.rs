@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use fnap::name::Name;
+use host_names::ZoneServers;
 use zeroize::Zeroizing;
 
 use crate::cert::{Client, HostName};
@@ -32,7 +33,7 @@ pub enum Command {
     /// Run a participant for trying out: everything in one directory, events there or on a Kafka
     Dev(Dev),
     /// Run a participant as the operator configured it
-    Serve(Configured),
+    Serve(Serve),
     /// Say what is wrong with a configuration, without starting anything
     Check(Configured),
     /// Show the main job on real data, and count what arrived
@@ -69,6 +70,28 @@ pub struct Dev {
     /// embedded; kept for the next start [default: embedded]
     #[arg(long, value_name = "BROKER")]
     pub broker: Option<DevBroker>,
+    /// Whom to ask about names.
+    #[command(flatten)]
+    pub resolve: Resolve,
+}
+
+/// Name servers of zones.
+#[derive(Args, Debug)]
+pub struct Resolve {
+    /// Ask the name server at this address about names of this zone; can be repeated
+    #[arg(long = "resolve", value_name = "ZONE=IP:PORT")]
+    pub zones: Vec<ZoneServers>,
+}
+
+/// `fnaad serve`.
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// What to run.
+    #[command(flatten)]
+    pub configured: Configured,
+    /// Whom to ask about names.
+    #[command(flatten)]
+    pub resolve: Resolve,
 }
 
 /// `fnaad serve` and `fnaad check`.

@@ -57,6 +57,7 @@ async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
     let mut dev = Dev::prepare(&args.dir, args.listen, &args.namespaces, args.broker.as_ref())?;
     let mut config = dev.config().clone();
     config.observe = args.observe.or(config.observe);
+    config.names.overrule(&args.resolve.zones);
     log_as(&config.log, log_format)?;
     let again = config.clone();
     serve(config, &|| Ok(again.clone()), |addresses| {
@@ -66,11 +67,16 @@ async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
     .await
 }
 
-async fn run_serve(args: &cli::Configured, log_format: Option<LogFormat>) -> Result<()> {
-    let config = Config::load(&args.config)?;
+async fn run_serve(args: &cli::Serve, log_format: Option<LogFormat>) -> Result<()> {
+    let load = || {
+        let mut config = Config::load(&args.configured.config)?;
+        config.names.overrule(&args.resolve.zones);
+        Ok(config)
+    };
+    let config = load()?;
     log_as(&config.log, log_format)?;
     let _lock = DirLock::take(&config.data_dir).context("data_dir")?;
-    serve(config, &|| Ok(Config::load(&args.config)?), ready).await
+    serve(config, &load, ready).await
 }
 
 fn cert(cli::Cert { dir, names, clients, days, force }: cli::Cert) -> Result<()> {

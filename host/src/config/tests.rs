@@ -87,6 +87,40 @@ fn name_servers_are_addresses_with_or_without_a_port() {
 }
 
 #[test]
+fn zones_have_name_servers_of_their_own() {
+    let zones = |text: &str| {
+        let config = parse(&format!("{SMALL}[names]\nzones = {text}\n"))?;
+        Ok::<_, ConfigError>(config.names.options.zones)
+    };
+    let read = zones(r#"[{ zone = "Emiliano.ar", servers = ["127.0.0.1:5353", "::1"] }]"#).unwrap();
+    assert_eq!((read[0].name.as_str(), read[0].servers.len()), ("emiliano.ar", 2));
+    assert_eq!(read[0].trust_anchors, None);
+    let one = |zone: &str, servers: &str| format!("{{ zone = \"{zone}\", servers = {servers} }}");
+    let many = (0..257).map(|n| one(&format!("z{n}.ar"), "[\"::1\"]") + ",").collect::<String>();
+    let twice = one("a.ar", "[\"::1\"]") + "," + &one("A.ar", "[\"::1\"]");
+    for (text, why) in [
+        (one("a..ar", "[\"::1\"]"), "not a name"),
+        (one("a.ar", "[\"ns.ar\"]"), "not a name server"),
+        (one("a.ar", "[]"), "without name servers"),
+        (twice, "a second zone a.ar"),
+        (many, "more than 256 zones"),
+    ] {
+        let wrong = zones(&format!("[{text}]")).unwrap_err().to_string();
+        assert!(wrong.contains(why), "{wrong}");
+    }
+}
+
+#[test]
+fn zones_of_the_command_line_overrule_the_configuration() {
+    let text = r#"[{ zone = "a.ar", servers = ["::1"] }, { zone = "b.ar", servers = ["::1"] }]"#;
+    let mut config = parse(&format!("{SMALL}[names]\nzones = {text}\n")).unwrap();
+    config.names.overrule(&["a.ar=192.0.2.1:5".parse().unwrap()]);
+    let zones = config.names.options.zones.iter();
+    let shown: Vec<_> = zones.map(|zone| format!("{} {}", zone.name, zone.servers[0])).collect();
+    assert_eq!(shown, ["b.ar [::1]:53", "a.ar 192.0.2.1:5"]);
+}
+
+#[test]
 fn check_reads_trust_anchors_and_authorities() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fnaad.toml");

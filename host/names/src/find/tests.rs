@@ -175,7 +175,8 @@ mixed SRV 1 0 61000 fnaa
         Zone::unsigned("unix.ar", faults).option("check-integrity no; check-names ignore;");
     let bind = Bind::start(&[faulty, Zone::lame("lame.ar")]);
     let finder = finder(&bind);
-    let cases: [(&str, Option<Stage>, fn(&FindError) -> bool); 9] = [
+    type Meant = fn(&FindError) -> bool;
+    let cases: [(&str, Option<Stage>, Meant); 9] = [
         ("closed.unix.ar", Some(Stage::Service), |e| matches!(e, FindError::Closed { .. })),
         ("dangling.unix.ar", Some(Stage::Service), |e| matches!(e, FindError::Dangling { .. })),
         ("alias.unix.ar", Some(Stage::Address), |e| matches!(e, FindError::Alias { .. })),

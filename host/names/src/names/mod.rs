@@ -3,6 +3,8 @@
 //! Asks the servers that it is given and believes none of them about DNSSEC: every signature is checked here,
 //! from the trust anchor down.
 
+mod zone;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
 use tokio::time::{Instant, timeout};
+
+pub use zone::{DNS_PORT, NoServer, ZoneServers, name_server_of};
 
 use crate::asking::{Asker, Found, Handle, Servers};
 use crate::cache::Cache;
@@ -47,18 +51,6 @@ impl Default for Options {
             timeout: TIMEOUT,
         }
     }
-}
-
-/// A zone with name servers of its own, such as one that nobody delegates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ZoneServers {
-    /// Its name; names below it are asked about at the same servers.
-    pub name: fnap::name::Name,
-    /// Its servers, at least one.
-    pub servers: Vec<SocketAddr>,
-    /// As [`Options::trust_anchors`], for these servers, which have to answer for everything from the anchor down.
-    /// Without it they are believed: whoever wrote them here vouches for them, and nothing they say is proven.
-    pub trust_anchors: Option<PathBuf>,
 }
 
 /// Looks names up.
