@@ -40,6 +40,8 @@ pub struct LineDecoder {
     scanned: usize,
     /// Inside a line that was too long.
     discarding: bool,
+    /// Octets of such lines.
+    thrown_away: usize,
 }
 
 impl LineDecoder {
@@ -58,6 +60,11 @@ impl LineDecoder {
     /// may take its place.
     pub fn input(&mut self) -> &mut BytesMut {
         &mut self.buffer
+    }
+
+    /// Octets of lines that were too long, since this was asked last.
+    pub fn take_thrown_away(&mut self) -> usize {
+        std::mem::take(&mut self.thrown_away)
     }
 
     /// Bytes held.
@@ -142,11 +149,13 @@ impl LineDecoder {
             return None;
         };
         self.buffer.advance(end + 1);
+        self.thrown_away += end + 1;
         self.discarding = false;
         Some(())
     }
 
     fn forget(&mut self) {
+        self.thrown_away += self.buffer.len();
         self.buffer.clear();
         self.scanned = 0;
     }

@@ -21,8 +21,9 @@ impl<P: Clone> ServerSession<P> {
         self.state = State::Accepting { failures };
         let line = match line.map_err(Failure::from) {
             Ok(line) => line,
-            Err(failure) => return self.send(&failure.into()),
+            Err(failure) => return self.fault(failure),
         };
+        self.toll.commands += 1;
         let command = if for_anybody(&line) { parse(&line) } else { Err(needs_authentication()) };
         match command {
             Ok(Command::Authenticate { mechanism, initial }) => {
@@ -30,7 +31,7 @@ impl<P: Clone> ServerSession<P> {
             }
             Ok(Command::StartTls) => self.start_tls(failures),
             Ok(command) => self.answer(&command),
-            Err(failure) => self.send(&failure.into()),
+            Err(failure) => self.fault(failure),
         }
     }
 

@@ -24,10 +24,12 @@ mod receiving;
 mod session;
 #[cfg(test)]
 mod tests;
+mod toll;
 
 pub use action::{Action, Phase, ServerOptions, Tls, WriteBatch};
 pub use help::SYNTAX;
 pub use session::ServerSession;
+pub use toll::Toll;
 
 /// Most attempts of one connection that nobody came in by; then it is closed. A person mistypes once or twice.
 /// Those that were cancelled or could not be checked cost the host as much, and count, too.

@@ -26,16 +26,23 @@ impl<P: Clone> ServerSession<P> {
         self.state = State::Ready(principal.clone());
         let line = match line.map_err(Failure::from) {
             Ok(line) => line,
-            Err(failure) => return self.send(&failure.into()),
+            Err(failure) => return self.fault(failure),
         };
+        self.toll.commands += usize::from(!is_write(&line));
         if is_done(&line) {
             // It met the end of the READ that it was to end: it has no answer of its own.
             return;
         }
         match parse(&line) {
             Ok(command) => self.perform(principal, command),
-            Err(failure) => self.send(&failure.into()),
+            Err(failure) => self.fault(failure),
         }
+    }
+
+    /// Answers what is not the protocol.
+    pub(super) fn fault(&mut self, failure: Failure) {
+        self.toll.faults += 1;
+        self.send(&failure.into());
     }
 
     fn perform(&mut self, principal: P, command: Command) {
@@ -77,7 +84,11 @@ impl<P: Clone> ServerSession<P> {
     }
 
     fn collect(&mut self, principal: P, mut incoming: Incoming, line: Result<Bytes, LineError>) {
+        let octets = line.as_ref().map_or(0, Bytes::len);
         if incoming.take(line) == Taken::More {
+            if incoming.is_refused() {
+                self.toll.thrown_away += octets;
+            }
             self.state = State::Receiving(principal, incoming);
             return;
         }

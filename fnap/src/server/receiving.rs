@@ -55,6 +55,11 @@ impl Incoming {
         Taken::More
     }
 
+    /// Whether nothing more is kept.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refusal.is_some()
+    }
+
     pub(super) fn finish(self) -> Result<WriteBatch, Failure> {
         match self.refusal {
             Some(failure) => Err(failure),

@@ -11,6 +11,7 @@ use super::action::{Action, Phase, ServerOptions, Tls};
 use super::posted::Posted;
 use super::ready::{is_done, is_write};
 use super::receiving::Incoming;
+use super::toll::Toll;
 use super::{MAX_AUTH_FAILURES, MAX_HELD_REPLIES};
 use crate::line::{LineDecoder, MAX_COMMAND};
 use crate::reply::{Code, DATA_START, Failure, Reply};
@@ -28,6 +29,7 @@ pub struct ServerSession<P> {
     ending: Option<Failure>,
     /// Whether the peer has sent everything it will.
     peer_finished: bool,
+    pub(super) toll: Toll,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl<P: Clone> ServerSession<P> {
             lines,
             ending: None,
             peer_finished: false,
+            toll: Toll::default(),
         }
     }
 
@@ -118,6 +121,14 @@ impl<P: Clone> ServerSession<P> {
     pub fn next_action(&mut self) -> Option<Action<P>> {
         while self.actions.is_empty() && self.step() {}
         self.actions.pop_front()
+    }
+
+    /// What the peer has made the host do for nothing since this was asked last.
+    pub fn take_toll(&mut self) -> Toll {
+        let thrown_away = self.lines.take_thrown_away();
+        let mut toll = std::mem::take(&mut self.toll);
+        toll.thrown_away = toll.thrown_away.saturating_add(thrown_away);
+        toll
     }
 
     /// Where the session stands.

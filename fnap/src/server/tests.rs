@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::command::Command;
+use crate::line::MAX_COMMAND;
 use crate::reply::{Code, Failure, Reply};
 use crate::sasl::{MAX_RESPONSE, Mechanism, Response};
 
@@ -789,4 +790,33 @@ fn refused_writes_behind_one_that_is_performed_wait_when_their_answers_are_too_m
     assert_eq!(answers.matches("422 INVALID_EVENT line 1: line with a nul\r\n").count(), taken);
     assert_eq!(session.held(), 0);
     assert!(session.wants_input());
+}
+
+#[test]
+fn what_serves_nobody_is_counted_and_events_are_not() {
+    let toll = |said: &str| {
+        let mut session = ready();
+        session.take_toll();
+        say(&mut session, said);
+        let Toll { commands, faults, thrown_away } = session.take_toll();
+        assert_eq!(session.take_toll(), Toll::default());
+        (commands, faults, thrown_away)
+    };
+    let long = "x".repeat(MAX_COMMAND + 1);
+    let refused = "x\r\n".repeat(MAX_WRITE_LINES + 10);
+    for (said, counted) in [
+        ("", (0, 0, 0)),
+        ("NOOP\r\nHELP\r\nDONE\r\n", (3, 0, 0)),
+        ("what\r\n\r\n", (2, 2, 0)),
+        ("a\0b\r\n", (0, 1, 0)),
+        (&long, (0, 1, MAX_COMMAND + 1)),
+        (&format!("{long}yyy\r\nNOOP\r\n"), (1, 1, 0)),
+        ("WRITE f.example\r\nx\r\ny\r\n.\r\n", (0, 0, 0)),
+        (&format!("WRITE f.example\r\n{refused}"), (0, 0, 10)),
+    ] {
+        assert_eq!(toll(said), counted, "{said:.40}");
+    }
+    let mut stranger = greeted(options());
+    say(&mut stranger, "GET FLOWS\r\nNOOP\r\n");
+    assert_eq!(stranger.take_toll(), Toll { commands: 2, faults: 1, thrown_away: 0 });
 }

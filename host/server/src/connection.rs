@@ -25,11 +25,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::task::coop::consume_budget;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::by::by;
 use crate::input;
 use crate::listener::ListenerOptions;
+use crate::pace::Pace;
 use crate::perform::{count, perform};
 use crate::services::Services;
 use crate::tls::{Stream, Tls};
@@ -80,6 +81,8 @@ pub(crate) struct Connection {
     seat: Option<Seat>,
     /// Its place among those of its address that have not authenticated.
     stranger: Option<Stranger>,
+    /// How fast it may make the host work for nothing.
+    pace: Pace,
     /// WRITEs under way, answered in their order.
     writes: FuturesOrdered<BoxFuture<'static, Reply>>,
 }
@@ -131,6 +134,7 @@ impl Connection {
             must_authenticate: Some(Instant::now() + AUTHENTICATION),
             seat: None,
             stranger: Some(stranger),
+            pace: Pace::default(),
             writes: FuturesOrdered::new(),
         }
     }
@@ -153,9 +157,11 @@ impl Connection {
                     return self.flush().await;
                 }
                 self.act(action).await?;
+                self.keep_pace().await?;
                 // Thousands of commands may be here already.
                 others_turn(0).await;
             }
+            self.keep_pace().await?;
             self.flush().await?;
             match self.input().await {
                 Input::Written(reply) => self.session.reply(reply),
@@ -164,7 +170,12 @@ impl Connection {
                     tracing::info!(peer = %self.peer, "the peer speaks tls at an address of clear text");
                     return Ok(());
                 }
-                Input::Read(Ok(read @ 1..)) => others_turn(read).await,
+                Input::Read(Ok(read @ 1..)) => {
+                    let input = self.session.input();
+                    let fresh = input.len().saturating_sub(read);
+                    self.pace.pay_for_read(input.get(fresh..).unwrap_or_default());
+                    others_turn(read).await;
+                }
                 // What was sent before is still performed.
                 Input::Read(Ok(0)) => self.session.input_ended(),
                 Input::Read(Err(_)) => return Err(Gone),
@@ -182,6 +193,17 @@ impl Connection {
         let first = std::mem::replace(&mut self.silent, false);
         let begins = self.session.input().first() == Some(&TLS_RECORD);
         first && begins && !self.who.encrypted
+    }
+
+    /// Pauses where the peer has made the host do too much for nothing: what is answered goes out, and what
+    /// comes meanwhile waits.
+    async fn keep_pace(&mut self) -> Result<(), Gone> {
+        self.pace.pay(&self.session.take_toll());
+        if let Some(until) = self.pace.pause() {
+            self.flush().await?;
+            sleep_until(until).await;
+        }
+        Ok(())
     }
 
     async fn input(&mut self) -> Input {
@@ -203,7 +225,7 @@ impl Connection {
         tokio::select! {
             Some(reply) = self.writes.next(), if waits => Input::Written(reply),
             read = input::read(&mut self.stream, &mut self.session), if wanted => Input::Read(read),
-            () = tokio::time::sleep_until(silent_until), if !waits => Input::Idle,
+            () = sleep_until(silent_until), if !waits => Input::Idle,
             why = ended(&mut self.standing), if !waits => Input::Unwelcome(why),
             _ = self.stop.wait_for(|stop| *stop), if !waits => Input::Stop,
         }

@@ -10,6 +10,7 @@ mod input;
 mod listener;
 mod look;
 mod may;
+mod pace;
 mod perform;
 mod places;
 mod read;
