@@ -38,6 +38,12 @@ pub enum RegistryError {
         /// On what his right ends.
         object: String,
     },
+    /// Somebody whose word counts has said no.
+    #[error("{words}")]
+    Denied {
+        /// For people.
+        words: String,
+    },
     /// The host holds as many of these as it is willing to.
     #[error("this host holds at most {limit} {what}")]
     TooMany {

@@ -111,7 +111,8 @@ impl State {
         if before.status == FlowStatus::Deleting {
             return self.deletion_under_way(name);
         }
-        let users = self.users_of_flow(name);
+        let mut users = self.users_of_flow(name);
+        users.extend(self.subscribers_of(name).map(|row| row.name.clone()));
         if !users.is_empty() {
             let words = format!("flow {name} is used by {}", some_of(&users));
             return Err(RegistryError::conflict(words));

@@ -126,7 +126,9 @@ impl State {
             true => Err(RegistryError::Beyond { object: key.0.to_string() }),
             false => Ok(Row::DropGrant(key.clone())),
         };
-        there.map(take).collect()
+        let mut rows: Vec<Row> = there.map(take).collect::<Result<_, _>>()?;
+        rows.extend(self.approvals_revoked(grant, scope));
+        Ok(rows)
     }
 
     /// Rights on a name end with what had it: they were given by its owner, and the next one of this name may
@@ -202,14 +204,15 @@ impl State {
         let mirrors = self.mirrors.values().cloned().map(Row::PutMirror);
         let grants = self.grants.values().cloned().map(Row::PutGrant);
         for row in namespaces.chain(flows).chain(processors).chain(mirrors).chain(grants) {
-            listener(row.told());
+            row.told().map(listener);
         }
     }
 }
 
 impl Row {
-    pub(crate) fn told(&self) -> Told<'_> {
-        match self {
+    /// What it means to who decides about rights; nothing for some.
+    pub(crate) fn told(&self) -> Option<Told<'_>> {
+        Some(match self {
             Self::PutNamespace(row) => Told::Namespace(&row.name, row.owner.as_ref()),
             Self::PutFlow(row) => {
                 let open = row.config.get(ACCESS).is_some_and(|text| {
@@ -225,7 +228,11 @@ impl Row {
             | Self::DropMirror(name) => Told::Gone(name),
             Self::PutGrant(row) => Told::Granted(&row.object, &row.subject, row.right, row.scope),
             Self::DropGrant((object, subject, right)) => Told::Revoked(object, subject, *right),
-        }
+            Self::PutSubscriber(_)
+            | Self::DropSubscriber(_)
+            | Self::PutRequest(_)
+            | Self::DropRequest(_) => return None,
+        })
     }
 }
 
@@ -240,7 +247,8 @@ impl Registry {
         self.settle(object, "grant", move |state| state.grant(&grant, &giver)).await
     }
 
-    /// Revokes rights that reach no further than so; what is not there is left as it is. Gives how many are gone.
+    /// Revokes rights that reach no further than so, and ends the subscriptions that were approved to who loses
+    /// the right to subscribe; what is not there is left as it is. Gives how many rows changed.
     ///
     /// # Errors
     /// `Beyond` where one of them reaches further, and all stay; or when it could not be written.

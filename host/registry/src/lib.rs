@@ -29,6 +29,7 @@ mod reconciler;
 mod registry;
 mod state;
 mod store;
+mod subscribers;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -56,3 +57,9 @@ pub use publish::{PUBLISH, Publish};
 pub use published::{Published, PublishedRow, peek};
 pub use reconciler::{COMMAND_WAIT, Reconciler};
 pub use registry::Registry;
+pub use subscribers::{
+    Approval, Asked, Attachment, Denial, End, Hold, MAX_ENDED_OF_ONE, MAX_FILTER, MAX_POLICY,
+    MAX_REASON, MAX_REQUESTS, MAX_REQUESTS_FOR_FLOW, MAX_REQUESTS_OF_ONE, MAX_SUBSCRIBERS,
+    MAX_SUBSCRIBERS_OF_FLOW, MAX_SUBSCRIBERS_OF_ONE, REMEMBERED_FOR, Request, Standing, Subscribed,
+    Subscriber, UNATTACHED_FOR, Way, Why,
+};

@@ -3,6 +3,7 @@
 //! A command is decided on the rows in memory, written in one transaction, and only then seen by
 //! readers. Nothing outside the registry is touched here.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +18,36 @@ use crate::grants::{Listener, Told};
 use crate::journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{Change, Decision, Row, State, rows_when_undone};
+use crate::subscribers::Standing;
 use crate::{Name, audit, store};
+
+/// Rows that change, what the audit log says of them, and what is answered.
+pub(crate) struct Settled<T> {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) answer: T,
+}
+
+impl<T> Settled<T> {
+    /// Nothing changes.
+    pub(crate) const fn nothing(answer: T) -> Self {
+        Self { rows: Vec::new(), notes: Vec::new(), answer }
+    }
+}
+
+/// One line of the audit log.
+pub(crate) struct Note {
+    subject: String,
+    change: &'static str,
+    /// Why, where the host does it by itself.
+    words: String,
+}
+
+impl Note {
+    pub(crate) fn new(subject: &Name, change: &'static str, words: String) -> Self {
+        Self { subject: subject.to_string(), change, words }
+    }
+}
 
 /// What should be. Cloning shares it.
 #[derive(Clone)]
@@ -33,6 +63,10 @@ struct Inner {
     writer: Mutex<Connection>,
     state: RwLock<State>,
     changes: watch::Sender<u64>,
+    /// Counts changes of subscriptions that others have here.
+    subscribers: watch::Sender<u64>,
+    /// How far they are.
+    standings: Mutex<HashMap<Name, Standing>>,
     /// Who decides about rights, once there is one.
     listener: OnceLock<Listener>,
 }
@@ -50,7 +84,9 @@ impl Registry {
             let changes = watch::Sender::new(state.revision);
             let (writer, state) = (Mutex::new(writer), RwLock::new(state));
             let listener = OnceLock::new();
-            Ok(Self(Arc::new(Inner { writer, state, changes, listener })))
+            let (subscribers, standings) = (watch::Sender::new(0), Mutex::default());
+            let inner = Inner { writer, state, changes, subscribers, standings, listener };
+            Ok(Self(Arc::new(inner)))
         })
         .await
     }
@@ -247,6 +283,25 @@ impl Registry {
         .await
     }
 
+    /// Changes rows that concern the registry alone, and gives what was decided.
+    pub(crate) async fn settled<T, F>(&self, decide: F) -> Result<T, RegistryError>
+    where
+        F: FnOnce(&State) -> Result<Settled<T>, RegistryError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (inner, by) = (Arc::clone(&self.0), audit::actor());
+        host_store::blocking(move || inner.settled(&by, decide)).await
+    }
+
+    pub(crate) fn subscriber_watch(&self) -> &watch::Sender<u64> {
+        &self.0.subscribers
+    }
+
+    pub(crate) fn standings(&self) -> MutexGuard<'_, HashMap<Name, Standing>> {
+        // Nothing panics while it holds the lock.
+        self.0.standings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at the rows as they are.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.0.state())
@@ -351,6 +406,27 @@ impl Inner {
         Ok(rows.len())
     }
 
+    fn settled<T, F>(&self, by: &audit::By, decide: F) -> Result<T, RegistryError>
+    where
+        F: FnOnce(&State) -> Result<Settled<T>, RegistryError>,
+    {
+        let mut writer = self.writer();
+        let Settled { rows, notes, answer } = decide(&self.state())?;
+        if !rows.is_empty() {
+            self.transact(&mut writer, |tx| {
+                store::write_rows(tx, &rows)?;
+                for Note { subject, change, words } in notes {
+                    let said = if by.command.is_empty() { words } else { by.command.clone() };
+                    let by = audit::By { command: said, ..by.clone() };
+                    audit::changed(tx, &by, &subject, change)?;
+                }
+                Ok(())
+            })?;
+            self.publish(&rows, |_| {});
+        }
+        Ok(answer)
+    }
+
     fn step_done(
         &self,
         id: JournalId,
@@ -448,13 +524,16 @@ impl Inner {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             state.apply(rows);
             if let Some(listener) = self.listener.get() {
-                rows.iter().for_each(|row| listener(row.told()));
+                rows.iter().filter_map(Row::told).for_each(listener);
             }
             alter(&mut state);
             state.revision += 1;
             state.revision
         };
         self.changes.send_replace(revision);
+        if rows.iter().any(Row::is_of_subscribers) {
+            self.subscribers.send_modify(|count| *count += 1);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::grants::{Granted, Key};
 use crate::journal::{Entry, Intent, JournalId, Outcome};
 use crate::mirrors::Mirror;
 use crate::model::{Flow, FlowStatus, Namespace, Processor};
+use crate::subscribers::{Request, Subscriber};
 
 /// Everything the registry knows.
 #[derive(Debug, Default)]
@@ -21,6 +22,9 @@ pub(crate) struct State {
     pub(crate) processors: BTreeMap<Name, Processor>,
     pub(crate) mirrors: BTreeMap<Name, Mirror>,
     pub(crate) grants: BTreeMap<Key, Granted>,
+    pub(crate) subscribers: BTreeMap<Name, Subscriber>,
+    /// Requests by id.
+    pub(crate) requests: BTreeMap<String, Request>,
     /// Entries that are not ended.
     pub(crate) pending: BTreeMap<JournalId, Entry>,
     /// The last entries that ended.
@@ -44,6 +48,17 @@ pub(crate) enum Row {
     DropMirror(Name),
     PutGrant(Granted),
     DropGrant(Key),
+    PutSubscriber(Box<Subscriber>),
+    DropSubscriber(Name),
+    PutRequest(Box<Request>),
+    DropRequest(String),
+}
+
+impl Row {
+    /// Whether who carries events to subscribers has to look.
+    pub(crate) const fn is_of_subscribers(&self) -> bool {
+        matches!(self, Self::PutSubscriber(_) | Self::DropSubscriber(_))
+    }
 }
 
 /// What one command decides: rows and one journal entry, in one transaction.
@@ -91,6 +106,12 @@ impl State {
                     drop(self.grants.insert(row.key(), row));
                 }
                 Row::DropGrant(key) => drop(self.grants.remove(&key)),
+                Row::PutSubscriber(row) => {
+                    drop(self.subscribers.insert(row.name.clone(), *row));
+                }
+                Row::DropSubscriber(name) => drop(self.subscribers.remove(&name)),
+                Row::PutRequest(row) => drop(self.requests.insert(row.id.clone(), *row)),
+                Row::DropRequest(id) => drop(self.requests.remove(&id)),
             }
         }
     }
@@ -158,6 +179,9 @@ impl State {
         if self.namespaces.contains_key(name) {
             return Err(RegistryError::conflict(format!("namespace {name} exists")));
         }
+        if self.subscribers.contains_key(name) {
+            return Err(RegistryError::conflict(format!("subscription {name} exists")));
+        }
         Ok(())
     }
 
@@ -195,6 +219,7 @@ impl State {
             },
             Intent::DeleteFlow { flow, .. } => {
                 let mut rows = self.rights_end(&flow.name);
+                rows.extend(self.subscribers_go(&flow.name));
                 rows.push(Row::DropFlow(flow.name.clone()));
                 rows
             }

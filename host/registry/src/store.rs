@@ -17,13 +17,13 @@ use crate::limits::MAX_DOCUMENT;
 use crate::mirrors::Mirror;
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{KEPT_ENTRIES, Row, State};
-use crate::{Name, audit, in_force, published};
+use crate::{audit, in_force, published};
 
 /// The registry's database.
 pub(crate) const SCHEMA: Schema = Schema {
     name: "registry",
     application_id: 0x666e_6172,
-    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7, published::TABLES],
+    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7, published::TABLES, V9],
 };
 
 const V1: &str = "
@@ -76,6 +76,12 @@ const V7: &str = "
 ALTER TABLE grants ADD COLUMN scope TEXT NOT NULL DEFAULT 'below' CHECK (scope IN ('name', 'below'));
 ";
 
+/// Who has subscriptions here, and who asks for one.
+const V9: &str = "
+CREATE TABLE subscribers (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+CREATE TABLE requests (id TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+";
+
 #[derive(Serialize, Deserialize)]
 struct JournalDocument {
     intent: Intent,
@@ -88,7 +94,9 @@ pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
     let mut state = State { revision: revision(connection)?, ..State::default() };
     let rows = "SELECT name, document, 'namespace' FROM namespaces
         UNION ALL SELECT name, document, kind FROM objects
-        UNION ALL SELECT name, document, 'mirror' FROM mirrors";
+        UNION ALL SELECT name, document, 'mirror' FROM mirrors
+        UNION ALL SELECT name, document, 'subscriber' FROM subscribers
+        UNION ALL SELECT id, document, 'request' FROM requests";
     let mut rows = connection.prepare(rows)?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
@@ -97,9 +105,11 @@ pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
             "namespace" => Row::PutNamespace(parse(key, document)?),
             "flow" => Row::PutFlow(parse(key, document)?),
             "mirror" => Row::PutMirror(parse(key, document)?),
+            "subscriber" => Row::PutSubscriber(parse(key, document)?),
+            "request" => Row::PutRequest(parse(key, document)?),
             _ => Row::PutProcessor(parse(key, document)?),
         };
-        let name = row.name().map_or("", Name::as_str);
+        let name = row.key().unwrap_or_default();
         if name != key {
             return Err(damaged(key, &format!("the row is about {name}")));
         }
@@ -169,7 +179,7 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
     const OBJECT: &str = "INSERT INTO objects (name, kind, document) VALUES (?1, ?2, ?3)
         ON CONFLICT (name) DO UPDATE SET document = excluded.document WHERE kind = excluded.kind";
     for row in rows {
-        let name = row.name().map_or("", Name::as_str);
+        let name = row.key().unwrap_or_default();
         match row {
             Row::PutNamespace(row) => tx.execute(
                 "INSERT OR REPLACE INTO namespaces (name, document) VALUES (?1, ?2)",
@@ -199,6 +209,18 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
                 "DELETE FROM grants WHERE object = ?1 AND subject = ?2 AND allowed = ?3",
                 params![object.to_string(), subject.to_string(), right.as_str()],
             )?,
+            Row::PutSubscriber(row) => tx.execute(
+                "INSERT OR REPLACE INTO subscribers (name, document) VALUES (?1, ?2)",
+                params![name, document(row)?],
+            )?,
+            Row::DropSubscriber(_) => {
+                tx.execute("DELETE FROM subscribers WHERE name = ?1", [name])?
+            }
+            Row::PutRequest(row) => tx.execute(
+                "INSERT OR REPLACE INTO requests (id, document) VALUES (?1, ?2)",
+                params![name, document(row)?],
+            )?,
+            Row::DropRequest(_) => tx.execute("DELETE FROM requests WHERE id = ?1", [name])?,
             Row::DropMirror(_) => tx.execute("DELETE FROM mirrors WHERE name = ?1", [name])?,
             Row::DropNamespace(_) => {
                 tx.execute("DELETE FROM namespaces WHERE name = ?1", [name])?
@@ -250,10 +272,13 @@ pub(crate) fn write_outcome(
 }
 
 impl Row {
-    /// The name that the row is about; none of a right, which may be on everything.
-    fn name(&self) -> Option<&Name> {
-        Some(match self {
+    /// What the row is known by; none of a right, which may be on everything.
+    fn key(&self) -> Option<&str> {
+        let name = match self {
             Self::PutGrant(_) | Self::DropGrant(_) => return None,
+            Self::PutRequest(row) => return Some(&row.id),
+            Self::DropRequest(id) => return Some(id),
+            Self::PutSubscriber(row) => &row.name,
             Self::PutNamespace(Namespace { name, .. })
             | Self::PutFlow(Flow { name, .. })
             | Self::PutProcessor(Processor { name, .. })
@@ -261,8 +286,10 @@ impl Row {
             | Self::DropMirror(name)
             | Self::DropNamespace(name)
             | Self::DropFlow(name)
-            | Self::DropProcessor(name) => name,
-        })
+            | Self::DropProcessor(name)
+            | Self::DropSubscriber(name) => name,
+        };
+        Some(name.as_str())
     }
 }
 

@@ -7,6 +7,7 @@ mod grants;
 mod mirrors;
 mod reconcile;
 mod stored;
+mod subscribers;
 mod transitions;
 mod world;
 

@@ -205,7 +205,10 @@ async fn a_registry_of_the_version_before_gets_the_table_and_keeps_its_rows() {
     let registry = furnished(dir.path()).await;
     let before = registry.flows(None).await.unwrap();
     drop(registry);
-    tampered(dir.path(), "DROP TABLE published; PRAGMA user_version = 7");
+    tampered(
+        dir.path(),
+        "DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 7",
+    );
     let absent = peek(&dir.path().join("registry.db")).unwrap_err().to_string();
     assert!(absent.contains("not been brought up to date"), "{absent}");
     let registry = open(dir.path()).await;

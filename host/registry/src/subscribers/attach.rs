@@ -1,0 +1,132 @@
+//! Whoever carries events asks here: what a subscription is, when that changes, and how far it is.
+//!
+//! How far somebody is, is kept in memory: he knows it himself and says it again.
+
+use std::collections::BTreeMap;
+
+use fnap::subject::Subject;
+use tokio::sync::watch;
+
+use super::{Subscriber, Why};
+use crate::Name;
+use crate::error::RegistryError;
+use crate::registry::{Note, Registry, Settled, now};
+use crate::state::{Row, State};
+
+/// How far a subscription is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// How many are attached to it now.
+    pub connected: usize,
+    /// Next offset of each partition that is safe at the subscriber's.
+    pub acked: BTreeMap<u32, u64>,
+}
+
+/// Somebody is attached, until this is dropped.
+#[derive(Debug)]
+pub struct Attachment {
+    registry: Registry,
+    name: Name,
+}
+
+impl Attachment {
+    /// Takes what is safe at the subscriber's: the next offset of a partition. It may go back: he has his reasons.
+    pub fn acked(&self, partition: u32, next: u64) {
+        self.registry.standing_of(&self.name, |standing| {
+            standing.acked.insert(partition, next);
+        });
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.registry.standing_of(&self.name, |standing| {
+            standing.connected = standing.connected.saturating_sub(1)
+        });
+    }
+}
+
+impl State {
+    /// A subscription that its subscriber may attach to now.
+    fn attachable(&self, who: &Subject, name: &Name) -> Result<&Subscriber, RegistryError> {
+        let none = || RegistryError::not_found("subscription", name);
+        let row = self.find_subscriber(name)?;
+        if row.principal != *who {
+            return Err(none());
+        }
+        match &row.ended {
+            Some(end) if matches!(end.why, Why::Removed | Why::Revoked) => {
+                return Err(RegistryError::Denied { words: end.words.clone() });
+            }
+            Some(_) => return Err(none()),
+            None => {}
+        }
+        let flow = self.flow_in_use(&row.flow)?;
+        if flow.incarnation == row.incarnation { Ok(row) } else { Err(none()) }
+    }
+
+    fn attach(
+        &self,
+        who: &Subject,
+        name: &Name,
+        at: i64,
+    ) -> Result<Settled<Subscriber>, RegistryError> {
+        let row = self.attachable(who, name)?;
+        if row.attached_at.is_some() {
+            return Ok(Settled::nothing(row.clone()));
+        }
+        let row = Subscriber {
+            attached_at: Some(at),
+            handed_at: row.handed_at.or(Some(at)),
+            ..row.clone()
+        };
+        Ok(Settled {
+            rows: vec![Row::PutSubscriber(Box::new(row.clone()))],
+            notes: vec![Note::new(name, "attachment", String::new())],
+            answer: row,
+        })
+    }
+}
+
+impl Registry {
+    /// Its subscriber attaches to a subscription; from the first time on it does not end for want of anybody. What
+    /// it says of holding and filters may change: [`Self::subscriber_changes`].
+    ///
+    /// # Errors
+    /// `NotFound`, also where it is somebody else's; `Denied` where the owner or a right that is gone has ended it.
+    pub async fn attach(
+        &self,
+        who: &Subject,
+        name: &Name,
+    ) -> Result<(Subscriber, Attachment), RegistryError> {
+        let (who, wanted) = (who.clone(), name.clone());
+        let row = match self.look(|state| state.attachable(&who, &wanted).cloned())? {
+            known if known.attached_at.is_some() => known,
+            _ => self.settled(move |state| state.attach(&who, &wanted, now())).await?,
+        };
+        self.standing_of(name, |standing| standing.connected += 1);
+        Ok((row, Attachment { registry: self.clone(), name: name.clone() }))
+    }
+
+    /// Counts changes of subscriptions: who carries one looks at it again, with [`Self::subscriber`], which costs
+    /// a look at memory.
+    #[must_use]
+    pub fn subscriber_changes(&self) -> watch::Receiver<u64> {
+        self.subscriber_watch().subscribe()
+    }
+
+    /// How far a subscription is, where somebody was attached since the host started.
+    #[must_use]
+    pub fn standing(&self, name: &Name) -> Option<Standing> {
+        self.standings().get(name).cloned()
+    }
+
+    /// Changes how far one is, while it is there.
+    fn standing_of(&self, name: &Name, change: impl FnOnce(&mut Standing)) {
+        let mut standings = self.standings();
+        change(standings.entry(name.clone()).or_default());
+        if standings.len() > super::MAX_SUBSCRIBERS {
+            standings.retain(|_, standing| standing.connected > 0);
+        }
+    }
+}
