@@ -173,17 +173,21 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Remove(Remove),
     /// Say yes to a request, see `fnua get requests`.
+    #[command(
+        after_help = "Examples:\n  fnua approve c7xk2q5mwfzt4b3a\n  fnua approve c7xk2q5mwfzt4b3a --filter \"type == 'tick'\""
+    )]
     Approve {
         /// The request.
         request: Word,
-        /// Which events the subscriber gets.
-        #[arg(long)]
+        /// Which events the subscriber gets, in CEL; those that he asked for at most.
+        #[arg(long, value_name = "CEL")]
         filter: Option<String>,
-        /// What is done to them on the way.
-        #[arg(long)]
+        /// What is done to them on the way: a processor type, and its configuration in JSON behind a blank.
+        #[arg(long, value_name = "TYPE[ JSON]")]
         policy: Option<String>,
     },
     /// Say no to a request.
+    #[command(after_help = "Example:\n  fnua deny c7xk2q5mwfzt4b3a \"not without a contract\"")]
     Deny {
         /// The request.
         request: Word,

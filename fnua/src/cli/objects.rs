@@ -90,11 +90,15 @@ pub(crate) enum Get {
     /// Subscriptions of one's own.
     Subscriptions,
     /// Subscriptions that others have to a flow.
+    #[command(
+        after_help = "Examples:\n  fnua get subscribers time.flows.unix.ar\n  fnua get subscribers time.flows.unix.ar --format json"
+    )]
     Subscribers {
         /// The flow.
         flow: Name,
     },
-    /// Requests that wait for a word.
+    /// Requests for subscriptions that are yours to answer.
+    #[command(after_help = "Example:\n  fnua get requests --format json")]
     Requests,
     /// Who was granted what.
     #[command(
@@ -215,6 +219,9 @@ pub(crate) enum Purge {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Remove {
     /// A subscription that others have to a flow of one's own.
+    #[command(
+        after_help = "Example:\n  fnua remove subscriber m4yq7d2nkxpw5hzt.time.flows.unix.ar"
+    )]
     Subscriber {
         /// The subscription.
         subscription: Name,

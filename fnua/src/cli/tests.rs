@@ -39,6 +39,13 @@ fn what_is_typed_becomes_the_protocols_commands() {
     assert_eq!(sent(&["purge", "flow", "a.b", "--confirm", "a.b"]), "PURGE FLOW a.b CONFIRM a.b");
     assert_eq!(sent(&["subscribe", "a.b", "--local", "c.d"]), "SUBSCRIBE a.b LOCAL c.d");
     assert_eq!(sent(&["pause", "p.b"]), "PAUSE p.b");
+    assert_eq!(sent(&["get", "requests"]), "GET REQUESTS");
+    assert_eq!(sent(&["get", "subscribers", "a.b"]), "GET SUBSCRIBERS a.b");
+    assert_eq!(sent(&["approve", "r"]), "APPROVE r");
+    let approved = sent(&["approve", "r", "--filter", "data.n > 1", "--policy", "mask {\"k\":1}"]);
+    assert_eq!(approved, r#"APPROVE r FILTER "data.n > 1" POLICY "mask {\"k\":1}""#);
+    assert_eq!(sent(&["deny", "r", "not you"]), "DENY r not you");
+    assert_eq!(sent(&["remove", "subscriber", "s.a.b"]), "REMOVE SUBSCRIBER s.a.b");
 }
 
 #[test]
