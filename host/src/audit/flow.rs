@@ -8,7 +8,7 @@ use fnap::name::Name;
 use host_brokers::{Append, Token};
 use host_events::from_write_line;
 use host_processors::topic_of;
-use host_registry::{Audited, Flow, FlowStatus, NewFlow, PROTECTED};
+use host_registry::{ACCESS, Audited, Flow, FlowStatus, NewFlow, PROTECTED};
 use host_server::Services;
 
 /// Writes changes, in order.
@@ -52,6 +52,8 @@ async fn write(services: &Services, name: &Name, rows: &[Audited]) -> Result<()>
 async fn make(services: &Services, name: &Name) -> Result<Flow> {
     let mut new = NewFlow::named(name.clone());
     new.config.insert(PROTECTED.to_owned(), "true".to_owned());
+    // Strangers do not even ask for it.
+    new.config.insert(ACCESS.to_owned(), "closed".to_owned());
     let entry = services.registry.create_flow(new).await?;
     services.reconciler.wait(entry).await?;
     services.registry.flow(name).await?.context("it was taken away again")
