@@ -13,7 +13,7 @@ use host_iam::{Grants, Owner, Quotas, Users};
 use host_plugins::Watcher;
 use host_processors::Processors;
 use host_registry::{NewNamespace, Reconciler, Registry, Told};
-use host_server::{Listener, ListenerOptions, Places, Services, Speaks, Tls};
+use host_server::{Listener, ListenerOptions, Places, Services, Speaks, Tls, watch_subscriptions};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -80,6 +80,8 @@ impl Host {
         };
         host.open_doors(config).await?;
         host.carry_audit(config).await?;
+        let subscriptions = watch_subscriptions(Arc::clone(&host.services));
+        host.background.push(tokio::spawn(subscriptions));
         let (services, listeners) = (Arc::clone(&host.services), &host.listeners);
         let listeners = listeners.iter().map(JoinHandle::abort_handle).collect();
         observed.up(Up { tls, services, engine, brokers, listeners });

@@ -53,6 +53,20 @@ pub fn age_tokens(data: &Path, hours: u32) {
     assert!(log_of(data).execute(age, [hours]).unwrap() > 0);
 }
 
+/// Makes subscriptions of others, and what they asked for, so many minutes older.
+pub fn age_subscriptions(data: &Path, minutes: u32) {
+    let registry = open(&data.join("registry.db"));
+    let older = |table: &str, keys: &[&str]| {
+        let keys = keys.iter().map(|key| {
+            format!(", '$.{key}', json_extract(document, '$.{key}') - {minutes} * 60000")
+        });
+        let document = format!("json_set(document{})", keys.collect::<String>());
+        registry.execute(&format!("UPDATE {table} SET document = {document}"), []).unwrap()
+    };
+    let subscribers = older("subscribers", &["created_at", "handed_at"]);
+    assert!(subscribers + older("requests", &["asked_at", "expires_at"]) > 0);
+}
+
 /// The embedded broker's database.
 fn log_of(data: &Path) -> Connection {
     let mut brokers = std::fs::read_dir(data.join("brokers")).unwrap();

@@ -23,7 +23,7 @@ pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
 pub use guest::{guest, lying_guest};
-pub use inside::{age_tokens, damage_events, damage_plugin, leftovers};
+pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers};
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
 pub use prologue::{A, B, Hosted, P, host_after, host_with};

@@ -26,6 +26,11 @@ pub(crate) fn shown(command: &Command) -> String {
             let bare = NewProcessor { config: None, ..new.clone() };
             format!("{}{HIDDEN}", Command::CreateProcessor(bare))
         }
+        Command::Approve { request, filter, policy: Some(_) } => {
+            let bare =
+                Command::Approve { request: request.clone(), filter: filter.clone(), policy: None };
+            format!("{bare} POLICY (not shown)")
+        }
         Command::CreateMirror(new) if new.config.is_some() => {
             let bare = NewMirror { config: None, ..new.clone() };
             format!("{}{HIDDEN}", Command::CreateMirror(bare))
@@ -53,6 +58,10 @@ mod tests {
             (
                 r#"REPLICATE a-*.test b-*.test CONFIG {"k":"s3cret"}"#,
                 "REPLICATE a-*.test b-*.test CONFIG (not shown)",
+            ),
+            (
+                r#"APPROVE r FILTER true POLICY "mask {\"k\":\"s3cret\"}""#,
+                "APPROVE r FILTER true POLICY (not shown)",
             ),
         ];
         for (said, expected) in cases {

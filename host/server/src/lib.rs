@@ -18,6 +18,8 @@ mod services;
 mod tls;
 mod write;
 
+pub use perform::subscriptions::watch_subscriptions;
+
 pub use listener::{Listener, ListenerOptions, Speaks};
 pub use places::Places;
 pub use services::{ReadRoom, Services};

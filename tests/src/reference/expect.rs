@@ -34,6 +34,10 @@ fn fits(name: &str, text: &str) -> bool {
         "time" => text.ends_with('Z') && text.parse::<Timestamp>().is_ok(),
         "number" => text.bytes().all(|byte| byte.is_ascii_digit()),
         "lag" => text == "unknown" || text.parse::<f64>().is_ok_and(|number| number >= 0.0),
+        "id" => {
+            let letter = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
+            text.len() == 16 && text.bytes().all(letter)
+        }
         "uuid" => text.len() == 36 && text.chars().all(|c| hex(c) || c == '-'),
         "digest" => matches!(text.len(), 12 | 64) && text.chars().all(hex),
         "hash" => text.len() >= 8 && text.chars().all(hex),

@@ -1,10 +1,13 @@
 //! What the marks of an example stand for: hosts, users, flows, and what is wrong with them.
 //!
-//! Everybody's password is `example`. `ana` administers the host, `bea` may do nothing until somebody grants it.
+//! Everybody's password is `example`. `ana` administers the host, `bea` may do nothing until somebody grants it. With the
+//! mark `domain` the client is the agent of `emiliano.ar`, and shows its certificate.
 
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
+use bind_node::{Bind, Zone};
 use tempfile::TempDir;
 
 use super::Example;
@@ -79,7 +82,7 @@ const DONE: &[(&str, Act)] = &[
 ];
 
 /// Marks with a meaning of their own: certificates, where the client comes from, and what is broken.
-const OTHERS: &[&str] = &["tls", "implicit", "certificate", "elsewhere", "damaged"];
+const OTHERS: &[&str] = &["tls", "implicit", "certificate", "domain", "elsewhere", "damaged"];
 
 /// A host that is as an example wants it.
 pub struct House {
@@ -87,6 +90,8 @@ pub struct House {
     trust: Option<(Trust, bool)>,
     entrance: Entrance,
     address: String,
+    /// Says who speaks for a domain.
+    _bind: Option<Bind>,
     /// Takes the only place there is.
     _guest: Option<Wire>,
     _dir: TempDir,
@@ -112,12 +117,17 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = example.is("elsewhere").then(own_address).flatten();
         let name = elsewhere.as_deref().unwrap_or("127.0.0.1");
-        let trust = ["tls", "implicit", "certificate", "elsewhere"]
+        let domain = example.is("domain").then(|| Domain::of(dir.path()));
+        let tables = domain.as_ref().map_or_else(|| tables.to_owned(), |one| one.names(tables));
+        let trust = ["tls", "implicit", "certificate", "domain", "elsewhere"]
             .iter()
             .any(|mark| example.is(mark))
             .then(|| {
                 let certificates = Certificates::make(dir.path(), &["--name", name]);
                 let trust = certificates.trust();
+                if let Some(domain) = &domain {
+                    return (trust.showing(&domain.agents, "domain-emiliano.ar"), true);
+                }
                 if !example.is("certificate") {
                     return (trust, example.is("implicit"));
                 }
@@ -125,7 +135,7 @@ impl House {
                 (trust.showing(&certificates, "user-ana"), example.is("implicit"))
             });
         let path = dir.path().join("fnaad.toml");
-        std::fs::write(&path, config(example, trust.is_some(), tables)).unwrap();
+        std::fs::write(&path, config(example, trust.is_some(), &tables)).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let mut host = Fnaad::serve(dir.path(), &path);
         prepare(&host, example);
@@ -142,7 +152,8 @@ impl House {
             _ => host.address().to_owned(),
         };
         let guest = example.is("full").then(|| host.connect());
-        Self { host, trust, entrance, address, _guest: guest, _dir: dir }
+        let bind = domain.map(|domain| domain.bind);
+        Self { host, trust, entrance, address, _bind: bind, _guest: guest, _dir: dir }
     }
 
     /// The host.
@@ -156,6 +167,31 @@ impl House {
         let Self { host, trust, entrance, address, .. } = self;
         let (address, entrance) = (address.clone(), entrance.clone());
         example.play(&Stage { host, address, trust: trust.clone(), entrance });
+    }
+}
+
+/// A domain, and its agent's certificate.
+struct Domain {
+    bind: Bind,
+    agents: Certificates,
+}
+
+impl Domain {
+    fn of(dir: &Path) -> Self {
+        let agent = "_flow._tcp SRV 0 0 61000 fnaa\n";
+        let bind = Bind::start(&[Zone::signed("emiliano.ar", agent)]);
+        let names = ["--name", "fnaa.emiliano.ar", "--client", "domain:emiliano.ar"];
+        Self { bind, agents: Certificates::make(&dir.join("agents"), &names) }
+    }
+
+    /// How the host knows of it, and further tables.
+    fn names(&self, tables: &str) -> String {
+        format!(
+            "{tables}[names]\nservers = [\"{}\"]\ntrust_anchor_file = \"{}\"\nca_file = \"{}\"\ntimeout_seconds = 60\n",
+            self.bind.address(),
+            self.bind.trust_anchors().display(),
+            self.agents.file("ca.pem").display()
+        )
     }
 }
 

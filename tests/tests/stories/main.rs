@@ -34,6 +34,7 @@ mod reload;
 mod soak;
 mod steps;
 mod strangers;
+mod subscribers;
 mod swap;
 mod tls;
 mod tokens;

@@ -58,10 +58,10 @@ const HIS: Codes = ["401", "404", "404", "403", "403", "220", "220"];
 const HIS_AND_NONE: Codes = ["401", "404", "404", "403", "403", "404", "404"];
 /// The same, who hears that it is still in use.
 const HIS_AND_USED: Codes = ["401", "404", "404", "403", "403", "409", "409"];
-/// The same, who hears that the host does not do it yet.
-const HIS_NOT_YET: Codes = ["401", "404", "404", "403", "403", "501", "501"];
-/// Whoever may subscribe to what it is about; the host does not do it yet.
-const SUBSCRIBERS_NOT_YET: Codes = ["401", "404", "404", "501", "403", "501", "501"];
+/// Whoever may subscribe to what it is about.
+const SUBSCRIBERS: Codes = ["401", "404", "404", "220", "403", "220", "220"];
+/// Something that is there for nobody, whoever asks.
+const NONE: Codes = ["401", "404", "404", "404", "404", "404", "404"];
 /// The operator's matter.
 const HOST: Codes = ["401", "403", "403", "403", "403", "403", "220"];
 /// Nobody yet: the host does not do it.
@@ -94,14 +94,14 @@ fn row(syntax: &str) -> Row {
         "DESCRIBE FLOW f [FORMAT json]" => Row("DESCRIBE FLOW f.team.test", SEEN),
         "GET FLOWS [ns] [FORMAT json]" => Row("GET FLOWS team.test", SEEN),
 
-        "SUBSCRIBE f [LOCAL l] [key=value...]" => Row("SUBSCRIBE f.team.test", SUBSCRIBERS_NOT_YET),
-        "UNSUBSCRIBE s" => Row("UNSUBSCRIBE s.f.team.test", NOT_YET),
+        "SUBSCRIBE f [LOCAL l] [key=value...]" => Row("SUBSCRIBE f.team.test", SUBSCRIBERS),
+        "UNSUBSCRIBE s" => Row("UNSUBSCRIBE s.f.test", NONE),
         "GET SUBSCRIPTIONS [FORMAT json]" => Row("GET SUBSCRIPTIONS", NOT_YET),
-        "GET SUBSCRIBERS f [FORMAT json]" => Row("GET SUBSCRIBERS f.team.test", HIS_NOT_YET),
-        "REMOVE SUBSCRIBER s" => Row("REMOVE SUBSCRIBER s.f.team.test", HIS_NOT_YET),
-        "GET REQUESTS [FORMAT json]" => Row("GET REQUESTS", NOT_YET),
-        "APPROVE r [FILTER text] [POLICY text]" => Row("APPROVE r", NOT_YET),
-        "DENY r [reason]" => Row("DENY r", NOT_YET),
+        "GET SUBSCRIBERS f [FORMAT json]" => Row("GET SUBSCRIBERS f.team.test", HIS),
+        "REMOVE SUBSCRIBER s" => Row("REMOVE SUBSCRIBER s.f.team.test", HIS_AND_NONE),
+        "GET REQUESTS [FORMAT json]" => Row("GET REQUESTS", ANYBODY_IN),
+        "APPROVE r [FILTER text] [POLICY text]" => Row("APPROVE r", NONE),
+        "DENY r [reason]" => Row("DENY r", NONE),
 
         "PAUSE s" => Row("PAUSE p.team.test", HIS),
         "STOP s" => Row("STOP p.team.test", HIS),
@@ -282,7 +282,8 @@ fn every_command_gives_everybody_the_code_that_is_his() {
 #[test]
 fn an_open_flow_gives_those_without_a_grant_what_a_reader_gets_and_no_more() {
     let read = ["401", "220", "220", "220", "220", "220", "220"];
-    let subscribe = ["401", "501", "501", "501", "501", "501", "501"];
+    // A subscription is somebody's.
+    let subscribe = ["401", "403", "220", "220", "220", "220", "220"];
     let administer = ["401", "403", "403", "403", "403", "220", "220"];
     let wrong = house().wrong(&[
         Row("READ f.open.test", read),

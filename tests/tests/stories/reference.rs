@@ -17,8 +17,8 @@ const PAGES: [(&str, &str); 2] = [
 /// Played with a cluster beside, by the stories of Kafka.
 const KAFKA: &str = "kafka";
 
-/// Codes of the protocol for which no line of this host is written yet: those of subscriptions.
-const NOT_SENT: [Code; 2] = [Code::Pending, Code::ConnError];
+/// Codes of the protocol for which no line of this host is written yet: that of other hosts.
+const NOT_SENT: [Code; 1] = [Code::ConnError];
 
 /// Hosts that run at once.
 const AT_ONCE: usize = 3;

@@ -6,6 +6,8 @@ use tempfile::TempDir;
 
 const AUTHENTICATE: &str = include_str!("../../../fnap/tests/transcripts/authenticate.txt");
 const CREATE_FLOW: &str = include_str!("../../../fnap/tests/transcripts/create_flow.txt");
+const SUBSCRIBE: &str =
+    include_str!("../../../fnap/tests/transcripts/subscribe_as_a_remote_agent.txt");
 const DESCRIBE_FLOW: &str = include_str!("../../../fnap/tests/transcripts/describe_flow.txt");
 
 /// Sizes of the pieces in which a client's bytes arrive; the last one is the whole.
@@ -69,6 +71,21 @@ fn a_flow_is_described_as_the_draft_shows_it_with_the_broker_that_it_has() {
     for piece in PIECES {
         replay(&host, &transcript, piece);
     }
+}
+
+#[test]
+fn a_remote_agent_subscribes_as_the_draft_shows_it_and_gets_the_same_name_each_time() {
+    let (host, _dir) = host();
+    let mut wire = login(&host);
+    wire.ok("CREATE FLOW time.flows.unix.ar");
+    let names = wire.data("SUBSCRIBE time.flows.unix.ar");
+    let [name] = names.as_slice() else { panic!("{names:?}") };
+    let transcript = SUBSCRIBE.replace("ksdj898.time.flows.unix.ar", name);
+    assert_ne!(transcript, SUBSCRIBE);
+    for piece in PIECES {
+        replay(&host, &transcript, piece);
+    }
+    assert_eq!(wire.data("GET SUBSCRIBERS time.flows.unix.ar"), names);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! hear if there were nothing of that name; where he has another one than is needed, that it is not granted.
 
 mod needs;
+pub(crate) mod subscriptions;
 
 use fnap::command::Command;
 use fnap::name::Name;
@@ -35,6 +36,10 @@ pub(crate) async fn check(
             Need::OnObject(right, Object::Everything) => everything(services, who, right)?,
             Need::OnObject(right, Object::Name(name)) => {
                 one(services, who, right, Kind::Thing, &name)?;
+            }
+            Need::Held(name) if subscriptions::is_owner(services, who, &name) => {}
+            Need::Held(name) => {
+                one(services, who, Right::Administer, Kind::FlowOrProcessor, &name)?;
             }
             Need::Sight(_, name) if services.grants.sees(who, &name) => {}
             Need::Sight(kind, name) => return Err(kind.absent(&name)),

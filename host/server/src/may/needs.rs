@@ -18,6 +18,8 @@ pub(super) enum Need {
     On(Right, Kind, Name),
     /// A right on what GRANT and REVOKE name.
     OnObject(Right, Object),
+    /// To administer a name, or the flow of a subscription of that name.
+    Held(Name),
     /// Any right on a name.
     Sight(Kind, Name),
 }
@@ -54,7 +56,7 @@ impl Kind {
 
 /// All that a command needs.
 pub(super) fn needs(command: &Command) -> Vec<Need> {
-    use Need::{Anyone, Host, OnObject, Performer, Sight};
+    use Need::{Anyone, Held, Host, OnObject, Performer, Sight};
     let on = |right, kind, name: &Name| Need::On(right, kind, name.clone());
     let administer = |kind, name: &Name| on(Right::Administer, kind, name);
     vec![match command {
@@ -101,18 +103,18 @@ pub(super) fn needs(command: &Command) -> Vec<Need> {
         Command::Read(read) => on(Right::Read, Kind::Flow, &read.flow),
         Command::Write { flow, .. } => on(Right::Write, Kind::Flow, flow),
 
-        Command::Subscribe { flow, local: None, .. } => on(Right::Subscribe, Kind::Flow, flow),
+        // What the flow's `access` says counts, too.
+        Command::Subscribe { local: None, .. } => Performer,
         // What it brings in becomes a flow here.
         Command::Subscribe { local: Some(local), .. } => administer(Kind::Place, local),
-        Command::RemoveSubscriber { subscription } => {
-            let flow = subscription.parent().unwrap_or_else(|| subscription.clone());
-            administer(Kind::Subscription, &flow)
-        }
         // One's own, and one's own to decide.
-        Command::Unsubscribe { .. } | Command::Approve { .. } | Command::Deny { .. } => Performer,
+        Command::Unsubscribe { .. }
+        | Command::RemoveSubscriber { .. }
+        | Command::Approve { .. }
+        | Command::Deny { .. } => Performer,
 
         Command::Pause { name } | Command::Resume { name } | Command::Stop { name } => {
-            administer(Kind::FlowOrProcessor, name)
+            Held(name.clone())
         }
 
         Command::CreateProcessor(new) => {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::describe::{Description, list as list_of, time};
 use super::taking::{self, Wanted};
-use super::{Answer, carried_out, find_flow, registry_failure};
+use super::{Answer, carried_out, find_flow, registry_failure, subscriptions};
 use crate::services::Services;
 
 pub(super) async fn create(
@@ -72,6 +72,9 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
     }
     let change = FlowChange { partitions: wanted.partitions, config: wanted.config, taken };
     carried_out(services, services.registry.update_flow(&name, change).await).await?;
+    // Another topic makes it another flow, and another `access` may cover fewer.
+    services.registry.subscriptions_pass_now().await.map_err(registry_failure)?;
+    subscriptions::keep_covered(services).await?;
     Ok(Reply::ok_with(name))
 }
 

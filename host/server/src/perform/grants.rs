@@ -8,7 +8,7 @@ use host_iam::{Principal, prepared_subject};
 use host_registry::{Giver, Granted, MAX_GRANTS_OF_ONE};
 
 use super::describe::{Description, list as list_of, time};
-use super::{Answer, registry_failure};
+use super::{Answer, registry_failure, subscriptions};
 use crate::services::Services;
 
 pub(super) async fn grant(services: &Services, who: &Principal, grant: Grant) -> Answer {
@@ -29,6 +29,7 @@ pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -
     let scope = services.grants.reach(who, &grant.object);
     let gone = services.registry.revoke(grant, scope).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, gone, "{words}");
+    subscriptions::keep_covered(services).await?;
     Ok(Reply::ok())
 }
 

@@ -1,15 +1,16 @@
-//! PAUSE, RESUME and STOP: of a processor, or of a flow.
+//! PAUSE, RESUME and STOP: of a processor, of a flow, or of a subscription that others have here.
 
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
-use host_registry::Desired;
+use host_registry::{Desired, Hold};
 
-use super::{Answer, carried_out, registry_failure};
+use super::{Answer, carried_out, registry_failure, subscriptions};
 use crate::services::Services;
 
 enum Thing {
     Flow,
     Processor,
+    Subscriber,
 }
 
 pub(super) async fn pause(services: &Services, name: Name) -> Answer {
@@ -18,6 +19,7 @@ pub(super) async fn pause(services: &Services, name: Name) -> Answer {
             carried_out(services, services.registry.pause_flow(&name).await).await?;
             return flow_held(services, name).await;
         }
+        Thing::Subscriber => return subscriptions::hold(services, name, Hold::Paused).await,
         Thing::Processor => services.registry.set_desired(&name, Desired::Paused).await,
     };
     done(services, decision, name).await
@@ -29,6 +31,7 @@ pub(super) async fn resume(services: &Services, name: Name) -> Answer {
             carried_out(services, services.registry.resume_flow(&name).await).await?;
             return flow_held(services, name).await;
         }
+        Thing::Subscriber => return subscriptions::hold(services, name, Hold::Active).await,
         Thing::Processor => services.registry.set_desired(&name, Desired::Running).await,
     };
     done(services, decision, name).await
@@ -40,6 +43,7 @@ pub(super) async fn stop(services: &Services, name: Name) -> Answer {
             let words = "STOP of a flow; PAUSE holds its readers and refuses WRITE";
             return Err(Failure::new(Code::NotImplemented, words));
         }
+        Thing::Subscriber => return subscriptions::hold(services, name, Hold::Stopped).await,
         Thing::Processor => services.registry.set_desired(&name, Desired::Stopped).await,
     };
     done(services, decision, name).await
@@ -60,13 +64,16 @@ async fn done(
     Ok(Reply::ok_with(name))
 }
 
-/// Names are unique over flows and processors.
+/// Names are unique over flows, processors and subscriptions.
 async fn thing(services: &Services, name: &Name) -> Result<Thing, Failure> {
     if services.registry.processor(name).await.map_err(registry_failure)?.is_some() {
         return Ok(Thing::Processor);
     }
     if services.registry.flow(name).await.map_err(registry_failure)?.is_some() {
         return Ok(Thing::Flow);
+    }
+    if services.registry.subscriber(name).is_some() {
+        return Ok(Thing::Subscriber);
     }
     Err(Failure::new(Code::NotFound, format!("flow or processor {name}")))
 }

@@ -12,6 +12,7 @@ pub(crate) mod mirrors;
 mod namespaces;
 mod participant;
 pub(crate) mod processors;
+pub(crate) mod subscriptions;
 mod taking;
 
 use std::fmt::Display;
@@ -119,6 +120,26 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
             grants::list(services, who, object.as_ref(), subject, format)
         }
 
+        Command::Subscribe { flow, local: None, settings } => {
+            subscriptions::subscribe(services, who, flow, &settings).await
+        }
+        Command::Unsubscribe { subscription } => {
+            subscriptions::unsubscribe(services, who, subscription).await
+        }
+        Command::GetSubscribers { flow, format } => {
+            subscriptions::subscribers(services, flow, format).await
+        }
+        Command::RemoveSubscriber { subscription } => {
+            subscriptions::remove(services, who, subscription).await
+        }
+        Command::GetRequests { format } => Ok(subscriptions::requests(services, who, format)),
+        Command::Approve { request, filter, policy } => {
+            subscriptions::approve(services, who, &request, filter, policy).await
+        }
+        Command::Deny { request, reason } => {
+            subscriptions::deny(services, who, &request, reason).await
+        }
+
         Command::Pause { name } => hold::pause(services, name).await,
         Command::Resume { name } => hold::resume(services, name).await,
         Command::Stop { name } => hold::stop(services, name).await,
@@ -165,7 +186,7 @@ pub(crate) fn registry_failure(error: RegistryError) -> Failure {
             let retry_after = QUOTA_WAIT.as_secs();
             return Failure::new(Code::RateLimit, format!("retry-after={retry_after} {error}"));
         }
-        RegistryError::Beyond { .. } => Code::Forbidden,
+        RegistryError::Beyond { .. } | RegistryError::Denied { .. } => Code::Forbidden,
         RegistryError::Invalid { .. } => Code::BadFormat,
         RegistryError::Full(_) | RegistryError::ReadOnly(_) | RegistryError::Pending { .. } => {
             Code::Unavailable

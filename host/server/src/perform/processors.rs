@@ -354,7 +354,7 @@ pub(super) fn options(services: &Services, settings: &Settings) -> Result<Config
     Ok(options)
 }
 
-fn candidate_failure(candidate: Candidate) -> Failure {
+pub(super) fn candidate_failure(candidate: Candidate) -> Failure {
     if let Candidate::Spec(SpecError::Registry(error)) = candidate {
         return registry_failure(error);
     }

@@ -35,6 +35,8 @@ impl Case {
 }
 
 const FLOW: &[&str] = &["CREATE FLOW @a", "WRITE @a 0..3"];
+/// `$@a` is the subscription to it.
+const SUBSCRIBED: &[&str] = &["CREATE FLOW @a", "SUBSCRIBE @a"];
 const TWO: &[&str] = &["CREATE FLOW @a", "CREATE FLOW @b", "WRITE @a 0..5"];
 const FOUR: &[&str] =
     &["CREATE FLOW @a", "CREATE FLOW @b", "CREATE FLOW @c", "CREATE FLOW @d", "WRITE @a 0..5"];
@@ -188,6 +190,12 @@ pub(super) const CASES: &[Case] = &[
         .effect(&["HOLDS @b 3", "OPEN @p 0"])
         .after(&["WRITE @a 3..5", "HOLDS @b 5"]),
     Case::new(MENDED, "DISCARD @p").after(&["WRITE @a 3..5", "HOLDS @b 4"]),
+    Case::new(FLOW, "SUBSCRIBE @a REF=6f0c1d7e-6d0b-4f0e-9d8f-0a1b2c3d4e5f")
+        .after(&["PAUSE $@a", "REMOVE SUBSCRIBER $@a", "DELETE FLOW @a"]),
+    Case::new(SUBSCRIBED, "PAUSE $@a").after(&["RESUME $@a"]),
+    Case::new(SUBSCRIBED, "STOP $@a").after(&["RESUME $@a"]),
+    Case::new(SUBSCRIBED, "UNSUBSCRIBE $@a").after(&["SUBSCRIBE @a"]),
+    Case::new(SUBSCRIBED, "REMOVE SUBSCRIBER $@a").after(&["SUBSCRIBE @a", "PAUSE $@a"]),
     Case::new(BRIDGE, "DELETE PROCESSOR @p").after(&[
         "REPLICATE @a @b AS @p",
         "HOLDS @b 10",
@@ -217,5 +225,7 @@ pub(super) const CHANGE_NOTHING: &[&str] = &[
 ];
 
 /// Commands that this host answers with 501: who carries one out gives it a case.
-pub(super) const NOT_YET: &[&str] =
-    &["SUBSCRIBE", "UNSUBSCRIBE", "REMOVE SUBSCRIBER", "APPROVE", "DENY", "STREAM"];
+pub(super) const NOT_YET: &[&str] = &["STREAM"];
+
+/// Commands that only mean something where another domain has asked: `subscribers` kills them.
+pub(super) const ELSEWHERE: &[&str] = &["APPROVE", "DENY"];

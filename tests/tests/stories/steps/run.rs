@@ -51,7 +51,7 @@ impl Run {
 
     /// Without them, as in the case.
     fn unnamed(self, text: &str) -> String {
-        without_hashes(text)
+        without_hashes(&without_ids(text))
             .replace(&format!("-{}.flows.unix.ar", self.0), "")
             .replace(&format!("-{}.dead.flows.unix.ar", self.0), ".dead")
             .replace(&format!("-{}.example", self.0), "")
@@ -63,7 +63,7 @@ impl Run {
 
     /// Does what a line says; it has to succeed.
     pub(super) fn perform(self, wire: &mut Wire, line: &str) {
-        let line = self.named(line);
+        let line = self.subscribed(wire, &self.named(line)).expect("the host lives");
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["HOLDS", flow, count] => drop(eventually_holds(wire, flow, count.parse().unwrap())),
@@ -88,7 +88,15 @@ impl Run {
 
     /// Says a command; its answer without the run's names, or `None` where the host ended.
     pub(super) fn say(self, wire: &mut Wire, command: &str) -> Option<String> {
-        ask(wire, &self.named(command)).map(|answer| self.unnamed(&answer))
+        let line = self.subscribed(wire, &self.named(command))?;
+        ask(wire, &line).map(|answer| self.unnamed(&answer))
+    }
+
+    /// With the name of a subscription where `$flow` stands; `None` where the host ended.
+    fn subscribed(self, wire: &mut Wire, line: &str) -> Option<String> {
+        let Some((front, flow)) = line.split_once('$') else { return Some(line.to_owned()) };
+        let rows = subscribers(wire, flow)?;
+        Some(format!("{front}{}", rows[0]["subscription"].as_str().unwrap()))
     }
 
     /// Everything of the run as users see it; `None` where the host ended.
@@ -127,6 +135,11 @@ impl Run {
             let events: Vec<Value> = events.collect();
             seen.insert("ids".to_owned(), json!(told(&events)));
         }
+        if kind == "FLOW" {
+            let rows = subscribers(wire, name)?;
+            let rows = rows.iter().map(|row| json!([row["state"], row["why"], row["ref"]]));
+            seen.insert("subscribers".to_owned(), rows.collect());
+        }
         Some(Value::Object(seen))
     }
 
@@ -136,6 +149,11 @@ impl Run {
             let name = seen["processor"].as_str().unwrap();
             if self.owns(name) && seen["from-pattern"].is_string() {
                 wire.ok(&format!("DELETE PROCESSOR {name}"));
+            }
+        }
+        for flow in wire.data("GET FLOWS").into_iter().filter(|flow| self.owns(flow)) {
+            for row in subscribers(wire, &flow).expect("the host lives") {
+                wire.ok(&format!("REMOVE SUBSCRIBER {}", row["subscription"].as_str().unwrap()));
             }
         }
         for (list, kind) in
@@ -149,6 +167,27 @@ impl Run {
             }
         }
     }
+}
+
+/// Subscriptions to a flow; `None` where the host ended.
+fn subscribers(wire: &mut Wire, flow: &str) -> Option<Vec<Value>> {
+    let answer = wire.try_ask::<&str>(&format!("GET SUBSCRIBERS {flow} FORMAT json"), &[])?;
+    Some(answer.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// Names of subscriptions without what is another one each time.
+fn without_ids(text: &str) -> String {
+    let is_id = |word: &str| {
+        word.len() == 16 && word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'))
+    };
+    let parts: Vec<String> = text
+        .split('.')
+        .map(|part| match part.rsplit_once(' ') {
+            Some((front, word)) if is_id(word) => format!("{front} ID"),
+            _ => part.to_owned(),
+        })
+        .collect();
+    parts.join(".")
 }
 
 /// Names that a host makes of a type and a hash, without the hash: it follows from the run's names.

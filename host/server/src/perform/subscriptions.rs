@@ -1,0 +1,267 @@
+//! The owner's side of subscriptions: who subscribes, who asks to, and what the owner says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnap::command::Format;
+use fnap::name::Name;
+use fnap::reply::{Code, Failure, Reply};
+use fnap::rights::Right;
+use fnap::value::{Settings, Word};
+use host_iam::Principal;
+use host_registry::{
+    Asked, Config, Hold, Maker, NewProcessor, Request, Start, Subscribed, Subscriber,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::describe::{Description, list as list_of, time};
+use super::processors::candidate_failure;
+use super::{Answer, find_flow, registry_failure};
+use crate::may::subscriptions as may;
+use crate::services::Services;
+
+pub(super) async fn subscribe(
+    services: &Services,
+    who: &Principal,
+    flow: Name,
+    settings: &Settings,
+) -> Answer {
+    let way = may::way(services, who, &flow).await?;
+    find_flow(services, &flow).await?;
+    let (reference, filter) = wanted(settings)?;
+    if let Some(filter) = &filter {
+        check_filter(services, &flow, filter).await?;
+    }
+    let principal = who.subject().clone();
+    let asked = Asked { flow: flow.clone(), principal, reference, filter, way };
+    match services.registry.subscribe_to(asked).await.map_err(registry_failure)? {
+        Subscribed::Pending(request) => {
+            Err(Failure::new(Code::Pending, format!("request={request}")))
+        }
+        Subscribed::To(name) => {
+            // What he may can have changed since it was looked at.
+            keep_covered(services).await?;
+            match services.registry.subscriber(&name) {
+                Some(row) if row.is_live() => Ok(Reply::data([name])),
+                _ => Err(Failure::new(Code::NotFound, format!("flow {flow}"))),
+            }
+        }
+    }
+}
+
+/// What SUBSCRIBE says behind the flow.
+fn wanted(settings: &Settings) -> Result<(Option<Uuid>, Option<String>), Failure> {
+    let (mut reference, mut filter) = (None, None);
+    for (key, value) in settings.iter() {
+        match key {
+            "ref" => {
+                let wrong = |_| Failure::new(Code::BadFormat, "REF is a uuid");
+                reference = Some(Uuid::try_parse(value).map_err(wrong)?);
+            }
+            "filter" => filter = Some(value.to_owned()),
+            _ => {
+                let words = format!("{key} is no setting of a subscription: REF, filter");
+                return Err(Failure::new(Code::BadFormat, words));
+            }
+        }
+    }
+    Ok((reference, filter))
+}
+
+pub(super) async fn unsubscribe(services: &Services, who: &Principal, name: Name) -> Answer {
+    let ended = services.registry.unsubscribe(&name, who.subject().clone()).await;
+    ended.map_err(registry_failure)?;
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn remove(services: &Services, who: &Principal, name: Name) -> Answer {
+    may::of_owner(services, who, &name)?;
+    services.registry.remove_subscriber(&name).await.map_err(registry_failure)?;
+    tracing::info!(principal = %who, subscription = %name, "removed");
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn hold(services: &Services, name: Name, hold: Hold) -> Answer {
+    services.registry.hold_subscriber(&name, hold).await.map_err(registry_failure)?;
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn approve(
+    services: &Services,
+    who: &Principal,
+    request: &Word,
+    filter: Option<String>,
+    policy: Option<String>,
+) -> Answer {
+    let flow = his_request(services, who, request)?;
+    if let Some(filter) = &filter {
+        check_filter(services, &flow, filter).await?;
+    }
+    if let Some(policy) = &policy {
+        let (kind, config) = policy.split_once(' ').unwrap_or((policy, "{}"));
+        check_type(services, &flow, kind, config.to_owned()).await?;
+    }
+    let by = who.subject().clone();
+    let approved = services.registry.approve(request.as_str(), by, filter, policy).await;
+    let name = approved.map_err(registry_failure)?;
+    tracing::info!(principal = %who, %request, subscription = %name, "approved");
+    Ok(Reply::ok_with(name))
+}
+
+pub(super) async fn deny(
+    services: &Services,
+    who: &Principal,
+    request: &Word,
+    reason: Option<String>,
+) -> Answer {
+    his_request(services, who, request)?;
+    let by = who.subject().clone();
+    services.registry.deny(request.as_str(), by, reason).await.map_err(registry_failure)?;
+    tracing::info!(principal = %who, %request, "denied");
+    Ok(Reply::ok())
+}
+
+/// The flow of a request that is somebody's to answer; to all others there is no such request.
+fn his_request(services: &Services, who: &Principal, request: &Word) -> Result<Name, Failure> {
+    let flow = services.registry.flow_of_request(request.as_str());
+    let his = flow.filter(|flow| services.grants.may(who, Right::Administer, flow));
+    his.ok_or_else(|| Failure::new(Code::NotFound, format!("request {request}")))
+}
+
+/// Whether a stranger's condition can be read: asked of the plugin that would evaluate it, in its sandbox.
+async fn check_filter(services: &Services, flow: &Name, filter: &str) -> Result<(), Failure> {
+    check_type(services, flow, FILTERS, json!({"filter": filter}).to_string()).await
+}
+
+/// Whether a processor type takes one flow to another with a configuration.
+async fn check_type(
+    services: &Services,
+    flow: &Name,
+    kind: &str,
+    config: String,
+) -> Result<(), Failure> {
+    let trial = NewProcessor {
+        name: flow.clone(),
+        kind: kind.to_owned(),
+        inputs: vec![flow.clone()],
+        outputs: vec![flow.clone()],
+        config,
+        start: Start::default(),
+        options: Config::new(),
+        pin: None,
+        former: None,
+        mirror: None,
+        maker: Maker::default(),
+    };
+    services.processors.check(&trial.preview()).await.map_err(candidate_failure)
+}
+
+/// Those that have not ended, by name; as JSON all that are remembered.
+pub(super) async fn subscribers(services: &Services, flow: Name, format: Format) -> Answer {
+    find_flow(services, &flow).await?;
+    let rows = services.registry.subscribers(&flow);
+    let shown = rows.iter().filter(|row| row.is_live() || format == Format::Json);
+    let shown = shown.map(|row| (row.name.to_string(), described(services, row)));
+    Ok(list_of(shown.collect(), format))
+}
+
+fn described(services: &Services, row: &Subscriber) -> Description {
+    let standing = services.registry.standing(&row.name).unwrap_or_default();
+    let mut told = Description::default()
+        .with("subscription", row.name.to_string())
+        .with("flow", row.flow.to_string())
+        .with("principal", row.principal.to_string())
+        .with("state", row.state())
+        .with("created", time(row.created_at));
+    if let Some(end) = &row.ended {
+        told = told
+            .with("ended", time(end.at))
+            .with("why", end.why.as_str())
+            .with("reason", end.words.clone());
+    }
+    if let Some(at) = row.attached_at {
+        told = told.with("attached", time(at));
+    }
+    told = told.with("connected", standing.connected);
+    let acked = standing.acked.iter().map(|(partition, next)| (partition.to_string(), json!(next)));
+    told = told.with("acked", Value::Object(acked.collect()));
+    let texts = [
+        ("ref", row.reference.map(|reference| reference.to_string())),
+        ("filter", row.filter.clone()),
+        ("approved-by", row.approval.as_ref().map(|approval| approval.by.to_string())),
+        ("owner-filter", row.approval.as_ref().and_then(|approval| approval.filter.clone())),
+        ("policy", row.approval.as_ref().and_then(|approval| approval.policy.clone())),
+    ];
+    with_texts(told, texts)
+}
+
+/// Those that are somebody's to answer.
+pub(super) fn requests(services: &Services, who: &Principal, format: Format) -> Reply {
+    let his = |row: &Request| services.grants.may(who, Right::Administer, &row.flow);
+    let rows = services.registry.requests(his);
+    list_of(rows.iter().map(request).collect(), format)
+}
+
+fn request(row: &Request) -> (String, Description) {
+    let Request { id, flow, principal, .. } = row;
+    let state = if row.denied.is_some() { "denied" } else { "pending" };
+    let line = format!("request={id} flow={flow} principal={principal} state={state}");
+    let told = Description::default()
+        .with("request", id.clone())
+        .with("flow", flow.to_string())
+        .with("principal", principal.to_string())
+        .with("state", state)
+        .with("asked", time(row.asked_at))
+        .with("expires", time(row.expires_at));
+    let texts = [
+        ("ref", row.reference.map(|reference| reference.to_string())),
+        ("filter", row.filter.clone()),
+        ("denied-by", row.denied.as_ref().map(|denial| denial.by.to_string())),
+        ("reason", row.denied.as_ref().and_then(|denial| denial.reason.clone())),
+    ];
+    (line, with_texts(told, texts))
+}
+
+fn with_texts<const N: usize>(
+    told: Description,
+    texts: [(&str, Option<String>); N],
+) -> Description {
+    let there = texts.into_iter().filter_map(|(key, text)| Some((key, text?)));
+    there.fold(told, |told, (key, text)| told.with(key, text))
+}
+
+/// Ends every subscription that nothing covers any more. Who has just taken a right hears that it is done only
+/// after this.
+pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
+    let grants = services.grants.clone();
+    let ended =
+        services.registry.end_uncovered(move |row, flow| may::uncovered(&grants, row, flow));
+    match ended.await.map_err(registry_failure)? {
+        0 => {}
+        ended => tracing::info!(ended, "subscriptions that are not covered any more"),
+    }
+    Ok(())
+}
+
+/// Ends what rights and time end, until the future is dropped.
+pub async fn watch_subscriptions(services: Arc<Services>) {
+    let mut rights = services.grants.subscribe();
+    loop {
+        rights.mark_unchanged();
+        let covered = keep_covered(&services).await;
+        let passed = services.registry.subscriptions_pass_now().await;
+        if let Err(failure) = covered.and(passed.map_err(registry_failure)) {
+            tracing::warn!(%failure, "subscriptions are not looked after");
+        }
+        if let Ok(Err(_)) = tokio::time::timeout(LOOK, rights.changed()).await {
+            return;
+        }
+    }
+}
+
+/// Between looks at the clock: what ends after ten minutes may be some seconds late.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The type that evaluates filters.
+const FILTERS: &str = "bridge";
