@@ -88,7 +88,6 @@ mod tests {
 
     /// How often something can be done at once, and in how many seconds so many more with all pauses kept.
     async fn pace(price: impl Fn(&mut Pace), more: u32) -> (usize, u64) {
-        pause();
         let mut pace = Pace::default();
         let free = (0..).take_while(|_| {
             price(&mut pace);
@@ -111,6 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_has_used_his_reserve_goes_on_at_a_steady_pace() {
+        pause();
         assert_eq!(pace(toll(1, 0, 0), 10_000).await, (2_000, 10));
         assert_eq!(pace(toll(0, 1, 0), 1_000).await, (100, 20));
         assert_eq!(pace(toll(0, 0, 64 << 10), 640).await, (125, 10));
