@@ -216,14 +216,8 @@ fn a_processor_tells_what_it_does() {
 fn what_is_not_there_yet_says_so() {
     let (mut wire, _host, _dir) = host();
     for command in [
-        format!("SUBSCRIBE {A}"),
         format!("SUBSCRIBE {A} LOCAL x.flows.unix.ar"),
-        "UNSUBSCRIBE x.flows.unix.ar".to_owned(),
         "GET SUBSCRIPTIONS".to_owned(),
-        format!("GET SUBSCRIBERS {A}"),
-        "GET REQUESTS".to_owned(),
-        "APPROVE r".to_owned(),
-        "DENY r".to_owned(),
         "STREAM".to_owned(),
         "GET AGENTS".to_owned(),
         "DESCRIBE AGENT flows.unix.ar".to_owned(),
