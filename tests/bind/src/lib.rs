@@ -4,6 +4,9 @@
 //! and the zones that the test gives it below that: signed, unsigned, damaged in several ways ([`Zone`]). It
 //! answers for these zones and looks nothing up elsewhere. It ends with the test program however that ends.
 //!
+//! Zones may be changed by whoever has a key ([`Key`], [`Zone::updated_by`]); [`dig`], [`nsupdate`] and [`checkzone`] are BIND's own
+//! tools, for what ours are compared with.
+//!
 //! A machine without BIND makes a test fail with one line that says what to install: a missing part is no
 //! reason to pass.
 
@@ -16,7 +19,9 @@ mod port;
 mod ready;
 mod server;
 mod sign;
+mod tools;
 mod zone;
 
 pub use server::Bind;
+pub use tools::{Key, checkzone, dig, nsupdate};
 pub use zone::Zone;

@@ -112,7 +112,7 @@ pub(crate) fn tool(name: &str, dir: &Path) -> Command {
     command
 }
 
-fn run(mut command: Command) -> String {
+pub(crate) fn run(mut command: Command) -> String {
     let ran = command.output().expect("BIND's tools run");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(ran.status.success(), "{command:?}: {}{}", text(&ran.stdout), text(&ran.stderr));

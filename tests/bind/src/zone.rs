@@ -1,5 +1,7 @@
 //! A zone: its records, and what is wrong with it.
 
+use crate::tools::Key;
+
 /// A zone below the root, with its own SOA, NS and the name server's address; the test adds the rest.
 #[derive(Debug, Clone)]
 pub struct Zone {
@@ -71,6 +73,12 @@ impl Zone {
     pub fn option(mut self, text: &str) -> Self {
         self.options.push_str(text);
         self
+    }
+
+    /// Whoever has the key may change everything in it.
+    #[must_use]
+    pub fn updated_by(self, key: &Key) -> Self {
+        self.option(&format!("update-policy {{ grant {} zonesub ANY; }};", key.name()))
     }
 
     fn new(name: &str, records: &str, signing: Signing) -> Self {
