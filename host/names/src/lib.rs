@@ -1,9 +1,10 @@
 //! Names in DNS, and whose certificate proves a domain.
 //!
 //! [`Names`] looks records up and says of every answer whether DNSSEC proves it; what DNSSEC refutes is an
-//! error. [`Finder`] finds the hosts of a flow by its name alone. [`Domains`] decides whether the certificate of a peer is that of a domain's agent. Publishes
-//! nothing, keeps nothing on disk, and speaks TLS to nobody: that a peer holds the key of his certificate
-//! is for whoever made the connection to see. The only place that names hickory.
+//! error. [`Finder`] finds the hosts of a flow by its name alone. [`Domains`] decides whether the certificate of a
+//! peer is that of a domain's agent. [`publish`] is the other way: which records a host has, and who writes them to zones.
+//! Decides nothing about what should be published, keeps nothing on disk, and speaks TLS to nobody: that a peer holds the
+//! key of his certificate is for whoever made the connection to see. The only place that names hickory.
 
 mod agents;
 mod asking;

@@ -4,17 +4,24 @@
 //! publishes, prints or compares them. A [`Publisher`] makes a zone agree. Decides nothing about what should be
 //! published, and remembers nothing of what was.
 
+mod connection;
 mod owner;
 mod publisher;
 mod records;
 mod set;
+#[cfg(test)]
+mod testing;
 mod text;
+mod updater;
+mod wire;
 mod zone;
 
 pub use owner::{Owner, OwnerError};
 pub use publisher::{Change, Outcome, PublishError, Publisher};
 pub use records::{
-    Agent, Flow, MAX_SUBSCRIPTION_TTL, QUEUE_SERVICE, Queue, agent_sets, flow_sets, namespace_sets,
+    Agent, Flow, MAX_LISTED, MAX_SUBSCRIPTION_TTL, QUEUE_SERVICE, Queue, agent_sets, flow_sets,
+    namespace_sets,
 };
 pub use set::{Data, Kind, Service, Set};
+pub use updater::{Key, KeyError, UPDATE_TIMEOUT, Updater};
 pub use zone::{Zone, zone_of};

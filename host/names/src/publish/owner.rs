@@ -144,13 +144,12 @@ pub(crate) const MAX_WIRE: usize = 255;
 fn escape(label: &[u8], out: &mut String) {
     for octet in label {
         match octet.to_ascii_lowercase() {
-            plain @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' | b'+' | b'=') => {
-                out.push(plain.into());
-            }
-            printable @ b'!'..=b'~' => {
+            special if b".\\".contains(&special) || NEVER_PLAIN.contains(&special) => {
                 out.push('\\');
-                out.push(printable.into());
+                out.push(special.into());
             }
+            // Nothing else: to BIND, `\[` begins a label of bits.
+            plain @ b'!'..=b'~' => out.push(plain.into()),
             other => {
                 // Writing to a String cannot fail.
                 write!(out, "\\{other:03}").ok();

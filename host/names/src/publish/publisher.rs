@@ -21,7 +21,8 @@ pub struct Change {
     /// Records that shall not be there; their TTL does not matter.
     pub remove: Vec<Set>,
     /// Flows whose names must not be in use, except by records of the same incarnation: names of flows (not of their
-    /// `_flow._tcp`), and the `id` that their TXT records have.
+    /// `_flow._tcp`), and the `id` that their TXT records have. This is looked at before anything is removed: an
+    /// earlier flow of the name is removed by a change of its own.
     pub fresh: Vec<(Owner, String)>,
 }
 

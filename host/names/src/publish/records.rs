@@ -23,6 +23,10 @@ pub const QUEUE_SERVICE: &str = "_queue._flow._tcp";
 /// memory (the draft's example has 21600 for some).
 pub const MAX_SUBSCRIPTION_TTL: u32 = 300;
 
+/// Most flows of a namespace that are listed for DNS-SD: they are one set, and BIND answers SERVFAIL to an update that
+/// makes a set larger than `max-records-per-type`, 100 unless somebody changes it.
+pub const MAX_LISTED: usize = 100;
+
 /// A host, as others reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
@@ -65,7 +69,7 @@ pub struct Flow {
     /// Its broker; none unless others may reach it.
     pub queue: Option<Queue>,
     /// Whether whoever browses the namespace finds it. (A subscription's flow is nobody's to find but the
-    /// subscriber's.)
+    /// subscriber's.) For at most [`MAX_LISTED`] flows of a namespace.
     pub listed: bool,
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use fnap::name::Name;
 
-use super::Owner;
+use super::wire::impossible;
+use super::{Change, Owner, PublishError};
 
 /// The name of a zone: where the SOA record is.
 #[derive(
@@ -43,6 +44,20 @@ impl fmt::Display for Zone {
 pub fn zone_of<'a>(owner: &Owner, zones: impl IntoIterator<Item = &'a Zone>) -> Option<&'a Zone> {
     let within = zones.into_iter().filter(|zone| zone.contains(owner));
     within.max_by_key(|zone| zone.name().as_str().len())
+}
+
+/// Whether a change is one of this zone, and of no wildcards: what we publish are names, and no answers for others.
+pub(crate) fn check(zone: &Zone, change: &Change) -> Result<(), PublishError> {
+    let sets = change.add.iter().chain(&change.remove).map(|set| &set.owner);
+    for owner in sets.chain(change.fresh.iter().map(|(flow, _)| flow)) {
+        if !zone.contains(owner) {
+            return Err(impossible(format!("{owner} is not in zone {zone}")));
+        }
+        if owner.is_wildcard() {
+            return Err(impossible(format!("{owner} is a wildcard")));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
