@@ -5,6 +5,7 @@
 //! published, and remembers nothing of what was.
 
 mod connection;
+mod embedded;
 mod owner;
 mod publisher;
 mod records;
@@ -16,6 +17,9 @@ mod updater;
 mod wire;
 mod zone;
 
+pub use embedded::{
+    Embedded, EmbeddedError, EmbeddedOptions, IDLE, MAX_CONNECTIONS, MAX_UDP_ANSWER,
+};
 pub use owner::{Owner, OwnerError};
 pub use publisher::{Change, Outcome, PublishError, Publisher};
 pub use records::{
