@@ -4,6 +4,7 @@
 //! publishes, prints or compares them. A [`Publisher`] makes a zone agree. Decides nothing about what should be
 //! published, and remembers nothing of what was.
 
+mod check;
 mod connection;
 mod embedded;
 mod owner;
@@ -17,6 +18,7 @@ mod updater;
 mod wire;
 mod zone;
 
+pub use check::{Difference, Found, compare};
 pub use embedded::{
     Embedded, EmbeddedError, EmbeddedOptions, IDLE, MAX_CONNECTIONS, MAX_UDP_ANSWER,
 };

@@ -1,0 +1,175 @@
+//! What should be in DNS, compared with what a name server answers.
+//!
+//! Asks one server, which should be one of the zone's own: another's memory shows what was. Changes nothing, and
+//! proves nothing: answers are taken as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hickory_net::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_net::proto::rr::{RData, RecordType};
+
+use super::connection::Connection;
+use super::text::lines;
+use super::wire::{impossible, name, owner, record_type, shown};
+use super::{Kind, Owner, PublishError, Set};
+
+/// What is not as it should be with the records of one owner and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Whose records.
+    pub owner: Owner,
+    /// Of which type.
+    pub kind: Kind,
+    /// What is wrong with them.
+    pub found: Found,
+}
+
+/// What is wrong with some records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Found {
+    /// Some are not there, and none is there instead.
+    Missing(Vec<String>),
+    /// Some are there that should not; where others add theirs to a set, such as the list of a namespace, they may.
+    TooMuch(Vec<String>),
+    /// Others are there instead.
+    Different {
+        /// What should be there.
+        wanted: Vec<String>,
+        /// What is there instead.
+        found: Vec<String>,
+    },
+    /// They are remembered for longer than they should be, in seconds.
+    Ttl {
+        /// What it should be.
+        wanted: u32,
+        /// What it is.
+        found: u32,
+    },
+    /// An alias is in their place.
+    Alias(String),
+    /// The server does not answer for this name.
+    NoAnswer(String),
+}
+
+/// Asks a server for everything in `wanted`, and for the owners and types of `gone`, none of whose records should be
+/// there; one question after the other, each within `limit`.
+///
+/// # Errors
+/// [`PublishError::Away`] when the server does not answer at all.
+pub async fn compare(
+    server: SocketAddr,
+    wanted: &[Set],
+    gone: &[Set],
+    limit: Duration,
+) -> Result<Vec<Difference>, PublishError> {
+    let away = |error: std::io::Error| PublishError::Away { reason: format!("{server}: {error}") };
+    let mut connection = Connection::open(server, limit).await.map_err(away)?;
+    let mut differences = Vec::new();
+    for ((owner, kind), wish) in wishes(wanted, gone) {
+        let mut message = Message::new(connection.id(), MessageType::Query, OpCode::Query);
+        message.metadata.recursion_desired = true;
+        message.add_query(Query::query(name(&owner)?, record_type(kind)));
+        let octets = message.to_vec().map_err(|error| impossible(error.to_string()))?;
+        let answer = connection.exchange(&octets).await.map_err(away)?;
+        let answer = Message::from_vec(&answer).ok().filter(|answer| answer.id == message.id);
+        let found = match answer {
+            Some(answer) => wish.differences(&answer, kind),
+            None => vec![Found::NoAnswer("no message of dns".to_owned())],
+        };
+        let of = |found| Difference { owner: owner.clone(), kind, found };
+        differences.extend(found.into_iter().map(of));
+    }
+    Ok(differences)
+}
+
+/// What should be there of one owner and type.
+#[derive(Default)]
+struct Wish {
+    wanted: BTreeSet<String>,
+    gone: BTreeSet<String>,
+    ttl: Option<u32>,
+}
+
+/// Several units have records in one set, so that they are looked at together.
+fn wishes(wanted: &[Set], gone: &[Set]) -> BTreeMap<(Owner, Kind), Wish> {
+    let mut wishes: BTreeMap<(Owner, Kind), Wish> = BTreeMap::new();
+    for set in wanted {
+        let wish = wishes.entry((set.owner.clone(), set.kind())).or_default();
+        wish.wanted.extend(lines(&set.data));
+        wish.ttl = Some(wish.ttl.map_or(set.ttl, |ttl| ttl.max(set.ttl)));
+    }
+    for set in gone {
+        let wish = wishes.entry((set.owner.clone(), set.kind())).or_default();
+        wish.gone.extend(lines(&set.data));
+    }
+    wishes
+}
+
+impl Wish {
+    fn differences(&self, answer: &Message, kind: Kind) -> Vec<Found> {
+        if !matches!(answer.response_code, ResponseCode::NoError | ResponseCode::NXDomain) {
+            return vec![Found::NoAnswer(answer.response_code.to_string())];
+        }
+        if let Some(target) = answer.answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) => Some(owner(&target.0)),
+            _ => None,
+        }) {
+            return vec![Found::Alias(target)];
+        }
+        let of_kind = |record: &RecordType| *record == record_type(kind);
+        let records = answer.answers.iter().filter(|record| of_kind(&record.record_type()));
+        let mut there = BTreeSet::new();
+        let mut longest = 0;
+        for record in records {
+            there.extend(shown(&record.data));
+            longest = longest.max(record.ttl);
+        }
+        let mut found: Vec<Found> = self.records(&there).into_iter().collect();
+        let ttl = self.ttl.filter(|wanted| longest > *wanted);
+        found.extend(ttl.map(|wanted| Found::Ttl { wanted, found: longest }));
+        found
+    }
+
+    fn records(&self, there: &BTreeSet<String>) -> Option<Found> {
+        let missing: Vec<String> = self.wanted.difference(there).cloned().collect();
+        let too_much = there.difference(&self.wanted);
+        // Of what nothing is wanted, others may have records; ours have to be gone.
+        let too_much = too_much.filter(|one| !self.wanted.is_empty() || self.gone.contains(*one));
+        let too_much: Vec<String> = too_much.cloned().collect();
+        match (missing.is_empty(), too_much.is_empty()) {
+            (true, true) => None,
+            (false, true) => Some(Found::Missing(missing)),
+            (true, false) => Some(Found::TooMuch(too_much)),
+            (false, false) => Some(Found::Different { wanted: missing, found: too_much }),
+        }
+    }
+}
+
+/// One line, such as `_flow._tcp.f.example. SRV: missing 30 30 61000 fnaa.example.`.
+impl fmt::Display for Difference {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}: {}", self.owner, self.kind, self.found)
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(wanted) => write!(out, "missing {}", wanted.join(", ")),
+            Self::TooMuch(found) => write!(out, "too much {}", found.join(", ")),
+            Self::Different { wanted, found } => {
+                write!(out, "{} instead of {}", found.join(", "), wanted.join(", "))
+            }
+            Self::Ttl { wanted, found } => write!(out, "ttl {found} instead of {wanted}"),
+            Self::Alias(target) => write!(out, "an alias of {target} is in its place"),
+            Self::NoAnswer(reason) => write!(out, "no answer: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
