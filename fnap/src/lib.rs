@@ -14,6 +14,7 @@ pub mod reply;
 pub mod rights;
 pub mod sasl;
 pub mod server;
+pub mod stream;
 pub mod subject;
 mod text;
 pub mod transcript;

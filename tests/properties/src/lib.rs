@@ -13,6 +13,7 @@ mod input;
 mod line;
 mod sasl;
 mod server;
+mod stream;
 mod token;
 mod users;
 
@@ -24,6 +25,7 @@ pub use events::{json, kafka};
 pub use line::line;
 pub use sasl::sasl;
 pub use server::server;
+pub use stream::stream;
 pub use token::token;
 pub use users::users;
 
@@ -41,6 +43,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("line", line),
     ("sasl", sasl),
     ("server", server),
+    ("stream", stream),
     ("token", token),
     ("users", users),
 ];
