@@ -2,7 +2,7 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `kafka`, `kafka-idle`; none
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `kafka`, `kafka-idle`; none
 //! means all.
 //! `copy-loop …` is the yardstick of the part `kafka` in a process of its own.
 
@@ -15,6 +15,7 @@ mod path;
 mod peers;
 mod process;
 mod rights;
+mod stream;
 mod table;
 
 use table::Table;
@@ -31,13 +32,14 @@ fn main() {
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 8] = [
+    let parts: [(&str, Measure); 9] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
         ("idle", idle::measure),
         ("peers", peers::measure),
         ("rights", rights::measure),
+        ("stream", stream::measure),
         ("kafka", kafka::measure),
         ("kafka-idle", kafka::measure_idle),
     ];

@@ -154,7 +154,7 @@ impl Link {
         error
     }
 
-    /// Ends the connection: what has not begun to be sent is dropped, the last frame says why.
+    /// Ends the connection: records that have not begun to be sent are dropped, the last frame says why.
     pub(super) fn close(&mut self, failure: &Failure) {
         if self.is_over() {
             return;

@@ -45,23 +45,22 @@ impl Outgoing {
 
     /// Takes back a stream's records that have not begun to be sent.
     pub(super) fn withdraw(&mut self, stream: u32) {
+        self.withdraw_where(|of| of == stream);
+    }
+
+    /// Takes back all records that have not begun to be sent.
+    pub(super) fn withdraw_all(&mut self) {
+        self.withdraw_where(|_| true);
+    }
+
+    fn withdraw_where(&mut self, goes: impl Fn(u32) -> bool) {
         let mut gone = 0;
         self.frames.retain(|frame| {
-            let keep = frame.begun || frame.stream != Some(stream);
+            let keep = frame.begun || !frame.stream.is_some_and(&goes);
             gone += if keep { 0 } else { frame.len() };
             keep
         });
-        self.records -= gone.min(self.records);
-    }
-
-    /// Takes back everything that has not begun to be sent.
-    pub(super) fn withdraw_all(&mut self) {
-        self.frames.retain(|frame| frame.begun);
-        let left = |records| {
-            let frames = self.frames.iter().filter(|frame| frame.stream.is_some() == records);
-            frames.map(Waiting::len).sum()
-        };
-        (self.records, self.control) = (left(true), left(false));
+        self.records = self.records.saturating_sub(gone);
     }
 
     /// Whether records of a stream wait, or are in the middle of being sent.
@@ -69,7 +68,9 @@ impl Outgoing {
         self.frames.iter().any(|frame| frame.stream == Some(stream))
     }
 
-    pub(super) fn takes_records(&self) -> bool {
+    /// Whether records are taken: not while as much as [`MAX_QUEUED`] waits.
+    #[must_use]
+    pub fn takes_records(&self) -> bool {
         self.records < MAX_QUEUED
     }
 

@@ -110,7 +110,7 @@ const RECORD_SET: &Shape = &[one("record").times(MAX_RECORDS)];
 /// # Errors
 /// Malformed, or too much of something; also when there are two messages in it.
 pub(super) fn frame(bytes: &[u8]) -> Result<(), StreamError> {
-    let found = walk(bytes, "frame", FRAME, &mut |_, _| Ok(()))?;
+    let found = walk(bytes, "frame", FRAME, &mut |_| Ok(()))?;
     match found.iter().sum::<usize>() {
         0 => Err(StreamError::UnknownMessage),
         1 => Ok(()),
@@ -124,8 +124,8 @@ pub(super) fn frame(bytes: &[u8]) -> Result<(), StreamError> {
 /// Malformed, or too much of something.
 pub(super) fn records(bytes: &[u8]) -> Result<usize, StreamError> {
     let (mut headers, mut hosts) = (0, 0);
-    let found = walk(bytes, "records", RECORD_SET, &mut |_, record| {
-        let found = walk(record, "record", RECORD, &mut |_, _| Ok(()))?;
+    let found = walk(bytes, "records", RECORD_SET, &mut |record| {
+        let found = walk(record, "record", RECORD, &mut |_| Ok(()))?;
         let [_, _, _, with, _, through, ..] = found;
         (headers, hosts) = (headers + with, hosts + through);
         if headers.max(hosts) > MAX_FRAME_HEADERS {
@@ -143,13 +143,16 @@ const FIELDS: usize = 11;
 /// How often each field came, from number 1 on.
 type Found = [usize; FIELDS];
 
+/// What is done with the octets of a field.
+type Each<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), StreamError>;
+
 /// Goes through the fields of one message and of those inside it; `each` sees the octets of those that have a length and
 /// are in the shape.
 fn walk(
     mut bytes: &[u8],
     what: &'static str,
     shape: &Shape,
-    each: &mut dyn FnMut(usize, &[u8]) -> Result<(), StreamError>,
+    each: Each<'_>,
 ) -> Result<Found, StreamError> {
     let malformed = |_| StreamError::Malformed { what };
     let mut found = Found::default();
@@ -169,9 +172,9 @@ fn walk(
         }
         if wire == WireType::LengthDelimited {
             if !rule.inside.is_empty() {
-                walk(content, rule.what, rule.inside, &mut |_, _| Ok(()))?;
+                walk(content, rule.what, rule.inside, &mut |_| Ok(()))?;
             }
-            each(index, content)?;
+            each(content)?;
         }
     }
     Ok(found)

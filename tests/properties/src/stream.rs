@@ -84,7 +84,8 @@ impl Sending {
             sent.extend(written(self.source.outgoing()));
         }
         assert!(error.is_none() || matches!(sent.last(), Some(Message::Close(_))));
-        sent.retain(|message| !matches!(message, Message::Pong(_)));
+        // Records that wait are taken back at an end, one Pong answers all Pings that were heard.
+        sent.retain(|message| !matches!(message, Message::Pong(_) | Message::Records(_)));
         (events, sent, error)
     }
 
@@ -188,6 +189,8 @@ impl Following {
                         events.push(format!("{event:?}"));
                         self.take(event);
                         self.deal();
+                        // What is given back counts from when it is on its way.
+                        sent.extend(written(self.follower.outgoing()));
                     }
                     Ok(None) => break,
                     Err(why) => {

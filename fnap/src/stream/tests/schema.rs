@@ -185,12 +185,15 @@ fn every_field_of_the_proto_file_has_its_number_its_type_and_its_label_in_the_st
     }
 }
 
+/// The value with a number, by its name.
+type NameOf<'a> = &'a dyn Fn(i32) -> Option<String>;
+
 #[test]
 fn the_values_of_enums_are_those_of_the_proto_file() {
     let schema = schema();
     let start = |number| Start::try_from(number).ok().map(|value| format!("{value:?}"));
     let codec = |number| Codec::try_from(number).ok().map(|value| format!("{value:?}"));
-    let known: [(&str, &dyn Fn(i32) -> Option<String>); 2] = [("Codec", &codec), ("Start", &start)];
+    let known: [(&str, NameOf<'_>); 2] = [("Codec", &codec), ("Start", &start)];
     assert_eq!(Vec::from_iter(schema.enums.keys()), ["Codec", "Start"]);
     for (name, of) in known {
         let values = &schema.enums[name];

@@ -267,6 +267,15 @@ fn a_peer_that_does_not_read_the_answers_is_not_listened_to() {
 }
 
 #[test]
+fn hello_is_the_first_frame_even_of_a_connection_that_fails_at_once() {
+    let mut source = Source::new(false);
+    source.receive(&[0; 4]);
+    assert_eq!(source.next_event(), Err(StreamError::EmptyFrame));
+    let sent = messages(&written(source.outgoing()));
+    assert!(matches!(&sent[..], [Message::Hello(_), Message::Close(_)]), "{sent:?}");
+}
+
+#[test]
 fn pings_are_answered_one_at_a_time() {
     let mut source = greeted();
     for token in 0..1_000 {
