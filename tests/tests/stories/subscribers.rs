@@ -313,6 +313,24 @@ fn what_is_not_covered_any_more_has_ended_when_that_is_answered() {
 }
 
 #[test]
+fn a_subscription_ends_with_the_user_whose_it_is() {
+    let house = house();
+    let mut owner = house.owner();
+    owner.ok(&format!("GRANT subscribe ON {A} TO user:ana"));
+    let name = subscribe(&mut house.host().login_as("ana", "test"), A);
+    let text = std::fs::read_to_string(&house.config).unwrap();
+    let (before, ana) = text.split_once("\n[[users]]\nname = \"ana\"").unwrap();
+    assert!(!ana.contains("[["), "the last one: {ana}");
+    std::fs::write(&house.config, before).unwrap();
+    house.host().signal(rustix::process::Signal::HUP);
+    eventually("the end of what was hers", || {
+        let row = seen(&mut owner, &name);
+        if row["why"] == "revoked" { Ok(()) } else { Err(row.to_string()) }
+    });
+    assert_eq!(seen(&mut owner, &name)["reason"], "user:ana was removed from the users");
+}
+
+#[test]
 fn the_owner_holds_and_ends_what_others_have_and_the_subscriber_what_is_his() {
     let house = house();
     let (mut owner, mut domain) = (house.owner(), house.domain());

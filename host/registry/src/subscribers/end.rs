@@ -65,7 +65,7 @@ impl State {
 
     /// What a REVOKE takes from who was approved: that was a right, too.
     pub(crate) fn approvals_revoked(&self, grant: &Grant, scope: Scope) -> Vec<Row> {
-        if !grant.rights.has(Right::Subscribe) && !grant.rights.has(Right::Administer) {
+        if !grant.rights.has(Right::Subscribe) {
             return vec![];
         }
         let covers = |flow: &Name| match &grant.object {

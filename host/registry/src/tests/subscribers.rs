@@ -273,7 +273,7 @@ async fn a_revocation_takes_what_was_approved_as_far_as_it_reaches() {
         ("subscribe ON n.test FROM domain:b.test", Scope::Below, true),
         ("subscribe ON * FROM domain:b.test", Scope::Below, true),
         ("subscribe ON n.test FROM domain:b.test", Scope::Name, false),
-        ("read ON a.n.test FROM domain:b.test", Scope::Below, false),
+        ("read,administer ON a.n.test FROM domain:b.test", Scope::Below, false),
         ("subscribe ON a.n.test FROM domain:c.test", Scope::Below, false),
         ("subscribe ON b.n.test FROM domain:b.test", Scope::Below, false),
     ] {
