@@ -15,6 +15,12 @@ pub struct Address {
 }
 
 impl Address {
+    /// A host and a port that came from elsewhere; none where they make no address.
+    pub(crate) fn new(host: &str, port: u16) -> Option<Self> {
+        let plain = split(host).is_some_and(|(_, port)| port.is_none()) && port != 0;
+        plain.then(|| Self { host: host.to_owned(), port })
+    }
+
     /// Host name or IP address, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -46,6 +46,11 @@ fn asked_for(config: &Config, asked: &str) -> Result<Agent, NoAgent> {
     Ok(known.cloned().unwrap_or_else(|| Agent::stranger(address)))
 }
 
+/// Whether an agent has said that it hosts what a name means.
+pub(crate) fn fits(agent: &Agent, flow: &str) -> bool {
+    suffix_length(agent, flow).is_some()
+}
+
 fn suffix_length(agent: &Agent, flow: &str) -> Option<usize> {
     let flow = flow.to_ascii_lowercase();
     let covers = |namespace: &&String| {
@@ -69,7 +74,7 @@ mod tests {
             agent("unix", "127.0.0.1:1", &["unix.ar", "flows.unix.ar"]),
             agent("lab", "127.0.0.1:2", &["lab.flows.unix.ar"]),
         ];
-        Config { agents, by_chance: false }
+        Config { agents, ..Config::default() }
     }
 
     fn chosen(asked: Option<&str>, flow: Option<&str>) -> String {

@@ -95,6 +95,33 @@ pub enum Error {
         /// What the host said.
         failure: Failure,
     },
+    /// Nothing in DNS leads to a host.
+    #[error("no host of {name} found: {reason}")]
+    NotFound {
+        /// The flow.
+        name: fnap::Name,
+        /// Why.
+        reason: host_names::FindError,
+    },
+    /// Names cannot be looked up.
+    #[error("names: {0}")]
+    Names(#[from] host_names::SetupError),
+    /// The own host does not know the flow, and what is piped in can be read once only.
+    #[error("{failure}: dns says that {address} has it: --agent {address}")]
+    Elsewhere {
+        /// What the own host said.
+        failure: Failure,
+        /// Who has it.
+        address: String,
+    },
+    /// `trace` found a step that does not work.
+    #[error("the way to {flow} ends at {step}")]
+    Way {
+        /// The flow.
+        flow: fnap::Name,
+        /// The step.
+        step: &'static str,
+    },
     /// Nobody answers at the address.
     #[error("cannot reach {address}: {reason}")]
     Unreachable {
@@ -144,7 +171,10 @@ impl Error {
             Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
             Self::Refused(_) | Self::PutOut(_) | Self::NobodyYet { .. } => Exit::Refused,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
-            Self::Wrong { .. } => Exit::Wrong,
+            Self::Wrong { .. } | Self::Way { .. } => Exit::Wrong,
+            Self::NotFound { .. } => Exit::Broken,
+            Self::Names(_) => Exit::Usage,
+            Self::Elsewhere { .. } => Exit::Refused,
             Self::Output(_) => Exit::Broken,
             // What `head` does to those before it in a pipe is no fault.
             Self::OutputClosed => Exit::Done,

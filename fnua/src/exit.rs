@@ -14,7 +14,7 @@ pub enum Exit {
     Usage,
     /// 3: the host cannot be reached, or the connection broke.
     Broken,
-    /// 4: `status` could look, and something is wrong.
+    /// 4: `status` or `trace` could look, and something is wrong.
     Wrong,
 }
 

@@ -84,6 +84,33 @@ impl Write for Captured {
     }
 }
 
+/// A stdout that can be given away again as long as nothing went through it; clones share it.
+#[derive(Clone)]
+pub(crate) struct Once(Arc<Mutex<(Box<dyn Write + Send>, bool)>>);
+
+impl Once {
+    pub(crate) fn new(stdout: Box<dyn Write + Send>) -> Self {
+        Self(Arc::new(Mutex::new((stdout, true))))
+    }
+
+    /// Whether nothing was written yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+}
+
+impl Write for Once {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.1 &= bytes.is_empty();
+        inner.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.flush()
+    }
+}
+
 /// The words a run says, shared by its parts; a stderr that is gone is no reason to stop.
 #[derive(Clone)]
 pub(crate) struct Words(Arc<Mutex<Box<dyn Write + Send>>>);

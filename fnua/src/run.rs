@@ -5,18 +5,19 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
+use host_names::ZoneServers;
 
-use crate::agent::choose;
-use crate::cli::plan::{Plan, plan};
+use crate::cli::plan::plan;
 use crate::cli::{Cli, Command, Format};
 use crate::config::{Agent, Config, Keep, Places, locate, own_directory};
 use crate::connection::{Need, connect_for};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::io::{Io, Words};
+use crate::hosts::{Hosts, Own, does_not_know};
+use crate::io::{Io, Once, Words};
 use crate::look::status;
 use crate::trace::Trace;
-use crate::{deadletters, login, logs, output, read, top, write};
+use crate::{deadletters, login, logs, output, read, top, way, write};
 
 /// What every command needs to know of the global options.
 #[derive(Debug)]
@@ -74,6 +75,7 @@ async fn execute(
     if setting.format == Format::Raw && !matches!(cli.command, Command::Write(_)) {
         return Err(Error::Usage("--format raw is for write only".to_owned()));
     }
+    let mut hosts = hosts(cli, setting)?;
     match &cli.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -81,19 +83,34 @@ async fn execute(
             output::bytes(stdout.as_mut(), &script)
         }
         Command::Read(args) => {
-            let agent = agent(cli, setting, Some(args.flow.as_str()))?;
-            read::read(args, &agent, setting, stdout).await
+            let stdout = Once::new(stdout);
+            let (agent, is_meant) = own(&mut hosts, setting, Some(&args.flow)).await?;
+            let done = read::read(args, &agent, setting, Box::new(stdout.clone())).await;
+            let is_meant = is_meant || !stdout.is_untouched();
+            match other(&mut hosts, setting, Some(&args.flow), (&agent, is_meant), &done).await {
+                Some(other) => read::read(args, &other, setting, Box::new(stdout)).await,
+                None => done,
+            }
         }
         Command::Write(args) => {
-            let agent = agent(cli, setting, Some(args.flow.as_str()))?;
-            write::write(args, &agent, setting, stdin, stdout.as_mut()).await
+            let (agent, is_meant) = own(&mut hosts, setting, Some(&args.flow)).await?;
+            let written = write::write(args, &agent, setting, stdin, stdout.as_mut()).await;
+            match written {
+                Err(Error::Refused(failure))
+                    if !is_meant && does_not_know(&failure, &args.flow) =>
+                {
+                    Err(elsewhere(&mut hosts, failure, &args.flow).await)
+                }
+                written => written,
+            }
         }
+        Command::Trace { flow } => way::trace(flow, &mut hosts, setting, stdout.as_mut()).await,
         Command::Status(args) => {
-            let agent = agent(cli, setting, args.namespace.as_ref().map(fnap::Name::as_str))?;
+            let (agent, _) = own(&mut hosts, setting, args.namespace.as_ref()).await?;
             status::status(args.namespace.as_ref(), &agent, setting, stdout.as_mut()).await
         }
         Command::DeadLetters(command) => {
-            let agent = agent(cli, setting, Some(command.processor().as_str()))?;
+            let (agent, _) = own(&mut hosts, setting, Some(command.processor())).await?;
             deadletters::run(command, &agent, setting, stdin, stdout).await
         }
         Command::Login(args) => {
@@ -104,31 +121,88 @@ async fn execute(
             let (agent, keep) = kept_for(cli, args.target.as_deref())?;
             login::logout(args, &agent, &keep, setting)
         }
-        Command::Top(args) => top::top(args, &agent(cli, setting, None)?, setting, stdout).await,
+        Command::Top(args) => {
+            let (agent, _) = own(&mut hosts, setting, None).await?;
+            top::top(args, &agent, setting, stdout).await
+        }
         Command::Logs(args) => {
-            let agent = agent(cli, setting, Some(args.processor.as_str()))?;
+            let (agent, _) = own(&mut hosts, setting, Some(&args.processor)).await?;
             logs::logs(args, &agent, setting, stdout).await
         }
         command => match plan(command, setting.format)? {
-            Some(plan) => one_command(cli, plan, setting, stdout.as_mut()).await,
+            Some(plan) => {
+                let about = plan.about.as_ref();
+                let (agent, is_meant) = own(&mut hosts, setting, about).await?;
+                let done = one_command(&plan.command, &agent, setting, stdout.as_mut()).await;
+                match other(&mut hosts, setting, about, (&agent, is_meant), &done).await {
+                    Some(other) => {
+                        one_command(&plan.command, &other, setting, stdout.as_mut()).await
+                    }
+                    None => done,
+                }
+            }
             None => Ok(()),
         },
     }
 }
 
+/// Where to do it again: where the own host does not know the name, and nobody has said that it should, at the host that
+/// DNS says.
+async fn other(
+    hosts: &mut Hosts,
+    setting: &Setting,
+    about: Option<&fnap::Name>,
+    (agent, is_meant): (&Agent, bool),
+    done: &Result<(), Error>,
+) -> Option<Agent> {
+    let (Some(name), Err(Error::Refused(failure))) = (about, done) else { return None };
+    if is_meant || !does_not_know(failure, name) {
+        return None;
+    }
+    match hosts.find(name).await {
+        Ok(other) => (other.address != agent.address).then(|| warned(other, setting)),
+        Err(error) => {
+            setting.trace.note(|| error.to_string());
+            None
+        }
+    }
+}
+
+/// The host for something about a name, and whether somebody has said that it is that one.
+async fn own(
+    hosts: &mut Hosts,
+    setting: &Setting,
+    about: Option<&fnap::Name>,
+) -> Result<(Agent, bool), Error> {
+    let (agent, is_meant) = match (hosts.own(about).await?, about) {
+        (Own::Meant(agent), _) => (*agent, true),
+        (Own::First(agent), _) => (*agent, false),
+        (Own::Nobody(_), Some(name)) => (hosts.find(name).await?, true),
+        (Own::Nobody(none), None) => return Err(none.into()),
+    };
+    Ok((warned(agent, setting), is_meant))
+}
+
+/// What is read from a pipe cannot be read again for another host, so that is only named.
+async fn elsewhere(hosts: &mut Hosts, failure: fnap::Failure, name: &fnap::Name) -> Error {
+    match hosts.find(name).await {
+        Ok(other) => Error::Elsewhere { failure, address: other.address.to_string() },
+        Err(_) => Error::Refused(failure),
+    }
+}
+
 async fn one_command(
-    cli: &Cli,
-    plan: Plan,
+    command: &fnap::Command,
+    agent: &Agent,
     setting: &Setting,
     stdout: &mut (dyn Write + Send),
 ) -> Result<(), Error> {
-    let agent = agent(cli, setting, plan.about.as_ref().map(fnap::Name::as_str))?;
-    let need = match plan.command {
+    let need = match command {
         fnap::Command::Capabilities => Need::Anybody,
         _ => Need::Somebody,
     };
-    let command = with_prefix(plan.command, &agent)?;
-    let mut connection = connect_for(&agent, setting, need).await?;
+    let command = with_prefix(command.clone(), agent)?;
+    let mut connection = connect_for(agent, setting, need).await?;
     let answer = connection.command(&command).await;
     connection.quit().await;
     output::answer(stdout, &answer?, setting)
@@ -147,19 +221,32 @@ fn with_prefix(command: fnap::Command, agent: &Agent) -> Result<fnap::Command, E
     }
 }
 
-fn agent(cli: &Cli, setting: &Setting, about: Option<&str>) -> Result<Agent, Error> {
+fn hosts(cli: &Cli, setting: &Setting) -> Result<Hosts, Error> {
+    let keeps_out =
+        matches!(cli.command, Command::Completions { .. } | Command::Login(_) | Command::Logout(_));
+    if keeps_out {
+        return Ok(Hosts::new(Config::default(), None, Trace::silent()));
+    }
     let mut config = config(cli)?;
     if let Some(keep) = keep() {
         config = config.with_kept(&keep.all()?);
     }
-    let agent = choose(&config, cli.agent.as_deref(), about)?;
+    if !cli.nameserver.is_empty() {
+        config.names.servers.clone_from(&cli.nameserver);
+    }
+    ZoneServers::overrule(&mut config.names.zones, &cli.resolve);
+    Ok(Hosts::new(config, cli.agent.clone(), setting.trace.clone()))
+}
+
+/// Says what goes in clear.
+pub(crate) fn warned(agent: Agent, setting: &Setting) -> Agent {
     if agent.tls.allow_plaintext {
         setting.words.say(&format!(
             "fnua: no tls to {}: whoever is in between can read and change everything",
             agent.address
         ));
     }
-    Ok(agent)
+    agent
 }
 
 fn config(cli: &Cli) -> Result<Config, Error> {

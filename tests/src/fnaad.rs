@@ -73,6 +73,16 @@ impl Fnaad {
         Self::serve_with(dir, config, &[])
     }
 
+    /// The same with name servers of zones, `ZONE=IP:PORT`.
+    #[must_use]
+    pub fn serve_resolving(dir: &Path, config: &Path, zones: &[&str]) -> Self {
+        crate::compiled::lend(dir);
+        let mut command = Command::new(program("fnaad"));
+        command.arg("serve").arg("--config").arg(config);
+        command.args(zones.iter().flat_map(|zone| ["--resolve", zone]));
+        Self::start(dir, command)
+    }
+
     /// The same in another environment.
     #[must_use]
     pub fn serve_with(dir: &Path, config: &Path, environment: &[(&str, &Path)]) -> Self {

@@ -9,11 +9,13 @@ pub(crate) mod plan;
 pub(crate) mod streams;
 pub(crate) mod values;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fnap::{Name, Word};
+use host_names::ZoneServers;
 
 use login::{LoginArgs, LogoutArgs};
 use looking::{DeadLetters, LogsArgs, StatusArgs, TopArgs};
@@ -31,6 +33,12 @@ pub(crate) struct Cli {
     /// The host to talk to: a name from the configuration, or its address.
     #[arg(long, global = true, value_name = "NAME|HOST:PORT")]
     pub(crate) agent: Option<String>,
+    /// Name server to ask for the hosts of flows, in place of the system's; can be repeated.
+    #[arg(long, global = true, value_name = "IP[:PORT]", value_parser = host_names::name_server_of)]
+    pub(crate) nameserver: Vec<SocketAddr>,
+    /// Name server to ask about the names of one zone; can be repeated.
+    #[arg(long, global = true, value_name = "ZONE=IP[:PORT]")]
+    pub(crate) resolve: Vec<ZoneServers>,
     /// Print the dialogue with the host on stderr (C: client, S: server).
     #[arg(short, long, global = true)]
     pub(crate) debug: bool,
@@ -141,6 +149,14 @@ pub(crate) enum Command {
         /// Its name.
         name: Name,
     },
+    /// Show every step on the way to a flow, and what is wrong with it.
+    #[command(
+        after_help = "Examples:\n  fnua trace time.flows.unix.ar\n  fnua trace time.flows.unix.ar --nameserver 192.0.2.53 --format json"
+    )]
+    Trace {
+        /// The flow.
+        flow: Name,
+    },
     /// Flows, processors and what is wrong, at a glance.
     Status(StatusArgs),
     /// Watch what flows and processors do.
@@ -230,7 +246,8 @@ Examples:
   fnua status
 
 The host is the one of --agent, else the agent in the configuration whose namespace fits the flow
-best, else the first agent. The configuration is the file of --config, else $FNUA_CONFIG, else
+best, else the first agent; where that one does not know the flow, or there is none, the host is found in
+DNS by the flow's name. The configuration is the file of --config, else $FNUA_CONFIG, else
 ./fnua.toml, else ~/.config/fnua/config.toml; what ends in .yaml or .yml is the draft's YAML:
   [[agents]]
   name = \"home\"
@@ -242,7 +259,7 @@ best, else the first agent. The configuration is the file of --config, else $FNU
 Addresses that are not loopback are spoken to under TLS only. docs/fnua.md has every key.
 
 Exit codes: 0 done, 1 the host said no, 2 wrong arguments or input, 3 host not reachable or
-connection broken, 4 `status` found something wrong. Data goes to stdout, words to stderr.";
+connection broken, 4 `status` or `trace` found something wrong. Data goes to stdout, words to stderr.";
 
 #[cfg(test)]
 mod tests;

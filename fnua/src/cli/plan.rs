@@ -72,6 +72,7 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
         | Command::Status(_)
         | Command::Top(_)
         | Command::Logs(_)
+        | Command::Trace { .. }
         | Command::DeadLetters(_)
         | Command::Login(_)
         | Command::Logout(_)
@@ -233,10 +234,10 @@ fn plan_describe(describe: &Describe, format: FnapFormat) -> Plan {
         },
         Describe::Broker { name } => nothing(Fnap::DescribeBroker { broker: name.clone(), format }),
         Describe::Agent { namespace } => {
-            nothing(Fnap::DescribeAgent { namespace: namespace.clone(), format })
+            about(namespace, Fnap::DescribeAgent { namespace: namespace.clone(), format })
         }
         Describe::Nameserver { namespace } => {
-            nothing(Fnap::DescribeNameserver { namespace: namespace.clone(), format })
+            about(namespace, Fnap::DescribeNameserver { namespace: namespace.clone(), format })
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One host, and who one is there.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use fnap::sasl::Mechanism;
@@ -14,6 +15,10 @@ pub struct Agent {
     pub name: String,
     /// Where it listens.
     pub address: Address,
+    /// The addresses of its host, where they were looked up already; the system looks them up where there are none.
+    pub at: Vec<SocketAddr>,
+    /// Others of the same participant, asked in this order where this one cannot be reached.
+    pub others: Vec<Self>,
     /// The name that its certificate has to bear, where it is another than the address's.
     pub server_name: Option<String>,
     /// Namespaces it hosts, lower case.
@@ -106,6 +111,8 @@ impl Agent {
         Self {
             name: address.to_string(),
             address,
+            at: Vec::new(),
+            others: Vec::new(),
             server_name: None,
             namespaces: Vec::new(),
             prefix: None,

@@ -10,7 +10,8 @@ use super::{Agent, Certificate, Config, Fault, Login, Source, Tls, TlsMode};
 use crate::address::Address;
 use crate::secret::Password;
 
-const TOP: &[&str] = &["agents", "namespaces"];
+const TOP: &[&str] =
+    &["agents", "namespaces", "nameservers", "resolve", "trust_anchor_file", "ca_file"];
 
 const AGENT: &[&str] = &[
     "name",
@@ -47,10 +48,11 @@ pub(super) fn config(root: Node, directory: &Path) -> Result<Config, Fault> {
         }
         agents.push(agent);
     }
+    let names = super::names::read(&mut root, directory)?;
     for node in root.take("namespaces").map_or(Ok(Vec::new()), Node::list)? {
         namespace(node.table()?, &mut agents)?;
     }
-    Ok(Config { agents, by_chance: false })
+    Ok(Config { agents, by_chance: false, names })
 }
 
 /// The draft's form: a namespace names its agent.
@@ -77,6 +79,8 @@ fn agent(mut table: Table, directory: &Path) -> Result<Agent, Fault> {
         name,
         address,
         server_name,
+        at: Vec::new(),
+        others: Vec::new(),
         namespaces: namespaces.into_iter().map(hosted).collect::<Result<_, _>>()?,
         prefix: table.take("prefix").map(prefix).transpose()?,
         tls: tls(&mut table, directory)?,

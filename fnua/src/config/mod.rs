@@ -8,6 +8,7 @@ mod agent;
 mod find;
 mod keep;
 mod meaning;
+mod names;
 mod node;
 mod toml_text;
 mod yaml_text;
@@ -21,6 +22,7 @@ pub use agent::{Agent, Certificate, Login, Source, Tls, TlsMode};
 pub(crate) use find::{Found, Places, locate, own_directory};
 pub use keep::KeepError;
 pub(crate) use keep::{Keep, Kept};
+pub use names::NameService;
 
 /// Largest file that is read; 2,000 agents fit.
 const MAX_FILE: usize = 1 << 20;
@@ -32,6 +34,8 @@ pub struct Config {
     pub agents: Vec<Agent>,
     /// Whether the file was found in the current directory, where nobody had named it.
     pub by_chance: bool,
+    /// How hosts are found that no agent here is.
+    pub names: NameService,
 }
 
 impl Config {
@@ -58,7 +62,8 @@ impl Config {
         }
         refuse_if_others_can_write(&found.path)?;
         let config = Self::load(&found.path)?;
-        match config.agents.iter().find_map(Agent::reaches_out) {
+        let says = config.agents.iter().find_map(Agent::reaches_out);
+        match says.or_else(|| config.names.leads_away()) {
             Some(key) => Err(ConfigError::Chance(found.path.clone(), key)),
             None => Ok(Self { by_chance: true, ..config }),
         }

@@ -311,3 +311,41 @@ fn a_file_that_lies_about_runs_no_program_leaves_no_tls_out_and_is_ones_own() {
     }
     assert!(found(true, "username = \"u\"\nca_file = \"c\"", 0o644).unwrap().by_chance);
 }
+
+#[test]
+fn name_servers_zones_and_whom_to_believe_are_read() {
+    let keys = "nameservers = [\"192.0.2.53\", \"[::1]:5353\"]\nresolve = [\"unix.ar=127.0.0.1:5\"]\n\
+                trust_anchor_file = \"root.key\"\nca_file = \"ca.pem\"\n";
+    let names = read_toml(keys).unwrap().names;
+    let servers: Vec<_> = names.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[::1]:5353"]);
+    assert_eq!(names.zones, ["unix.ar=127.0.0.1:5".parse().unwrap()]);
+    assert_eq!(names.trust_anchors.as_deref(), Some(Path::new("/etc/fnua/root.key")));
+    assert_eq!(names.ca_file.as_deref(), Some(Path::new("/etc/fnua/ca.pem")));
+    assert!(names.options().checked);
+    let yaml = read_yaml("nameservers:\n  - 192.0.2.53\n").unwrap().names;
+    // Named without an anchor: believed.
+    assert!(yaml.servers.len() == 1 && !yaml.options().checked);
+    assert!(NameService::default().options().checked);
+    assert_eq!(fault("nameservers = [\"ns.unix.ar\"]\n").line, 1);
+    assert_eq!(fault("\nresolve = [\"127.0.0.1:5\"]\n").line, 2);
+}
+
+#[test]
+fn a_file_found_by_chance_says_nothing_about_name_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fnua.toml");
+    for (key, value) in [
+        ("nameservers", "[\"127.0.0.1\"]"),
+        ("resolve", "[\"unix.ar=127.0.0.1\"]"),
+        ("trust_anchor_file", "\"k\""),
+        ("ca_file", "\"c\""),
+    ] {
+        fs::write(&path, format!("{key} = {value}\n")).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let found = Found { path: path.clone(), by_chance: true };
+        let error = Config::found(&found).unwrap_err().to_string();
+        assert!(error.contains(&format!("has {key}:")), "{error}");
+        Config::found(&Found::meant(path.clone())).unwrap();
+    }
+}

@@ -22,7 +22,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What is done about TLS at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Security {
+pub(super) enum Security {
     Clear,
     StartTls,
     Implicit,
@@ -32,16 +32,7 @@ enum Security {
 pub(super) async fn dial(agent: &Agent, trace: Trace) -> Result<Connection, Error> {
     let address = agent.address.to_string();
     trace.note(|| format!("C: Connecting to {address}"));
-    let target = (agent.address.host(), agent.address.port());
-    let unreachable = |error: std::io::Error| Error::Unreachable {
-        address: address.clone(),
-        reason: error.to_string(),
-    };
-    let stream = TcpStream::connect(target).await.map_err(unreachable)?;
-    let peer = stream.peer_addr().map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
+    let (stream, peer) = reach(agent).await?;
     match security(agent, is_loopback(peer))? {
         Security::Clear => greeted(agent, wire::clear(stream), trace).await,
         Security::Implicit => {
@@ -55,7 +46,25 @@ pub(super) async fn dial(agent: &Agent, trace: Trace) -> Result<Connection, Erro
     }
 }
 
-fn security(agent: &Agent, loopback: bool) -> Result<Security, Error> {
+/// A connection to one of the addresses of the host.
+pub(super) async fn reach(agent: &Agent) -> Result<(TcpStream, SocketAddr), Error> {
+    let unreachable = |error: std::io::Error| Error::Unreachable {
+        address: agent.address.to_string(),
+        reason: error.to_string(),
+    };
+    let stream = match agent.at.as_slice() {
+        [] => TcpStream::connect((agent.address.host(), agent.address.port())).await,
+        addresses => TcpStream::connect(addresses).await,
+    };
+    let stream = stream.map_err(unreachable)?;
+    let peer = stream.peer_addr().map_err(unreachable)?;
+    stream.set_nodelay(true).map_err(unreachable)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(unreachable)?;
+    Ok((stream, peer))
+}
+
+pub(super) fn security(agent: &Agent, loopback: bool) -> Result<Security, Error> {
     match agent.tls.mode {
         Some(TlsMode::Implicit) => Ok(Security::Implicit),
         Some(TlsMode::StartTls) => Ok(Security::StartTls),
@@ -71,12 +80,20 @@ fn security(agent: &Agent, loopback: bool) -> Result<Security, Error> {
 
 async fn greeted(
     agent: &Agent,
-    (reader, writer): (Reader, Writer),
+    streams: (Reader, Writer),
     trace: Trace,
 ) -> Result<Connection, Error> {
+    let mut connection = over(agent, streams, trace);
+    connection.greeted().await?;
+    connection.ask_for_offer().await?;
+    Ok(connection)
+}
+
+/// A connection on which nothing was said yet.
+pub(super) fn over(agent: &Agent, (reader, writer): (Reader, Writer), trace: Trace) -> Connection {
     let mut session = ClientSession::new(MAX_LINE);
     session.connecting();
-    let mut connection = Connection {
+    Connection {
         address: agent.address.to_string(),
         greeting: String::new(),
         reader,
@@ -85,13 +102,10 @@ async fn greeted(
         trace,
         offer: Offer::default(),
         mechanism: None,
-    };
-    connection.greeted().await?;
-    connection.ask_for_offer().await?;
-    Ok(connection)
+    }
 }
 
-async fn handshake(
+pub(super) async fn handshake(
     agent: &Agent,
     stream: TcpStream,
     trace: &Trace,
@@ -106,7 +120,7 @@ async fn handshake(
 }
 
 impl Connection {
-    async fn ask_for_offer(&mut self) -> Result<(), Error> {
+    pub(super) async fn ask_for_offer(&mut self) -> Result<(), Error> {
         self.offer = match self.command(&Command::Capabilities).await {
             Ok(answer) => Offer::read(&answer.data),
             Err(Error::Refused(failure)) if Offer::is_unknown(&failure) => Offer::default(),
@@ -116,7 +130,16 @@ impl Connection {
     }
 
     /// STARTTLS. What the host said before counts no more.
-    async fn start_tls(mut self, agent: &Agent) -> Result<Self, Error> {
+    async fn start_tls(self, agent: &Agent) -> Result<Self, Error> {
+        self.start_tls_seen(agent, &mut |_| {}).await
+    }
+
+    /// The same; what came of the handshake is shown to somebody.
+    pub(super) async fn start_tls_seen(
+        mut self,
+        agent: &Agent,
+        seen: &mut (dyn FnMut(&TlsStream<TcpStream>) + Send),
+    ) -> Result<Self, Error> {
         if !self.offer.starttls {
             return Err(self.no_tls("it does not offer starttls"));
         }
@@ -135,6 +158,7 @@ impl Connection {
         let broken = || Error::Broken { address: address.clone(), reason: "lost".to_owned() };
         let stream = wire::unite(reader, writer).ok_or_else(broken)?;
         let stream = handshake(agent, stream, &trace).await?;
+        seen(&stream);
         session.tls_established().map_err(|error| Error::Distrusted {
             address: address.clone(),
             reason: error.to_string(),
@@ -155,7 +179,7 @@ impl Connection {
     }
 }
 
-fn is_loopback(peer: SocketAddr) -> bool {
+pub(super) fn is_loopback(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
 }
 

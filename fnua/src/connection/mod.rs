@@ -8,6 +8,7 @@ mod offer;
 mod private;
 mod reconnect;
 mod source;
+mod stages;
 mod tls;
 mod wire;
 
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 pub(crate) use authenticate::Need;
 use offer::Offer;
 pub(crate) use reconnect::{Patience, connect, connect_for, connect_within};
+pub(crate) use stages::{Met, Safety, Stage};
 pub(crate) use wire::{Reader, Writer};
 
 use crate::config::Agent;
@@ -90,11 +92,22 @@ impl Connection {
     }
 
     pub(crate) async fn open_for(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
-        let mut connection =
-            timeout(CONNECT_TIMEOUT, connect::dial(agent, trace)).await.unwrap_or_else(|_| {
-                let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
-                Err(Error::Unreachable { address: agent.address.to_string(), reason })
-            })?;
+        let mut tried = Self::open_one(agent, trace.clone(), need).await;
+        for other in &agent.others {
+            match &tried {
+                Err(error @ Error::Unreachable { .. }) => {
+                    trace.note(|| format!("C: {error}"));
+                    tried = Self::open_one(other, trace.clone(), need).await;
+                }
+                _ => break,
+            }
+        }
+        tried
+    }
+
+    async fn open_one(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
+        let dialled = timeout(CONNECT_TIMEOUT, connect::dial(agent, trace)).await;
+        let mut connection = dialled.unwrap_or_else(|_| Err(silent(agent)))?;
         connection.authenticate(agent, need).await?;
         Ok(connection)
     }
@@ -331,6 +344,11 @@ impl Connection {
     fn silent(&self) -> Error {
         self.broken(format!("no answer within {} s", REPLY_TIMEOUT.as_secs()))
     }
+}
+
+fn silent(agent: &Agent) -> Error {
+    let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
+    Error::Unreachable { address: agent.address.to_string(), reason }
 }
 
 impl std::fmt::Debug for Connection {

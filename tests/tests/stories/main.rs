@@ -13,6 +13,7 @@ mod disk;
 mod domains;
 mod edges;
 mod expiry;
+mod finding;
 mod flows;
 mod grants;
 mod guide;

@@ -67,7 +67,7 @@ fn agents_without_a_secret_get_what_was_kept_for_them() {
     let mut own = Agent::stranger("h:2".parse().unwrap());
     own = own.with_password("ana", Password::new("own".to_owned()));
     let agents = vec![named, own, Agent::stranger("h:4".parse().unwrap())];
-    let config = Config { agents, by_chance: false };
+    let config = Config { agents, ..Config::default() };
     let all = [
         kept("h:1", "ana", "a"),
         kept("h:1", "bob", "b"),
