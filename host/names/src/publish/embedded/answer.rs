@@ -112,3 +112,44 @@ const RESPONSE: u8 = 0x80;
 
 /// Octets of an answer by UDP for whoever does not say that he takes more (RFC 1035, section 4.2.1).
 const PLAIN_UDP: u16 = 512;
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_octets_of_strangers_panic_and_answers_fit(
+            any in vec(any::<u8>(), 0..200),
+            changes in vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let catalog = Catalog::new();
+            let mut question = QUESTION.to_vec();
+            for (place, octet) in changes {
+                let place = place.index(question.len());
+                question[place] = octet;
+            }
+            let from = "192.0.2.1:5353".parse().unwrap();
+            for octets in [&any, &question] {
+                let answer = runtime.block_on(answer(&catalog, octets, from, Protocol::Udp));
+                let is_answer = |answer: Vec<u8>| {
+                    answer.len() <= MAX_UDP_ANSWER.into()
+                        && answer[..2] == octets[..2]
+                        && answer[2] & RESPONSE != 0
+                };
+                prop_assert!(answer.is_none_or(is_answer));
+            }
+        }
+    }
+
+    /// `unix.ar SOA`, with EDNS for 65535 octets.
+    const QUESTION: &[u8] =
+        b"\x12\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x01\x04unix\x02ar\x00\x00\x06\x00\x01\
+        \x00\x00\x29\xff\xff\x00\x00\x00\x00\x00\x00";
+}

@@ -9,6 +9,7 @@
 mod answer;
 mod records;
 mod serve;
+mod zone;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 
 pub use serve::{IDLE, MAX_CONNECTIONS, MAX_UDP_ANSWER};
 
+use self::zone::Served;
 use super::wire::{impossible, name};
 use super::zone::check;
 use super::{Change, Outcome, Owner, PublishError, Publisher, Zone, zone_of};
@@ -60,7 +62,7 @@ pub enum EmbeddedError {
 
 /// A running name server; ends when dropped.
 pub struct Embedded {
-    zones: Vec<(Zone, Arc<InMemoryZoneHandler>)>,
+    zones: Vec<(Zone, Arc<Served>)>,
     addresses: Vec<SocketAddr>,
     _tasks: JoinSet<()>,
 }
@@ -71,12 +73,12 @@ impl Embedded {
     /// # Errors
     /// When an address is in use, or not ours.
     pub async fn start(options: &EmbeddedOptions) -> Result<Self, EmbeddedError> {
-        let mut zones: Vec<(Zone, Arc<InMemoryZoneHandler>)> = Vec::new();
+        let mut zones: Vec<(Zone, Arc<Served>)> = Vec::new();
         let mut catalog = Catalog::new();
         for zone in &options.zones {
             let handler = empty(zone, &options.server)
                 .map_err(|reason| EmbeddedError::Zone { zone: zone.clone(), reason })?;
-            let handler = Arc::new(handler);
+            let handler = Arc::new(Served(handler));
             let answering: Arc<dyn ZoneHandler> = handler.clone();
             catalog.upsert(handler.origin().clone(), vec![answering]);
             zones.push((zone.clone(), handler));
@@ -101,10 +103,10 @@ impl Embedded {
 
     /// The serial of a zone: it rises with every change.
     pub async fn serial(&self, zone: &Zone) -> Option<u32> {
-        Some(self.handler(zone)?.serial().await)
+        Some(self.handler(zone)?.0.serial().await)
     }
 
-    fn handler(&self, zone: &Zone) -> Option<&InMemoryZoneHandler> {
+    fn handler(&self, zone: &Zone) -> Option<&Served> {
         self.zones.iter().find(|(one, _)| one == zone).map(|(_, handler)| handler.as_ref())
     }
 }
@@ -129,7 +131,7 @@ impl Publisher for Embedded {
             }
         }
         // Held to the end: whoever asks sees all of a change or nothing.
-        let mut records = handler.records_mut().await;
+        let mut records = handler.0.records_mut().await;
         records::change(&mut records, &name(&Owner::from(zone.name()))?, change, now())
     }
 }

@@ -58,6 +58,8 @@ async fn dig_finds_what_is_published_by_udp_and_tcp() {
         let soa = ask("unix.ar SOA").await;
         assert!(soa[0].starts_with("fnaa.unix.ar. hostmaster.unix.ar. "), "{soa:?}");
     }
+    let answer = asked(&server, "+notcp fnaa.unix.ar ANY").await;
+    assert!(answer.contains("ANSWER: 1,") && status(&answer) == "NOERROR", "{answer}");
     let answer = asked(&server, "_flow._tcp.time.flows.unix.ar SRV").await;
     assert!(answer.contains("flags: qr aa;") && answer.contains("A\t192.0.2.1"), "{answer}");
 }
@@ -71,6 +73,12 @@ async fn what_is_not_there_is_told_as_dns_tells_it() {
         ("time.flows.unix.ar A", "NOERROR"),
         // Only others lie below it.
         ("_tcp.time.flows.unix.ar A", "NOERROR"),
+        ("flows.unix.ar A", "NOERROR"),
+        ("lows.unix.ar A", "NXDOMAIN"),
+        ("+notcp x.unix.ar ANY", "NXDOMAIN"),
+        ("+notcp _tcp.time.flows.unix.ar ANY", "NOERROR"),
+        ("unix.ar TXT", "NOERROR"),
+        ("zz.zz.unix.ar A", "NXDOMAIN"),
         ("www.example.org A", "REFUSED"),
         (". NS", "REFUSED"),
         ("ar NS", "REFUSED"),

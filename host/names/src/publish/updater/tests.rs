@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use bind_node::{Bind, dig, nsupdate};
+use hickory_net::proto::rr::rdata::tsig::TsigError;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::publish::testing::{flow, fresh, ground, withdrawn, zone};
@@ -266,4 +269,90 @@ async fn what_others_added_to_a_set_stays() {
     let (done, said) =
         nsupdate(primary.bind.address(), "zone unix.ar\nupdate delete x.unix.ar\nsend");
     assert!(!done && said.contains("REFUSED"), "{said}");
+}
+
+/// A server that answers whatever it is asked with what `reply` makes of the question, or not at all.
+async fn liar(reply: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut question = vec![0; stream.read_u16().await.unwrap().into()];
+            stream.read_exact(&mut question).await.unwrap();
+            if let Some(answer) = reply(&question) {
+                stream.write_u16(answer.len() as u16).await.unwrap();
+                stream.write_all(&answer).await.unwrap();
+            }
+            held.push(stream);
+        }
+    });
+    address
+}
+
+/// That everything was done, as somebody says who does not have the key.
+fn done(question: &[u8], signed_by: Option<&Key>) -> Option<Vec<u8>> {
+    let question = Message::from_vec(question).unwrap();
+    let answer = Message::new(question.id, MessageType::Response, OpCode::Update);
+    Some(match signed_by {
+        Some(key) => tsig::sign(answer, key, now()).unwrap().octets,
+        None => answer.to_vec().unwrap(),
+    })
+}
+
+fn key(key: &bind_node::Key) -> Key {
+    Key::of_file(&key.write(tempfile::tempdir().unwrap().path())).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_that_the_key_did_not_sign_is_believed_by_nobody() {
+    let (ours, other) = (bind_node::Key::new("fnaa-key"), key(&bind_node::Key::new("fnaa-key")));
+    let change = ground();
+    let unsigned = liar(|question| done(question, None)).await;
+    let reason = refusal(updater(vec![unsigned], &ours).change(&zone(), &change).await);
+    assert!(reason.contains("answer without signature"), "{reason}");
+    let forged = liar(move |question| done(question, Some(&other))).await;
+    let reason = refusal(updater(vec![forged], &ours).change(&zone(), &change).await);
+    assert!(reason.contains("not signed by key fnaa-key."), "{reason}");
+}
+
+#[tokio::test]
+async fn nonsense_silence_and_another_answer_are_a_server_that_is_away() {
+    let ours = bind_node::Key::new("fnaa-key");
+    let nonsense = liar(|_| Some(vec![0xff; 100])).await;
+    let empty = liar(|_| Some(vec![])).await;
+    let other = liar(|question| done(&[&[9, 9], &question[2..]].concat(), None)).await;
+    let silent = liar(|_| None).await;
+    let servers = vec![nonsense, empty, other, silent];
+    let updater = updater(servers.clone(), &ours).with_timeout(Duration::from_millis(500));
+    match updater.change(&zone(), &ground()).await {
+        Err(PublishError::Away { reason }) => {
+            for server in servers {
+                assert!(reason.contains(&server.to_string()), "{server}: {reason}");
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_named_as_such() {
+    let primary = Primary::start();
+    let (key, past) = (key(&primary.key), now() - 3_600);
+    let piece = Piece::question(&[Condition::Free("time.unix.ar".parse().unwrap())]);
+    let mut connection =
+        Connection::open(primary.bind.address(), Duration::from_secs(60)).await.unwrap();
+    let signed = tsig::sign(piece.message(1, &zone()).unwrap(), &key, past).unwrap();
+    let answer = connection.exchange(&signed.octets).await.unwrap();
+    let distrust = signed.check(&answer, &key, past).unwrap_err();
+    assert_eq!(distrust, tsig::Distrust::Refused(TsigError::BadTime));
+    let error = distrust.error(primary.bind.address(), &key).to_string();
+    assert!(error.contains("the clocks differ"), "{error}");
+    // An answer of an hour ago, too.
+    let signed = tsig::sign(piece.message(2, &zone()).unwrap(), &key, now()).unwrap();
+    let answer = connection.exchange(&signed.octets).await.unwrap();
+    assert!(signed.check(&answer, &key, now()).is_ok());
+    let later = signed.check(&answer, &key, now() + 3_600).unwrap_err();
+    assert_eq!(later, tsig::Distrust::Refused(TsigError::BadTime));
 }

@@ -117,3 +117,47 @@ impl Distrust {
 
 /// How far two clocks may differ, in seconds (recommended by RFC 8945, section 10).
 const FUDGE: u16 = 300;
+
+#[cfg(test)]
+mod tests {
+    use bind_node::Key as Made;
+    use hickory_net::proto::op::{MessageType, OpCode, Query};
+    use hickory_net::proto::rr::RecordType;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> Key {
+        let dir = tempfile::tempdir().unwrap();
+        Key::of_file(&Made::new("fnaa-key").write(dir.path())).unwrap()
+    }
+
+    fn question(kind: MessageType) -> Message {
+        let mut message = Message::new(7, kind, OpCode::Update);
+        message.add_query(Query::query("unix.ar.".parse().unwrap(), RecordType::SOA));
+        message
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Our own message back is a message with a signature of ours, but not one about our question.
+        #[test]
+        fn no_octets_of_strangers_panic_or_are_believed(
+            any in vec(any::<u8>(), 0..200),
+            changes in vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            static KEY: std::sync::LazyLock<Key> = std::sync::LazyLock::new(key);
+            let signed = sign(question(MessageType::Query), &KEY, 1_000_000).unwrap();
+            let mut answer = sign(question(MessageType::Response), &KEY, 1_000_000).unwrap().octets;
+            for (place, octet) in changes {
+                let place = place.index(answer.len());
+                answer[place] = octet;
+            }
+            for octets in [&any, &answer] {
+                prop_assert!(signed.check(octets, &KEY, 1_000_000).is_err());
+            }
+        }
+    }
+}
