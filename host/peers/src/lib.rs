@@ -1,3 +1,3 @@
 //! Other participants: what is asked of them, and what they ask of us.
-//!
-//! Nothing is here yet.
+
+pub mod wire;
