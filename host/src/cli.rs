@@ -36,6 +36,8 @@ pub enum Command {
     Serve(Serve),
     /// Say what is wrong with a configuration, without starting anything
     Check(Configured),
+    /// Print what should stand in DNS, or compare it with what does
+    Dns(Dns),
     /// Show the main job on real data, and count what arrived
     Demo(Demo),
     /// Make an authority for development, and certificates that it signs
@@ -100,6 +102,41 @@ pub struct Configured {
     /// The configuration, TOML
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+/// `fnaad dns`.
+#[derive(Args, Debug)]
+#[command(after_help = DNS_EXAMPLES)]
+pub struct Dns {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: DnsCommand,
+}
+
+/// What to do with names.
+#[derive(Debug, Subcommand)]
+pub enum DnsCommand {
+    /// Print the records that should be there, as a zone file has them; the host may run or not
+    Export {
+        /// Only those of one zone, whether it is configured or not
+        #[arg(long, value_name = "ZONE")]
+        zone: Option<Name>,
+        /// Lines of a zone file, or JSON, one object a line
+        #[arg(long, value_enum, default_value = "text")]
+        format: ListFormat,
+        /// Of which host.
+        #[command(flatten)]
+        at: Configured,
+    },
+    /// Ask the name servers of the configured zones, and print what is missing, different or too much
+    Check {
+        /// Text for people, or JSON, one object a line
+        #[arg(long, value_enum, default_value = "text")]
+        format: ListFormat,
+        /// Of which host.
+        #[command(flatten)]
+        at: Configured,
+    },
 }
 
 /// `fnaad demo`.
@@ -284,6 +321,15 @@ Examples:
   fnaad cert ./tls --name fnaa.example.org    certificates for trying TLS out
   fnaad user add ana --config fnaad.toml      somebody who may come in
   fnaad hash-password < password.txt          a verifier, to be written into a file by hand";
+
+const DNS_EXAMPLES: &str = "\
+Export needs no zone in the configuration: whoever may not let a host write to his zone puts there what it prints.
+Check exits with 1 where anything is not as it should be, or cannot be asked.
+
+Examples:
+  fnaad dns export --config fnaad.toml
+  fnaad dns export --config fnaad.toml --zone flows.example.org >> flows.example.org.zone
+  fnaad dns check --config fnaad.toml";
 
 const USER_EXAMPLES: &str = "\
 A running host takes the file over by itself, within seconds.

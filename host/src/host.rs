@@ -21,6 +21,7 @@ use crate::audit::{self, Configured};
 use crate::config::Config;
 use crate::ground::Ground;
 use crate::observed::{Observed, Up};
+use crate::publishing::Publishing;
 
 /// A running participant.
 pub struct Host {
@@ -33,6 +34,7 @@ pub struct Host {
     places: Arc<Places>,
     services: Arc<Services>,
     watcher: Watcher,
+    publishing: Arc<Publishing>,
     /// For the audit log.
     configured: watch::Sender<Configured>,
 }
@@ -60,7 +62,9 @@ impl Host {
         tls.iter().flat_map(|tls| tls.warnings()).for_each(|warning| tracing::warn!("{warning}"));
         let mut ground = Ground::open(config).await?;
         let (engine, brokers) = (ground.engine.clone(), std::mem::take(&mut ground.measures));
-        let Begun { services, watcher, mut background } = begin(ground, config, users).await?;
+        let publishing = Publishing::new(config);
+        let Begun { services, watcher, mut background } =
+            begin(ground, config, users, Arc::clone(&publishing)).await?;
         if let Some(tls) = tls.clone() {
             background.push(tokio::spawn(async move { tls.watch().await }));
         }
@@ -76,9 +80,11 @@ impl Host {
             places: Places::new(config.listener.connections),
             services: Arc::new(services),
             watcher,
+            publishing,
             configured,
         };
         host.open_doors(config).await?;
+        host.publish().await?;
         host.carry_audit(config).await?;
         let subscriptions = watch_subscriptions(Arc::clone(&host.services));
         host.background.push(tokio::spawn(subscriptions));
@@ -99,6 +105,14 @@ impl Host {
             let taken = self.listen(*address, speaks, &config.listener).await?;
             self.tls_addresses.push(taken);
         }
+        Ok(())
+    }
+
+    /// What others find of it says where it listens.
+    async fn publish(&mut self) -> Result<()> {
+        let Self { addresses, tls_addresses, services, publishing, .. } = &*self;
+        let tasks = publishing.begin(&services.registry, addresses, tls_addresses).await;
+        self.background.extend(tasks.context("dns")?);
         Ok(())
     }
 
@@ -136,6 +150,12 @@ impl Host {
     #[must_use]
     pub fn tls_addresses(&self) -> &[SocketAddr] {
         &self.tls_addresses
+    }
+
+    /// Where the embedded name server answers, in the order of the settings.
+    #[must_use]
+    pub fn dns_addresses(&self) -> &[SocketAddr] {
+        self.publishing.addresses()
     }
 
     /// Looks at the certificate's files now.
@@ -213,7 +233,12 @@ struct Begun {
 }
 
 /// Starts what works without anybody: processors, and what the registry decided and is not done yet.
-async fn begin(ground: Ground, config: &Config, users: Arc<Users>) -> Result<Begun> {
+async fn begin(
+    ground: Ground,
+    config: &Config,
+    users: Arc<Users>,
+    outward: Arc<Publishing>,
+) -> Result<Begun> {
     let (grants, quotas) = (Grants::default(), Quotas::default());
     let removed = audit::removed(&ground.registry, &users.states()).await.context("registry")?;
     grants.set_removed(removed.into_keys());
@@ -243,6 +268,7 @@ async fn begin(ground: Ground, config: &Config, users: Arc<Users>) -> Result<Beg
         users,
         grants,
         quotas,
+        outward,
         spread: 0.into(),
         read_room: host_server::ReadRoom::default(),
         traffic: host_server::traffic(),

@@ -29,6 +29,7 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
         Command::Dev(dev) => block_on(run_dev(&dev, log_format)).map(|()| ExitCode::SUCCESS),
         Command::Serve(args) => block_on(run_serve(&args, log_format)).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check(&args),
+        Command::Dns(args) => dns(args),
         Command::Demo(args) => {
             let clean = block_on(run_demo(args))?;
             Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -99,6 +100,20 @@ fn check(args: &cli::Configured) -> Result<ExitCode> {
     Ok(if fatal { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+fn dns(cli::Dns { command }: cli::Dns) -> Result<ExitCode> {
+    let mut out = stdout();
+    match command {
+        cli::DnsCommand::Export { zone, format, at } => {
+            fnaad::dns::export(&at.config, zone.as_ref(), format, &mut out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        cli::DnsCommand::Check { format, at } => {
+            let agrees = block_on(fnaad::dns::check(&at.config, format, &mut out))?;
+            Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);
@@ -133,6 +148,7 @@ fn ready(addresses: &Addresses) -> Result<()> {
     addresses.fnap.iter().for_each(|address| line += &format!(" fnap={address}"));
     addresses.fnaps.iter().for_each(|address| line += &format!(" fnaps={address}"));
     addresses.observe.iter().for_each(|address| line += &format!(" observe={address}"));
+    addresses.dns.iter().for_each(|address| line += &format!(" dns={address}"));
     let mut out = stdout();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")
 }

@@ -33,6 +33,8 @@ pub struct Addresses {
     pub fnaps: Vec<SocketAddr>,
     /// Metrics and probes.
     pub observe: Option<SocketAddr>,
+    /// The embedded name server, by UDP and TCP, in the order of the settings.
+    pub dns: Vec<SocketAddr>,
 }
 
 /// Starts the participant, says that it is ready, and runs it until a signal ends it.
@@ -68,6 +70,7 @@ pub async fn serve(
         fnap: host.addresses().to_vec(),
         fnaps: host.tls_addresses().to_vec(),
         observe: window.address,
+        dns: host.dns_addresses().to_vec(),
     };
     say_ready(&host, &addresses, began).await?;
     ready(&addresses)?;
@@ -102,9 +105,12 @@ async fn say_ready(host: &Host, addresses: &Addresses, began: Instant) -> Result
         (!all.is_empty()).then(|| all.join(" "))
     };
     let (fnap, fnaps) = (joined(&addresses.fnap), joined(&addresses.fnaps));
+    let dns = joined(&addresses.dns);
     let took_ms = millis(began);
     let observe = addresses.observe.map(tracing::field::display);
-    tracing::info!(fnap, fnaps, observe, namespaces, flows, processors, types, took_ms, "ready");
+    tracing::info!(
+        fnap, fnaps, observe, dns, namespaces, flows, processors, types, took_ms, "ready"
+    );
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -29,6 +30,7 @@ pub struct Fnaad {
     address: String,
     tls_address: Option<String>,
     observe: Option<String>,
+    dns: Option<String>,
 }
 
 impl Fnaad {
@@ -160,8 +162,8 @@ impl Fnaad {
             drop(child.kill());
             return Err(ended.or(child.wait().ok()));
         };
-        let (tls_address, observe) = (word("fnaps="), word("observe="));
-        Ok(Self { dir: dir.to_owned(), address, tls_address, observe, child })
+        let (tls_address, observe, dns) = (word("fnaps="), word("observe="), word("dns="));
+        Ok(Self { dir: dir.to_owned(), address, tls_address, observe, dns, child })
     }
 
     /// The process.
@@ -186,6 +188,12 @@ impl Fnaad {
     #[must_use]
     pub fn observe(&self) -> &str {
         self.observe.as_deref().expect("an observe address")
+    }
+
+    /// `127.0.0.1:PORT` of the embedded name server.
+    #[must_use]
+    pub fn dns(&self) -> SocketAddr {
+        self.dns.as_deref().expect("an embedded name server").parse().unwrap()
     }
 
     /// Its directory.

@@ -10,6 +10,7 @@ mod input;
 mod listener;
 mod look;
 mod may;
+mod outward;
 mod pace;
 mod perform;
 mod places;
@@ -21,6 +22,7 @@ mod write;
 pub use perform::subscriptions::watch_subscriptions;
 
 pub use listener::{Listener, ListenerOptions, Speaks};
+pub use outward::{AgentFacts, NameserverFacts, Outward};
 pub use places::Places;
 pub use services::{ReadRoom, Services};
 pub use tls::{Tls, TlsError, TlsFiles};

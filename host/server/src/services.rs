@@ -10,6 +10,7 @@ use host_plugins::Catalog;
 use host_processors::{Brokers, Processors, topic_of};
 use host_registry::{Flow, Reconciler, Registry};
 
+use crate::outward::Outward;
 pub use crate::read::ReadRoom;
 
 use fnap::reply::{Code, Failure};
@@ -36,6 +37,8 @@ pub struct Services {
     pub grants: Grants,
     /// How much they may use.
     pub quotas: Quotas,
+    /// What others find of this host.
+    pub outward: Arc<dyn Outward>,
     /// Spreads events without a key over partitions, one WRITE at a time.
     pub spread: AtomicU32,
     /// Room for what READs have fetched and nobody has taken yet.

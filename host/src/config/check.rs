@@ -6,9 +6,10 @@ use std::fs::File;
 use std::path::Path;
 
 use host_names::SetupError;
+use host_names::publish::Key;
 
 use super::meaning::Named;
-use super::{Broker, BrokerKind, Config, ConfigError, NamesConfig};
+use super::{Broker, BrokerKind, Config, ConfigError, NamesConfig, Served};
 use crate::lock::DirLock;
 
 /// What was found.
@@ -77,6 +78,13 @@ fn contents(config: &Config) -> Vec<Finding> {
             && let Err(reason) = kafka.check(name)
         {
             findings.push(Finding::error(format!("broker {name}: {reason}")));
+        }
+    }
+    for zone in &config.dns.zones {
+        if let Served::Update { key_file, .. } = &zone.served
+            && let Err(error) = Key::of_file(key_file)
+        {
+            findings.push(Finding::error(format!("dns zone {}: {error}", zone.name)));
         }
     }
     findings.extend(config.tls_findings());

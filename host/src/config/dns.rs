@@ -363,4 +363,30 @@ mod tests {
         let embedded = "[[brokers]]\nname = \"e\"\ntype = \"embedded\"\nadvertise = \"a.b:1\"\n";
         assert!(refusal(embedded).contains("an embedded broker has no advertise"));
     }
+
+    #[test]
+    fn check_reads_the_keys_of_zones() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let (path, key) = (dir.path().join("fnaad.toml"), dir.path().join("k"));
+        let zone = "[[dns.zones]]\nname = \"a.test\"\nserver = [\"::1\"]\nkey_file = \"k\"\n";
+        std::fs::write(&path, format!("{SMALL}{zone}")).unwrap();
+        let findings = || -> Vec<String> {
+            let found = super::super::check(&path).unwrap();
+            found.into_iter().filter(|one| one.fatal).map(|one| one.what).collect()
+        };
+        assert!(findings()[0].starts_with("key_file "), "{:?}", findings());
+        std::fs::write(&key, "nothing of use").unwrap();
+        let mode =
+            |mode| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o600);
+        assert!(findings()[0].starts_with("dns zone a.test: "), "{:?}", findings());
+        let secret = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0";
+        let good = format!("key \"a\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n");
+        std::fs::write(&key, good).unwrap();
+        assert_eq!(findings(), [""; 0]);
+        mode(0o644);
+        let exposed = findings().remove(0);
+        assert!(exposed.contains("only its owner") && !exposed.contains(secret), "{exposed}");
+    }
 }

@@ -30,6 +30,12 @@ const CONFIGURED: &[(&str, &str, &str)] = &[
     ("one-event-a-second", "", "[[quotas]]\nfor = \"user:bea\"\nevents_per_second = 1"),
     ("one-flow", "", "[[quotas]]\nfor = \"user:bea\"\nflows = 1"),
     (
+        "zone",
+        "",
+        "[dns]\naddresses = [\"192.0.2.1\"]\nlisten = [\"127.0.0.1:0\"]\n\
+         [[dns.zones]]\nname = \"example.org\"\nembedded = true",
+    ),
+    (
         "provider",
         "",
         "[[oauth]]\nname = \"corp\"\nissuer = \"http://127.0.0.1:9/realms/corp\"\naudience = \"fnaad\"",

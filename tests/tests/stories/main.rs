@@ -10,6 +10,7 @@ mod dead;
 mod deadletters;
 mod demo;
 mod disk;
+mod dns;
 mod domains;
 mod edges;
 mod expiry;

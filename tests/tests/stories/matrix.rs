@@ -165,9 +165,9 @@ fn row(syntax: &str) -> Row {
 
         "GET BROKERS [FORMAT json]" => Row("GET BROKERS", HOST),
         "DESCRIBE BROKER b [FORMAT json]" => Row("DESCRIBE BROKER embedded", HOST),
-        "GET AGENTS [FORMAT json]" => Row("GET AGENTS", NOT_YET),
-        "DESCRIBE AGENT ns [FORMAT json]" => Row("DESCRIBE AGENT team.test", NOT_YET),
-        "DESCRIBE NAMESERVER ns [FORMAT json]" => Row("DESCRIBE NAMESERVER team.test", NOT_YET),
+        "GET AGENTS [FORMAT json]" => Row("GET AGENTS", ANYBODY_IN),
+        "DESCRIBE AGENT ns [FORMAT json]" => Row("DESCRIBE AGENT team.test", SEEN),
+        "DESCRIBE NAMESERVER ns [FORMAT json]" => Row("DESCRIBE NAMESERVER team.test", SEEN),
         "STREAM" => Row("STREAM", NOT_YET),
         other => panic!("no row for {other}: who may do that?"),
     }

@@ -78,11 +78,11 @@ pub(super) fn needs(command: &Command) -> Vec<Need> {
         | Command::GetSubscriptions { .. }
         | Command::GetRequests { .. } => Anyone,
 
-        // What everybody may know: installed types, and where others are.
-        Command::GetProcessorTypes { .. }
-        | Command::GetAgents { .. }
-        | Command::DescribeAgent { .. }
-        | Command::DescribeNameserver { .. } => Anyone,
+        // What everybody may know: installed types, and where he is.
+        Command::GetProcessorTypes { .. } | Command::GetAgents { .. } => Anyone,
+        Command::DescribeAgent { namespace, .. } | Command::DescribeNameserver { namespace, .. } => {
+            Sight(Kind::Namespace, namespace.clone())
+        }
 
         // Addresses of servers are the operator's matter.
         Command::GetBrokers { .. } | Command::DescribeBroker { .. } => Host,

@@ -10,6 +10,7 @@ mod hold;
 mod log;
 pub(crate) mod mirrors;
 mod namespaces;
+mod outside;
 mod participant;
 pub(crate) mod processors;
 pub(crate) mod subscriptions;
@@ -147,6 +148,13 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         Command::GetBrokers { format } => Ok(participant::brokers(services, format)),
         Command::DescribeBroker { broker, format } => {
             participant::describe_broker(services, &broker, format)
+        }
+        Command::GetAgents { format } => Ok(outside::agents(services, format)),
+        Command::DescribeAgent { namespace, format } => {
+            outside::describe_agent(services, namespace, format).await
+        }
+        Command::DescribeNameserver { namespace, format } => {
+            outside::describe_nameserver(services, who, namespace, format).await
         }
         other => Err(Failure::new(Code::NotImplemented, verb(&other))),
     }

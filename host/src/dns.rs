@@ -1,0 +1,186 @@
+//! `fnaad dns`: what should stand in DNS, printed, and compared with what does.
+//!
+//! Reads the registry beside a host that may run. Changes nothing, neither here nor there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use fnap::name::Name;
+use host_names::publish::{Difference, Set, UPDATE_TIMEOUT, Zone, compare};
+use serde_json::json;
+
+use crate::cli::ListFormat;
+use crate::config::{Config, DnsZone, Served};
+use crate::publishing::wanted::{self, Presence, Unit};
+
+/// Prints what should be there.
+///
+/// # Errors
+/// When the configuration or the registry cannot be read, or the agent's port is not known.
+pub fn export(
+    path: &Path,
+    zone: Option<&Name>,
+    format: ListFormat,
+    out: &mut impl Write,
+) -> Result<()> {
+    let config = Config::load(path)?;
+    let mut wanted = Wanted::of(&config)?;
+    if let Some(zone) = zone {
+        wanted.presence.zones = vec![Zone::new(zone.clone())];
+    }
+    if wanted.presence.zones.is_empty() {
+        return print(None, &wanted.everything(), format, out);
+    }
+    for (zone, sets) in wanted.zones() {
+        print(Some(&zone), &sets, format, out)?;
+    }
+    Ok(())
+}
+
+fn print(
+    zone: Option<&Zone>,
+    sets: &BTreeSet<Set>,
+    format: ListFormat,
+    out: &mut impl Write,
+) -> Result<()> {
+    if let (Some(zone), ListFormat::Text) = (zone, format) {
+        writeln!(out, "; zone {zone}").context("stdout")?;
+    }
+    for set in sets {
+        match format {
+            ListFormat::Text => write!(out, "{set}").context("stdout")?,
+            ListFormat::Json => {
+                for line in set.to_string().lines() {
+                    writeln!(out, "{}", shown(zone, set, line)).context("stdout")?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A line of a zone file: owner, TTL, class, type, and what the record says.
+fn shown(zone: Option<&Zone>, set: &Set, line: &str) -> serde_json::Value {
+    json!({
+        "zone": zone.map(ToString::to_string),
+        "owner": set.owner.as_str(),
+        "ttl": set.ttl,
+        "type": set.kind().to_string(),
+        "data": line.splitn(5, ' ').nth(4),
+    })
+}
+
+/// Asks every name server of every zone, and prints what is not as it should be. True where all is.
+///
+/// # Errors
+/// As [`export`]; also where no zone is configured.
+pub async fn check(path: &Path, format: ListFormat, out: &mut impl Write) -> Result<bool> {
+    let config = Config::load(path)?;
+    let wanted = Wanted::of(&config)?;
+    if config.dns.zones.is_empty() {
+        bail!("no zone is configured: [[dns.zones]] says which there are, and who serves them");
+    }
+    let (mut agrees, zones) = (true, wanted.zones());
+    for DnsZone { name, served } in &config.dns.zones {
+        let zone = Zone::new(name.clone());
+        let sets: Vec<Set> = zones.get(&zone).into_iter().flatten().cloned().collect();
+        for server in servers(&config, name, served)? {
+            let told = match compare(server, &sets, &[], UPDATE_TIMEOUT).await {
+                Ok(differences) => differences.iter().map(Told::of).collect(),
+                Err(error) => vec![Told { owner: None, kind: None, words: error.to_string() }],
+            };
+            agrees &= told.is_empty();
+            for told in told {
+                told.print(name, server, format, out)?;
+            }
+        }
+    }
+    Ok(agrees)
+}
+
+/// Something that is not as it should be.
+struct Told {
+    owner: Option<String>,
+    kind: Option<String>,
+    words: String,
+}
+
+impl Told {
+    fn of(difference: &Difference) -> Self {
+        let Difference { owner, kind, found } = difference;
+        let (owner, kind) = (Some(owner.to_string()), Some(kind.to_string()));
+        Self { owner, kind, words: found.to_string() }
+    }
+
+    fn print(
+        &self,
+        zone: &Name,
+        server: SocketAddr,
+        format: ListFormat,
+        out: &mut impl Write,
+    ) -> Result<()> {
+        let Self { owner, kind, words } = self;
+        let line = match (format, owner.iter().zip(kind).next()) {
+            (ListFormat::Text, Some((owner, kind))) => {
+                format!("{zone} {server} {owner} {kind}: {words}")
+            }
+            (ListFormat::Text, None) => format!("{zone} {server} {words}"),
+            (ListFormat::Json, _) => json!({
+                "zone": zone.to_string(), "server": server.to_string(), "owner": owner, "type": kind, "found": words,
+            })
+            .to_string(),
+        };
+        writeln!(out, "{line}").context("stdout")
+    }
+}
+
+fn servers(config: &Config, zone: &Name, served: &Served) -> Result<Vec<SocketAddr>> {
+    match served {
+        Served::Update { servers, .. } => Ok(servers.clone()),
+        Served::Embedded => {
+            let known: Vec<_> =
+                config.dns.listen.iter().filter(|at| at.port() > 0).copied().collect();
+            if known.is_empty() {
+                bail!("zone {zone}: nobody knows where it is served: [dns] listen has port 0");
+            }
+            Ok(known)
+        }
+    }
+}
+
+/// What should be there.
+struct Wanted {
+    presence: Presence,
+    namespaces: Vec<host_registry::Namespace>,
+    flows: Vec<host_registry::Flow>,
+}
+
+impl Wanted {
+    fn of(config: &Config) -> Result<Self> {
+        let Some((port, tls)) = config.agent_port(&config.listen, &config.listen_tls) else {
+            bail!(
+                "the agent's port is not known: [dns] agent = \"NAME:PORT\" says it, or listen without port 0"
+            );
+        };
+        let presence = Presence::of(config, port, tls);
+        let presence = presence.context("hostname: not a name of dns")?;
+        let path = config.data_dir.join("registry.db");
+        let (namespaces, flows) = host_registry::peek(&path).context("registry")?;
+        Ok(Self { presence, namespaces, flows })
+    }
+
+    fn everything(&self) -> BTreeSet<Set> {
+        let all = wanted::everything(&self.namespaces, &self.flows, &self.presence);
+        all.into_values().flat_map(|unit| unit.sets).collect()
+    }
+
+    fn zones(&self) -> BTreeMap<Zone, BTreeSet<Set>> {
+        let all = wanted::wanted(&self.namespaces, &self.flows, &self.presence);
+        let sets =
+            |units: wanted::Units| units.into_values().flat_map(|Unit { sets, .. }| sets).collect();
+        all.into_iter().map(|(zone, units)| (zone, sets(units))).collect()
+    }
+}
