@@ -154,8 +154,7 @@ fn servers(config: &Config, zone: &Name, served: &Served) -> Result<Vec<SocketAd
 /// What should be there.
 struct Wanted {
     presence: Presence,
-    namespaces: Vec<host_registry::Namespace>,
-    flows: Vec<host_registry::Flow>,
+    findable: host_registry::Findable,
 }
 
 impl Wanted {
@@ -168,17 +167,17 @@ impl Wanted {
         let presence = Presence::of(config, port, tls);
         let presence = presence.context("hostname: not a name of dns")?;
         let path = config.data_dir.join("registry.db");
-        let (namespaces, flows) = host_registry::peek(&path).context("registry")?;
-        Ok(Self { presence, namespaces, flows })
+        let findable = host_registry::peek(&path).context("registry")?;
+        Ok(Self { presence, findable })
     }
 
     fn everything(&self) -> BTreeSet<Set> {
-        let all = wanted::everything(&self.namespaces, &self.flows, &self.presence);
+        let all = wanted::everything(&self.findable, &self.presence);
         all.into_values().flat_map(|unit| unit.sets).collect()
     }
 
     fn zones(&self) -> BTreeMap<Zone, BTreeSet<Set>> {
-        let all = wanted::wanted(&self.namespaces, &self.flows, &self.presence);
+        let all = wanted::wanted(&self.findable, &self.presence);
         let sets =
             |units: wanted::Units| units.into_values().flat_map(|Unit { sets, .. }| sets).collect();
         all.into_iter().map(|(zone, units)| (zone, sets(units))).collect()

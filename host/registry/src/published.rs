@@ -12,7 +12,9 @@ use crate::error::RegistryError;
 use crate::limits::MAX_DOCUMENT;
 use crate::model::{Flow, Namespace};
 use crate::registry::Registry;
+use crate::state::State;
 use crate::store;
+use crate::subscribers::Subscriber;
 
 /// The table.
 pub(crate) const TABLES: &str = "
@@ -101,12 +103,41 @@ fn document(row: &Published) -> Result<String, RegistryError> {
     Ok(text)
 }
 
-/// Namespaces and flows of a registry, read beside the host that may have it open. Changes nothing.
+/// What others may find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findable {
+    /// Namespaces, by name.
+    pub namespaces: Vec<Namespace>,
+    /// Flows, in whatever status, by name.
+    pub flows: Vec<Flow>,
+    /// Subscriptions that others have here and that have not ended, by name.
+    pub subscribers: Vec<Subscriber>,
+}
+
+impl Findable {
+    fn of(state: &State) -> Self {
+        let subscribers = state.subscribers.values().filter(|row| row.is_live());
+        Self {
+            namespaces: state.namespaces.values().cloned().collect(),
+            flows: state.flows.values().cloned().collect(),
+            subscribers: subscribers.cloned().collect(),
+        }
+    }
+}
+
+impl Registry {
+    /// What others may find, all of it of one moment.
+    #[must_use]
+    pub fn findable(&self) -> Findable {
+        self.look(Findable::of)
+    }
+}
+
+/// The same of a registry that a host may have open. Changes nothing.
 ///
 /// # Errors
 /// When there is no registry, or one of another format.
-pub fn peek(path: &Path) -> Result<(Vec<Namespace>, Vec<Flow>), RegistryError> {
+pub fn peek(path: &Path) -> Result<Findable, RegistryError> {
     let database = host_store::open_reader(path, &store::SCHEMA)?;
-    let state = store::load(&database)?;
-    Ok((state.namespaces.into_values().collect(), state.flows.into_values().collect()))
+    Ok(Findable::of(&store::load(&database)?))
 }

@@ -187,7 +187,8 @@ mod tests {
 
     fn units(flows: &[host_registry::Flow]) -> Units {
         let zone = "unix.ar";
-        let all = wanted::wanted(&[namespace("flows.unix.ar")], flows, &presence(&[zone]));
+        let all =
+            wanted::wanted(&findable(&[namespace("flows.unix.ar")], flows), &presence(&[zone]));
         all.into_values().next().unwrap()
     }
 
@@ -276,9 +277,12 @@ mod tests {
         assert!(octets < MOST_OCTETS + 5 * 1024 && step.after.len() < 302, "{octets}");
         assert_eq!(next(&wanted, &rows, 3, Instant::now(), 1).unwrap().after.len(), 3);
         agree_all(&wanted, &mut rows);
-        let wanted = units(&flows[1..]);
+        // The last one by name: with one that is listed, another joins the list.
+        let rest: Vec<_> =
+            flows.into_iter().filter(|flow| flow.name.as_str() != "f99.flows.unix.ar").collect();
+        let wanted = units(&rest);
         let later = Instant::now() + std::time::Duration::from_secs(60);
-        rows.get_mut("flow f0.flows.unix.ar").unwrap().again = Some(later);
+        rows.get_mut("flow f99.flows.unix.ar").unwrap().again = Some(later);
         assert_eq!(next(&wanted, &rows, MOST, Instant::now(), 1), None);
         assert!(next(&wanted, &rows, MOST, later, 1).is_some());
         let noted = unnoted(&wanted, &rows, 5);

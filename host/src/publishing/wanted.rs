@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fnap::name::Name;
 use host_names::publish::{
-    Agent, Flow as NamedFlow, MAX_LISTED, Owner, Queue, Set, Zone, agent_sets, flow_sets,
-    namespace_sets, zone_of,
+    Agent, Flow as NamedFlow, MAX_LISTED, MAX_SUBSCRIPTION_TTL, Owner, Queue, Set, Zone,
+    agent_sets, flow_sets, namespace_sets, zone_of,
 };
-use host_registry::{Flow, FlowStatus, Namespace, Publish};
+use host_registry::{Findable, Flow, FlowStatus, Namespace, Publish, Subscriber};
 
 use crate::config::{Advertised, Config};
 
@@ -52,8 +52,9 @@ pub(crate) struct Unit {
 pub(crate) type Units = BTreeMap<String, Unit>;
 
 /// All units, in whatever zone their records lie.
-pub(crate) fn everything(namespaces: &[Namespace], flows: &[Flow], presence: &Presence) -> Units {
+pub(crate) fn everything(findable: &Findable, presence: &Presence) -> Units {
     let Presence { agent, queues, .. } = presence;
+    let Findable { namespaces, flows, subscribers } = findable;
     let unit = |sets: Vec<Set>| Unit { sets: sets.into_iter().collect(), fresh: None };
     let mut units = Units::from([(AGENT.to_owned(), unit(agent_sets(agent)))]);
     for Namespace { name, .. } in namespaces {
@@ -74,7 +75,33 @@ pub(crate) fn everything(namespaces: &[Namespace], flows: &[Flow], presence: &Pr
         let sets = flow_sets(&named, agent).into_iter().collect();
         units.insert(of_flow(&flow.name), Unit { sets, fresh });
     }
+    let names = flows.iter().map(|flow| (&flow.name, flow)).collect::<BTreeMap<_, _>>();
+    for subscriber in subscribers {
+        let flow = names.get(&subscriber.flow).filter(|flow| has_names(flow, subscriber));
+        units.extend(flow.map(|flow| subscription(flow, subscriber, agent)));
+    }
     units
+}
+
+/// Whether what somebody subscribed to stands in DNS under a name of its own, for whoever has come for that name.
+fn has_names(flow: &Flow, subscriber: &Subscriber) -> bool {
+    let is_this_life = flow.incarnation == subscriber.incarnation;
+    let has_come = subscriber.handed_at.is_some();
+    is_published(flow) && flow.publish() == Publish::Full && is_this_life && has_come
+}
+
+fn subscription(flow: &Flow, subscriber: &Subscriber, agent: &Agent) -> (String, Unit) {
+    let named = NamedFlow {
+        name: subscriber.name.clone(),
+        namespace: flow.namespace.clone(),
+        id: flow.incarnation.to_string(),
+        ttl: agent.ttl.min(MAX_SUBSCRIPTION_TTL),
+        queue: None,
+        listed: false,
+    };
+    let fresh = Some((Owner::from(&named.name), named.id.clone()));
+    let sets = flow_sets(&named, agent).into_iter().collect();
+    (format!("subscription {}", named.name), Unit { sets, fresh })
 }
 
 /// Flows that whoever browses their namespace finds: as many as fit, the oldest ones.
@@ -91,13 +118,9 @@ fn listed<'a>(flows: &[&'a Flow]) -> BTreeSet<&'a Name> {
 }
 
 /// Units by zone; records that lie in no zone of ours are left out.
-pub(crate) fn wanted(
-    namespaces: &[Namespace],
-    flows: &[Flow],
-    presence: &Presence,
-) -> BTreeMap<Zone, Units> {
+pub(crate) fn wanted(findable: &Findable, presence: &Presence) -> BTreeMap<Zone, Units> {
     let mut zones = BTreeMap::<Zone, Units>::new();
-    for (name, Unit { sets, fresh }) in everything(namespaces, flows, presence) {
+    for (name, Unit { sets, fresh }) in everything(findable, presence) {
         let of = |owner: &Owner| zone_of(owner, &presence.zones);
         for set in sets {
             let Some(zone) = of(&set.owner) else { continue };
@@ -187,13 +210,17 @@ pub(super) mod tests {
         }
     }
 
+    pub(in crate::publishing) fn findable(namespaces: &[Namespace], flows: &[Flow]) -> Findable {
+        Findable { namespaces: namespaces.into(), flows: flows.into(), subscribers: Vec::new() }
+    }
+
     fn text(unit: &Unit) -> String {
         unit.sets.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn records_of_a_flow_are_those_of_all_three_readers_and_of_the_incarnation() {
-        let units = everything(&[], &[flow("time.flows.unix.ar", 7)], &presence(&[]));
+        let units = everything(&findable(&[], &[flow("time.flows.unix.ar", 7)]), &presence(&[]));
         let unit = &units["flow time.flows.unix.ar"];
         let id = Uuid::from_u128(7).to_string();
         assert_eq!(unit.fresh, Some(("time.flows.unix.ar".parse().unwrap(), id.clone())));
@@ -212,7 +239,7 @@ pub(super) mod tests {
     #[test]
     fn a_queue_is_published_where_its_broker_may_be_reached() {
         let on_kafka = Flow { broker: "kafka".to_owned(), ..flow("time.flows.unix.ar", 7) };
-        let units = everything(&[], &[on_kafka], &presence(&[]));
+        let units = everything(&findable(&[], &[on_kafka]), &presence(&[]));
         let text = text(&units["flow time.flows.unix.ar"]);
         let line = "_queue._flow._tcp.time.flows.unix.ar. 300 IN SRV 30 30 9093 kafka.unix.ar.\n";
         assert!(text.contains(line), "{text}");
@@ -226,7 +253,7 @@ pub(super) mod tests {
             flow.config.insert("publish".to_owned(), value.to_owned());
             flow
         };
-        let is_there = |flow| everything(&[], &[flow], &presence(&[])).len() == 2;
+        let is_there = |flow| everything(&findable(&[], &[flow]), &presence(&[])).len() == 2;
         for status in [FlowStatus::Creating, FlowStatus::Deleting] {
             assert!(!is_there(with(status)), "{status:?}");
         }
@@ -236,6 +263,50 @@ pub(super) mod tests {
         assert!(is_there(setting("flow")) && !is_there(setting("none")));
     }
 
+    fn subscriber(flow: &Flow) -> Subscriber {
+        Subscriber {
+            name: format!("id.{}", flow.name).parse().unwrap(),
+            flow: flow.name.clone(),
+            incarnation: flow.incarnation,
+            principal: "domain:emiliano.ar".parse().unwrap(),
+            reference: None,
+            filter: None,
+            approval: None,
+            hold: Default::default(),
+            created_at: 0,
+            handed_at: Some(1),
+            attached_at: None,
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn a_subscription_has_names_where_its_flow_says_full_and_nobody_browses_them() {
+        let flow = flow("time.flows.unix.ar", 7);
+        let sets = |flow: &Flow, subscriber: Subscriber, ttl: u32| {
+            let mut presence = presence(&[]);
+            presence.agent.ttl = ttl;
+            let all = Findable {
+                subscribers: vec![subscriber],
+                ..findable(&[], std::slice::from_ref(flow))
+            };
+            let units = everything(&all, &presence);
+            units.get("subscription id.time.flows.unix.ar").map(text)
+        };
+        let his = subscriber(&flow);
+        let text = sets(&flow, his.clone(), 3600).unwrap();
+        let line = "id.time.flows.unix.ar. 300 IN SRV 0 0 61000 fnaa.unix.ar.\n";
+        assert!(text.contains(line) && !text.contains("_tcp.flows.unix.ar."), "{text}");
+        assert!(text.lines().all(|line| line.contains(" 300 IN ")), "{text}");
+        let mut alone = flow.clone();
+        alone.config.insert("publish".to_owned(), "flow".to_owned());
+        assert_eq!(sets(&alone, his.clone(), 300), None);
+        let unknown = Subscriber { handed_at: None, ..his.clone() };
+        assert_eq!(sets(&flow, unknown, 300), None);
+        let former = Flow { incarnation: Incarnation(Uuid::from_u128(9)), ..flow.clone() };
+        assert_eq!(sets(&former, his, 300), None);
+    }
+
     #[test]
     fn no_more_flows_of_a_namespace_are_listed_than_fit_and_the_oldest_are() {
         let of = |made: u64| Flow {
@@ -243,7 +314,7 @@ pub(super) mod tests {
             ..flow(&format!("f{}.flows.unix.ar", 900 - made), 1 + u128::from(made))
         };
         let flows: Vec<Flow> = (0..MAX_LISTED as u64 + 2).map(of).collect();
-        let units = everything(&[], &flows, &presence(&[]));
+        let units = everything(&findable(&[], &flows), &presence(&[]));
         let is_listed = |flow: &Flow| {
             text(&units[&of_flow(&flow.name)]).contains("_tcp.flows.unix.ar. 300 IN PTR ")
         };
@@ -256,7 +327,8 @@ pub(super) mod tests {
     fn each_record_lies_in_the_zone_with_the_longest_name_and_foreign_ones_nowhere() {
         let namespaces = [namespace("flows.unix.ar"), namespace("other.ar")];
         let flows = [flow("time.flows.unix.ar", 7)];
-        let zones = wanted(&namespaces, &flows, &presence(&["unix.ar", "flows.unix.ar"]));
+        let zones =
+            wanted(&findable(&namespaces, &flows), &presence(&["unix.ar", "flows.unix.ar"]));
         let names = |zone: &str| -> Vec<&str> {
             let units = &zones[&Zone::new(zone.parse().unwrap())];
             units.keys().map(String::as_str).collect()
@@ -264,7 +336,8 @@ pub(super) mod tests {
         assert_eq!(names("unix.ar"), [AGENT]);
         assert_eq!(names("flows.unix.ar"), ["flow time.flows.unix.ar", "namespace flows.unix.ar"]);
         // A flow that is a zone of its own: what lists it stands elsewhere, and claims no name there.
-        let zones = wanted(&[], &flows, &presence(&["time.flows.unix.ar", "flows.unix.ar"]));
+        let zones =
+            wanted(&findable(&[], &flows), &presence(&["time.flows.unix.ar", "flows.unix.ar"]));
         let of = |zone: &str| &zones[&Zone::new(zone.parse().unwrap())]["flow time.flows.unix.ar"];
         assert!(of("time.flows.unix.ar").fresh.is_some());
         assert!(of("flows.unix.ar").fresh.is_none() && !of("flows.unix.ar").sets.is_empty());

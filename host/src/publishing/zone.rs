@@ -187,11 +187,9 @@ impl Agreement {
     }
 
     async fn wanted(&self) -> Result<Units, Trouble> {
-        let (namespaces, flows) =
-            (self.registry.namespaces().await?, self.registry.flows(None).await?);
-        let presence = self.presence.clone();
-        let (zone, all) =
-            (self.zone.clone(), move || wanted::wanted(&namespaces, &flows, &presence));
+        let (registry, presence) = (self.registry.clone(), self.presence.clone());
+        let zone = self.zone.clone();
+        let all = move || wanted::wanted(&registry.findable(), &presence);
         // A hundred thousand flows take a moment.
         let all = tokio::task::spawn_blocking(all).await;
         let mut all = all.map_err(|error| Trouble(error.to_string()))?;
