@@ -20,6 +20,7 @@ mod records;
 mod roots;
 #[cfg(test)]
 mod testing;
+mod told;
 
 pub use agents::{AGENT_SERVICE, Agent, MAX_AGENTS};
 pub use certificates::{Chain, MAX_CERTIFICATES};
@@ -33,3 +34,4 @@ pub use find::{
 pub use names::{DNS_PORT, Names, NoServer, Options, TIMEOUT, ZoneServers, name_server_of};
 pub use records::{Answer, Ptr, Security, Srv, Tlsa, Txt};
 pub use roots::Roots;
+pub use told::{Told, told_by};

@@ -8,6 +8,7 @@ mod certificate;
 mod client;
 mod command;
 mod config;
+mod dns;
 mod events;
 mod input;
 mod line;
@@ -21,6 +22,7 @@ pub use certificate::certificate;
 pub use client::client;
 pub use command::command;
 pub use config::config;
+pub use dns::dns;
 pub use events::{json, kafka};
 pub use line::line;
 pub use sasl::sasl;
@@ -38,6 +40,7 @@ pub const ALL: &[(&str, Property)] = &[
     ("client", client),
     ("command", command),
     ("config", config),
+    ("dns", dns),
     ("json", json),
     ("kafka", kafka),
     ("line", line),

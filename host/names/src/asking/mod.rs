@@ -178,6 +178,18 @@ fn unchecked(
     }
 }
 
+/// The records of an answer that nobody has checked; none where it is an alias.
+pub(crate) fn told(
+    answer: Result<Message, NetError>,
+    name: &Name,
+    kind: RecordType,
+) -> Result<Vec<RData>, LookupError> {
+    match unchecked(answer, name, kind)? {
+        Step::Records(found) => Ok(found.records),
+        Step::Alias(..) => Ok(Vec::new()),
+    }
+}
+
 /// What an answer says about `name`, trusted at most as far as `most`.
 fn read(
     message: &Message,

@@ -357,7 +357,7 @@ impl Path {
 
 /// Where pointers lead: to the service of the flow itself, if that is among them, else to the first that is one. What
 /// leads to something else, as pointers at names of addresses do, is none of ours.
-fn service_of(name: &Name, pointers: Vec<Ptr>) -> Option<String> {
+pub(crate) fn service_of(name: &Name, pointers: Vec<Ptr>) -> Option<String> {
     let prefix = format!("{AGENT_SERVICE}.");
     let own = format!("{prefix}{name}");
     let mut services: Vec<_> =
@@ -381,14 +381,14 @@ fn levels<'a>(name: &Name, zone: Option<&'a str>) -> impl Iterator<Item = Name> 
 }
 
 /// The host that a record means; none where its target is no host name, or there is no port.
-fn target(srv: &Srv) -> Option<Name> {
+pub(crate) fn target(srv: &Srv) -> Option<Name> {
     // Parsing takes a URI, too.
     let host: Name = srv.target.parse().ok()?;
     (host.as_str() == srv.target && srv.port != 0).then_some(host)
 }
 
 /// The most wanted of them.
-fn bounded(mut records: Vec<Srv>) -> Vec<Srv> {
+pub(crate) fn bounded(mut records: Vec<Srv>) -> Vec<Srv> {
     records.sort();
     records.truncate(MAX_RECORDS);
     records
