@@ -29,6 +29,8 @@ pub(super) enum Stage {
     ConPend,
     Connected,
     Authenticated,
+    /// What comes is no longer for the session.
+    Streaming,
     Broken,
 }
 
@@ -67,7 +69,7 @@ impl ClientSession {
             Stage::ConPend => ClientPhase::ConPend,
             _ if !self.pending.is_empty() => ClientPhase::CmdPend,
             Stage::Connected => ClientPhase::Connected,
-            Stage::Authenticated => ClientPhase::Authenticated,
+            Stage::Authenticated | Stage::Streaming => ClientPhase::Authenticated,
         }
     }
 
@@ -143,9 +145,18 @@ impl ClientSession {
         self.decoder.push(bytes);
     }
 
+    /// What has come behind a good answer to STREAM: its first frames. The session has no more to say then; nothing
+    /// where there was no such answer.
+    pub fn take_frames(&mut self) -> Bytes {
+        match self.stage {
+            Stage::Streaming => self.decoder.input().split().freeze(),
+            _ => Bytes::new(),
+        }
+    }
+
     /// What came next, if it is complete.
     pub fn next_event(&mut self) -> Option<Event> {
-        while self.stage != Stage::Broken {
+        while !matches!(self.stage, Stage::Broken | Stage::Streaming) {
             let event = if self.handshake {
                 self.injected()
             } else {
@@ -222,7 +233,7 @@ impl ClientSession {
                 Some(Event::Ok(text.to_owned()))
             }
             (Some(Pending::Stream), Code::Ok) => {
-                self.decoder.clear();
+                self.stage = Stage::Streaming;
                 Some(Event::Ok(text.to_owned()))
             }
             _ => Some(unexpected(text)),

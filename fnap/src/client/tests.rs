@@ -236,6 +236,26 @@ fn nothing_goes_out_between_starttls_and_the_handshake() {
 }
 
 #[test]
+fn what_comes_behind_the_answer_to_stream_is_kept_and_is_no_line() {
+    for pieces in [&["220 OK\r\n\0\0\0\x05220 OK"][..], &["220 OK\r\n\0", "\0\0\x05220 OK"]] {
+        let mut client = connected();
+        assert_eq!(client.take_frames(), "");
+        send(&mut client, "STREAM");
+        send(&mut client, "NOOP");
+        assert_eq!(output(&mut client), "STREAM\r\n");
+        let events: Vec<_> = pieces.iter().flat_map(|piece| heard(&mut client, piece)).collect();
+        assert_eq!(events, [ok("OK")]);
+        assert_eq!(client.take_frames(), "\0\0\0\x05220 OK");
+        assert_eq!(output(&mut client), "");
+    }
+    let mut client = connected();
+    send(&mut client, "STREAM");
+    let no = failed(Code::NotImplemented, "streams");
+    assert_eq!(heard(&mut client, "501 NOT_IMPLEMENTED streams\r\n"), [no]);
+    assert_eq!(client.take_frames(), "");
+}
+
+#[test]
 fn whatever_comes_in_clear_behind_the_answer_to_starttls_ends_the_session() {
     for (first, then) in
         [("220 OK\r\n220 injected\r\n", ""), ("220 OK\r\n2", ""), ("220 OK\r\n", "x")]
