@@ -72,6 +72,13 @@ pub struct Dev {
     /// embedded; kept for the next start [default: embedded]
     #[arg(long, value_name = "BROKER")]
     pub broker: Option<DevBroker>,
+    /// The domain of this participant, as hosts of others know it [default: the first namespace, without `flows.`]
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<Name>,
+    /// File with the secret by which hosts of one user on this machine trust each other; made if it does not exist
+    /// [default: fnaa/peers.secret in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "FILE")]
+    pub peers_secret: Option<PathBuf>,
     /// Whom to ask about names.
     #[command(flatten)]
     pub resolve: Resolve,

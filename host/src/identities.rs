@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use host_iam::{Changes, SECRET, Settings, Users};
+use host_peers::dev::SharedSecret;
 use tokio::time::{Interval, MissedTickBehavior};
 use zeroize::Zeroizing;
 
@@ -23,7 +24,12 @@ pub(crate) fn open(config: &Config) -> Result<Users> {
     let secret = secret(&config.data_dir)?;
     let certificates = config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let settings = Settings { certificates, ..config.identities.clone() };
-    Users::with(list, settings, &secret).context("users")
+    let users = Users::with(list, settings, &secret).context("users")?;
+    if let Some(path) = &config.peers.secret_file {
+        let secret = SharedSecret::open(path).context("secret of the hosts on this machine")?;
+        users.trust_neighbours(secret.expose()).context("secret of the hosts on this machine")?;
+    }
+    Ok(users)
 }
 
 /// What makes up challenges for users who do not exist: the same after every start, or a stranger would

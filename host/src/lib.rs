@@ -16,6 +16,7 @@ mod included;
 pub mod lock;
 mod observed;
 mod open_files;
+pub mod peers;
 mod plugin_store;
 mod publishing;
 pub mod serve;

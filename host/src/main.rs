@@ -59,7 +59,9 @@ async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
     let mut config = dev.config().clone();
     config.observe = args.observe.or(config.observe);
     config.names.overrule(&args.resolve.zones);
+    config.peers.domain = args.domain.clone().or(config.peers.domain);
     log_as(&config.log, log_format)?;
+    config.peers.secret_file = fnaad::peers::dev_secret(args.peers_secret.as_deref())?;
     let again = config.clone();
     serve(config, &|| Ok(again.clone()), |addresses| {
         dev.listening(*addresses.fnap.first().context("no address")?)?;

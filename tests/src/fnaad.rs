@@ -142,6 +142,8 @@ impl Fnaad {
         std::fs::create_dir_all(dir).unwrap();
         let log = std::fs::File::options().create(true).append(true).open(dir.join("fnaad.log"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.unwrap());
+        // Hosts of one test are strangers to those of another.
+        command.env("XDG_STATE_HOME", dir.join("state"));
         let mut child = command.spawn().expect("fnaad starts");
         let stdout = child.stdout.take().unwrap();
         let (sender, lines) = mpsc::channel();

@@ -155,7 +155,7 @@ impl Exchange {
         };
         // Who has failed too often learns nothing more, not even what he would be asked.
         self.users.queue(Some(&user), self.peer.address).await?.leave();
-        let (verifier, can) = self.users.scram_of(&user);
+        let (verifier, can) = self.users.scram_of(&user, self.peer.address);
         let mut cannot = can.err();
         if !acts_as(&user, first.authorize.as_deref().unwrap_or_default()) {
             cannot = Some("acts as somebody else");
@@ -192,7 +192,7 @@ impl Exchange {
         if !response.is_empty() {
             return self.fail(Some(user), MALFORMED).await;
         }
-        match self.users.admit(user, []) {
+        match self.users.known(user, self.peer.address) {
             Some(principal) => Ok(principal.into()),
             None => self.fail(Some(user), "the user is disabled").await,
         }

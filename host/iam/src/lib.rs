@@ -9,6 +9,7 @@ mod exchange;
 mod external;
 mod grants;
 mod list;
+mod neighbours;
 mod oauth;
 mod peer;
 mod prepare;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use fnap::name::Name;
 use fnap::sasl::{Mechanism, PlainCredentials};
 use ring::hmac;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
@@ -22,6 +23,7 @@ use crate::attempts::{Attempts, Later, Turn};
 use crate::exchange::Step;
 use crate::grants::Absent;
 use crate::list::{Changes, User, UserList, UsersError};
+use crate::neighbours::{self, Neighbours};
 use crate::oauth::{Provider, ProviderSettings};
 use crate::peer::DomainProof;
 use crate::prepare;
@@ -74,6 +76,7 @@ pub struct Users {
     settings: Settings,
     providers: Vec<Provider>,
     domains: OnceLock<Arc<dyn DomainProof>>,
+    neighbours: OnceLock<Neighbours>,
     /// Makes up what is asked of users who do not exist.
     secret: hmac::Key,
     /// Checked in place of a user who does not exist; nobody knows its password.
@@ -118,6 +121,7 @@ impl Users {
             providers: settings.providers.iter().cloned().map(Provider::new).collect(),
             settings,
             domains: OnceLock::new(),
+            neighbours: OnceLock::new(),
             secret: hmac::Key::new(hmac::HMAC_SHA256, secret),
             nobody: Verifier::parse(&hash_password(&password)?)?,
             attempts: Attempts::default(),
@@ -142,6 +146,31 @@ impl Users {
     /// Who tells which certificates are those of domains; the first one stays.
     pub fn ask_for_domains(&self, proof: Arc<dyn DomainProof>) {
         drop(self.domains.set(proof));
+    }
+
+    /// Takes whoever comes over loopback as `domain:NAME` and knows this secret for that domain's agent. The first secret
+    /// stays.
+    ///
+    /// # Errors
+    /// When it can be no password, or there are no random numbers.
+    pub fn trust_neighbours(&self, secret: &str) -> Result<(), VerifierError> {
+        drop(self.neighbours.set(Neighbours::new(secret)?));
+        Ok(())
+    }
+
+    /// What somebody at this address has to know who wants to be a domain, and which one; none for users of the list.
+    fn neighbour(&self, user: &str, address: IpAddr) -> Option<(&Neighbours, Name)> {
+        let domain = neighbours::domain(user, address)?;
+        let is_user = self.user(user, |_| ()).is_some();
+        self.neighbours.get().filter(|_| !is_user).map(|neighbours| (neighbours, domain))
+    }
+
+    /// Somebody whose secret is proven: a user, or a domain on this machine.
+    pub(crate) fn known(&self, name: &str, address: IpAddr) -> Option<Principal> {
+        match self.neighbour(name, address) {
+            Some((_, domain)) => Some(Principal::domain(domain)),
+            None => self.admit(name, []),
+        }
     }
 
     pub(crate) fn domains(&self) -> Option<&Arc<dyn DomainProof>> {
@@ -255,10 +284,10 @@ impl Users {
         };
         let turn = self.queue(Some(&user), address).await?;
         let begun = Instant::now();
-        let why = match self.check(&user, password).await? {
+        let why = match self.check(&user, address, password).await? {
             Err(why) => why,
             Ok(()) if !acts_as(&user, credentials.authorize()) => "acts as somebody else",
-            Ok(()) => match self.admit(&user, []) {
+            Ok(()) => match self.known(&user, address) {
                 None => "the user is disabled",
                 Some(principal) => {
                     turn.succeeded();
@@ -313,11 +342,15 @@ impl Users {
     async fn check(
         &self,
         user: &str,
+        address: IpAddr,
         password: Zeroizing<String>,
     ) -> Result<Result<(), &'static str>, VerifyError> {
         let busy = |_| VerifyError::busy();
         let worker = Arc::clone(&self.workers).acquire_owned().await.map_err(busy)?;
-        let known = self.user(user, |user| (user.verifier.clone(), user.scram.clone()));
+        let known = match self.neighbour(user, address) {
+            Some((neighbours, _)) => Some((None, Some(neighbours.verifier().clone()))),
+            None => self.user(user, |user| (user.verifier.clone(), user.scram.clone())),
+        };
         let missing = match &known {
             None => Some("there is no such user"),
             Some((None, None)) => Some("the user has no password"),
@@ -343,7 +376,14 @@ impl Users {
     /// What SCRAM asks of a user, and whether he can answer. A user who does not exist, or has no such
     /// verifier, is asked for what this host makes itself, and always for the same, whoever else there is. Takes
     /// as long for everybody.
-    pub(crate) fn scram_of(&self, name: &str) -> (ScramVerifier, Result<(), &'static str>) {
+    pub(crate) fn scram_of(
+        &self,
+        name: &str,
+        address: IpAddr,
+    ) -> (ScramVerifier, Result<(), &'static str>) {
+        if let Some((neighbours, _)) = self.neighbour(name, address) {
+            return (neighbours.verifier().clone(), Ok(()));
+        }
         let salt = hmac::sign(&self.secret, name.as_bytes());
         let salt = salt.as_ref().iter().copied().take(SALT).collect();
         // Nobody knows a key for it, and an answer would not let anybody in.
@@ -702,7 +742,7 @@ mod tests {
         let with =
             |secret| Users::with(list.clone(), Settings::default(), &[secret; SECRET]).unwrap();
         let outside = |users: &Users, name: &str| {
-            let (verifier, _) = users.scram_of(name);
+            let (verifier, _) = users.scram_of(name, HERE);
             (verifier.iterations(), verifier.salt().to_vec())
         };
         let users = with(1);
@@ -712,7 +752,7 @@ mod tests {
         assert_eq!(bo, outside(&with(1), "bo"), "also after a restart");
         assert_ne!(bo, outside(&users, "cy"));
         assert_ne!(bo, outside(&with(2), "bo"));
-        assert!(users.scram_of("ana").1.is_ok() && users.scram_of("bo").1.is_err());
+        assert!(users.scram_of("ana", HERE).1.is_ok() && users.scram_of("bo", HERE).1.is_err());
         // Others who come and go, and who have other verifiers, change nothing.
         let other = scram.replace("100000", "4096");
         list.add(&Account { name: "cy", scram: Some(&other), ..Account::default() }).unwrap();

@@ -55,6 +55,11 @@ impl Roots {
         self.anchors.len()
     }
 
+    /// Their certificates.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.certificates.iter()
+    }
+
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
         &self.anchors
     }

@@ -1,3 +1,5 @@
 //! Other participants: what is asked of them, and what they ask of us.
 
+pub mod agent;
+pub mod dev;
 pub mod wire;

@@ -45,6 +45,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("audit", before.audit != after.audit, false),
         ("observe", before.observe != after.observe, false),
         ("names", before.names != after.names, false),
+        ("peers", before.peers != after.peers, false),
         ("dns", before.dns != after.dns, false),
     ];
     let changed = checks.into_iter().filter(|(_, differs, _)| *differs);

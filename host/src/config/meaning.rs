@@ -38,6 +38,7 @@ pub(super) fn meaning(
     let observe = raw.observe.unwrap_or_default().listen;
     let observe = observe.and_then(|address| reader.address(&address));
     let names = reader.names(raw.names.unwrap_or_default(), base);
+    let peers = reader.peers(raw.peers.unwrap_or_default(), base);
     let dns = reader.dns(raw.dns.unwrap_or_default(), base);
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
@@ -74,6 +75,7 @@ pub(super) fn meaning(
                 log,
                 observe,
                 names,
+                peers,
                 dns,
                 audit,
             };

@@ -14,6 +14,7 @@ mod identities;
 mod kafka;
 mod meaning;
 mod names;
+mod peers;
 mod quotas;
 mod raw;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use dns::{Advertised, DnsConfig, DnsZone, Served};
 pub use error::{ConfigError, Fault};
 pub use kafka::{KafkaBroker, Password};
 pub use names::NamesConfig;
+pub use peers::PeersConfig;
 
 /// A participant's configuration.
 #[derive(Clone, Debug)]
@@ -88,6 +90,8 @@ pub struct Config {
     pub observe: Option<SocketAddr>,
     /// Whom to ask about names, and whom to believe about domains.
     pub names: NamesConfig,
+    /// Who it is to other participants.
+    pub peers: PeersConfig,
     /// What it says of itself in DNS, and where.
     pub dns: DnsConfig,
     /// Where the audit log goes.
@@ -197,6 +201,7 @@ impl Config {
         brokers: Vec<Broker>,
     ) -> Self {
         let first = brokers.first().map_or(EMBEDDED, |broker| &broker.name).to_owned();
+        let domain = namespaces.first().map(domain_of);
         Self {
             hostname: hostname_of(namespaces.first()),
             listen: vec![listen],
@@ -218,6 +223,7 @@ impl Config {
             log: Log::default(),
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             names: NamesConfig::default(),
+            peers: PeersConfig { domain, ..PeersConfig::default() },
             dns: DnsConfig::default(),
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }
@@ -264,8 +270,14 @@ impl Config {
 
 /// `fnaa.unix.ar` for the namespace `flows.unix.ar`, as in the draft's transcripts.
 fn hostname_of(namespace: Option<&Name>) -> String {
-    let domain = namespace.map_or("localhost", Name::as_str);
-    format!("fnaa.{}", domain.strip_prefix("flows.").unwrap_or(domain))
+    let domain = namespace.map(domain_of);
+    format!("fnaa.{}", domain.as_ref().map_or("localhost", Name::as_str))
+}
+
+/// `unix.ar` for the namespace `flows.unix.ar`.
+fn domain_of(namespace: &Name) -> Name {
+    let above = namespace.parent().filter(|_| namespace.as_str().starts_with("flows."));
+    above.unwrap_or_else(|| namespace.clone())
 }
 
 pub(crate) fn listener_defaults() -> ListenerOptions {

@@ -34,6 +34,7 @@ pub(super) struct Raw {
     pub(super) log: Option<RawLog>,
     pub(super) observe: Option<RawObserve>,
     pub(super) names: Option<RawNames>,
+    pub(super) peers: Option<super::peers::RawPeers>,
     pub(super) dns: Option<super::dns::RawDns>,
     pub(super) audit: Option<super::audit::RawAudit>,
     pub(super) limits: Option<RawLimits>,

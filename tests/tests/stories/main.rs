@@ -3,6 +3,7 @@
 //! Every story has a host of its own, in a directory of its own, on a free port.
 
 mod agent;
+mod agents;
 mod audit;
 mod control;
 mod crash;
