@@ -398,6 +398,7 @@ impl Begin {
             Self::Earliest => (Start::Earliest, 0),
             Self::Latest => (Start::Latest, 0),
             Self::Time(millis) => (Start::Time, millis),
+            Self::None => (Start::None, 0),
         }
     }
 }

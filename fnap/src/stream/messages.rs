@@ -98,6 +98,8 @@ pub enum Start {
     Latest = 1,
     /// With the first that is not older than a time.
     Time = 2,
+    /// Nowhere: they are not wanted.
+    None = 3,
 }
 
 /// The offset of the next record of a partition.

@@ -74,4 +74,6 @@ pub enum Begin {
     Latest,
     /// With the first record that is not older than this, in milliseconds since 1970 UTC.
     Time(i64),
+    /// Nowhere: it is not wanted. With no position at all, only what there is is asked.
+    None,
 }

@@ -493,5 +493,6 @@ fn read_begin(start: i32, time: i64) -> Option<Begin> {
         Start::Earliest => Begin::Earliest,
         Start::Latest => Begin::Latest,
         Start::Time => Begin::Time(time),
+        Start::None => Begin::None,
     })
 }

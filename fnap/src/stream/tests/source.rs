@@ -59,6 +59,23 @@ fn piece(next: u64, records: &Packed) -> Piece<'_> {
 }
 
 #[test]
+fn partitions_without_a_position_may_be_unwanted() {
+    let mut source = greeted();
+    let asked = Attach {
+        stream: 1,
+        flow: "time.flows.unix.ar".to_owned(),
+        positions: positions(&[(4, 5)]),
+        start: 3,
+        credit: 1_000,
+        ..Attach::default()
+    };
+    let events = said(&mut source, &[Message::Attach(asked)]).unwrap();
+    let wanted = Wanted { begin: Begin::None, ..wanted(&[(4, 5)], 1_000) };
+    assert_eq!(events, [Sourced::Attach { stream: 1, wanted }]);
+    source.attached(1, "life", &[partition(4, 1, 5, 9)]).unwrap();
+}
+
+#[test]
 fn a_stream_goes_from_attach_to_ended() {
     let mut source = greeted();
     let asked = Attach {
