@@ -271,6 +271,7 @@ async fn begin(
         outward,
         spread: 0.into(),
         read_room: host_server::ReadRoom::default(),
+        logs: host_server::Logs::default(),
         traffic: host_server::traffic(),
     };
     Ok(Begun { services, watcher, background })

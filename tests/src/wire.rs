@@ -102,6 +102,11 @@ impl Wire {
         self.lines.get_mut().write_all(bytes).unwrap();
     }
 
+    /// What octets go through, for who speaks no lines any more.
+    pub(crate) fn octets(&mut self) -> &mut BufReader<Transport> {
+        &mut self.lines
+    }
+
     /// The next line, without its end.
     pub fn line(&mut self) -> String {
         let mut line = String::new();

@@ -15,6 +15,6 @@ mod text;
 mod traffic;
 
 pub use commands::{Commands, Outcome, Verb};
-pub use counts::{Counter, Gauge, Histogram};
+pub use counts::{Counter, Gauge, Held, Histogram};
 pub use text::{Exposition, Family, Kind, Number};
 pub use traffic::Traffic;

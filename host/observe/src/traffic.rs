@@ -29,6 +29,12 @@ pub struct Traffic {
     pub events_read: Counter,
     /// Octets of their JSON lines.
     pub bytes_read: Counter,
+    /// Streams that other hosts follow.
+    pub streams_open: Gauge,
+    /// Events that were sent there.
+    pub stream_events: Counter,
+    /// Octets of them as they were sent.
+    pub stream_bytes: Counter,
 }
 
 impl Traffic {
@@ -47,6 +53,9 @@ impl Traffic {
             bytes_written: Counter::default(),
             events_read: Counter::default(),
             bytes_read: Counter::default(),
+            streams_open: Gauge::default(),
+            stream_events: Counter::default(),
+            stream_bytes: Counter::default(),
         }
     }
 
@@ -54,6 +63,8 @@ impl Traffic {
     pub fn write(&self, page: &mut Exposition) {
         let open = "Connections of clients that are open.";
         page.single("fnaa_connections_open", Kind::Gauge, open, &self.connections_open);
+        let streams = "Streams of flows that other hosts follow.";
+        page.single("fnaa_streams_open", Kind::Gauge, streams, &self.streams_open);
         let counters = [
             ("fnaa_connections_total", "Connections of clients accepted.", &self.connections),
             (
@@ -88,6 +99,12 @@ impl Traffic {
             ),
             ("fnaa_read_events_total", "Events that READ gave.", &self.events_read),
             ("fnaa_read_bytes_total", "Octets of the events that READ gave.", &self.bytes_read),
+            ("fnaa_stream_events_total", "Events sent on streams.", &self.stream_events),
+            (
+                "fnaa_stream_bytes_total",
+                "Octets of the events sent on streams, as they were sent.",
+                &self.stream_bytes,
+            ),
         ];
         for (name, help, counter) in counters {
             page.single(name, Kind::Counter, help, counter);

@@ -2,4 +2,5 @@
 
 pub mod agent;
 pub mod dev;
+pub mod source;
 pub mod wire;

@@ -67,6 +67,8 @@ struct Inner {
     subscribers: watch::Sender<u64>,
     /// How far they are.
     standings: Mutex<HashMap<Name, Standing>>,
+    /// Counts those who are attached no more.
+    let_go: watch::Sender<u64>,
     /// Who decides about rights, once there is one.
     listener: OnceLock<Listener>,
 }
@@ -85,7 +87,8 @@ impl Registry {
             let (writer, state) = (Mutex::new(writer), RwLock::new(state));
             let listener = OnceLock::new();
             let (subscribers, standings) = (watch::Sender::new(0), Mutex::default());
-            let inner = Inner { writer, state, changes, subscribers, standings, listener };
+            let let_go = watch::Sender::new(0);
+            let inner = Inner { writer, state, changes, subscribers, standings, let_go, listener };
             Ok(Self(Arc::new(inner)))
         })
         .await
@@ -295,6 +298,10 @@ impl Registry {
 
     pub(crate) fn subscriber_watch(&self) -> &watch::Sender<u64> {
         &self.0.subscribers
+    }
+
+    pub(crate) fn let_go(&self) -> &watch::Sender<u64> {
+        &self.0.let_go
     }
 
     pub(crate) fn standings(&self) -> MutexGuard<'_, HashMap<Name, Standing>> {

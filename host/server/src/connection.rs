@@ -5,6 +5,7 @@
 
 mod entry;
 mod reading;
+mod streaming;
 
 use std::io;
 use std::net::SocketAddr;
@@ -242,6 +243,10 @@ impl Connection {
             Action::Execute { principal, command: Command::Read(read) } => {
                 self.read(&principal, read).await?;
             }
+            Action::Execute { command: Command::Stream, .. } => {
+                count(&self.services, &Command::Stream, None);
+                self.session.stream_accepted();
+            }
             Action::Execute { principal, command } => {
                 self.flush().await?;
                 let by = by(&principal, self.who.address, &command);
@@ -258,8 +263,7 @@ impl Connection {
             // Outside of a READ there is nothing to stop; it ended while DONE was on its way.
             Action::StopFollowing | Action::Close => {}
             Action::StartTls => self.start_tls().await?,
-            // Not offered by this host: the session refuses it before it comes here.
-            Action::StartStream { .. } => return Err(Gone),
+            Action::StartStream { principal } => return self.stream(&principal).await,
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ pub use perform::subscriptions::watch_subscriptions;
 pub use listener::{Listener, ListenerOptions, Speaks};
 pub use outward::{AgentFacts, NameserverFacts, Outward};
 pub use places::Places;
-pub use services::{ReadRoom, Services};
+pub use services::{Logs, ReadRoom, Services};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Counts of what goes through the door, by the protocol's verbs.

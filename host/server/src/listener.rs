@@ -205,5 +205,6 @@ fn is_loopback(stream: &TcpStream) -> bool {
 fn capabilities(services: &Services) -> Vec<String> {
     let snapshot = services.catalog.snapshot();
     let available = snapshot.types.iter().filter(|(_, active)| active.available);
-    available.map(|(name, _)| format!("PROCESSOR={name}")).collect()
+    let processors = available.map(|(name, _)| format!("PROCESSOR={name}"));
+    std::iter::once("STREAM=1".to_owned()).chain(processors).collect()
 }

@@ -12,6 +12,7 @@ use host_registry::{Flow, Reconciler, Registry};
 
 use crate::outward::Outward;
 pub use crate::read::ReadRoom;
+pub use host_peers::source::Logs;
 
 use fnap::reply::{Code, Failure};
 
@@ -43,6 +44,8 @@ pub struct Services {
     pub spread: AtomicU32,
     /// Room for what READs have fetched and nobody has taken yet.
     pub read_room: ReadRoom,
+    /// What is read for all that follow streams.
+    pub logs: Logs,
     /// What is counted of all connections; see [`crate::traffic`].
     pub traffic: Traffic,
 }

@@ -37,6 +37,7 @@ mod reload;
 mod soak;
 mod steps;
 mod strangers;
+mod streams;
 mod subscribers;
 mod swap;
 mod tls;

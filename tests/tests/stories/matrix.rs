@@ -168,7 +168,7 @@ fn row(syntax: &str) -> Row {
         "GET AGENTS [FORMAT json]" => Row("GET AGENTS", ANYBODY_IN),
         "DESCRIBE AGENT ns [FORMAT json]" => Row("DESCRIBE AGENT team.test", SEEN),
         "DESCRIBE NAMESERVER ns [FORMAT json]" => Row("DESCRIBE NAMESERVER team.test", SEEN),
-        "STREAM" => Row("STREAM", NOT_YET),
+        "STREAM" => Row("STREAM", ANYBODY_IN),
         other => panic!("no row for {other}: who may do that?"),
     }
 }
@@ -250,7 +250,8 @@ impl House {
                     wrong.insert((at, who), words);
                 }
                 // What was asked for ends the connection, or makes another one of it.
-                let other = command.starts_with("AUTHENTICATE") || command == "STARTTLS";
+                let other = command.starts_with("AUTHENTICATE");
+                let other = other || matches!(command.as_str(), "STARTTLS" | "STREAM");
                 if command == "QUIT" || (other && code == "220") {
                     wire = self.connect(who);
                 }

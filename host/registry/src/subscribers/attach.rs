@@ -43,6 +43,7 @@ impl Drop for Attachment {
         self.registry.standing_of(&self.name, |standing| {
             standing.connected = standing.connected.saturating_sub(1)
         });
+        self.registry.let_go().send_modify(|count| *count += 1);
     }
 }
 
@@ -106,6 +107,26 @@ impl Registry {
         };
         self.standing_of(name, |standing| standing.connected += 1);
         Ok((row, Attachment { registry: self.clone(), name: name.clone() }))
+    }
+
+    /// Waits until nobody is attached any more to a subscription that has ended: whoever carried it sends
+    /// nothing more then.
+    pub async fn until_let_go(&self) {
+        let mut changes = self.let_go().subscribe();
+        loop {
+            changes.mark_unchanged();
+            let connected = |(name, standing): (&Name, &Standing)| {
+                (standing.connected > 0).then(|| name.clone())
+            };
+            let held: Vec<Name> = self.standings().iter().filter_map(connected).collect();
+            let live =
+                |state: &State, name| state.subscribers.get(name).is_some_and(Subscriber::is_live);
+            if self.look(|state| held.iter().all(|name| live(state, name))) {
+                return;
+            }
+            // The sender is part of this registry.
+            let Ok(()) = changes.changed().await else { return };
+        }
     }
 
     /// Counts changes of subscriptions: who carries one looks at it again, with [`Self::subscriber`], which costs

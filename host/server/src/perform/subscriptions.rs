@@ -13,6 +13,7 @@ use host_registry::{
     Asked, Config, Hold, Maker, NewProcessor, Request, Start, Subscribed, Subscriber,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::describe::{Description, list as list_of, time};
@@ -72,12 +73,25 @@ fn wanted(settings: &Settings) -> Result<(Option<Uuid>, Option<String>), Failure
 pub(super) async fn unsubscribe(services: &Services, who: &Principal, name: Name) -> Answer {
     let ended = services.registry.unsubscribe(&name, who.subject().clone()).await;
     ended.map_err(registry_failure)?;
+    let_go(services).await?;
     Ok(Reply::ok_with(name))
 }
+
+/// Waits until nothing is sent any more to subscriptions that have ended: who ended one hears that it is done only
+/// after this.
+async fn let_go(services: &Services) -> Result<(), Failure> {
+    timeout(LET_GO, services.registry.until_let_go()).await.map_err(|_| {
+        Failure::new(Code::Unavailable, "it has ended, and the last of it is still being sent")
+    })
+}
+
+/// Longer than a stream is given for the rest of its last frame.
+const LET_GO: Duration = Duration::from_secs(10);
 
 pub(super) async fn remove(services: &Services, who: &Principal, name: Name) -> Answer {
     may::of_owner(services, who, &name)?;
     services.registry.remove_subscriber(&name).await.map_err(registry_failure)?;
+    let_go(services).await?;
     tracing::info!(principal = %who, subscription = %name, "removed");
     Ok(Reply::ok_with(name))
 }
@@ -238,10 +252,12 @@ pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
     let ended =
         services.registry.end_uncovered(move |row, flow| may::uncovered(&grants, row, flow));
     match ended.await.map_err(registry_failure)? {
-        0 => {}
-        ended => tracing::info!(ended, "subscriptions that are not covered any more"),
+        0 => Ok(()),
+        ended => {
+            tracing::info!(ended, "subscriptions that are not covered any more");
+            let_go(services).await
+        }
     }
-    Ok(())
 }
 
 /// Ends what rights and time end, until the future is dropped.

@@ -222,10 +222,8 @@ pub(super) const CHANGE_NOTHING: &[&str] = &[
     "GET",
     "READ",
     "DONE",
+    "STREAM",
 ];
-
-/// Commands that this host answers with 501: who carries one out gives it a case.
-pub(super) const NOT_YET: &[&str] = &["STREAM"];
 
 /// Commands that only mean something where another domain has asked: `subscribers` kills them.
 pub(super) const ELSEWHERE: &[&str] = &["APPROVE", "DENY"];

@@ -1,0 +1,193 @@
+//! What somebody may follow, from where, and whether he still may.
+//!
+//! A subscription is its principal's alone; any other flow is for who may read it. Whoever may not is told what he would
+//! be told if there were nothing. A subscription with a filter or a policy is refused (501): its events
+//! are never sent as they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fnap::name::Name;
+use fnap::reply::{Code, Failure};
+use fnap::rights::Right;
+use fnap::stream::{Begin, Partition, Wanted};
+use host_brokers::{Broker, PartitionInfo, TopicRef};
+use host_events::Incarnation;
+use host_iam::Principal;
+use host_processors::topic_of;
+use host_registry::{Attachment, Flow, FlowStatus, Hold, Subscriber};
+
+use super::House;
+use super::logs::Log;
+use super::words::{absent, broker_failure, end_of, registry_failure};
+
+/// What a stream carries.
+#[derive(Clone, Debug)]
+pub(super) struct Carried {
+    /// As it was asked for.
+    pub(super) name: Name,
+    /// Whether that is a subscription.
+    pub(super) subscription: bool,
+    pub(super) flow: Name,
+    pub(super) incarnation: Incarnation,
+}
+
+/// A stream that may begin.
+pub(super) struct Begun {
+    pub(super) carried: Carried,
+    /// Somebody is attached to the subscription while this is held.
+    pub(super) attachment: Option<Attachment>,
+    pub(super) partitions: Vec<Partition>,
+    /// Those of which something is to be sent.
+    pub(super) places: Vec<(u32, Arc<Log>, u64)>,
+}
+
+/// Finds what is wanted, and where each partition begins.
+pub(super) async fn attach(
+    house: House<'_>,
+    who: &Principal,
+    wanted: Wanted,
+) -> Result<Begun, Failure> {
+    let (carried, attachment) = find(house, who, &wanted.flow).await?;
+    let flow = usable(house, &carried).await?;
+    if !wanted.incarnation.is_empty() && wanted.incarnation != carried.incarnation.to_string() {
+        let words = format!("flow {} is another one now: {}", carried.name, carried.incarnation);
+        return Err(Failure::new(Code::Conflict, words));
+    }
+    let broker = house.brokers.get(&flow.broker).ok_or_else(|| {
+        Failure::new(Code::Unavailable, format!("broker {} is not configured", flow.broker))
+    })?;
+    let topic = topic_of(&flow);
+    let info = broker.describe(&topic).await.map_err(|error| broker_failure(&error))?;
+    let partitions = begin(&**broker, &topic, &wanted, &info.partitions).await?;
+    let follows = wanted.begin != Begin::None || !wanted.positions.is_empty();
+    let log = |&Partition { partition, latest, next, .. }: &Partition| {
+        let broker = (flow.broker.as_str(), broker);
+        (partition, house.logs.open(broker, &topic, partition, latest), next)
+    };
+    let places = if follows { partitions.iter().map(log).collect() } else { Vec::new() };
+    Ok(Begun { carried, attachment, partitions, places })
+}
+
+async fn find(
+    house: House<'_>,
+    who: &Principal,
+    name: &Name,
+) -> Result<(Carried, Option<Attachment>), Failure> {
+    if house.registry.subscriber(name).is_some() {
+        let attached = house.registry.attach(who.subject(), name).await;
+        let (row, attachment) = attached.map_err(|error| registry_failure(&error, name))?;
+        refuse_view(&row)?;
+        let Subscriber { flow, incarnation, .. } = row;
+        let carried = Carried { name: name.clone(), subscription: true, flow, incarnation };
+        return Ok((carried, Some(attachment)));
+    }
+    may_read(house, who, name)?;
+    let flow = house.registry.flow(name).await.map_err(|error| registry_failure(&error, name))?;
+    let incarnation = flow.ok_or_else(|| absent(name))?.incarnation;
+    let flow = name.clone();
+    Ok((Carried { name: name.clone(), subscription: false, flow, incarnation }, None))
+}
+
+/// Whether a stream may go on: true while it is held.
+///
+/// # Errors
+/// What it ends with.
+pub(super) async fn held(
+    house: House<'_>,
+    who: &Principal,
+    carried: &Carried,
+) -> Result<bool, Failure> {
+    let mut held = false;
+    if carried.subscription {
+        let row = house.registry.subscriber(&carried.name).ok_or_else(|| absent(&carried.name))?;
+        if let Some(failure) = end_of(&row) {
+            return Err(failure);
+        }
+        refuse_view(&row)?;
+        held = row.hold != Hold::Active;
+    } else {
+        may_read(house, who, &carried.flow)?;
+    }
+    let flow = usable(house, carried).await?;
+    Ok(held || flow.status == FlowStatus::Paused)
+}
+
+fn refuse_view(row: &Subscriber) -> Result<(), Failure> {
+    let what = match (row.filters().next(), row.policy()) {
+        (Some(_), _) => "filter",
+        (None, Some(_)) => "policy",
+        (None, None) => return Ok(()),
+    };
+    let words = format!("stream of a subscription with a {what}");
+    Err(Failure::new(Code::NotImplemented, words))
+}
+
+fn may_read(house: House<'_>, who: &Principal, flow: &Name) -> Result<(), Failure> {
+    let rights = house.grants.rights(who, flow);
+    if rights.allow(Right::Read) {
+        Ok(())
+    } else if rights.is_empty() {
+        Err(absent(flow))
+    } else {
+        Err(Failure::new(Code::Forbidden, format!("{} on {flow} is not granted", Right::Read)))
+    }
+}
+
+/// The flow, in the life that is carried.
+async fn usable(house: House<'_>, carried: &Carried) -> Result<Flow, Failure> {
+    let name = &carried.name;
+    let flow = house.registry.flow(&carried.flow).await;
+    let flow = flow.map_err(|error| registry_failure(&error, name))?;
+    flow.filter(|flow| matches!(flow.status, FlowStatus::Active | FlowStatus::Paused))
+        .filter(|flow| flow.incarnation == carried.incarnation)
+        .ok_or_else(|| absent(name))
+}
+
+/// The partitions that are wanted, and where each begins.
+async fn begin(
+    broker: &dyn Broker,
+    topic: &TopicRef,
+    wanted: &Wanted,
+    logs: &[PartitionInfo],
+) -> Result<Vec<Partition>, Failure> {
+    let Wanted { flow, positions, begin, .. } = wanted;
+    if let Some(none) = positions.keys().find(|partition| **partition as usize >= logs.len()) {
+        let words = format!("partition {none} of flow {flow} does not exist");
+        return Err(Failure::new(Code::OutOfRange, words));
+    }
+    let mut partitions = Vec::new();
+    for (partition, log) in (0..).zip(logs) {
+        let PartitionInfo { earliest, latest } = *log;
+        let next = match (positions.get(&partition), *begin) {
+            (Some(next), _) if !(earliest..=latest).contains(next) => {
+                return Err(gone(partition, *next, *log));
+            }
+            (Some(next), _) => *next,
+            (None, Begin::None) if !positions.is_empty() => continue,
+            (None, Begin::None | Begin::Earliest) => earliest,
+            (None, Begin::Latest) => latest,
+            (None, Begin::Time(time)) => {
+                let found = broker.offset_at(topic, partition, time).await;
+                found.map_err(|error| broker_failure(&error))?.clamp(earliest, latest)
+            }
+        };
+        partitions.push(Partition { partition, earliest, latest, next });
+    }
+    Ok(partitions)
+}
+
+fn gone(partition: u32, offset: u64, PartitionInfo { earliest, latest }: PartitionInfo) -> Failure {
+    let words =
+        format!("offset {offset} of partition {partition} earliest={earliest} latest={latest}");
+    Failure::new(Code::OutOfRange, words)
+}
+
+/// Tells how far a subscriber is.
+pub(super) fn acked(attachment: Option<&Attachment>, positions: &BTreeMap<u32, u64>) {
+    for (partition, next) in positions {
+        if let Some(attachment) = attachment {
+            attachment.acked(*partition, *next);
+        }
+    }
+}

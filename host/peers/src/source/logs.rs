@@ -1,0 +1,335 @@
+//! Batches of flows, each read once for all followers that are at the same place.
+//!
+//! A follower asks for the batch at its place. Where it was read of late, it is here; where somebody waits for it
+//! already, both get the same; else a task reads it, which ends when nobody wants it any more. So all that have
+//! caught up share one reader that waits for what comes, and who is behind reads for himself, and for all who are behind
+//! just as far. What is kept is bounded in all; the oldest goes first.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use host_brokers::{BatchLimits, Broker, BrokerError, Source, TopicRef};
+use host_events::Batch;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+/// What is read at once: what a queue of a connection takes twice.
+const READ: BatchLimits = BatchLimits { records: 2_048, bytes: 512 << 10 };
+
+/// Octets of all batches that are kept: at 100 MB/s those of the last half second, in which followers of one
+/// flow take turns.
+const KEPT: usize = 64 << 20;
+
+/// Octets that a record takes beside its payload.
+const RECORD: usize = 128;
+
+/// Reads at once of followers that are behind: what they bring is far less than what is kept, so that it is
+/// still there when they come to it.
+const BEHIND: usize = 32;
+
+/// A read of what should be there that takes longer makes room for others: its broker is away.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Readers of one partition that wait at the place to which they have come.
+const SOURCES: usize = 4;
+
+/// What was read of late of all partitions that are followed.
+#[derive(Clone, Debug, Default)]
+pub struct Logs(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    open: Mutex<HashMap<Key, Weak<Log>>>,
+    kept: Mutex<Kept>,
+    behind: Arc<Semaphore>,
+}
+
+/// A partition: its broker's name, the topic, the number.
+type Key = (String, TopicRef, u32);
+
+#[derive(Debug, Default)]
+struct Kept {
+    octets: usize,
+    order: VecDeque<Piece>,
+}
+
+/// A batch that is kept.
+#[derive(Debug)]
+struct Piece {
+    log: Weak<Log>,
+    from: u64,
+    octets: usize,
+}
+
+/// One partition that is followed.
+pub(super) struct Log {
+    home: Logs,
+    key: Key,
+    broker: Arc<dyn Broker>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the place from which they were read.
+    batches: BTreeMap<u64, Batch>,
+    reads: BTreeMap<u64, Reading>,
+    sources: VecDeque<(u64, Box<dyn Source>)>,
+    latest: u64,
+    /// Number of the next that waits.
+    waits: u64,
+}
+
+struct Reading {
+    waiting: BTreeMap<u64, Waiter>,
+    task: AbortHandle,
+}
+
+/// Whom to tell, and about what.
+#[derive(Clone, Debug)]
+pub(super) struct Waiter {
+    pub(super) wakes: Arc<Wakes>,
+    /// Stream and partition.
+    pub(super) place: (u32, u32),
+}
+
+/// What a connection is told: no more than it waits for.
+#[derive(Debug, Default)]
+pub(super) struct Wakes {
+    told: Mutex<Vec<Woken>>,
+    pub(super) bell: Notify,
+}
+
+/// There is a batch, or there will be none.
+#[derive(Debug)]
+pub(super) struct Woken {
+    pub(super) place: (u32, u32),
+    pub(super) error: Option<BrokerError>,
+}
+
+/// A wait for a batch, until it is dropped.
+pub(super) struct Want {
+    log: Arc<Log>,
+    from: u64,
+    number: u64,
+}
+
+/// What there is at a place.
+pub(super) enum Found {
+    /// A batch that holds it.
+    Batch(Batch),
+    /// It will be told.
+    Later(Want),
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        let behind = Arc::new(Semaphore::new(BEHIND));
+        Self { open: Mutex::default(), kept: Mutex::default(), behind }
+    }
+}
+
+impl Logs {
+    /// A partition, whose end is known to be there or further.
+    pub(super) fn open(
+        &self,
+        (name, broker): (&str, &Arc<dyn Broker>),
+        topic: &TopicRef,
+        partition: u32,
+        latest: u64,
+    ) -> Arc<Log> {
+        let key = (name.to_owned(), topic.clone(), partition);
+        let mut open = locked(&self.0.open);
+        let log = open.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let (home, broker) = (self.clone(), Arc::clone(broker));
+            let log = Log { home, key: key.clone(), broker, state: Mutex::default() };
+            let log = Arc::new(log);
+            open.insert(key, Arc::downgrade(&log));
+            log
+        });
+        drop(open);
+        let mut state = log.state();
+        state.latest = state.latest.max(latest);
+        drop(state);
+        log
+    }
+
+    /// Octets of what is kept.
+    #[cfg(test)]
+    pub(super) fn octets(&self) -> usize {
+        locked(&self.0.kept).octets
+    }
+
+    /// Whether nothing is followed.
+    #[cfg(test)]
+    pub(super) fn is_unused(&self) -> bool {
+        locked(&self.0.open).is_empty()
+    }
+
+    /// Counts a batch, and lets the oldest go.
+    fn keep(&self, log: &Arc<Log>, from: u64, octets: usize) {
+        let mut kept = locked(&self.0.kept);
+        kept.octets += octets;
+        kept.order.push_back(Piece { log: Arc::downgrade(log), from, octets });
+        let mut gone = Vec::new();
+        while kept.octets > KEPT && kept.order.len() > 1 {
+            let Some(piece) = kept.order.pop_front() else { break };
+            kept.octets -= piece.octets;
+            gone.push(piece);
+        }
+        drop(kept);
+        for Piece { log, from, .. } in gone {
+            if let Some(log) = log.upgrade() {
+                let batch = log.state().batches.remove(&from);
+                drop(batch);
+            }
+        }
+    }
+}
+
+impl Log {
+    /// The end of the partition, as far as it is known.
+    pub(super) fn latest(&self) -> u64 {
+        self.state().latest
+    }
+
+    /// The batch at a place; where it has to be read, the waiter is told once it is there.
+    pub(super) fn at(self: &Arc<Self>, from: u64, waiter: Waiter) -> Found {
+        let mut state = self.state();
+        if let Some((_, batch)) = state.batches.range(..=from).next_back()
+            && batch.next > from
+        {
+            return Found::Batch(batch.clone());
+        }
+        let number = state.waits;
+        state.waits += 1;
+        if let Some(reading) = state.reads.get_mut(&from) {
+            reading.waiting.insert(number, waiter);
+        } else {
+            let source = state.take_source(from);
+            let behind = from < state.latest;
+            let task = tokio::spawn(Arc::clone(self).read(from, source, behind)).abort_handle();
+            let waiting = BTreeMap::from([(number, waiter)]);
+            state.reads.insert(from, Reading { waiting, task });
+        }
+        Found::Later(Want { log: Arc::clone(self), from, number })
+    }
+
+    async fn read(self: Arc<Self>, from: u64, source: Option<Box<dyn Source>>, behind: bool) {
+        let room = Arc::clone(&self.home.0.behind);
+        let permit = if behind { room.acquire_owned().await.ok() } else { None };
+        let read = {
+            let mut fetch = pin!(self.fetch(from, source));
+            if let Ok(read) = timeout(SLOW, &mut fetch).await {
+                read
+            } else {
+                drop(permit);
+                fetch.await
+            }
+        };
+        self.arrived(from, read);
+    }
+
+    async fn fetch(
+        &self,
+        from: u64,
+        source: Option<Box<dyn Source>>,
+    ) -> Result<(Batch, Box<dyn Source>), BrokerError> {
+        let (_, topic, partition) = &self.key;
+        let mut source = match source {
+            Some(source) => source,
+            None => self.broker.source(topic, *partition, from).await?,
+        };
+        let batch = source.next(READ).await?;
+        if batch.next <= from {
+            return Err(BrokerError::Damaged(format!("a batch at {from} leads to {}", batch.next)));
+        }
+        Ok((batch, source))
+    }
+
+    fn arrived(self: &Arc<Self>, from: u64, read: Result<(Batch, Box<dyn Source>), BrokerError>) {
+        let mut state = self.state();
+        let waiting = state.reads.remove(&from).map(|reading| reading.waiting).unwrap_or_default();
+        let (mut octets, mut spare, mut error) = (None, None, None);
+        match read {
+            Ok((batch, source)) => {
+                let records = batch.records.iter();
+                octets = Some(records.map(|stored| stored.record.size() + RECORD).sum());
+                state.latest = state.latest.max(batch.next);
+                state.sources.push_back((batch.next, source));
+                if state.sources.len() > SOURCES {
+                    spare = state.sources.pop_front();
+                }
+                state.batches.insert(from, batch);
+            }
+            Err(failed) => error = Some(failed),
+        }
+        drop(state);
+        drop(spare);
+        if let Some(octets) = octets {
+            self.home.keep(self, from, octets);
+        }
+        for waiter in waiting.into_values() {
+            waiter.wakes.tell(Woken { place: waiter.place, error: error.clone() });
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        locked(&self.state)
+    }
+}
+
+impl State {
+    fn take_source(&mut self, from: u64) -> Option<Box<dyn Source>> {
+        let at = self.sources.iter().position(|(next, _)| *next == from)?;
+        self.sources.remove(at).map(|(_, source)| source)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let mut open = locked(&self.home.0.open);
+        // Another one may be there already.
+        if open.get(&self.key).is_some_and(|log| log.strong_count() == 0) {
+            open.remove(&self.key);
+        }
+    }
+}
+
+impl Drop for Want {
+    fn drop(&mut self) {
+        let mut state = self.log.state();
+        let Some(reading) = state.reads.get_mut(&self.from) else { return };
+        let waited = reading.waiting.remove(&self.number).is_some();
+        if waited && reading.waiting.is_empty() {
+            reading.task.abort();
+            state.reads.remove(&self.from);
+        }
+    }
+}
+
+impl Wakes {
+    fn tell(&self, woken: Woken) {
+        locked(&self.told).push(woken);
+        self.bell.notify_one();
+    }
+
+    /// What was told since.
+    pub(super) fn take(&self) -> Vec<Woken> {
+        std::mem::take(&mut *locked(&self.told))
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Log").field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// Nothing panics while it holds one of these.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
