@@ -9,15 +9,17 @@ use host_brokers::Broker;
 use host_brokers::embedded::Embedded;
 use host_brokers::kafka::Kafka;
 use host_events::murmur2;
-use host_processors::Brokers;
 use uuid::Uuid;
 
 use crate::config::{self, BrokerKind, Config, KafkaBroker};
 use crate::files;
 use crate::observed::{Measured, Measures};
 
-/// All brokers by their names, and what is measured of each.
-pub(crate) async fn open_brokers(config: &Config) -> Result<(Brokers, Vec<Arc<Measures>>)> {
+/// Brokers by their names.
+pub(crate) type ByName = BTreeMap<String, Arc<dyn Broker>>;
+
+/// All brokers that are configured, and what is measured of each.
+pub(crate) async fn open_brokers(config: &Config) -> Result<(ByName, Vec<Arc<Measures>>)> {
     let (mut brokers, mut measures) = (BTreeMap::new(), Vec::new());
     for config::Broker { name, kind } in &config.brokers {
         let dir = config.data_dir.join("brokers").join(name);
@@ -35,7 +37,7 @@ pub(crate) async fn open_brokers(config: &Config) -> Result<(Brokers, Vec<Arc<Me
         let broker: Arc<dyn Broker> = Arc::new(Measured::new(broker, measured));
         brokers.insert(name.clone(), broker);
     }
-    Ok((Arc::new(brokers), measures))
+    Ok((brokers, measures))
 }
 
 async fn open_kafka(

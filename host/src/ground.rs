@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use host_iam::{Grants, Quotas};
+use host_peers::Subscriptions;
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Brokers, Options, Processors, TrialHook};
 use host_registry::Registry;
@@ -13,6 +14,7 @@ use crate::brokers::open_brokers;
 use crate::config::Config;
 use crate::included;
 use crate::observed::Measures;
+use crate::peers;
 use crate::plugin_store::RegistryPlugins;
 
 /// All of it, open.
@@ -20,6 +22,7 @@ pub(crate) struct Ground {
     pub(crate) brokers: Brokers,
     pub(crate) measures: Vec<Arc<Measures>>,
     pub(crate) registry: Registry,
+    pub(crate) peers: Option<Subscriptions>,
     pub(crate) engine: Engine,
     pub(crate) catalog: Catalog,
     trial: Arc<TrialHook>,
@@ -31,9 +34,10 @@ impl Ground {
     /// # Errors
     /// Says which part cannot be opened and why.
     pub(crate) async fn open(config: &Config) -> Result<Self> {
-        let (brokers, measures) = open_brokers(config).await?;
+        let (mut brokers, measures) = open_brokers(config).await?;
         let registry =
             Registry::open(&config.data_dir.join("registry.db")).await.context("registry")?;
+        let peers = peers::open(config, &registry, &mut brokers)?;
         let compiled = EngineOptions::new(config.data_dir.join("compiled"));
         // What one processor may be granted, its plugin may need to say what it is.
         let engine = Engine::new(&EngineOptions { describe: config.most.clone(), ..compiled })
@@ -43,7 +47,8 @@ impl Ground {
         let catalog = Catalog::open(engine.clone(), store, Arc::clone(&trial) as _)
             .await
             .context("plugin catalog")?;
-        Ok(Self { brokers, measures, registry, engine, catalog, trial })
+        let brokers = Arc::new(brokers);
+        Ok(Self { brokers, measures, registry, peers, engine, catalog, trial })
     }
 
     /// The processors, none of them started; plugins are tried with what they are configured with.

@@ -251,12 +251,15 @@ async fn begin(
     let watcher = ground.watch_plugins(config).await?;
     processors.start_all().await.context("processors")?;
     let mut background = looking_after(&processors);
-    let Ground { brokers, registry, catalog, .. } = ground;
+    let Ground { brokers, registry, catalog, peers, .. } = ground;
     let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
     make_namespaces(&registry, &reconciler, &config.namespaces).await?;
     // What it makes is carried out by the reconciler.
     let patterns = processors.clone();
     background.push(tokio::spawn(async move { patterns.watch_patterns().await }));
+    if let Some(peers) = peers.clone() {
+        background.push(tokio::spawn(async move { peers.care().await }));
+    }
     let services = Services {
         hostname: config.hostname.clone(),
         default_broker: config.default_broker(),
@@ -269,6 +272,7 @@ async fn begin(
         grants,
         quotas,
         outward,
+        peers,
         spread: 0.into(),
         read_room: host_server::ReadRoom::default(),
         logs: host_server::Logs::default(),

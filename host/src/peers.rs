@@ -9,7 +9,12 @@ use anyhow::{Context, Result};
 use host_names::{Names, Roots};
 use host_peers::agent::{Agents, OwnCertificate};
 use host_peers::dev::{SecretError, SharedSecret};
+use host_peers::reach::Reach;
+use host_peers::{PeerBroker, Subscriptions};
+use host_registry::{PEER, Registry};
+use tokio::sync::mpsc;
 
+use crate::brokers::ByName;
 use crate::config::Config;
 
 /// What reaches the hosts of other participants; nothing where the configuration does not say who we are.
@@ -32,6 +37,35 @@ pub fn agents(config: &Config) -> Result<Option<Agents>> {
         Some(path) => agents.sharing(SharedSecret::open(path).context("peers")?),
         None => agents,
     }))
+}
+
+/// Ends of subscriptions that wait to be carried out; whoever finds no room tells of his again.
+const ENDS: usize = 256;
+
+/// Subscriptions to flows of other participants, and a broker of those flows among the `brokers`; nothing where the
+/// configuration does not say who we are.
+pub(crate) fn open(
+    config: &Config,
+    registry: &Registry,
+    brokers: &mut ByName,
+) -> Result<Option<Subscriptions>> {
+    let agents = match agents(config) {
+        Ok(Some(agents)) => agents,
+        Ok(None) => return Ok(None),
+        // A machine without a network, as `fnaad dev` runs on; what somebody has written has to work.
+        Err(error) if config.peers.assumed => {
+            tracing::warn!(cause = format!("{error:#}"), "no way to other participants");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let agents: Arc<dyn Reach> = Arc::new(agents);
+    let (gone, ends) = mpsc::channel(ENDS);
+    let own = Arc::from(config.hostname.as_str());
+    let broker = PeerBroker::new(Arc::clone(&agents), registry.clone(), own, gone);
+    let broker = Arc::new(broker);
+    brokers.insert(PEER.to_owned(), Arc::clone(&broker) as _);
+    Ok(Some(Subscriptions::new(registry.clone(), agents, broker, ends)))
 }
 
 /// The file with the secret that hosts of this user share: the one that was asked for, else the usual one. None where

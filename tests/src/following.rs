@@ -63,6 +63,7 @@ impl Following {
     }
 
     /// What happens next.
+    #[expect(clippy::should_implement_trait, reason = "a stream has no end")]
     pub fn next(&mut self) -> Followed {
         self.try_next().expect("the host goes on")
     }

@@ -1,6 +1,19 @@
 //! Other participants: what is asked of them, and what they ask of us.
+//!
+//! [`agent`] finds their hosts and speaks with them. Between two hosts, events travel as [streams](fnap::stream): [`wire`] puts
+//! their state machines on sockets, [`source`] serves others. A subscription to a flow elsewhere is an ordinary processor
+//! that reads from [`PeerBroker`]. Opens no listening socket and keeps no events.
 
 pub mod agent;
+mod agents;
+mod broker;
 pub mod dev;
+mod follow;
+pub mod reach;
 pub mod source;
+mod subscriptions;
+pub mod trace;
 pub mod wire;
+
+pub use broker::{Gone, PeerBroker};
+pub use subscriptions::{Subscriptions, Trouble};

@@ -16,9 +16,13 @@ use crate::words::some_of;
 
 impl State {
     pub(crate) fn create_flow(&self, new: NewFlow) -> Result<Decision, RegistryError> {
-        let namespace = self
-            .namespace_of(&new.name)
-            .ok_or_else(|| RegistryError::NoNamespace { name: new.name.to_string() })?;
+        let (namespace, alias) = match (self.namespace_of(&new.name), &new.alias_of) {
+            (Some(namespace), _) => (namespace, false),
+            (None, Some(name)) => (self.find_namespace(name)?, true),
+            (None, None) => {
+                return Err(RegistryError::NoNamespace { name: new.name.to_string() });
+            }
+        };
         self.check_free(&new.name)?;
         if self.flows.len() >= MAX_FLOWS {
             return Err(RegistryError::TooMany { what: "flows", limit: MAX_FLOWS });
@@ -41,6 +45,7 @@ impl State {
             revision: 1,
             created_at: now(),
             made: self.revision,
+            alias,
         };
         let flow = if flow.owned { flow } else { protected(flow) };
         check_flow(&flow)?;

@@ -230,6 +230,8 @@ impl Row {
             Self::DropGrant((object, subject, right)) => Told::Revoked(object, subject, *right),
             Self::PutSubscriber(_)
             | Self::DropSubscriber(_)
+            | Self::PutSubscription(_)
+            | Self::DropSubscription(_)
             | Self::PutRequest(_)
             | Self::DropRequest(_) => return None,
         })

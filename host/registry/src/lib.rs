@@ -30,6 +30,7 @@ mod registry;
 mod state;
 mod store;
 mod subscribers;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -47,7 +48,7 @@ pub use letters::Letters;
 pub use mirrors::{MAX_MIRRORS_OF_ONE, Mirror};
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
-    NewNamespace, NewProcessor, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,
+    NewNamespace, NewProcessor, PEER, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,
     ProcessorChange, Start, Taken,
 };
 pub use performer::{PerformError, Performer};
@@ -63,3 +64,4 @@ pub use subscribers::{
     MAX_SUBSCRIBERS_OF_FLOW, MAX_SUBSCRIBERS_OF_ONE, REMEMBERED_FOR, Request, Standing, Subscribed,
     Subscriber, UNATTACHED_FOR, Way, Why,
 };
+pub use subscriptions::{MAX_SUBSCRIPTIONS, NewSubscription, Stage, Subscription};

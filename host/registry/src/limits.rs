@@ -1,7 +1,7 @@
 //! How much the registry is willing to hold, and the shapes of what it is handed.
 
 use crate::error::RegistryError;
-use crate::model::{Config, LIMIT_PREFIX, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED};
+use crate::model::{Config, LIMIT_PREFIX, PEER, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED};
 
 /// Namespaces of a host. Each is an SRV record and somebody's agreement; hundreds are many.
 pub const MAX_NAMESPACES: usize = 1_000;
@@ -153,7 +153,7 @@ pub(crate) fn check_kind(kind: &str) -> Result<(), RegistryError> {
 }
 
 pub(crate) fn check_broker(broker: &str) -> Result<(), RegistryError> {
-    if is_key(broker) {
+    if is_key(broker) || broker == PEER {
         return Ok(());
     }
     Err(RegistryError::invalid("a broker's name has 1 to 64 of a-z, 0-9, '.', '_' and '-'"))

@@ -36,6 +36,10 @@ pub struct Namespace {
     pub created_at: i64,
 }
 
+/// What the broker of flows is called whose events lie with another participant. Whoever writes a configuration
+/// cannot call one so.
+pub const PEER: &str = "@peer";
+
 /// A flow and its topic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
@@ -74,9 +78,18 @@ pub struct Flow {
     /// How many changes the registry had seen then; 0 where that was not counted yet.
     #[serde(default)]
     pub made: u64,
+    /// Whether its name belongs to nobody here: known to this host alone, and never published.
+    #[serde(default)]
+    pub alias: bool,
 }
 
 impl Flow {
+    /// Whether its events lie with another participant, and are only read from there.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.broker == PEER
+    }
+
     /// The settings that are the topic's, under the broker's names.
     #[must_use]
     pub fn topic_config(&self) -> Config {
@@ -265,6 +278,8 @@ pub struct NewFlow {
     pub owned: bool,
     /// Who makes it.
     pub maker: Maker,
+    /// For a name outside of the host's namespaces: the one that it counts to. Nobody else gets to know it.
+    pub alias_of: Option<Name>,
 }
 
 impl NewFlow {
@@ -281,6 +296,7 @@ impl NewFlow {
             config: Config::new(),
             owned: true,
             maker: Maker::default(),
+            alias_of: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::journal::{Entry, Intent, JournalId, Outcome};
 use crate::mirrors::Mirror;
 use crate::model::{Flow, FlowStatus, Namespace, Processor};
 use crate::subscribers::{Request, Subscriber};
+use crate::subscriptions::Subscription;
 
 /// Everything the registry knows.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct State {
     pub(crate) mirrors: BTreeMap<Name, Mirror>,
     pub(crate) grants: BTreeMap<Key, Granted>,
     pub(crate) subscribers: BTreeMap<Name, Subscriber>,
+    /// Subscriptions to flows elsewhere, by the local flow.
+    pub(crate) subscriptions: BTreeMap<Name, Subscription>,
     /// Requests by id.
     pub(crate) requests: BTreeMap<String, Request>,
     /// Entries that are not ended.
@@ -50,6 +53,8 @@ pub(crate) enum Row {
     DropGrant(Key),
     PutSubscriber(Box<Subscriber>),
     DropSubscriber(Name),
+    PutSubscription(Box<Subscription>),
+    DropSubscription(Name),
     PutRequest(Box<Request>),
     DropRequest(String),
 }
@@ -110,6 +115,10 @@ impl State {
                     drop(self.subscribers.insert(row.name.clone(), *row));
                 }
                 Row::DropSubscriber(name) => drop(self.subscribers.remove(&name)),
+                Row::PutSubscription(row) => {
+                    drop(self.subscriptions.insert(row.local.clone(), *row));
+                }
+                Row::DropSubscription(name) => drop(self.subscriptions.remove(&name)),
                 Row::PutRequest(row) => drop(self.requests.insert(row.id.clone(), *row)),
                 Row::DropRequest(id) => drop(self.requests.remove(&id)),
             }

@@ -23,7 +23,7 @@ use crate::{audit, in_force, published};
 pub(crate) const SCHEMA: Schema = Schema {
     name: "registry",
     application_id: 0x666e_6172,
-    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7, published::TABLES, V9],
+    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7, published::TABLES, V9, V10],
 };
 
 const V1: &str = "
@@ -82,6 +82,11 @@ CREATE TABLE subscribers (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
 CREATE TABLE requests (id TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
 ";
 
+/// What is subscribed to elsewhere.
+const V10: &str = "
+CREATE TABLE subscriptions (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+";
+
 #[derive(Serialize, Deserialize)]
 struct JournalDocument {
     intent: Intent,
@@ -96,6 +101,7 @@ pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
         UNION ALL SELECT name, document, kind FROM objects
         UNION ALL SELECT name, document, 'mirror' FROM mirrors
         UNION ALL SELECT name, document, 'subscriber' FROM subscribers
+        UNION ALL SELECT name, document, 'subscription' FROM subscriptions
         UNION ALL SELECT id, document, 'request' FROM requests";
     let mut rows = connection.prepare(rows)?;
     let mut rows = rows.query([])?;
@@ -105,6 +111,7 @@ pub(crate) fn load(connection: &Connection) -> Result<State, RegistryError> {
             "namespace" => Row::PutNamespace(parse(key, document)?),
             "flow" => Row::PutFlow(parse(key, document)?),
             "mirror" => Row::PutMirror(parse(key, document)?),
+            "subscription" => Row::PutSubscription(parse(key, document)?),
             "subscriber" => Row::PutSubscriber(parse(key, document)?),
             "request" => Row::PutRequest(parse(key, document)?),
             _ => Row::PutProcessor(parse(key, document)?),
@@ -209,6 +216,13 @@ pub(crate) fn write_rows(tx: &Transaction<'_>, rows: &[Row]) -> Result<(), Regis
                 "DELETE FROM grants WHERE object = ?1 AND subject = ?2 AND allowed = ?3",
                 params![object.to_string(), subject.to_string(), right.as_str()],
             )?,
+            Row::PutSubscription(row) => tx.execute(
+                "INSERT OR REPLACE INTO subscriptions (name, document) VALUES (?1, ?2)",
+                params![name, document(row)?],
+            )?,
+            Row::DropSubscription(_) => {
+                tx.execute("DELETE FROM subscriptions WHERE name = ?1", [name])?
+            }
             Row::PutSubscriber(row) => tx.execute(
                 "INSERT OR REPLACE INTO subscribers (name, document) VALUES (?1, ?2)",
                 params![name, document(row)?],
@@ -279,6 +293,7 @@ impl Row {
             Self::PutRequest(row) => return Some(&row.id),
             Self::DropRequest(id) => return Some(id),
             Self::PutSubscriber(row) => &row.name,
+            Self::PutSubscription(row) => &row.local,
             Self::PutNamespace(Namespace { name, .. })
             | Self::PutFlow(Flow { name, .. })
             | Self::PutProcessor(Processor { name, .. })
@@ -287,7 +302,8 @@ impl Row {
             | Self::DropNamespace(name)
             | Self::DropFlow(name)
             | Self::DropProcessor(name)
-            | Self::DropSubscriber(name) => name,
+            | Self::DropSubscriber(name)
+            | Self::DropSubscription(name) => name,
         };
         Some(name.as_str())
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU32;
 use host_brokers::{Broker, TopicRef};
 use host_iam::{Grants, Quotas, Users};
 use host_observe::Traffic;
+use host_peers::Subscriptions;
 use host_plugins::Catalog;
 use host_processors::{Brokers, Processors, topic_of};
 use host_registry::{Flow, Reconciler, Registry};
@@ -40,6 +41,8 @@ pub struct Services {
     pub quotas: Quotas,
     /// What others find of this host.
     pub outward: Arc<dyn Outward>,
+    /// Subscriptions to flows of other participants; none where this host knows no way to them.
+    pub peers: Option<Subscriptions>,
     /// Spreads events without a key over partitions, one WRITE at a time.
     pub spread: AtomicU32,
     /// Room for what READs have fetched and nobody has taken yet.

@@ -223,7 +223,7 @@ impl Config {
             log: Log::default(),
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             names: NamesConfig::default(),
-            peers: PeersConfig { domain, ..PeersConfig::default() },
+            peers: PeersConfig { domain, assumed: true, ..PeersConfig::default() },
             dns: DnsConfig::default(),
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }

@@ -20,6 +20,8 @@ pub struct PeersConfig {
     pub ca_file: Option<PathBuf>,
     /// File with the secret of the hosts of this user on this machine, who then speak clear text over loopback.
     pub secret_file: Option<PathBuf>,
+    /// Nobody wrote that there is a way to others: where there is none, the host does without.
+    pub assumed: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -38,6 +40,7 @@ impl Reader<'_> {
             ca_file: raw.ca_file.and_then(|file| self.file(&file, base)),
             // Made where it is not there.
             secret_file: raw.secret_file.and_then(|file| self.path(&file, base)),
+            assumed: false,
         }
     }
 }

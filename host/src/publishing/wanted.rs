@@ -141,7 +141,7 @@ pub(crate) fn wanted(findable: &Findable, presence: &Presence) -> BTreeMap<Zone,
 /// A flow that is being made, or on its way out, is nobody's to find.
 fn is_published(flow: &Flow) -> bool {
     let is_there = matches!(flow.status, FlowStatus::Active | FlowStatus::Paused);
-    is_there && flow.publish() != Publish::None
+    is_there && !flow.alias && !flow.is_remote() && flow.publish() != Publish::None
 }
 
 /// The unit of the host itself.
@@ -206,6 +206,7 @@ pub(super) mod tests {
             revision: 1,
             created_at: 0,
             made: 0,
+            alias: false,
             name,
         }
     }

@@ -28,6 +28,7 @@ mod logs;
 mod matrix;
 mod mechanisms;
 mod observe;
+mod participants;
 mod peers;
 mod processors;
 mod quotas;

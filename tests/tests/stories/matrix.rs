@@ -64,8 +64,6 @@ const SUBSCRIBERS: Codes = ["401", "404", "404", "220", "403", "220", "220"];
 const NONE: Codes = ["401", "404", "404", "404", "404", "404", "404"];
 /// The operator's matter.
 const HOST: Codes = ["401", "403", "403", "403", "403", "403", "220"];
-/// Nobody yet: the host does not do it.
-const NOT_YET: Codes = ["401", "501", "501", "501", "501", "501", "501"];
 /// Before anybody is known, and only then.
 const ONCE: Codes = ["220", "409", "409", "409", "409", "409", "409"];
 /// Everybody, known or not.
@@ -96,7 +94,7 @@ fn row(syntax: &str) -> Row {
 
         "SUBSCRIBE f [LOCAL l] [key=value...]" => Row("SUBSCRIBE f.team.test", SUBSCRIBERS),
         "UNSUBSCRIBE s" => Row("UNSUBSCRIBE s.f.test", NONE),
-        "GET SUBSCRIPTIONS [FORMAT json]" => Row("GET SUBSCRIPTIONS", NOT_YET),
+        "GET SUBSCRIPTIONS [FORMAT json]" => Row("GET SUBSCRIPTIONS", ANYBODY_IN),
         "GET SUBSCRIBERS f [FORMAT json]" => Row("GET SUBSCRIBERS f.team.test", HIS),
         "REMOVE SUBSCRIBER s" => Row("REMOVE SUBSCRIBER s.f.team.test", HIS_AND_NONE),
         "GET REQUESTS [FORMAT json]" => Row("GET REQUESTS", ANYBODY_IN),

@@ -8,6 +8,7 @@ mod mirrors;
 mod reconcile;
 mod stored;
 mod subscribers;
+mod subscriptions;
 mod transitions;
 mod world;
 

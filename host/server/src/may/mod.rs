@@ -103,7 +103,7 @@ fn one(
 }
 
 /// Whether somebody may have a name for what he makes. Whether it is taken plays no part.
-fn place(services: &Services, who: &Principal, name: &Name) -> Result<(), Failure> {
+pub(crate) fn place(services: &Services, who: &Principal, name: &Name) -> Result<(), Failure> {
     one(services, who, Right::Administer, Kind::Place, name)
 }
 

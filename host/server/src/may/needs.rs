@@ -105,8 +105,8 @@ pub(super) fn needs(command: &Command) -> Vec<Need> {
 
         // What the flow's `access` says counts, too.
         Command::Subscribe { local: None, .. } => Performer,
-        // What it brings in becomes a flow here.
-        Command::Subscribe { local: Some(local), .. } => administer(Kind::Place, local),
+        // What it brings in becomes a flow here, which may be an alias outside of all namespaces.
+        Command::Subscribe { local: Some(_), .. } => Performer,
         // One's own, and one's own to decide.
         Command::Unsubscribe { .. }
         | Command::RemoveSubscriber { .. }

@@ -128,6 +128,9 @@ pub(super) async fn describe(
     if let Some(id) = flow.topic_id {
         description = description.with("topic-id", id.to_string());
     }
+    if flow.alias {
+        description = description.with("alias", true);
+    }
     if !flow.owned {
         description = description.with("taken-over", true);
     }
@@ -179,7 +182,8 @@ pub(super) async fn list(
     format: Format,
 ) -> Answer {
     let mut flows = services.registry.flows(namespace.as_ref()).await.map_err(registry_failure)?;
-    flows.retain(|flow| services.grants.sees(who, &flow.name));
+    // What others have given a name for is theirs, and no flow of this host.
+    flows.retain(|flow| !flow.is_remote() && services.grants.sees(who, &flow.name));
     if let Some(name) =
         namespace.filter(|name| flows.is_empty() && !services.grants.sees(who, name))
     {

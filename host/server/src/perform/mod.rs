@@ -13,6 +13,7 @@ mod namespaces;
 mod outside;
 mod participant;
 pub(crate) mod processors;
+mod subscribed;
 pub(crate) mod subscriptions;
 mod taking;
 
@@ -124,9 +125,16 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         Command::Subscribe { flow, local: None, settings } => {
             subscriptions::subscribe(services, who, flow, &settings).await
         }
-        Command::Unsubscribe { subscription } => {
-            subscriptions::unsubscribe(services, who, subscription).await
+        Command::Subscribe { flow, local: Some(local), settings } => {
+            subscribed::subscribe(services, who, flow, local, &settings).await
         }
+        Command::Unsubscribe { subscription } => {
+            match (&services.peers, subscribed::find(services, who, &subscription)) {
+                (Some(peers), Some(row)) => subscribed::unsubscribe(peers, &row).await,
+                _ => subscriptions::unsubscribe(services, who, subscription).await,
+            }
+        }
+        Command::GetSubscriptions { format } => Ok(subscribed::list(services, who, format)),
         Command::GetSubscribers { flow, format } => {
             subscriptions::subscribers(services, flow, format).await
         }

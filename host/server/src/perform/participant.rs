@@ -4,13 +4,15 @@ use fnap::command::Format;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::value::Word;
 use host_brokers::Broker;
+use host_registry::PEER;
 
 use super::Answer;
 use super::describe::{Description, list};
 use crate::services::Services;
 
 pub(super) fn brokers(services: &Services, format: Format) -> Reply {
-    let described = services.brokers.iter();
+    // Flows of others lie on none of ours.
+    let described = services.brokers.iter().filter(|(name, _)| *name != PEER);
     let described =
         described.map(|(name, broker)| (name.clone(), description(name, broker.as_ref())));
     list(described.collect(), format)

@@ -1,0 +1,43 @@
+//! Other hosts, as they are reached through DNS.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fnap::command::Command;
+use fnap::name::Name;
+use fnap::reply::{Code, Failure};
+
+use crate::agent::{Again, Agents, PeerError};
+use crate::reach::{Opened, Reach, Unreached};
+
+/// Wait before a host is tried again that may do better by itself.
+const SOON: Duration = Duration::from_secs(2);
+
+#[async_trait]
+impl Reach for Agents {
+    async fn ask(&self, flow: &Name, command: &Command) -> Result<Vec<String>, Unreached> {
+        let mut peer = Self::reach(self, flow).await.map_err(unreached)?;
+        let answer = peer.command(command).await.map_err(unreached)?;
+        Ok(answer.data)
+    }
+
+    async fn stream(&self, flow: &Name) -> Result<Opened, Unreached> {
+        let peer = Self::reach(self, flow).await.map_err(unreached)?;
+        // What it calls itself: it is what stands in the traces of what it passes on.
+        let host = peer.greeting().split_whitespace().next().unwrap_or_default().to_owned();
+        let octets = peer.into_stream().await.map_err(unreached)?;
+        Ok(Opened { octets: Box::new(octets), host })
+    }
+}
+
+fn unreached(error: PeerError) -> Unreached {
+    let again = match error.again() {
+        Again::No => None,
+        Again::Later | Again::Pending(_) => Some(SOON),
+        Again::After(time) => Some(time),
+    };
+    // The other host's own word is what its owner wants said.
+    let failure = error.refusal().cloned();
+    let failure = failure.unwrap_or_else(|| Failure::new(Code::ConnError, error.to_string()));
+    Unreached { failure, again }
+}

@@ -1,0 +1,49 @@
+//! What is asked of other participants' hosts, however they are found and whoever we are to them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fnap::command::Command;
+use fnap::name::Name;
+use fnap::reply::Failure;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connection's octets, clear or encrypted.
+pub trait Octets: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
+
+/// A connection on which STREAM was accepted.
+pub struct Opened {
+    /// The octets.
+    pub octets: Box<dyn Octets>,
+    /// The host at the other end, as it is called in traces.
+    pub host: String,
+}
+
+/// The way to the hosts of others.
+#[async_trait]
+pub trait Reach: Send + Sync {
+    /// Says one command to the host of a flow, and gives the lines of its answer.
+    async fn ask(&self, flow: &Name, command: &Command) -> Result<Vec<String>, Unreached>;
+    /// Opens a stream to the host of a flow.
+    async fn stream(&self, flow: &Name) -> Result<Opened, Unreached>;
+}
+
+/// Why something was not answered as it should be.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{failure}")]
+pub struct Unreached {
+    /// What the other host said, or what a user is told.
+    pub failure: Failure,
+    /// After how long another try may do better; none where no try will.
+    pub again: Option<Duration>,
+}
+
+impl Unreached {
+    /// Something that another try does not change.
+    #[must_use]
+    pub fn never(failure: Failure) -> Self {
+        Self { failure, again: None }
+    }
+}

@@ -1,0 +1,113 @@
+//! Subscriptions to flows elsewhere, looked after: each row of the registry is brought to where it should be, step by
+//! step, each step safe to repeat.
+//!
+//! `asking` (the owner's host is asked, with a reference that makes a repeat the same) → `making` (the two flows and
+//! the processor) → `active`; `pending` while the owner has not said his word, `ending` while things are taken away,
+//! `ended` where the owner has taken it away. Carries no event itself.
+
+mod care;
+mod steps;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnap::name::Name;
+use fnap::reply::{Code, Failure};
+use host_registry::{NewSubscription, Registry, RegistryError, Subscription};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::broker::{Gone, PeerBroker};
+use crate::reach::Reach;
+
+/// Cloning shares it.
+#[derive(Clone)]
+pub struct Subscriptions(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    reach: Arc<dyn Reach>,
+    broker: Arc<PeerBroker>,
+    /// One step of a subscription at a time.
+    under_way: Mutex<HashMap<Name, Arc<Mutex<()>>>>,
+    /// What other hosts have ended.
+    gone: Mutex<mpsc::Receiver<Gone>>,
+}
+
+/// Why a subscription is not where it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// It never will be.
+    #[error("{0}")]
+    Refused(Failure),
+    /// The owner has to say his word: what the user is told.
+    #[error("{0}")]
+    Pending(Failure),
+    /// It goes on by itself, at the earliest after so long.
+    #[error("{0}")]
+    Later(Failure, Duration),
+    /// The registry's word.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl Subscriptions {
+    /// Looks after the rows of a registry; `gone` are those that a [`crate::PeerBroker`] was told the end of.
+    #[must_use]
+    pub fn new(
+        registry: Registry,
+        reach: Arc<dyn Reach>,
+        broker: Arc<PeerBroker>,
+        gone: mpsc::Receiver<Gone>,
+    ) -> Self {
+        let (under_way, gone) = (Mutex::default(), Mutex::new(gone));
+        Self(Arc::new(Inner { registry, reach, broker, under_way, gone }))
+    }
+
+    /// Subscribes, and returns when events flow, or why they do not. What is refused leaves nothing behind; what waits
+    /// for the owner's word, or for something that is away after he has given it, goes on by itself.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Trouble> {
+        let row = self.0.registry.begin_subscription(new).await?;
+        let outcome = self.drive(&row.local).await;
+        let granted =
+            || self.0.registry.subscription(&row.local).is_some_and(|row| row.remote.is_some());
+        match outcome {
+            Ok(Some(row)) => Ok(row),
+            // Somebody has ended it meanwhile.
+            Ok(None) => Err(Trouble::Refused(Failure::new(
+                Code::NotFound,
+                format!("subscription {}", row.local),
+            ))),
+            Err(Trouble::Later(failure, after)) if granted() => Err(Trouble::Later(failure, after)),
+            Err(Trouble::Pending(failure)) => Err(Trouble::Pending(failure)),
+            Err(trouble) => {
+                self.end(&row.local).await?;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Ends a subscription. What there is of it here is gone when this returns; its owner is told, now or when his host
+    /// can be reached again. The events that came stay in the local flow.
+    ///
+    /// # Errors
+    /// `NotFound`, or when it could not be written.
+    pub async fn end(&self, local: &Name) -> Result<(), RegistryError> {
+        let ending = |row: &mut Subscription| {
+            row.stage = host_registry::Stage::Ending;
+            row.why = String::new();
+        };
+        self.0.registry.advance_subscription(local, ending).await?;
+        match self.drive(local).await {
+            Ok(_) | Err(Trouble::Later(..)) => Ok(()),
+            Err(Trouble::Registry(error)) => Err(error),
+            Err(trouble) => {
+                tracing::warn!(%local, cause = %trouble, "the end of a subscription goes on later");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The steps of one subscription, each from what the row says to what it says next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fnap::command::Command;
+use fnap::name::{FlowName, Name};
+use fnap::reply::{Code, Failure};
+use fnap::value::Settings;
+use host_brokers::{Broker, TopicRef};
+use host_events::Incarnation;
+use host_registry::{
+    Config, JournalId, Maker, NewFlow, NewProcessor, PEER, RegistryError, Stage, Start,
+    Subscription,
+};
+use uuid::Uuid;
+
+use super::{Subscriptions, Trouble};
+use crate::reach::Unreached;
+
+/// How long a step at a broker is waited for; it goes on in the background.
+const STEP: Duration = Duration::from_secs(30);
+
+/// Time to the next try where nobody said a longer one.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Between two questions whether the owner has said his word: owners are people.
+const PENDING: Duration = Duration::from_secs(5);
+
+/// What carries the events.
+const KIND: &str = "bridge";
+
+impl Subscriptions {
+    /// Brings a subscription as far as it goes now; none where nothing of it is left.
+    pub(super) async fn drive(&self, local: &Name) -> Result<Option<Subscription>, Trouble> {
+        let turn = Arc::clone(self.0.under_way.lock().await.entry(local.clone()).or_default());
+        let _turn = turn.lock().await;
+        loop {
+            let Some(row) = self.0.registry.subscription(local) else {
+                self.0.under_way.lock().await.remove(local);
+                return Ok(None);
+            };
+            let done = match row.stage {
+                Stage::Asking | Stage::Pending { .. } => self.ask(&row).await,
+                Stage::Making => self.make(&row).await,
+                Stage::Ending => self.take_down(&row).await,
+                Stage::Active | Stage::Ended => return Ok(Some(row)),
+            };
+            if let Err(trouble) = done {
+                self.note(&row, &trouble).await?;
+                return Err(trouble);
+            }
+        }
+    }
+
+    async fn note(&self, row: &Subscription, trouble: &Trouble) -> Result<(), RegistryError> {
+        let why = trouble.to_string();
+        let noted = self.0.registry.advance_subscription(&row.local, move |row| row.why = why);
+        match noted.await {
+            Err(RegistryError::NotFound { .. }) => Ok(()),
+            noted => noted.map(drop),
+        }
+    }
+
+    /// Asks the owner's host, which knows a repeat by its reference.
+    async fn ask(&self, row: &Subscription) -> Result<(), Trouble> {
+        let flow = FlowName::from(row.flow.clone());
+        let invalid = |error: &dyn std::fmt::Display| {
+            Trouble::Refused(Failure::new(Code::BadFormat, error.to_string()))
+        };
+        let mut settings = Settings::default();
+        let reference = settings.insert("ref", row.reference.to_string());
+        reference.map_err(|error| invalid(&error))?;
+        if let Some(filter) = &row.filter {
+            settings.insert("filter", filter.clone()).map_err(|error| invalid(&error))?;
+        }
+        let command = Command::Subscribe { flow, local: None, settings };
+        match self.0.reach.ask(&row.flow, &command).await {
+            Ok(lines) => {
+                let remote = granted(&row.flow, &lines)?;
+                self.advance(row, Stage::Making, Some(remote)).await
+            }
+            Err(Unreached { failure, .. }) if failure.code == Code::Pending => {
+                let request = request_of(&failure);
+                self.advance(row, Stage::Pending { request }, None).await?;
+                Err(Trouble::Pending(failure))
+            }
+            Err(Unreached { failure, again: None }) => match row.stage {
+                // The owner has said no.
+                Stage::Pending { .. } => self.ended(row, failure.to_string()).await,
+                _ => Err(Trouble::Refused(failure)),
+            },
+            Err(Unreached { failure, again: Some(after) }) => Err(Trouble::Later(failure, after)),
+        }
+    }
+
+    /// Makes the two flows and the processor, as far as they are not there.
+    async fn make(&self, row: &Subscription) -> Result<(), Trouble> {
+        let registry = &self.0.registry;
+        let Some(remote) = &row.remote else {
+            return self.advance(row, Stage::Asking, None).await;
+        };
+        let namespace = self.namespace_for(&row.local).await?;
+        let maker = Maker { owner: row.owner.clone(), most: None };
+        let mut from = registry.flow(remote).await?;
+        if from.is_none() {
+            let info = self.describe(remote).await?;
+            let new = NewFlow {
+                broker: Some(PEER.to_owned()),
+                partitions: u32::try_from(info.partitions.len()).unwrap_or(u32::MAX),
+                topic_id: info.id,
+                owned: false,
+                maker: maker.clone(),
+                alias_of: Some(namespace.clone()),
+                ..NewFlow::named(remote.clone())
+            };
+            self.carry_out(registry.create_flow(new).await?).await?;
+            from = registry.flow(remote).await?;
+        }
+        let partitions = from.map_or(1, |flow| flow.partitions);
+        if registry.flow(&row.local).await?.is_none() {
+            let (maker, alias_of) = (maker.clone(), Some(namespace));
+            let new = NewFlow { partitions, maker, alias_of, ..NewFlow::named(row.local.clone()) };
+            self.carry_out(registry.create_flow(new).await?).await?;
+        }
+        if registry.processor(&row.processor).await?.is_none() {
+            let new = bridge(row, remote, maker);
+            self.carry_out(registry.create_processor(new).await?).await?;
+        }
+        self.advance(row, Stage::Active, None).await
+    }
+
+    /// Takes away what there is, here first; the last that goes is the row.
+    async fn take_down(&self, row: &Subscription) -> Result<(), Trouble> {
+        self.take_down_here(row).await?;
+        if let Some(remote) = &row.remote {
+            let subscription = remote.clone();
+            let told = self.0.reach.ask(&row.flow, &Command::Unsubscribe { subscription }).await;
+            // Otherwise there is none any more, or it is somebody else's matter.
+            if let Err(Unreached { failure, again: Some(after) }) = told {
+                return Err(Trouble::Later(failure, after));
+            }
+        }
+        Ok(self.0.registry.forget_subscription(&row.local).await?)
+    }
+
+    async fn take_down_here(&self, row: &Subscription) -> Result<(), Trouble> {
+        let registry = &self.0.registry;
+        if registry.processor(&row.processor).await?.is_some() {
+            self.carry_out(registry.delete_processor(&row.processor).await?).await?;
+        }
+        if let Some(remote) = &row.remote
+            && registry.flow(remote).await?.is_some_and(|flow| flow.is_remote())
+        {
+            self.carry_out(registry.delete_flow(remote).await?).await?;
+        }
+        Ok(())
+    }
+
+    /// Its owner has taken it away: only what came of it stays.
+    pub(super) async fn ended(&self, row: &Subscription, why: String) -> Result<(), Trouble> {
+        self.take_down_here(row).await?;
+        let ended = move |row: &mut Subscription| (row.stage, row.why) = (Stage::Ended, why);
+        self.0.registry.advance_subscription(&row.local, ended).await?;
+        Ok(())
+    }
+
+    async fn advance(
+        &self,
+        row: &Subscription,
+        stage: Stage,
+        remote: Option<Name>,
+    ) -> Result<(), Trouble> {
+        let change = move |row: &mut Subscription| {
+            (row.stage, row.why) = (stage, String::new());
+            row.remote = remote.or(row.remote.take());
+        };
+        self.0.registry.advance_subscription(&row.local, change).await?;
+        Ok(())
+    }
+
+    async fn carry_out(&self, entry: JournalId) -> Result<(), Trouble> {
+        match self.0.registry.wait(entry, STEP).await {
+            Err(pending @ RegistryError::Pending { .. }) => {
+                let failure = Failure::new(Code::Unavailable, pending.to_string());
+                Err(Trouble::Later(failure, AGAIN))
+            }
+            done => Ok(done?),
+        }
+    }
+
+    async fn describe(&self, remote: &Name) -> Result<host_brokers::TopicInfo, Trouble> {
+        let topic = TopicRef::new(remote.as_str(), Incarnation(Uuid::nil()));
+        self.0.broker.describe(&topic).await.map_err(|error| {
+            Trouble::Later(Failure::new(Code::Unavailable, error.to_string()), AGAIN)
+        })
+    }
+
+    /// The namespace that a name counts to: its own, or that of this host whose name it begins with, or the first.
+    async fn namespace_for(&self, local: &Name) -> Result<Name, Trouble> {
+        if let Some(own) = self.0.registry.namespace_of(local).await? {
+            return Ok(own.name);
+        }
+        let all = self.0.registry.namespaces().await?;
+        let named = all.iter().find(|one| {
+            local.as_str().strip_prefix(one.name.as_str()).is_some_and(|rest| rest.starts_with('-'))
+        });
+        let found = named.or(all.first()).map(|one| one.name.clone());
+        found.ok_or_else(|| RegistryError::NoNamespace { name: local.to_string() }.into())
+    }
+}
+
+fn bridge(row: &Subscription, remote: &Name, maker: Maker) -> NewProcessor {
+    NewProcessor {
+        name: row.processor.clone(),
+        kind: KIND.to_owned(),
+        inputs: vec![remote.clone()],
+        outputs: vec![row.local.clone()],
+        config: "{}".to_owned(),
+        start: Start::default(),
+        options: Config::new(),
+        pin: None,
+        former: None,
+        mirror: None,
+        maker,
+    }
+}
+
+/// The name of the subscription, as the owner's host gave it: one label below the flow, or it is no answer.
+fn granted(flow: &Name, lines: &[String]) -> Result<Name, Trouble> {
+    let name = match lines {
+        [line] => line.parse::<Name>().ok().filter(|name| name.parent().as_ref() == Some(flow)),
+        _ => None,
+    };
+    name.ok_or_else(|| {
+        let words = "the other host's answer to SUBSCRIBE is no name of a subscription";
+        Trouble::Refused(Failure::new(Code::ConnError, words))
+    })
+}
+
+fn request_of(failure: &Failure) -> String {
+    let words = failure.words.split_whitespace();
+    let request = words.filter_map(|word| word.strip_prefix("request=")).next();
+    request.unwrap_or_default().chars().take(64).collect()
+}
+
+impl Trouble {
+    /// When it is worth a try again; none where it is not.
+    pub(super) fn again(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Pending(_) => Some(PENDING),
+            Self::Later(_, after) => Some(*after),
+            Self::Registry(_) => Some(AGAIN),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Which hosts an event has come through: beside it on the wire, in a header of its record on a broker.
+//!
+//! Whoever finds himself in it leaves the event out: it went in a circle (draft, section 3.2.2, with two flows that
+//! feed each other). The header is ours; whoever writes one by himself stops his own event and nobody else's.
+
+use bytes::Bytes;
+use fnap::stream::{Header, MAX_HOST_NAME, MAX_TRACE, Record as Sent};
+use host_events::{Headers, HeadersBuilder, Record, Stored};
+
+/// The header, with the hosts' names, oldest first, separated by commas.
+pub const HEADER: &[u8] = crate::source::TRACE;
+
+/// Records that came from a host, as they are kept here; those that were here before are left out.
+pub(crate) fn received(records: Vec<Sent>, from: &str, own: &str) -> Vec<Stored> {
+    let new = records.into_iter().filter(|record| {
+        let known = record.trace.iter().any(|host| host == own) || from == own;
+        !known && record.trace.len() < MAX_TRACE
+    });
+    new.map(|record| stored(record, from)).collect()
+}
+
+fn stored(sent: Sent, from: &str) -> Stored {
+    let Sent { offset, key, value, headers, timestamp, trace } = sent;
+    let mut hosts = trace.join(",");
+    if !hosts.is_empty() {
+        hosts.push(',');
+    }
+    hosts.push_str(from);
+    let mut built = HeadersBuilder::default();
+    for Header { name, value } in headers.iter().filter(|header| header.name != HEADER) {
+        built.push(name, value.as_deref());
+    }
+    built.push(HEADER, Some(hosts.as_bytes()));
+    Stored { offset, record: Record { key, value, headers: built.build(), timestamp } }
+}
+
+/// The hosts that a record on a broker has come through; the last that fit, of what anybody may have written.
+#[must_use]
+pub fn of(headers: &Headers) -> Vec<String> {
+    let Some(Some(hosts)) = headers.get(HEADER) else { return Vec::new() };
+    let hosts = std::str::from_utf8(hosts).unwrap_or_default();
+    let fits = |host: &&str| (1..=MAX_HOST_NAME).contains(&host.len());
+    let hosts: Vec<&str> = hosts.split(',').filter(fits).collect();
+    let last = hosts.len().saturating_sub(MAX_TRACE);
+    hosts.into_iter().skip(last).map(str::to_owned).collect()
+}
+
+/// The headers that are sent: all but the trace.
+pub fn sent(headers: &Headers) -> impl Iterator<Item = Header> + '_ {
+    let others = headers.iter().filter(|(name, _)| *name != HEADER);
+    others.map(|(name, value)| Header {
+        name: Bytes::copy_from_slice(name),
+        value: value.map(Bytes::copy_from_slice),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn came(trace: &[&str], from: &str) -> Option<Headers> {
+        let sent = Sent {
+            offset: 7,
+            headers: vec![Header { name: "a".into(), value: None }],
+            trace: trace.iter().map(|host| (*host).to_owned()).collect(),
+            ..Sent::default()
+        };
+        let mut stored = received(vec![sent], from, "own.example");
+        stored.pop().map(|stored| stored.record.headers)
+    }
+
+    #[test]
+    fn an_event_says_whom_it_came_through_and_does_not_come_a_second_time() {
+        let headers = came(&["a.example", "b.example"], "c.example").unwrap();
+        assert_eq!(of(&headers), ["a.example", "b.example", "c.example"]);
+        assert_eq!(sent(&headers).count(), 1);
+        assert_eq!(came(&["own.example", "b.example"], "c.example"), None);
+        assert_eq!(came(&[], "own.example"), None);
+        assert_eq!(came(&["a.example"; MAX_TRACE], "c.example"), None);
+        assert_eq!(of(&came(&[], "c.example").unwrap()), ["c.example"]);
+    }
+
+    #[test]
+    fn what_somebody_wrote_into_the_header_is_bounded() {
+        let written = |text: &[u8]| of(&[(HEADER, Some(text))].into_iter().collect());
+        assert_eq!(written(b""), Vec::<String>::new());
+        assert_eq!(written(b"\xff"), Vec::<String>::new());
+        assert_eq!(written(b",,a,,"), ["a"]);
+        assert_eq!(written(format!("{},b", "x".repeat(300)).as_bytes()), ["b"]);
+        assert_eq!(written("a,".repeat(100).as_bytes()).len(), MAX_TRACE);
+    }
+}

@@ -1,0 +1,228 @@
+//! Subscriptions that somebody here has to flows elsewhere: how far each has come, and what stands in its way.
+//!
+//! A row is made before the other participant hears anything, and goes after he was told of the end: so whatever a crash
+//! interrupts is known afterwards. Asks nobody and carries nothing; that is for whoever looks after the rows.
+
+use fnap::subject::Subject;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::Name;
+use crate::error::RegistryError;
+use crate::limits::MAX_CONFIG_VALUE;
+use crate::registry::{Note, Registry, Settled, now};
+use crate::state::{Row, State};
+
+/// Subscriptions of a host: each is a processor, and a tenth of those that there may be is left to others.
+pub const MAX_SUBSCRIPTIONS: usize = 9_000;
+
+/// A subscription to a flow elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// The flow here that gets the events.
+    pub local: Name,
+    /// The flow.
+    pub flow: Name,
+    /// By what its owner knows the subscription; the same however often it is asked for.
+    pub reference: Uuid,
+    /// Which events are wanted, in CEL.
+    pub filter: Option<String>,
+    /// Whose it is.
+    pub owner: Option<Subject>,
+    /// The name that its owner has given it, `id.flow`, once he has.
+    pub remote: Option<Name>,
+    /// The processor that carries the events.
+    pub processor: Name,
+    /// How far it has come.
+    pub stage: Stage,
+    /// Since when it stands there, or nothing goes on.
+    pub since: i64,
+    /// Why it does not go on; empty where it does.
+    pub why: String,
+    /// When it was asked for.
+    pub created_at: i64,
+}
+
+/// How far a subscription has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The other participant is being asked.
+    Asking,
+    /// The flow's owner has not said his word yet.
+    Pending {
+        /// What his host calls the request.
+        request: String,
+    },
+    /// It is granted; flows and processor are being made here.
+    Making,
+    /// Events are carried.
+    Active,
+    /// It goes: the other participant is told, and what was made for it is taken away.
+    Ending,
+    /// Its owner has ended it; the events that came stay.
+    Ended,
+}
+
+impl Stage {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Asking => "asking",
+            Self::Pending { .. } => "pending",
+            Self::Making => "making",
+            Self::Active => "active",
+            Self::Ending => "ending",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct NewSubscription {
+    /// The flow here.
+    pub local: Name,
+    /// The flow elsewhere.
+    pub flow: Name,
+    /// Which events, in CEL.
+    pub filter: Option<String>,
+    /// Who wants it.
+    pub owner: Option<Subject>,
+    /// The processor that is to carry the events.
+    pub processor: Name,
+}
+
+impl State {
+    fn begin(&self, new: NewSubscription) -> Result<Settled<Subscription>, RegistryError> {
+        if let Some(row) = self.subscriptions.get(&new.local) {
+            let same = row.flow == new.flow && row.owner == new.owner && row.filter == new.filter;
+            return match row.stage {
+                // Whoever lost the answer asks again.
+                Stage::Asking | Stage::Pending { .. } | Stage::Making | Stage::Active if same => {
+                    Ok(Settled::nothing(row.clone()))
+                }
+                _ => {
+                    let words = format!("{} is subscribed to {} already", new.local, row.flow);
+                    Err(RegistryError::conflict(words))
+                }
+            };
+        }
+        self.check_free(&new.local)?;
+        self.check_free(&new.processor)?;
+        if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            return Err(RegistryError::TooMany { what: "subscriptions", limit: MAX_SUBSCRIPTIONS });
+        }
+        if new.filter.as_ref().is_some_and(|filter| filter.len() > MAX_CONFIG_VALUE) {
+            return Err(RegistryError::TooMany {
+                what: "octets of a filter",
+                limit: MAX_CONFIG_VALUE,
+            });
+        }
+        let at = now();
+        let row = Subscription {
+            local: new.local,
+            flow: new.flow,
+            reference: Uuid::new_v4(),
+            filter: new.filter,
+            owner: new.owner,
+            remote: None,
+            processor: new.processor,
+            stage: Stage::Asking,
+            since: at,
+            why: String::new(),
+            created_at: at,
+        };
+        let note = Note::new(&row.local, "subscription", String::new());
+        Ok(put(row, vec![note]))
+    }
+
+    fn advance(
+        &self,
+        local: &Name,
+        change: impl FnOnce(&mut Subscription),
+    ) -> Result<Settled<Subscription>, RegistryError> {
+        let before = self.subscriptions.get(local);
+        let before = before.ok_or_else(|| RegistryError::not_found("subscription", local))?;
+        let mut row = before.clone();
+        change(&mut row);
+        if row == *before {
+            return Ok(Settled::nothing(row));
+        }
+        if (&row.stage, row.why.is_empty()) != (&before.stage, before.why.is_empty()) {
+            row.since = now();
+        }
+        let notes = if row.stage == before.stage {
+            vec![]
+        } else {
+            let words = format!("{} {}", row.stage.as_str(), row.why);
+            vec![Note::new(local, "subscription", words.trim_end().to_owned())]
+        };
+        Ok(put(row, notes))
+    }
+}
+
+fn put(row: Subscription, notes: Vec<Note>) -> Settled<Subscription> {
+    Settled { rows: vec![Row::PutSubscription(Box::new(row.clone()))], notes, answer: row }
+}
+
+impl Registry {
+    /// Writes down that somebody wants a subscription. The same again is the same one.
+    ///
+    /// # Errors
+    /// `Conflict` when a name is taken, `TooMany`.
+    pub async fn begin_subscription(
+        &self,
+        new: NewSubscription,
+    ) -> Result<Subscription, RegistryError> {
+        self.settled(move |state| state.begin(new)).await
+    }
+
+    /// Writes down how far it has come.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn advance_subscription(
+        &self,
+        local: &Name,
+        change: impl FnOnce(&mut Subscription) + Send + 'static,
+    ) -> Result<Subscription, RegistryError> {
+        let local = local.clone();
+        self.settled(move |state| state.advance(&local, change)).await
+    }
+
+    /// Forgets it: nothing of it is left anywhere.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn forget_subscription(&self, local: &Name) -> Result<(), RegistryError> {
+        let local = local.clone();
+        self.settled(move |state| {
+            if !state.subscriptions.contains_key(&local) {
+                return Ok(Settled::nothing(()));
+            }
+            let notes = vec![Note::new(&local, "end", String::new())];
+            Ok(Settled { rows: vec![Row::DropSubscription(local)], notes, answer: () })
+        })
+        .await
+    }
+
+    /// A subscription by its local flow, or by the name that its owner gave it.
+    #[must_use]
+    pub fn subscription(&self, name: &Name) -> Option<Subscription> {
+        self.look(|state| {
+            let by_remote = || {
+                let mut rows = state.subscriptions.values();
+                rows.find(|row| row.remote.as_ref() == Some(name))
+            };
+            state.subscriptions.get(name).or_else(by_remote).cloned()
+        })
+    }
+
+    /// All of them, by their local flows.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        self.look(|state| state.subscriptions.values().cloned().collect())
+    }
+}

@@ -1,0 +1,154 @@
+//! The subscriber's side: flows of other participants that somebody here subscribes to.
+
+use fnap::command::Format;
+use fnap::name::Name;
+use fnap::reply::{Code, Failure, Reply};
+use fnap::rights::Right;
+use fnap::value::Settings;
+use host_iam::Principal;
+use host_peers::{Subscriptions, Trouble};
+use host_registry::{NewSubscription, Stage, Subscription, derived_name};
+
+use super::describe::{Description, list as list_of, time};
+use super::{Answer, registry_failure};
+use crate::may;
+use crate::services::Services;
+
+pub(super) async fn subscribe(
+    services: &Services,
+    who: &Principal,
+    flow: Name,
+    local: Name,
+    settings: &Settings,
+) -> Answer {
+    let Some(peers) = &services.peers else { return Err(alone()) };
+    let namespace = counts_to(services, &local).await?;
+    may::place(services, who, if local.is_within(&namespace) { &local } else { &namespace })?;
+    if services.registry.namespace_of(&flow).await.map_err(registry_failure)?.is_some() {
+        let words = "LOCAL with a flow of this host: REPLICATE copies it";
+        return Err(Failure::new(Code::NotImplemented, words));
+    }
+    let filter = filter_of(settings)?;
+    let (inputs, outputs) = ([flow.clone()], [local.clone()]);
+    let config = filter.as_deref().unwrap_or_default();
+    let processor = derived_name(KIND, &inputs, &outputs, config, &namespace);
+    let new = NewSubscription {
+        processor: processor.map_err(registry_failure)?,
+        local,
+        flow,
+        filter,
+        owner: Some(who.subject().clone()),
+    };
+    match peers.subscribe(new).await {
+        Ok(Subscription { local, remote: Some(remote), .. }) => {
+            Ok(Reply::data([format!("{local} SUBSCRIBED TO {remote}")]))
+        }
+        Ok(row) => Err(Failure::new(Code::Unavailable, format!("{} goes on", row.local))),
+        Err(trouble) => Err(failure(trouble)),
+    }
+}
+
+/// What carries subscriptions.
+const KIND: &str = "bridge";
+
+fn alone() -> Failure {
+    Failure::new(Code::NotImplemented, "flows of other participants: this host has no [peers]")
+}
+
+fn failure(trouble: Trouble) -> Failure {
+    match trouble {
+        Trouble::Refused(failure) | Trouble::Pending(failure) | Trouble::Later(failure, _) => {
+            failure
+        }
+        Trouble::Registry(error) => registry_failure(error),
+    }
+}
+
+/// The namespace that a local name lies in, or whose name an alias begins with.
+async fn counts_to(services: &Services, local: &Name) -> Result<Name, Failure> {
+    let own = services.registry.namespace_of(local).await.map_err(registry_failure)?;
+    if let Some(own) = own {
+        return Ok(own.name);
+    }
+    let all = services.registry.namespaces().await.map_err(registry_failure)?;
+    let begins = |name: &Name| {
+        local.as_str().strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'))
+    };
+    let found = all.into_iter().map(|one| one.name).find(begins);
+    found.ok_or_else(|| {
+        let words = format!("no namespace of this host holds {local}, and it begins with none");
+        Failure::new(Code::NotFound, words)
+    })
+}
+
+fn filter_of(settings: &Settings) -> Result<Option<String>, Failure> {
+    let mut filter = None;
+    for (key, value) in settings.iter() {
+        match key {
+            "filter" => filter = Some(value.to_owned()),
+            _ => {
+                let words = format!("{key} is no setting of a subscription with LOCAL: filter");
+                return Err(Failure::new(Code::BadFormat, words));
+            }
+        }
+    }
+    Ok(filter)
+}
+
+/// One's own subscription elsewhere, by its local flow or the name that its owner gave it.
+pub(super) fn find(services: &Services, who: &Principal, name: &Name) -> Option<Subscription> {
+    services.registry.subscription(name).filter(|row| is_his(services, who, row))
+}
+
+fn is_his(services: &Services, who: &Principal, row: &Subscription) -> bool {
+    let made = row.owner.as_ref() == Some(who.subject());
+    made || services.grants.may(who, Right::Administer, &row.local)
+}
+
+pub(super) async fn unsubscribe(peers: &Subscriptions, row: &Subscription) -> Answer {
+    peers.end(&row.local).await.map_err(registry_failure)?;
+    Ok(Reply::ok_with(&row.local))
+}
+
+pub(super) fn list(services: &Services, who: &Principal, format: Format) -> Reply {
+    let mut rows = services.registry.subscriptions();
+    rows.retain(|row| is_his(services, who, row));
+    list_of(rows.iter().map(described).collect(), format)
+}
+
+fn described(row: &Subscription) -> (String, Description) {
+    let state = match &row.stage {
+        // It does not go on by itself.
+        Stage::Asking | Stage::Making | Stage::Ending if !row.why.is_empty() => "waiting",
+        stage => stage.as_str(),
+    };
+    let mut told = Description::default()
+        .with("local", row.local.to_string())
+        .with("flow", row.flow.to_string())
+        .with("state", state)
+        .with("since", time(row.since));
+    let texts = [
+        ("subscription", row.remote.as_ref().map(ToString::to_string)),
+        ("why", Some(row.why.clone()).filter(|why| !why.is_empty())),
+        (
+            "request",
+            match &row.stage {
+                Stage::Pending { request } => Some(request.clone()),
+                _ => None,
+            },
+        ),
+        ("filter", row.filter.clone()),
+        ("owner", row.owner.as_ref().map(ToString::to_string)),
+    ];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            told = told.with(key, text);
+        }
+    }
+    told = told
+        .with("processor", row.processor.to_string())
+        .with("ref", row.reference.to_string())
+        .with("created", time(row.created_at));
+    let to = row.remote.as_ref().unwrap_or(&row.flow);
+    (format!("{} SUBSCRIBED TO {to} {state}", row.local), told)
+}

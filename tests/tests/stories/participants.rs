@@ -1,0 +1,220 @@
+//! Two participants, each with its host, broker and name server: who subscribes elsewhere knows nothing but a flow's
+//! name.
+
+use std::path::Path;
+
+use serde_json::Value;
+use stories::{Config, Fnaad, Wire, event, events, eventually, eventually_holds};
+
+const TIME: &str = "time.flows.unix.ar";
+const LOCAL: &str = "emiliano.ar-time.flows.unix.ar";
+
+/// Where a participant of a test is: an address of its own, so that ports can be told beforehand.
+#[derive(Clone, Copy)]
+struct At {
+    domain: &'static str,
+    namespace: &'static str,
+    address: [u8; 4],
+}
+
+impl At {
+    fn text(self) -> String {
+        let [a, b, c, d] = self.address;
+        format!("{a}.{b}.{c}.{d}")
+    }
+
+    fn config(self, dir: &Path, other: Self, secret: &Path) -> Config {
+        let Self { domain, namespace, .. } = self;
+        let (own, other_domain, other) = (self.text(), other.domain, other.text());
+        let mut config = Config::new(dir);
+        config.text = config
+            .text
+            .replace("fnaa.unix.ar", &format!("fnaa.{domain}"))
+            .replace("flows.unix.ar", namespace)
+            .replace("127.0.0.1:0", &format!("{own}:61000"));
+        config.text += &format!(
+            "\n[names]\nzones = [{{ zone = \"{other_domain}\", servers = [\"{other}:5300\"] }}]\n\
+             \n[peers]\ndomain = \"{domain}\"\nsecret_file = \"{}\"\n\
+             \n[dns]\nagent = \"fnaa.{domain}:61000\"\naddresses = [\"{own}\"]\nlisten = [\"{own}:5300\"]\n\
+             [[dns.zones]]\nname = \"{domain}\"\nembedded = true\n",
+            secret.display()
+        );
+        config
+    }
+}
+
+/// The draft's two participants.
+struct Two {
+    dir: tempfile::TempDir,
+    places: [At; 2],
+    hosts: [Option<Fnaad>; 2],
+}
+
+const UNIX: usize = 0;
+const EMILIANO: usize = 1;
+
+impl Two {
+    fn start(number: u8) -> Self {
+        let place = |domain, namespace, last| {
+            let address = [127, 88, number, last];
+            At { domain, namespace, address }
+        };
+        let places = [place("unix.ar", "flows.unix.ar", 1), place("emiliano.ar", "emiliano.ar", 2)];
+        let dir = tempfile::tempdir().unwrap();
+        let mut two = Self { dir, places, hosts: [None, None] };
+        two.start_one(UNIX);
+        two.start_one(EMILIANO);
+        two
+    }
+
+    fn start_one(&mut self, which: usize) {
+        let (place, other) = (self.places[which], self.places[1 - which]);
+        let dir = self.dir.path().join(place.domain);
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = place.config(&dir, other, &self.dir.path().join("peers.secret"));
+        self.hosts[which] = Some(Fnaad::serve(&dir, config.save()));
+    }
+
+    fn kill(&mut self, which: usize) {
+        self.hosts[which].take().unwrap().kill();
+    }
+
+    fn wire(&self, which: usize) -> Wire {
+        self.hosts[which].as_ref().unwrap().login_as("test", "test")
+    }
+}
+
+fn subscribe(wire: &mut Wire) -> String {
+    let answer = wire.data(&format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"));
+    let [line] = &answer[..] else { panic!("{answer:?}") };
+    let id = line.strip_prefix(&format!("{LOCAL} SUBSCRIBED TO ")).unwrap();
+    assert!(id.ends_with(&format!(".{TIME}")), "{line}");
+    id.to_owned()
+}
+
+fn subscription(wire: &mut Wire) -> Value {
+    let mut all = wire.json("GET SUBSCRIPTIONS");
+    assert!(all.len() <= 1, "{all:?}");
+    all.pop().unwrap_or_default()
+}
+
+fn eventually_is(wire: &mut Wire, state: &str) -> Value {
+    eventually(&format!("a subscription that is {state}"), || {
+        let seen = subscription(wire);
+        if seen["state"] == state { Ok(seen) } else { Err(seen.to_string()) }
+    })
+}
+
+#[test]
+fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
+    let two = Two::start(1);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open partitions=3"));
+    owner.write(TIME, &events(0..100));
+    let id = subscribe(&mut user);
+    assert_eq!(subscribe(&mut user), id, "a repeat is the same subscription");
+    eventually_holds(&mut user, LOCAL, 100);
+    owner.write(TIME, &events(100..150));
+    eventually_holds(&mut user, LOCAL, 150);
+    let here = user.describe(&format!("FLOW {LOCAL}"));
+    assert_eq!((&here["alias"], &here["partitions"]), (&true.into(), &3.into()), "{here}");
+    let seen = subscription(&mut user);
+    assert_eq!((&seen["state"], &seen["subscription"]), (&"active".into(), &id.clone().into()));
+    assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), std::slice::from_ref(&id));
+    assert_eq!(user.data("GET FLOWS"), [LOCAL], "what lies elsewhere is no flow of this host");
+    user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+    assert_eq!(subscription(&mut user), Value::Null);
+    assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), Vec::<String>::new());
+    assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
+    assert_eq!(user.read(LOCAL).len(), 150, "what came stays");
+}
+
+#[test]
+fn who_has_to_ask_waits_for_the_owners_word_and_then_goes_on_by_himself() {
+    let two = Two::start(2);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
+    owner.write(TIME, &events(0..10));
+    let answer = user.refused(&format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"));
+    let request = answer.strip_prefix("450 PENDING request=").unwrap().to_owned();
+    assert_eq!(subscription(&mut user)["state"], "pending");
+    assert_eq!(subscription(&mut user)["request"], *request);
+    let asked = owner.json("GET REQUESTS");
+    assert_eq!(asked[0]["principal"], "domain:emiliano.ar", "{asked:?}");
+    owner.ok(&format!("APPROVE {request}"));
+    eventually_is(&mut user, "active");
+    eventually_holds(&mut user, LOCAL, 10);
+    // What is taken away stays away, and what came stays.
+    let id = owner.data(&format!("GET SUBSCRIBERS {TIME}")).remove(0);
+    owner.ok(&format!("REMOVE SUBSCRIBER {id}"));
+    owner.write(TIME, &events(10..20));
+    let ended = eventually_is(&mut user, "ended");
+    assert!(ended["why"].as_str().unwrap().contains("owner"), "{ended}");
+    assert_eq!(user.read(LOCAL).len(), 10);
+    assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
+}
+
+#[test]
+fn either_host_may_be_killed_and_every_event_comes_once() {
+    let mut two = Two::start(3);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    owner.write(TIME, &events(0..200));
+    subscribe(&mut user);
+    drop(user);
+    for (round, which) in [EMILIANO, UNIX, EMILIANO, UNIX].into_iter().enumerate() {
+        two.kill(which);
+        two.start_one(which);
+        let from = 200 + round * 100;
+        two.wire(UNIX).write(TIME, &events(from..from + 100));
+    }
+    let mut user = two.wire(EMILIANO);
+    eventually_holds(&mut user, LOCAL, 600);
+    let mut came: Vec<u64> =
+        user.read(LOCAL).iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
+    let order = came.clone();
+    came.sort_unstable();
+    assert_eq!(came, (0..600).collect::<Vec<u64>>());
+    assert_eq!(order, came, "one partition keeps its order");
+}
+
+#[test]
+fn a_host_that_is_away_is_shown_with_words_and_found_when_it_is_back() {
+    let mut two = Two::start(4);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
+    let request = user.refused(&format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"));
+    let request = request.strip_prefix("450 PENDING request=").unwrap().to_owned();
+    owner.ok(&format!("APPROVE {request}"));
+    two.kill(UNIX);
+    eventually("words about what is away", || {
+        let seen = subscription(&mut user);
+        let why = seen["why"].as_str().unwrap_or_default();
+        let says = seen["state"] == "active" || why.contains("connect") || why.contains("resolve");
+        if says { Ok(()) } else { Err(seen.to_string()) }
+    });
+    two.start_one(UNIX);
+    eventually_is(&mut user, "active");
+    two.wire(UNIX).write(TIME, &[event(1)]);
+    eventually_holds(&mut user, LOCAL, 1);
+}
+
+#[test]
+fn what_is_not_there_and_what_may_not_be_had_leaves_nothing_behind() {
+    let two = Two::start(5);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=closed"));
+    for (flow, local, code) in [
+        (TIME, LOCAL, "404 NOT_FOUND flow time.flows.unix.ar"),
+        ("nothing.flows.unix.ar", LOCAL, "404 NOT_FOUND flow nothing.flows.unix.ar"),
+        ("time.nowhere.test", LOCAL, "502"),
+        (TIME, "time.other.test", "404"),
+        ("x.emiliano.ar", "y.emiliano.ar", "501"),
+    ] {
+        let answer = user.refused(&format!("SUBSCRIBE {flow} LOCAL {local}"));
+        assert!(answer.starts_with(code), "{flow} {local}: {answer}");
+    }
+    assert_eq!(subscription(&mut user), Value::Null);
+    assert_eq!(user.data("GET FLOWS"), Vec::<String>::new());
+    assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
+}
