@@ -1,7 +1,9 @@
 //! Two participants, each with its host, broker and name server: who subscribes elsewhere knows nothing but a flow's
 //! name.
 
-use std::path::Path;
+use std::io::Read;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use stories::{Config, Fnaad, Wire, event, events, eventually, eventually_holds};
@@ -67,12 +69,41 @@ impl Two {
         two
     }
 
+    fn dir_of(&self, which: usize) -> PathBuf {
+        self.dir.path().join(self.places[which].domain)
+    }
+
     fn start_one(&mut self, which: usize) {
         let (place, other) = (self.places[which], self.places[1 - which]);
-        let dir = self.dir.path().join(place.domain);
+        let dir = self.dir_of(which);
         std::fs::create_dir_all(&dir).unwrap();
         let config = place.config(&dir, other, &self.dir.path().join("peers.secret"));
-        self.hosts[which] = Some(Fnaad::serve(&dir, config.save()));
+        Fnaad::arm(&dir, "");
+        let mortal = [("FNAAD_FAILPOINTS", &*dir.join("failpoints"))];
+        self.hosts[which] = Some(Fnaad::serve_with(&dir, config.save(), &mortal));
+    }
+
+    /// The user says something; one of the hosts ends itself at a place, if it comes there. Gives whether it did.
+    fn dies(&mut self, which: usize, place: &str, said: &str) -> bool {
+        let mut user = self.wire(EMILIANO);
+        Fnaad::arm(&self.dir_of(which), place);
+        user.try_ask::<&str>(said, &[]);
+        Fnaad::arm(&self.dir_of(which), "");
+        let host = self.hosts[which].as_mut().unwrap();
+        let died = eventually("a host that has ended or greets", || {
+            if host.has_ended() {
+                return Ok(true);
+            }
+            let mut greeting = [0; 4];
+            let mut stream =
+                TcpStream::connect(host.address()).map_err(|error| error.to_string())?;
+            stream.read_exact(&mut greeting).map_err(|error| error.to_string())?;
+            Ok::<_, String>(false)
+        });
+        if died {
+            self.start_one(which);
+        }
+        died
     }
 
     fn kill(&mut self, which: usize) {
@@ -122,11 +153,15 @@ fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
     assert_eq!((&seen["state"], &seen["subscription"]), (&"active".into(), &id.clone().into()));
     assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), std::slice::from_ref(&id));
     assert_eq!(user.data("GET FLOWS"), [LOCAL], "what lies elsewhere is no flow of this host");
+    user.ok(&format!("PAUSE {id}"));
+    owner.write(TIME, &events(150..160));
+    user.ok(&format!("RESUME {id}"));
+    eventually_holds(&mut user, LOCAL, 160);
     user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
     assert_eq!(subscription(&mut user), Value::Null);
     assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), Vec::<String>::new());
     assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
-    assert_eq!(user.read(LOCAL).len(), 150, "what came stays");
+    assert_eq!(user.read(LOCAL).len(), 160, "what came stays");
 }
 
 #[test]
@@ -176,6 +211,78 @@ fn either_host_may_be_killed_and_every_event_comes_once() {
     came.sort_unstable();
     assert_eq!(came, (0..600).collect::<Vec<u64>>());
     assert_eq!(order, came, "one partition keeps its order");
+}
+
+/// Where a host that is told to ends itself: around every change of its registry, and every step outside of it.
+const PLACES: [&str; 4] = [
+    "registry.before-commit",
+    "registry.committed",
+    "reconciler.before-step",
+    "reconciler.step-made",
+];
+
+/// Most runs for one place and one command; there are fewer steps.
+const MOST: u32 = 16;
+
+fn attached(owner: &mut Wire) -> usize {
+    let rows = owner.json(&format!("GET SUBSCRIBERS {TIME}"));
+    rows.iter().filter(|row| row["state"] == "active" && !row["attached"].is_null()).count()
+}
+
+/// One of the hosts is killed at each step of a subscription and of its end.
+fn killed_at_each_step(number: u8, which: usize) {
+    let mut two = Two::start(number);
+    let mut owner = two.wire(UNIX);
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    owner.write(TIME, &events(0..10));
+    drop(owner);
+    let (begin, end) = (format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"), format!("UNSUBSCRIBE {LOCAL}"));
+    for place in PLACES {
+        for passing in 1..=MOST {
+            let began = two.dies(which, &format!("{place}:{passing}"), &begin);
+            let mut user = two.wire(EMILIANO);
+            // What was not begun, or came to nothing, is said again.
+            eventually("a subscription", || match user.ask(&begin).first() {
+                Some(line) if line == "220 DATA" => Ok(()),
+                line => Err(format!("{line:?}")),
+            });
+            eventually_is(&mut user, "active");
+            eventually_holds(&mut user, LOCAL, 10);
+            eventually("one subscriber", || match attached(&mut two.wire(UNIX)) {
+                1 => Ok(()),
+                many => Err(format!("{many} attached")),
+            });
+            drop(user);
+            let ended = two.dies(which, &format!("{place}:{passing}"), &end);
+            let mut user = two.wire(EMILIANO);
+            eventually("the end of it", || match subscription(&mut user) {
+                Value::Null => Ok(()),
+                seen if seen["state"] == "active" => {
+                    user.ask(&end);
+                    Err(seen.to_string())
+                }
+                seen => Err(seen.to_string()),
+            });
+            assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
+            assert_eq!(attached(&mut two.wire(UNIX)), 0);
+            assert_eq!(user.data("GET FLOWS"), [LOCAL]);
+            user.ok(&format!("DELETE FLOW {LOCAL}"));
+            if !began && !ended {
+                break;
+            }
+            assert!(passing < MOST, "{place} is passed again and again");
+        }
+    }
+}
+
+#[test]
+fn the_subscribers_host_is_killed_at_any_step_and_there_is_a_whole_subscription_or_none() {
+    killed_at_each_step(6, EMILIANO);
+}
+
+#[test]
+fn the_owners_host_is_killed_at_any_step_and_there_is_a_whole_subscription_or_none() {
+    killed_at_each_step(7, UNIX);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use crate::services::Services;
 
 enum Thing {
     Flow,
-    Processor,
+    /// Itself, or what carries a subscription elsewhere.
+    Processor(Name),
     Subscriber,
 }
 
@@ -20,7 +21,7 @@ pub(super) async fn pause(services: &Services, name: Name) -> Answer {
             return flow_held(services, name).await;
         }
         Thing::Subscriber => return subscriptions::hold(services, name, Hold::Paused).await,
-        Thing::Processor => services.registry.set_desired(&name, Desired::Paused).await,
+        Thing::Processor(carrier) => services.registry.set_desired(&carrier, Desired::Paused).await,
     };
     done(services, decision, name).await
 }
@@ -32,7 +33,9 @@ pub(super) async fn resume(services: &Services, name: Name) -> Answer {
             return flow_held(services, name).await;
         }
         Thing::Subscriber => return subscriptions::hold(services, name, Hold::Active).await,
-        Thing::Processor => services.registry.set_desired(&name, Desired::Running).await,
+        Thing::Processor(carrier) => {
+            services.registry.set_desired(&carrier, Desired::Running).await
+        }
     };
     done(services, decision, name).await
 }
@@ -44,7 +47,9 @@ pub(super) async fn stop(services: &Services, name: Name) -> Answer {
             return Err(Failure::new(Code::NotImplemented, words));
         }
         Thing::Subscriber => return subscriptions::hold(services, name, Hold::Stopped).await,
-        Thing::Processor => services.registry.set_desired(&name, Desired::Stopped).await,
+        Thing::Processor(carrier) => {
+            services.registry.set_desired(&carrier, Desired::Stopped).await
+        }
     };
     done(services, decision, name).await
 }
@@ -67,7 +72,11 @@ async fn done(
 /// Names are unique over flows, processors and subscriptions.
 async fn thing(services: &Services, name: &Name) -> Result<Thing, Failure> {
     if services.registry.processor(name).await.map_err(registry_failure)?.is_some() {
-        return Ok(Thing::Processor);
+        return Ok(Thing::Processor(name.clone()));
+    }
+    let elsewhere = services.registry.subscription(name);
+    if let Some(row) = elsewhere.filter(|row| row.remote.as_ref() == Some(name)) {
+        return Ok(Thing::Processor(row.processor));
     }
     if services.registry.flow(name).await.map_err(registry_failure)?.is_some() {
         return Ok(Thing::Flow);
