@@ -35,6 +35,9 @@ pub struct Subscription {
     pub processor: Name,
     /// How far it has come.
     pub stage: Stage,
+    /// Whether events were ever carried: before that the local flow is part of what is being made.
+    #[serde(default)]
+    pub carried: bool,
     /// Since when it stands there, or nothing goes on.
     pub since: i64,
     /// Why it does not go on; empty where it does.
@@ -130,6 +133,7 @@ impl State {
             remote: None,
             processor: new.processor,
             stage: Stage::Asking,
+            carried: false,
             since: at,
             why: String::new(),
             created_at: at,

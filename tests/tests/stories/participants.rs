@@ -222,7 +222,7 @@ const PLACES: [&str; 4] = [
 ];
 
 /// Most runs for one place and one command; there are fewer steps.
-const MOST: u32 = 16;
+const MOST: u32 = 40;
 
 fn attached(owner: &mut Wire) -> usize {
     let rows = owner.json(&format!("GET SUBSCRIBERS {TIME}"));

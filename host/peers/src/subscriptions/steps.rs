@@ -10,8 +10,8 @@ use fnap::value::Settings;
 use host_brokers::{Broker, TopicRef};
 use host_events::Incarnation;
 use host_registry::{
-    Config, JournalId, Maker, NewFlow, NewProcessor, PEER, RegistryError, Stage, Start,
-    Subscription,
+    Config, Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, RegistryError, Stage,
+    Start, Subscription,
 };
 use uuid::Uuid;
 
@@ -23,6 +23,9 @@ const STEP: Duration = Duration::from_secs(30);
 
 /// Time to the next try where nobody said a longer one.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// Time to the next look at something of our own that is under way.
+const SOON: Duration = Duration::from_millis(200);
 
 /// Between two questions whether the owner has said his word: owners are people.
 const PENDING: Duration = Duration::from_secs(5);
@@ -117,8 +120,11 @@ impl Subscriptions {
             self.carry_out(registry.create_flow(new).await?).await?;
             from = registry.flow(remote).await?;
         }
-        let partitions = from.map_or(1, |flow| flow.partitions);
-        if registry.flow(&row.local).await?.is_none() {
+        let partitions = from.as_ref().map_or(1, |flow| flow.partitions);
+        settled(from.as_ref())?;
+        let local = registry.flow(&row.local).await?;
+        settled(local.as_ref())?;
+        if local.is_none() {
             let (maker, alias_of) = (maker.clone(), Some(namespace));
             let new = NewFlow { partitions, maker, alias_of, ..NewFlow::named(row.local.clone()) };
             self.carry_out(registry.create_flow(new).await?).await?;
@@ -127,7 +133,11 @@ impl Subscriptions {
             let new = bridge(row, remote, maker);
             self.carry_out(registry.create_processor(new).await?).await?;
         }
-        self.advance(row, Stage::Active, None).await
+        let active = |row: &mut Subscription| {
+            (row.stage, row.carried, row.why) = (Stage::Active, true, String::new());
+        };
+        registry.advance_subscription(&row.local, active).await?;
+        Ok(())
     }
 
     /// Takes away what there is, here first; the last that goes is the row.
@@ -153,6 +163,9 @@ impl Subscriptions {
             && registry.flow(remote).await?.is_some_and(|flow| flow.is_remote())
         {
             self.carry_out(registry.delete_flow(remote).await?).await?;
+        }
+        if !row.carried && row.remote.is_some() && registry.flow(&row.local).await?.is_some() {
+            self.carry_out(registry.delete_flow(&row.local).await?).await?;
         }
         Ok(())
     }
@@ -207,6 +220,17 @@ impl Subscriptions {
         });
         let found = named.or(all.first()).map(|one| one.name.clone());
         found.ok_or_else(|| RegistryError::NoNamespace { name: local.to_string() }.into())
+    }
+}
+
+/// Refuses to go on with a flow that is still being made, or on its way out, by what was begun before a crash.
+fn settled(flow: Option<&Flow>) -> Result<(), Trouble> {
+    match flow.map(|flow| (flow, flow.status)) {
+        Some((flow, FlowStatus::Creating | FlowStatus::Deleting)) => {
+            let words = format!("flow {} is being made", flow.name);
+            Err(Trouble::Later(Failure::new(Code::Unavailable, words), SOON))
+        }
+        _ => Ok(()),
     }
 }
 
