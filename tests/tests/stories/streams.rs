@@ -326,3 +326,20 @@ fn a_host_that_ends_says_so_to_who_follows() {
     }
     assert!(ended.join().unwrap().success());
 }
+
+#[test]
+fn a_removal_waits_for_nobody_who_reads_nothing() {
+    let (mut wire, host, _dir) = host_with(&[A], 1);
+    let name = subscribe(&mut wire, A);
+    let mut following = Following::begin(host.login());
+    let stream = following.attach(&name, &anywhere(), 1 << 30);
+    following.attached(stream);
+    // More than sockets take, in frames that are cut in their middle.
+    let large = event(0).replace("\"n\":0", &format!("\"n\":\"{}\"", "x".repeat(900_000)));
+    for _ in 0..24 {
+        assert!(wire.write(A, std::slice::from_ref(&large)).starts_with("220 "));
+    }
+    wire.ok(&format!("REMOVE SUBSCRIBER {name}"));
+    let row = wire.json(&format!("GET SUBSCRIBERS {A}")).swap_remove(0);
+    assert_eq!((&row["state"], &row["connected"]), (&"ended".into(), &0.into()), "{row}");
+}
