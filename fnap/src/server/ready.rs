@@ -8,7 +8,7 @@ use super::help;
 use super::receiving::{Incoming, Taken};
 use super::session::{Running, ServerSession, State};
 use crate::command::Command;
-use crate::line::LineError;
+use crate::line::{LineError, MAX_COMMAND};
 use crate::reply::{Code, Failure, Reply};
 
 impl<P: Clone> ServerSession<P> {
@@ -84,7 +84,8 @@ impl<P: Clone> ServerSession<P> {
     }
 
     fn collect(&mut self, principal: P, mut incoming: Incoming, line: Result<Bytes, LineError>) {
-        let octets = line.as_ref().map_or(0, Bytes::len);
+        // With the line's end; of one that is no text it is not known how long it was.
+        let octets = line.as_ref().map_or(MAX_COMMAND, |line| line.len() + 2);
         if incoming.take(line) == Taken::More {
             if incoming.is_refused() {
                 self.toll.thrown_away += octets;
@@ -100,7 +101,7 @@ impl<P: Clone> ServerSession<P> {
             }
             Err(failure) => {
                 self.state = State::Ready(principal);
-                self.send(&failure.into());
+                self.fault(failure);
             }
         }
     }

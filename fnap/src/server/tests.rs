@@ -812,7 +812,9 @@ fn what_serves_nobody_is_counted_and_events_are_not() {
         (&long, (0, 1, MAX_COMMAND + 1)),
         (&format!("{long}yyy\r\nNOOP\r\n"), (1, 1, 0)),
         ("WRITE f.example\r\nx\r\ny\r\n.\r\n", (0, 0, 0)),
-        (&format!("WRITE f.example\r\n{refused}"), (0, 0, 10)),
+        (&format!("WRITE f.example\r\n{refused}"), (0, 0, 30)),
+        (&format!("WRITE f.example\r\n{refused}.\r\n"), (0, 1, 30)),
+        ("WRITE f.example\r\n\0\r\n\r\n", (0, 0, MAX_COMMAND + 2)),
     ] {
         assert_eq!(toll(said), counted, "{said:.40}");
     }

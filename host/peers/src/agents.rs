@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use fnap::command::Command;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure};
+use fnap::stream::MAX_HOST_NAME;
 
 use crate::agent::{Again, Agents, PeerError};
 use crate::reach::{Opened, Reach, Unreached};
@@ -25,6 +26,10 @@ impl Reach for Agents {
         let peer = Self::reach(self, flow).await.map_err(unreached)?;
         // What it calls itself: it is what stands in the traces of what it passes on.
         let host = peer.greeting().split_whitespace().next().unwrap_or_default().to_owned();
+        if !is_host(&host) {
+            let words = "the other host's greeting does not say what it is called";
+            return Err(Unreached::never(Failure::new(Code::ConnError, words)));
+        }
         let octets = peer.into_stream().await.map_err(unreached)?;
         Ok(Opened { octets: Box::new(octets), host })
     }
@@ -40,4 +45,10 @@ fn unreached(error: PeerError) -> Unreached {
     let failure = error.refusal().cloned();
     let failure = failure.unwrap_or_else(|| Failure::new(Code::ConnError, error.to_string()));
     Unreached { failure, again }
+}
+
+/// Whether it can stand in a trace.
+fn is_host(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=MAX_HOST_NAME).contains(&name.len()) && name.bytes().all(fits)
 }

@@ -191,7 +191,9 @@ struct PeerSource {
 #[async_trait]
 impl Source for PeerSource {
     async fn next(&mut self, limits: BatchLimits) -> Result<Batch, BrokerError> {
-        if self.rest.is_empty() {
+        // A frame that brings nothing and leads nowhere is no batch.
+        let before = self.next;
+        while self.rest.is_empty() && self.next == before {
             let came = self.following.next().await.map_err(|lost| {
                 tell(&self.gone, &self.name, &lost);
                 lost.broker_error()

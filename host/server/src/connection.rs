@@ -165,7 +165,10 @@ impl Connection {
             self.keep_pace().await?;
             self.flush().await?;
             match self.input().await {
-                Input::Written(reply) => self.session.reply(reply),
+                Input::Written(reply) => {
+                    self.pace.pay_for_reply(&reply);
+                    self.session.reply(reply);
+                }
                 // It has failed at the greeting already: no alert would reach anybody.
                 Input::Read(Ok(1..)) if self.speaks_tls() => {
                     tracing::info!(peer = %self.peer, "the peer speaks tls at an address of clear text");
@@ -200,9 +203,17 @@ impl Connection {
     /// comes meanwhile waits.
     async fn keep_pace(&mut self) -> Result<(), Gone> {
         self.pace.pay(&self.session.take_toll());
-        if let Some(until) = self.pace.pause() {
-            self.flush().await?;
-            sleep_until(until).await;
+        let Some(until) = self.pace.pause() else { return Ok(()) };
+        self.flush().await?;
+        let deadline = self.must_authenticate;
+        // What ends a connection ends it in the middle of what was said at once, too.
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = sleep_until(deadline.unwrap_or(until)), if deadline.is_some() => {
+                self.session.end(Failure::new(Code::Timeout, "authentication took too long"));
+            }
+            why = ended(&mut self.standing) => self.session.end(unwelcome(why)),
+            _ = self.stop.wait_for(|stop| *stop) => self.session.end(stopping()),
         }
         Ok(())
     }

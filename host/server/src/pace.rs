@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use fnap::reply::Reply;
 use fnap::server::Toll;
 use tokio::time::Instant;
 
@@ -34,8 +35,7 @@ const RESERVE: Duration = Duration::from_secs(2);
 /// The least time that a pause lasts: to wake up for each single command would be the greater part of the work.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause, however much came at once: the end of the host and of somebody's right to be there is
-/// noticed afterwards.
+/// The longest pause, however much came at once.
 const LONGEST: Duration = Duration::from_millis(500);
 
 /// The pace of one connection.
@@ -53,6 +53,13 @@ impl Pace {
         let faults = FAULT.saturating_mul(count(toll.faults));
         let thrown_away = COMMAND.saturating_mul(count(toll.thrown_away)) / THROWN_AWAY;
         self.take(commands.saturating_add(faults).saturating_add(thrown_away));
+    }
+
+    /// Takes the price of a WRITE that is refused for what its writer did.
+    pub(crate) fn pay_for_reply(&mut self, reply: &Reply) {
+        if matches!(reply, Reply::Error(failure) if failure.code.number() < 500) {
+            self.take(FAULT);
+        }
     }
 
     /// Takes the price of what was just read.

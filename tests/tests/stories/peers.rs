@@ -145,6 +145,19 @@ fn who_speaks_nonsense_has_to_wait_for_his_answers_and_nobody_else_has() {
     assert!(answered < LINES * b"400 BAD_FORMAT line is not utf-8\r\n".len() / 2, "{answered}");
 }
 
+#[test]
+fn who_is_held_to_a_pace_holds_up_no_end() {
+    let hosted = Hosted::with("");
+    let mut stranger = Wire::connect(hosted.host.address());
+    stranger.send(&b"\n".repeat(60_000));
+    for _ in 0..50 {
+        assert!(stranger.line().starts_with("401 "));
+    }
+    // At his pace it would be twenty minutes until the host hears of its end.
+    drop(hosted.other);
+    assert!(hosted.host.end().success());
+}
+
 /// Says the same until nothing more is taken.
 fn flood(stream: &mut TcpStream, said: &[u8]) {
     stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fnap::name::{FlowName, Name};
 use fnap::reply::{Code, Failure};
-use fnap::stream::{Batch, Begin, Followed, Follower, Refused, Wanted};
+use fnap::stream::{Batch, Begin, Followed, Follower, Refused, StreamError, Wanted};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -28,6 +28,11 @@ pub(super) fn closed() -> Unreached {
     away("the connection to the other host has ended")
 }
 
+/// What is said of a host that leaves a question without an answer.
+pub(super) fn silent() -> Unreached {
+    away("the other host does not say what there is of the flow")
+}
+
 fn away(words: impl Into<String>) -> Unreached {
     Unreached { failure: Failure::new(Code::ConnError, words), again: Some(AGAIN) }
 }
@@ -42,6 +47,8 @@ pub(super) async fn keep(
     let opened = tokio::time::timeout(OPENING, reach.stream(&flow)).await;
     let opened = opened.unwrap_or_else(|_| Err(away("the other host takes too long")));
     let why = match opened {
+        // Everything that came from there would be taken for what was here before.
+        Ok(opened) if *opened.host == *own => away("the other host is called as this one"),
         Ok(opened) => {
             let connection = StreamConnection::new(opened.octets, Follower::new(true));
             let mut link = Link { connection, streams: Streams::new(), own, host: opened.host };
@@ -121,7 +128,8 @@ impl Link {
                 let at = Some((partition, next));
                 match self.connection.side().attach(wanted(&flow, at, CREDIT)) {
                     Ok(stream) => {
-                        self.streams.insert(stream, Stream::Follows { told, began: false });
+                        self.streams
+                            .insert(stream, Stream::Follows { partition, told, began: false });
                     }
                     Err(refused) => drop(told.send(Told::Over(not_now(&refused)))),
                 }
@@ -175,10 +183,10 @@ impl Link {
                 let left = self.connection.side().detach(stream);
                 tracing::trace!(stream, ?left, "looked");
             }
-            Some(Stream::Follows { told, began: false }) => {
+            Some(Stream::Follows { partition, told, began: false }) => {
                 let began = Told::Began { stream, incarnation: seen.incarnation };
                 if told.send(began).is_ok() {
-                    self.streams.insert(stream, Stream::Follows { told, began: true });
+                    self.streams.insert(stream, Stream::Follows { partition, told, began: true });
                 } else {
                     drop(self.connection.side().detach(stream));
                 }
@@ -187,10 +195,13 @@ impl Link {
         }
     }
 
-    fn records(&mut self, batch: &Batch) -> Result<(), fnap::stream::StreamError> {
-        let Some(Stream::Follows { told, .. }) = self.streams.get(&batch.stream) else {
+    fn records(&mut self, batch: &Batch) -> Result<(), StreamError> {
+        let Some(Stream::Follows { partition, told, .. }) = self.streams.get(&batch.stream) else {
             return Ok(());
         };
+        if batch.partition != *partition {
+            return Err(StreamError::Malformed { what: "partition that nobody asked for" });
+        }
         let records = batch.open(unpack)?;
         let records = trace::received(records, &self.host, &self.own);
         let batch = Told::Batch { records, next: batch.next, cost: batch.cost };

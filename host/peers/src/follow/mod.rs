@@ -7,6 +7,7 @@ mod link;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fnap::name::{FlowName, Name};
 use fnap::reply::Failure;
@@ -14,11 +15,15 @@ use fnap::stream::Partition;
 use host_brokers::BrokerError;
 use host_events::Stored;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::reach::{Reach, Unreached};
 
 /// Asks of one link that wait: each is somebody who waits for its answer.
 const ASKS: usize = 1_024;
+
+/// How long a host may take to say what there is of a flow; its broker may be slow.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// Octets of a stream that may be under way or wait here: a fast path's round trip, and no more than some
 /// hundred streams can hold at once.
@@ -126,10 +131,13 @@ impl Links {
         for _ in 0..2 {
             let (answer, answered) = oneshot::channel();
             let ask = Ask::Look { flow: flow.clone(), answer };
-            if self.to(at).send(ask).await.is_ok()
-                && let Ok(seen) = answered.await
-            {
-                return seen;
+            if self.to(at).send(ask).await.is_err() {
+                continue;
+            }
+            match timeout(ANSWER, answered).await {
+                Ok(Ok(seen)) => return seen,
+                Ok(Err(_)) => {}
+                Err(_) => return Err(Lost::Away(link::silent())),
             }
         }
         Err(Lost::Away(link::closed()))
@@ -154,7 +162,9 @@ impl Links {
             return Err(Lost::Away(link::closed()));
         }
         let mut following = Following { link, hears, stream: None, incarnation: String::new() };
-        match following.hears.recv().await {
+        let heard = timeout(ANSWER, following.hears.recv()).await;
+        let Ok(heard) = heard else { return Err(Lost::Away(link::silent())) };
+        match heard {
             Some(Told::Began { stream, incarnation }) => {
                 (following.stream, following.incarnation) = (Some(stream), incarnation);
                 Ok(following)
@@ -203,5 +213,5 @@ type Streams = BTreeMap<u32, Stream>;
 
 enum Stream {
     Looks(oneshot::Sender<Result<Seen, Lost>>),
-    Follows { told: mpsc::UnboundedSender<Told>, began: bool },
+    Follows { partition: u32, told: mpsc::UnboundedSender<Told>, began: bool },
 }

@@ -23,11 +23,12 @@ pub(super) fn registry_failure(error: &RegistryError, name: &Name) -> Failure {
 
 pub(super) fn broker_failure(error: &BrokerError) -> Failure {
     let code = match error {
-        BrokerError::NotFound(_) => Code::NotFound,
         BrokerError::OutOfRange { .. } => Code::OutOfRange,
-        BrokerError::Unavailable(_) | BrokerError::Refused(_) | BrokerError::Full(_) => {
-            Code::Unavailable
-        }
+        // A node that has not heard of a topic yet says so, too: that a flow is gone is the registry's word.
+        BrokerError::NotFound(_)
+        | BrokerError::Unavailable(_)
+        | BrokerError::Refused(_)
+        | BrokerError::Full(_) => Code::Unavailable,
         _ => return incident(error),
     };
     Failure::new(code, error.to_string())

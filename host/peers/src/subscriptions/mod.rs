@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use fnap::name::Name;
 use fnap::reply::{Code, Failure};
-use host_registry::{NewSubscription, Registry, RegistryError, Subscription};
+use host_registry::{NewSubscription, Registry, RegistryError, Stage, Subscription};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::broker::{Gone, PeerBroker};
@@ -71,6 +71,7 @@ impl Subscriptions {
     /// What stands against it.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Trouble> {
         let row = self.0.registry.begin_subscription(new).await?;
+        let is_new = row.stage == Stage::Asking && row.why.is_empty();
         let outcome = self.drive(&row.local).await;
         let granted =
             || self.0.registry.subscription(&row.local).is_some_and(|row| row.remote.is_some());
@@ -81,7 +82,10 @@ impl Subscriptions {
                 Code::NotFound,
                 format!("subscription {}", row.local),
             ))),
-            Err(Trouble::Later(failure, after)) if granted() => Err(Trouble::Later(failure, after)),
+            // It goes on by itself, as far as it has come before or now.
+            Err(trouble @ (Trouble::Later(..) | Trouble::Registry(_))) if granted() || !is_new => {
+                Err(trouble)
+            }
             Err(Trouble::Pending(failure)) => Err(Trouble::Pending(failure)),
             Err(trouble) => {
                 self.end(&row.local).await?;
@@ -97,7 +101,7 @@ impl Subscriptions {
     /// `NotFound`, or when it could not be written.
     pub async fn end(&self, local: &Name) -> Result<(), RegistryError> {
         let ending = |row: &mut Subscription| {
-            row.stage = host_registry::Stage::Ending;
+            row.stage = Stage::Ending;
             row.why = String::new();
         };
         self.0.registry.advance_subscription(local, ending).await?;

@@ -7,7 +7,7 @@ use fnap::command::Command;
 use fnap::name::{FlowName, Name};
 use fnap::reply::{Code, Failure};
 use fnap::value::Settings;
-use host_brokers::{Broker, TopicRef};
+use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::Incarnation;
 use host_registry::{
     Config, Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, RegistryError, Stage,
@@ -90,7 +90,10 @@ impl Subscriptions {
             }
             Err(Unreached { failure, again: None }) => match row.stage {
                 // The owner has said no.
-                Stage::Pending { .. } => self.ended(row, failure.to_string()).await,
+                Stage::Pending { .. } if is_word(&failure) => {
+                    self.ended(row, failure.to_string()).await
+                }
+                Stage::Pending { .. } => Err(Trouble::Later(failure, AGAIN)),
                 _ => Err(Trouble::Refused(failure)),
             },
             Err(Unreached { failure, again: Some(after) }) => Err(Trouble::Later(failure, after)),
@@ -134,7 +137,10 @@ impl Subscriptions {
             self.carry_out(registry.create_processor(new).await?).await?;
         }
         let active = |row: &mut Subscription| {
-            (row.stage, row.carried, row.why) = (Stage::Active, true, String::new());
+            row.carried = true;
+            if row.stage == Stage::Making {
+                (row.stage, row.why) = (Stage::Active, String::new());
+            }
         };
         registry.advance_subscription(&row.local, active).await?;
         Ok(())
@@ -146,9 +152,11 @@ impl Subscriptions {
         if let Some(remote) = &row.remote {
             let subscription = remote.clone();
             let told = self.0.reach.ask(&row.flow, &Command::Unsubscribe { subscription }).await;
-            // Otherwise there is none any more, or it is somebody else's matter.
-            if let Err(Unreached { failure, again: Some(after) }) = told {
-                return Err(Trouble::Later(failure, after));
+            // Otherwise there is none any more, or it is somebody else's.
+            if let Err(Unreached { failure, again }) = told
+                && !is_word(&failure)
+            {
+                return Err(Trouble::Later(failure, again.unwrap_or(AGAIN)));
             }
         }
         Ok(self.0.registry.forget_subscription(&row.local).await?)
@@ -184,9 +192,13 @@ impl Subscriptions {
         stage: Stage,
         remote: Option<Name>,
     ) -> Result<(), Trouble> {
+        let from = row.stage.clone();
         let change = move |row: &mut Subscription| {
-            (row.stage, row.why) = (stage, String::new());
+            // Whoever ended it meanwhile has to know whom to tell.
             row.remote = remote.or(row.remote.take());
+            if row.stage == from {
+                (row.stage, row.why) = (stage, String::new());
+            }
         };
         self.0.registry.advance_subscription(&row.local, change).await?;
         Ok(())
@@ -204,8 +216,12 @@ impl Subscriptions {
 
     async fn describe(&self, remote: &Name) -> Result<host_brokers::TopicInfo, Trouble> {
         let topic = TopicRef::new(remote.as_str(), Incarnation(Uuid::nil()));
-        self.0.broker.describe(&topic).await.map_err(|error| {
-            Trouble::Later(Failure::new(Code::Unavailable, error.to_string()), AGAIN)
+        self.0.broker.describe(&topic).await.map_err(|error| match error {
+            // It cannot be had this way.
+            BrokerError::Invalid(words) => {
+                Trouble::Refused(Failure::new(Code::NotImplemented, words))
+            }
+            error => Trouble::Later(Failure::new(Code::Unavailable, error.to_string()), AGAIN),
         })
     }
 
@@ -260,6 +276,11 @@ fn granted(flow: &Name, lines: &[String]) -> Result<Name, Trouble> {
         let words = "the other host's answer to SUBSCRIBE is no name of a subscription";
         Trouble::Refused(Failure::new(Code::ConnError, words))
     })
+}
+
+/// Whether it is the other host's word that there is no such subscription for us, and no trouble on the way.
+fn is_word(failure: &Failure) -> bool {
+    matches!(failure.code, Code::Forbidden | Code::NotFound)
 }
 
 fn request_of(failure: &Failure) -> String {

@@ -66,7 +66,7 @@ async fn names_that_are_taken_and_another_subscription_to_the_same_flow_are_refu
     registry.advance_subscription(&name(ALIAS), ending).await.unwrap();
     assert!(words(registry.begin_subscription(wanted(ALIAS)).await).contains("already"));
     let nobody = registry.advance_subscription(&name("x.test"), |_| ()).await;
-    assert_eq!(words(nobody), "no subscription x.test");
+    assert_eq!(words(nobody), "subscription x.test");
 }
 
 #[tokio::test]
@@ -103,5 +103,5 @@ async fn a_name_outside_of_all_namespaces_is_an_alias_and_counts_to_one() {
     assert!(row.alias && row.namespace == name("n.test") && !row.is_remote());
     assert!(!registry.flow(&name("d.n.test")).await.unwrap().unwrap().alias);
     let nowhere = NewFlow { alias_of: Some(name("other.test")), ..new_flow("x.y") };
-    assert_eq!(words(registry.create_flow(nowhere).await), "no namespace other.test");
+    assert_eq!(words(registry.create_flow(nowhere).await), "namespace other.test");
 }
