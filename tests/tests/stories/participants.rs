@@ -325,3 +325,42 @@ fn what_is_not_there_and_what_may_not_be_had_leaves_nothing_behind() {
     assert_eq!(user.data("GET FLOWS"), Vec::<String>::new());
     assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
 }
+
+#[test]
+fn events_go_both_ways_and_none_goes_in_a_circle() {
+    const THERE: &str = "time.emiliano.ar";
+    const BACK: &str = "back.flows.unix.ar";
+    let two = Two::start(8);
+    let (mut unix, mut emiliano) = (two.wire(UNIX), two.wire(EMILIANO));
+    unix.ok(&format!("CREATE FLOW {TIME} access=open"));
+    unix.write(TIME, &events(0..10));
+    emiliano.data(&format!("SUBSCRIBE {TIME} LOCAL {THERE}"));
+    eventually_holds(&mut emiliano, THERE, 10);
+    emiliano.ok(&format!("UPDATE FLOW {THERE} access=open"));
+    emiliano.write(THERE, &events(10..15));
+    eventually("the way back", || {
+        match unix.ask(&format!("SUBSCRIBE {THERE} LOCAL {BACK}")).first() {
+            Some(line) if line == "220 DATA" => Ok(()),
+            line => Err(format!("{line:?}")),
+        }
+    });
+    // What came from here does not come back; what was written there does.
+    eventually_holds(&mut unix, BACK, 5);
+    unix.ok(&format!("REPLICATE {BACK} {TIME}"));
+    eventually_holds(&mut emiliano, THERE, 15);
+    eventually_holds(&mut unix, TIME, 15);
+    unix.write(TIME, &events(15..20));
+    eventually_holds(&mut emiliano, THERE, 20);
+    emiliano.write(THERE, &[event(20)]);
+    eventually_holds(&mut unix, BACK, 6);
+    eventually_holds(&mut unix, TIME, 21);
+    let told = |events: Vec<Value>| -> Vec<u64> {
+        let mut told: Vec<u64> =
+            events.iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect();
+        told.sort_unstable();
+        told
+    };
+    assert_eq!(told(unix.read(TIME)), (0..21).collect::<Vec<u64>>());
+    assert_eq!(told(emiliano.read(THERE)), (0..21).collect::<Vec<u64>>());
+    assert_eq!(told(unix.read(BACK)), [10, 11, 12, 13, 14, 20]);
+}
