@@ -38,6 +38,9 @@ pub struct Subscription {
     /// Whether events were ever carried: before that the local flow is part of what is being made.
     #[serde(default)]
     pub carried: bool,
+    /// Whether, of one that its owner has ended, everything is taken away here.
+    #[serde(default)]
+    pub cleared: bool,
     /// Since when it stands there, or nothing goes on.
     pub since: i64,
     /// Why it does not go on; empty where it does.
@@ -134,6 +137,7 @@ impl State {
             processor: new.processor,
             stage: Stage::Asking,
             carried: false,
+            cleared: false,
             since: at,
             why: String::new(),
             created_at: at,
@@ -221,6 +225,15 @@ impl Registry {
                 rows.find(|row| row.remote.as_ref() == Some(name))
             };
             state.subscriptions.get(name).or_else(by_remote).cloned()
+        })
+    }
+
+    /// The subscription that a processor carries, if it does.
+    #[must_use]
+    pub fn carried_by(&self, processor: &Name) -> Option<Subscription> {
+        self.look(|state| {
+            let mut rows = state.subscriptions.values();
+            rows.find(|row| row.processor == *processor).cloned()
         })
     }
 

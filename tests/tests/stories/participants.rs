@@ -153,6 +153,10 @@ fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
     assert_eq!((&seen["state"], &seen["subscription"]), (&"active".into(), &id.clone().into()));
     assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), std::slice::from_ref(&id));
     assert_eq!(user.data("GET FLOWS"), [LOCAL], "what lies elsewhere is no flow of this host");
+    // What carries it belongs to it.
+    let carrier = user.json("GET PROCESSORS")[0]["processor"].as_str().unwrap().to_owned();
+    let refused = user.refused(&format!("DELETE PROCESSOR {carrier}"));
+    assert!(refused.starts_with("409 ") && refused.contains(LOCAL), "{refused}");
     user.ok(&format!("PAUSE {id}"));
     owner.write(TIME, &events(150..160));
     user.ok(&format!("RESUME {id}"));

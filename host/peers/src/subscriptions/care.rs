@@ -52,7 +52,8 @@ impl Subscriptions {
             return;
         }
         tracing::info!(subscription = %gone.name, local = %row.local, why = %gone.failure, "ended by its owner");
-        if let Err(trouble) = self.ended(&row, gone.failure.to_string()).await {
+        let ended = self.ended(&row, gone.failure.to_string()).await;
+        if let Err(trouble) = ended {
             tracing::warn!(local = %row.local, cause = %trouble, "the end of a subscription was not carried out");
         }
     }
@@ -62,7 +63,11 @@ impl Tries {
     /// Those that are not where they should be, and whose time has come.
     fn due(&mut self, rows: Vec<Subscription>) -> Vec<Name> {
         let now = Instant::now();
-        let waits = |row: &Subscription| !matches!(row.stage, Stage::Active | Stage::Ended);
+        let waits = |row: &Subscription| match row.stage {
+            Stage::Active => false,
+            Stage::Ended => !row.cleared,
+            _ => true,
+        };
         let open: Vec<Name> = rows.into_iter().filter(waits).map(|row| row.local).collect();
         self.0.retain(|name, _| open.binary_search(name).is_ok());
         let due = |name: &Name| self.0.get(name).is_none_or(|(at, _)| *at <= now);

@@ -47,10 +47,14 @@ impl Subscriptions {
                 Stage::Asking | Stage::Pending { .. } => self.ask(&row).await,
                 Stage::Making => self.make(&row).await,
                 Stage::Ending => self.take_down(&row).await,
+                Stage::Ended if !row.cleared => self.clear(&row).await,
                 Stage::Active | Stage::Ended => return Ok(Some(row)),
             };
             if let Err(trouble) = done {
-                self.note(&row, &trouble).await?;
+                // Why it has ended is the word that counts.
+                if row.stage != Stage::Ended {
+                    self.note(&row, &trouble).await?;
+                }
                 return Err(trouble);
             }
         }
@@ -178,11 +182,23 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Its owner has taken it away: only what came of it stays.
+    /// Writes down that its owner has taken it away; what there is of it goes afterwards.
     pub(super) async fn ended(&self, row: &Subscription, why: String) -> Result<(), Trouble> {
-        self.take_down_here(row).await?;
-        let ended = move |row: &mut Subscription| (row.stage, row.why) = (Stage::Ended, why);
+        let from = row.stage.clone();
+        let ended = move |row: &mut Subscription| {
+            if row.stage == from {
+                (row.stage, row.why, row.cleared) = (Stage::Ended, why, false);
+            }
+        };
         self.0.registry.advance_subscription(&row.local, ended).await?;
+        Ok(())
+    }
+
+    /// Takes away what there is of one that has ended; what came of it stays.
+    async fn clear(&self, row: &Subscription) -> Result<(), Trouble> {
+        self.take_down_here(row).await?;
+        let cleared = |row: &mut Subscription| row.cleared = true;
+        self.0.registry.advance_subscription(&row.local, cleared).await?;
         Ok(())
     }
 

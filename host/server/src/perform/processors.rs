@@ -108,6 +108,12 @@ pub(super) async fn reposition(
 }
 
 pub(super) async fn delete(services: &Services, name: Name) -> Answer {
+    // Another one in its place would carry everything a second time.
+    if let Some(row) = services.registry.carried_by(&name) {
+        let words =
+            format!("processor {name} carries the subscription {0}: UNSUBSCRIBE {0}", row.local);
+        return Err(Failure::new(Code::Conflict, words));
+    }
     if super::mirrors::is_one(services, &name) {
         return super::mirrors::delete(services, name).await;
     }
