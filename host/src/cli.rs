@@ -62,6 +62,10 @@ pub struct Dev {
     /// Address and port; port 0 takes a free one and keeps it for the next start [default: 127.0.0.1:0]
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Address and port of the name server, which has the zones of the namespaces' domains; port 0 takes a free one and
+    /// keeps it for the next start [default: the address of --listen and a free port]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub dns: Option<SocketAddr>,
     /// Address and port of metrics and probes [default: 127.0.0.1 and a free port]
     #[arg(long, value_name = "ADDR:PORT")]
     pub observe: Option<SocketAddr>,
@@ -367,18 +371,22 @@ In fnaad.toml:
   client_ca_file = \"tls/ca.pem\"";
 
 const DEV_EXAMPLES: &str = "\
-It prints `ready fnap=ADDR:PORT observe=ADDR:PORT` on standard output when it accepts, and logs to
-standard error. The second address has /metrics, /livez and /readyz.
+It prints `ready fnap=ADDR:PORT dns=ADDR:PORT observe=ADDR:PORT` on standard output when it accepts, and logs to
+standard error. The second address answers questions about the names of its flows, the third has /metrics, /livez
+and /readyz. Two of them on one machine find each other with --resolve, each by the dns address of the other.
 
 Examples:
   fnaad dev ./try
   fnaad dev ./try --listen 127.0.0.1:61000 --namespace flows.unix.ar --namespace flows.example
+  fnaad dev ./one --namespace flows.unix.ar --dns 127.0.0.1:5301 --resolve emiliano.ar=127.0.0.1:5302
+  fnaad dev ./two --namespace emiliano.ar --dns 127.0.0.1:5302 --resolve unix.ar=127.0.0.1:5301
+  fnua --config ./two/fnua.toml subscribe time.flows.unix.ar
   fnaad dev ./onkafka --broker kafka=127.0.0.1:9092
   fnua --config ./try/fnua.toml create flow time.flows.unix.ar
   cp target/my-plugin.wasm ./try/plugins/     running processors take it over
 
 In the directory: fnua.toml (for the user agent, with the password), users.toml, tls (its own
-authority and certificate), plugins, data, listen, broker, layout, lock.";
+authority and certificate), plugins, data, listen, dns, broker, layout, lock.";
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use fnaad::cert::{Made, Order};
 use fnaad::cli::{self, Cli, Command};
 use fnaad::config::{Config, Log, LogFormat};
 use fnaad::demo;
-use fnaad::dev::Dev;
+use fnaad::dev::{Asked, Dev};
 use fnaad::lock::DirLock;
 use fnaad::serve::{Addresses, serve};
 use tracing_subscriber::EnvFilter;
@@ -55,7 +55,9 @@ async fn run_demo(args: cli::Demo) -> Result<bool> {
 }
 
 async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
-    let mut dev = Dev::prepare(&args.dir, args.listen, &args.namespaces, args.broker.as_ref())?;
+    let cli::Dev { listen, dns, ref namespaces, ref broker, .. } = *args;
+    let asked = Asked { listen, dns, namespaces, broker: broker.as_ref() };
+    let mut dev = Dev::prepare(&args.dir, asked)?;
     let mut config = dev.config().clone();
     config.observe = args.observe.or(config.observe);
     config.names.overrule(&args.resolve.zones);
@@ -64,7 +66,10 @@ async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
     config.peers.secret_file = fnaad::peers::dev_secret(args.peers_secret.as_deref())?;
     let again = config.clone();
     serve(config, &|| Ok(again.clone()), |addresses| {
-        dev.listening(*addresses.fnap.first().context("no address")?)?;
+        dev.listening(
+            *addresses.fnap.first().context("no address")?,
+            addresses.dns.first().copied(),
+        )?;
         ready(addresses)
     })
     .await
@@ -149,8 +154,8 @@ fn ready(addresses: &Addresses) -> Result<()> {
     let mut line = "ready".to_owned();
     addresses.fnap.iter().for_each(|address| line += &format!(" fnap={address}"));
     addresses.fnaps.iter().for_each(|address| line += &format!(" fnaps={address}"));
-    addresses.observe.iter().for_each(|address| line += &format!(" observe={address}"));
     addresses.dns.iter().for_each(|address| line += &format!(" dns={address}"));
+    addresses.observe.iter().for_each(|address| line += &format!(" observe={address}"));
     let mut out = stdout();
     writeln!(out, "{line}").and_then(|()| out.flush()).context("stdout")
 }

@@ -168,12 +168,13 @@ pub(crate) enum Command {
     DeadLetters(DeadLetters),
     /// Subscribe to a flow of any host.
     #[command(
-        after_help = "Example:\n  fnua subscribe time.flows.unix.ar --local emiliano.ar-time.flows.unix.ar"
+        after_help = "Examples:\n  fnua subscribe time.flows.unix.ar\n  fnua subscribe time.flows.unix.ar --local emiliano.ar-time.flows.unix.ar"
     )]
     Subscribe {
         /// The flow.
         flow: Name,
-        /// The flow here that gets its events.
+        /// The flow here that gets its events [default: the `prefix` of the host, or its first namespace and a hyphen, and
+        /// the flow's name; none where the flow lies in its own namespaces]
         #[arg(long, value_name = "NAME")]
         local: Option<Name>,
         /// Further settings.

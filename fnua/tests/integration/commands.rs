@@ -86,6 +86,29 @@ fn what_the_host_does_not_have_yet_is_shown_as_it_says_it() {
 }
 
 #[test]
+fn a_subscription_to_a_flow_elsewhere_without_a_local_name_gets_one_of_the_own_namespace() {
+    for (flow, said, answer) in [
+        (
+            "time.unix.ar",
+            "SUBSCRIBE time.unix.ar LOCAL emiliano.ar-time.unix.ar",
+            "emiliano.ar-time.unix.ar SUBSCRIBED TO id.time.unix.ar",
+        ),
+        // What is here already needs no copy.
+        ("time.emiliano.ar", "SUBSCRIBE time.emiliano.ar", "id.time.emiliano.ar"),
+    ] {
+        let fake = Fake::once(move |talk| {
+            talk.login();
+            talk.expect(said);
+            talk.say(&format!("220 DATA\n{answer}\n220 OK"));
+            talk.quit();
+        });
+        let fnua = Fnua::with_agents(&[("home", &fake.address(), "emiliano.ar")]);
+        assert_eq!(fnua.run(&["subscribe", flow]).well(), format!("{answer}\n"));
+        fake.finish();
+    }
+}
+
+#[test]
 fn a_host_that_cannot_be_reached_is_exit_3() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -84,6 +84,24 @@ impl Default for DnsConfig {
     }
 }
 
+impl DnsConfig {
+    /// Of a host on this machine that serves the zones of its domains itself.
+    pub(super) fn dev(
+        host: IpAddr,
+        listen: SocketAddr,
+        domains: impl Iterator<Item = Name>,
+    ) -> Self {
+        let mut all: Vec<Name> = domains.collect();
+        all.sort();
+        all.dedup();
+        let is_inner = |name: &Name| all.iter().any(|other| name.is_within(other) && name != other);
+        let zones = all.iter().filter(|name| !is_inner(name)).take(MOST_ZONES);
+        let zones = zones.map(|name| DnsZone { name: name.clone(), served: Served::Embedded });
+        let (addresses, zones) = (vec![host], zones.collect());
+        Self { addresses, listen: vec![listen], zones, ..Self::default() }
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn dns(&mut self, raw: RawDns, base: &Path) -> DnsConfig {
         let (agent, port) = raw.agent.map_or((None, None), |text| self.agent(&text));
@@ -312,6 +330,18 @@ mod tests {
         );
         let idle = refusal("[dns]\nlisten = [\"127.0.0.1:0\"]\n");
         assert!(idle.contains("fnaad.toml:5: nothing is served there"), "{idle}");
+    }
+
+    #[test]
+    fn a_participant_for_trying_out_has_a_zone_for_each_domain_and_none_within_another() {
+        let names = ["unix.ar", "test", "deep.unix.ar", "unix.ar", "a.emiliano.ar"];
+        let names = names.map(|name| name.parse::<Name>().unwrap());
+        let (host, listen) = ("127.0.0.9".parse().unwrap(), "127.0.0.9:0".parse().unwrap());
+        let dns = DnsConfig::dev(host, listen, names.into_iter());
+        let zones: Vec<&str> = dns.zones.iter().map(|zone| zone.name.as_str()).collect();
+        assert_eq!(zones, ["a.emiliano.ar", "test", "unix.ar"]);
+        assert!(dns.zones.iter().all(|zone| zone.served == Served::Embedded));
+        assert_eq!((dns.addresses, dns.listen), (vec![host], vec![listen]));
     }
 
     #[test]

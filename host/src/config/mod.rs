@@ -197,9 +197,12 @@ impl Config {
     pub fn dev(
         dir: &Path,
         listen: SocketAddr,
+        dns: SocketAddr,
         namespaces: Vec<Name>,
         brokers: Vec<Broker>,
     ) -> Self {
+        let dns =
+            DnsConfig::dev(dev::reachable(listen).ip(), dns, namespaces.iter().map(domain_of));
         let first = brokers.first().map_or(EMBEDDED, |broker| &broker.name).to_owned();
         let domain = namespaces.first().map(domain_of);
         Self {
@@ -224,7 +227,7 @@ impl Config {
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             names: NamesConfig::default(),
             peers: PeersConfig { domain, assumed: true, ..PeersConfig::default() },
-            dns: DnsConfig::default(),
+            dns,
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }
     }

@@ -1,6 +1,6 @@
 //! `fnaad dev DIR`: prepares a directory so that a participant runs out of it, and again next time.
 //!
-//! In the directory: `layout` (format of all this), `lock`, `listen` (the kept address), `broker` (the kept
+//! In the directory: `layout` (format of all this), `lock`, `listen` and `dns` (the kept addresses), `broker` (the kept
 //! Kafka, where one was named), `fnua.toml`
 //! (for the user agent, with the password in the clear: mode 0600), `users.toml` (its verifiers),
 //! `tls` (an authority of its own, and the host's certificate), `plugins` (the inbox, filled at the first start only) and `data`. What belongs to somebody else in
@@ -33,26 +33,36 @@ pub struct Dev {
     _lock: DirLock,
 }
 
+/// What somebody wants of a directory; what is left out is as at the last start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// Where to listen.
+    pub listen: Option<SocketAddr>,
+    /// Where the name server answers.
+    pub dns: Option<SocketAddr>,
+    /// Further namespaces.
+    pub namespaces: &'a [Name],
+    /// Where new namespaces have their topics.
+    pub broker: Option<&'a DevBroker>,
+}
+
 impl Dev {
-    /// Makes or opens a directory. Without an address the one of the last start is taken, without
-    /// namespaces those of the last start, without a broker that of the last start.
+    /// Makes or opens a directory.
     ///
     /// # Errors
     /// When another host runs on it, a newer one made it, or it cannot be written.
-    pub fn prepare(
-        dir: &Path,
-        listen: Option<SocketAddr>,
-        namespaces: &[Name],
-        broker: Option<&DevBroker>,
-    ) -> Result<Self> {
+    pub fn prepare(dir: &Path, asked: Asked<'_>) -> Result<Self> {
         let dir = std::path::absolute(dir).context("directory")?;
         let lock = DirLock::take(&dir)?;
         check_layout(&dir)?;
         let mut agent = AgentFile::open(&dir)?;
-        let namespaces = agent.add_namespaces(namespaces)?;
-        let listen = choose_address(listen, kept_address(&dir)?);
-        let brokers = broker::brokers(&dir, broker)?;
-        let config = Config::dev(&dir, listen, namespaces, brokers);
+        let namespaces = agent.add_namespaces(asked.namespaces)?;
+        let listen = choose_address(asked.listen, kept_address(&dir, LISTEN)?, LOOPBACK);
+        // Who asks about names is on this machine, as those are who believe the host.
+        let near = SocketAddr::new(reachable(listen).ip(), 0);
+        let dns = choose_address(asked.dns, kept_address(&dir, DNS)?, near);
+        let brokers = broker::brokers(&dir, asked.broker)?;
+        let config = Config::dev(&dir, listen, dns, namespaces, brokers);
         files::make_dir(&config.data_dir)?;
         certificate::prepare(&dir, &config.hostname, listen.ip())?;
         included::put(&config.plugins_dir)?;
@@ -65,14 +75,16 @@ impl Dev {
         &self.config
     }
 
-    /// Keeps the address that is listened on, and tells the user agent. To be called before `ready`
-    /// is printed.
+    /// Keeps the addresses that are listened on, the name server's too, and tells the user agent. To be called before
+    /// `ready` is printed.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn listening(&mut self, address: SocketAddr) -> Result<()> {
-        let kept = format!("{address}\n");
-        files::replace(&self.dir.join("listen"), kept.as_bytes())?;
+    pub fn listening(&mut self, address: SocketAddr, dns: Option<SocketAddr>) -> Result<()> {
+        for (name, address) in [(LISTEN, Some(address)), (DNS, dns)] {
+            let Some(address) = address else { continue };
+            files::replace(&self.dir.join(name), format!("{address}\n").as_bytes())?;
+        }
         self.agent.set_address(reachable(address))?;
         self.agent.save()
     }
@@ -80,6 +92,13 @@ impl Dev {
 
 /// The namespace where none is asked for; `test` is nobody's (RFC 6761).
 pub const DEFAULT_NAMESPACE: &str = "flows.test";
+
+/// The file with the kept address, and the one with that of the name server.
+const LISTEN: &str = "listen";
+const DNS: &str = "dns";
+
+/// Where it listens the first time: for this machine, on whatever port is free.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Format of the directory. One that is newer is refused.
 const LAYOUT: &str = "fnaad dev 1\n";
@@ -101,17 +120,21 @@ fn check_layout(dir: &Path) -> Result<()> {
     }
 }
 
-fn kept_address(dir: &Path) -> Result<Option<SocketAddr>> {
-    let path = dir.join("listen");
+fn kept_address(dir: &Path, name: &str) -> Result<Option<SocketAddr>> {
+    let path = dir.join(name);
     let Some(text) = files::read(&path)? else { return Ok(None) };
     let address = text.trim().parse();
     address.map(Some).with_context(|| format!("{}: not an address and port", path.display()))
 }
 
 /// An asked port counts; without one the kept port of that address.
-fn choose_address(asked: Option<SocketAddr>, kept: Option<SocketAddr>) -> SocketAddr {
+fn choose_address(
+    asked: Option<SocketAddr>,
+    kept: Option<SocketAddr>,
+    usual: SocketAddr,
+) -> SocketAddr {
     match (asked, kept) {
-        (None, None) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
+        (None, None) => usual,
         (None, Some(kept)) => kept,
         (Some(asked), Some(kept)) if asked.port() == 0 && asked.ip() == kept.ip() => kept,
         (Some(asked), _) => asked,
@@ -119,7 +142,7 @@ fn choose_address(asked: Option<SocketAddr>, kept: Option<SocketAddr>) -> Socket
 }
 
 /// Where a client on this machine reaches an address that is listened on.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -14,10 +14,13 @@ fn mode(path: &Path) -> u32 {
 }
 
 fn started(dir: &Path, listen: Option<&str>, namespaces: &[&str], port: u16) -> Dev {
-    let mut dev = Dev::prepare(dir, listen.map(address), &names(namespaces), None).unwrap();
-    let mut bound = dev.config().listen[0];
+    let (listen, namespaces) = (listen.map(address), names(namespaces));
+    let asked = Asked { listen, namespaces: &namespaces, ..Asked::default() };
+    let mut dev = Dev::prepare(dir, asked).unwrap();
+    let (mut bound, mut dns) = (dev.config().listen[0], dev.config().dns.listen[0]);
     bound.set_port(port);
-    dev.listening(bound).unwrap();
+    dns.set_port(dns.port().max(53));
+    dev.listening(bound, Some(dns)).unwrap();
     dev
 }
 
@@ -39,7 +42,8 @@ fn a_first_start_makes_everything_and_shows_nothing_to_others() {
     for inner in ["data", "plugins"] {
         assert_eq!(mode(&dir.join(inner)), 0o700, "{inner}");
     }
-    let files = ["lock", "layout", "listen", "fnua.toml", "users.toml", "plugins/bridge.wasm"];
+    let files =
+        ["lock", "layout", "listen", "dns", "fnua.toml", "users.toml", "plugins/bridge.wasm"];
     for file in files.into_iter().chain(["tls/ca.key", "tls/server.key"]) {
         assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
     }
@@ -132,7 +136,7 @@ fn the_next_start_goes_on_with_port_password_and_namespaces() {
 #[test]
 fn an_asked_port_counts_and_port_0_keeps_the_one_of_that_address() {
     let kept = Some(address("127.0.0.1:4321"));
-    let choose = |asked: &str| choose_address(Some(address(asked)), kept).to_string();
+    let choose = |asked: &str| choose_address(Some(address(asked)), kept, LOOPBACK).to_string();
     assert_eq!(choose("127.0.0.1:0"), "127.0.0.1:4321");
     assert_eq!(choose("127.0.0.1:7"), "127.0.0.1:7");
     assert_eq!(choose("[::1]:0"), "[::1]:0");
@@ -144,7 +148,7 @@ fn an_asked_port_counts_and_port_0_keeps_the_one_of_that_address() {
 fn a_second_host_on_the_same_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let _first = started(dir.path(), None, &[], 4321);
-    let error = Dev::prepare(dir.path(), None, &[], None).unwrap_err().to_string();
+    let error = Dev::prepare(dir.path(), Asked::default()).unwrap_err().to_string();
     assert!(error.contains("in use by another host"), "{error}");
 }
 
@@ -191,7 +195,7 @@ fn other_agents_stay_and_nothing_is_written_where_nothing_changes() {
 fn a_newer_layout_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("layout"), "fnaad dev 2\n").unwrap();
-    let error = Dev::prepare(dir.path(), None, &[], None).unwrap_err().to_string();
+    let error = Dev::prepare(dir.path(), Asked::default()).unwrap_err().to_string();
     assert!(error.contains("\"fnaad dev 2\"") && error.contains("\"fnaad dev 1\""), "{error}");
 }
 
@@ -203,6 +207,6 @@ fn a_broken_file_is_named_with_its_line_and_without_its_secret() {
         "[[agents]]\nname = \"dev\"\npassword = hunter2\n",
     )
     .unwrap();
-    let error = format!("{:#}", Dev::prepare(dir.path(), None, &[], None).unwrap_err());
+    let error = format!("{:#}", Dev::prepare(dir.path(), Asked::default()).unwrap_err());
     assert!(error.contains("fnua.toml:3") && !error.contains("hunter2"), "{error}");
 }

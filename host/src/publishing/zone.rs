@@ -125,11 +125,15 @@ impl Agreement {
         let during: Vec<_> =
             step.during.iter().map(|(unit, row)| (unit.clone(), Some(row.clone()))).collect();
         self.put(during).await?;
-        failpoint!("publishing.noted");
+        if self.is_kept {
+            failpoint!("publishing.noted");
+        }
         let change = &step.change;
         if !change.add.is_empty() || !change.remove.is_empty() {
             let sent = timeout(PATIENCE, self.publisher.change(&self.zone, change)).await;
-            failpoint!("publishing.sent");
+            if self.is_kept {
+                failpoint!("publishing.sent");
+            }
             match sent {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Ok(sent_of(error)),
@@ -139,7 +143,9 @@ impl Agreement {
             tracing::debug!(%zone, added, removed, "names changed");
         }
         self.put(step.after.clone()).await?;
-        failpoint!("publishing.settled");
+        if self.is_kept {
+            failpoint!("publishing.settled");
+        }
         Ok(Sent::Made)
     }
 

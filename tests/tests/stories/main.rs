@@ -27,6 +27,7 @@ mod lists;
 mod logs;
 mod matrix;
 mod mechanisms;
+mod neighbours;
 mod observe;
 mod participants;
 mod peers;
