@@ -2,12 +2,15 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `kafka`, `kafka-idle`; none
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `followers`, `kafka`, `kafka-idle`; none
 //! means all.
-//! `copy-loop …` is the yardstick of the part `kafka` in a process of its own.
+//! `copy-loop …` is the yardstick of the part `kafka` in a process of its own; the part `stream` has such processes, too.
 
+mod ages;
 mod batches;
 mod boundary;
+mod events;
+mod followers;
 mod idle;
 mod kafka;
 mod neighbours;
@@ -25,14 +28,17 @@ type Measure = fn(&mut Table);
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, rest @ ..] = &asked[..]
-        && first == kafka::COPY_LOOP
-    {
-        return kafka::copy_loop(rest);
+    if let [first, rest @ ..] = &asked[..] {
+        if first == kafka::COPY_LOOP {
+            return kafka::copy_loop(rest);
+        }
+        if stream::process(first, rest) {
+            return;
+        }
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 9] = [
+    let parts: [(&str, Measure); 10] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
@@ -40,6 +46,7 @@ fn main() {
         ("peers", peers::measure),
         ("rights", rights::measure),
         ("stream", stream::measure),
+        ("followers", followers::measure),
         ("kafka", kafka::measure),
         ("kafka-idle", kafka::measure_idle),
     ];

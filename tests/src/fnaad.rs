@@ -85,6 +85,16 @@ impl Fnaad {
         Self::start(dir, command)
     }
 
+    /// The same in the network of another process, for which it takes root.
+    #[must_use]
+    pub fn serve_within(dir: &Path, config: &Path, process: u32) -> Self {
+        crate::compiled::lend(dir);
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{process}/ns/net")).arg(program("fnaad"));
+        command.arg("serve").arg("--config").arg(config);
+        Self::start(dir, command)
+    }
+
     /// The same in another environment.
     #[must_use]
     pub fn serve_with(dir: &Path, config: &Path, environment: &[(&str, &Path)]) -> Self {
