@@ -77,8 +77,8 @@ pub enum Command {
     /// `SUBSCRIBE f [LOCAL l] [key=value…]`: with LOCAL to a flow anywhere, without it the offer
     /// that a remote agent asks for.
     Subscribe { flow: FlowName, local: Option<FlowName>, settings: Settings },
-    /// `UNSUBSCRIBE s`
-    Unsubscribe { subscription: SubscriptionName },
+    /// `UNSUBSCRIBE s`; `UNSUBSCRIBE f REF=uuid` also where there is no more than a request
+    Unsubscribe { subscription: SubscriptionName, settings: Settings },
     /// `GET SUBSCRIPTIONS`
     GetSubscriptions { format: Format },
     /// `GET SUBSCRIBERS f`

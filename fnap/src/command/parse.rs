@@ -42,7 +42,10 @@ fn about_subscriptions(verb: &str, words: &mut Words<'_>) -> Parsed {
     const WHAT: &str = "the name of a subscription, processor or flow";
     let command = match verb.to_ascii_uppercase().as_str() {
         "SUBSCRIBE" => subscribe(words)?,
-        "UNSUBSCRIBE" => Command::Unsubscribe { subscription: words.name("a subscription")? },
+        "UNSUBSCRIBE" => {
+            let subscription = words.name("a subscription")?;
+            Command::Unsubscribe { subscription, settings: words.settings()? }
+        }
         "REMOVE" => {
             words.expect("SUBSCRIBER")?;
             Command::RemoveSubscriber { subscription: words.name("a subscription")? }

@@ -84,7 +84,9 @@ fn subscriptions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
             let local = Then("LOCAL ", local.as_ref());
             write!(out, "SUBSCRIBE {flow}{local}{}", Pairs(settings))
         }
-        Command::Unsubscribe { subscription } => write!(out, "UNSUBSCRIBE {subscription}"),
+        Command::Unsubscribe { subscription, settings } => {
+            write!(out, "UNSUBSCRIBE {subscription}{}", Pairs(settings))
+        }
         Command::RemoveSubscriber { subscription } => {
             write!(out, "REMOVE SUBSCRIBER {subscription}")
         }

@@ -57,6 +57,7 @@ const FORMS: &[&str] = &[
     "GET REQUESTS",
     "APPROVE r1",
     "APPROVE r1 FILTER \"type == 'a'\" POLICY drop",
+    "UNSUBSCRIBE time.flows.unix.ar ref=6f0c1d7e-6d0b-4f0e-9d8f-0a1b2c3d4e5f",
     "DENY r1",
     "DENY r1 we do not know you",
     "PAUSE time.flows.unix.ar",

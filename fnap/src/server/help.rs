@@ -26,7 +26,7 @@ pub const SYNTAX: &[&str] = &[
     "DESCRIBE FLOW f [FORMAT json]",
     "GET FLOWS [ns] [FORMAT json]",
     "SUBSCRIBE f [LOCAL l] [key=value...]",
-    "UNSUBSCRIBE s",
+    "UNSUBSCRIBE s [key=value...]",
     "GET SUBSCRIPTIONS [FORMAT json]",
     "GET SUBSCRIBERS f [FORMAT json]",
     "REMOVE SUBSCRIBER s",

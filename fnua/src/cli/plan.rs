@@ -284,7 +284,9 @@ fn plan_subscription(command: &Command) -> Result<Plan, Error> {
             Plan { command, about: local.clone() }
         }
         Command::Unsubscribe { subscription } => {
-            about(subscription, Fnap::Unsubscribe { subscription: subscription.clone() })
+            let settings = fnap::Settings::default();
+            let command = Fnap::Unsubscribe { subscription: subscription.clone(), settings };
+            about(subscription, command)
         }
         Command::Remove(Remove::Subscriber { subscription }) => {
             about(subscription, Fnap::RemoveSubscriber { subscription: subscription.clone() })

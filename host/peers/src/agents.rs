@@ -8,7 +8,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure};
 use fnap::stream::MAX_HOST_NAME;
 
-use crate::agent::{Again, Agents, PeerError};
+use crate::agent::{Again, Agents, PeerError, Step};
 use crate::reach::{Opened, Reach, Unreached};
 
 /// Wait before a host is tried again that may do better by itself.
@@ -42,9 +42,10 @@ fn unreached(error: PeerError) -> Unreached {
         Again::After(time) => Some(time),
     };
     // The other host's own word is what its owner wants said.
+    let heard = error.step == Step::Command && error.refusal().is_none();
     let failure = error.refusal().cloned();
     let failure = failure.unwrap_or_else(|| Failure::new(Code::ConnError, error.to_string()));
-    Unreached { failure, again }
+    Unreached { failure, again, heard }
 }
 
 /// Whether it can stand in a trace.

@@ -38,12 +38,14 @@ pub struct Unreached {
     pub failure: Failure,
     /// After how long another try may do better; none where no try will.
     pub again: Option<Duration>,
+    /// Whether it may have been heard and done all the same: it was sent, and no answer came that can be read.
+    pub heard: bool,
 }
 
 impl Unreached {
     /// Something that another try does not change.
     #[must_use]
     pub fn never(failure: Failure) -> Self {
-        Self { failure, again: None }
+        Self { failure, again: None, heard: false }
     }
 }

@@ -27,8 +27,7 @@ impl State {
         if self.flows.len() >= MAX_FLOWS {
             return Err(RegistryError::TooMany { what: "flows", limit: MAX_FLOWS });
         }
-        let owners = self.flows.values().map(|flow| flow.owner.as_ref());
-        Self::check_most(&new.maker, "flows", owners)?;
+        Self::check_most(&new.maker, "flows", self.owners_of_flows())?;
         let flow = Flow {
             namespace: namespace.name.clone(),
             incarnation: Incarnation(Uuid::new_v4()),

@@ -64,4 +64,4 @@ pub use subscribers::{
     MAX_SUBSCRIBERS_OF_FLOW, MAX_SUBSCRIBERS_OF_ONE, REMEMBERED_FOR, Request, Standing, Subscribed,
     Subscriber, UNATTACHED_FOR, Way, Why,
 };
-pub use subscriptions::{MAX_SUBSCRIPTIONS, NewSubscription, Stage, Subscription};
+pub use subscriptions::{MAX_SUBSCRIPTIONS, Most, NewSubscription, Stage, Subscription};

@@ -21,8 +21,7 @@ impl State {
         if self.processors.len() >= MAX_PROCESSORS {
             return Err(RegistryError::TooMany { what: "processors", limit: MAX_PROCESSORS });
         }
-        let owners = self.processors.values().map(|processor| processor.owner.as_ref());
-        Self::check_most(&new.maker, "processors", owners)?;
+        Self::check_most(&new.maker, "processors", self.owners_of_processors())?;
         check_new(&new)?;
         let mut input_incarnations = std::collections::BTreeMap::new();
         let mut input_partitions = std::collections::BTreeMap::new();

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::Name;
 use crate::error::RegistryError;
+use crate::grants::Maker;
 use crate::limits::MAX_CONFIG_VALUE;
 use crate::registry::{Note, Registry, Settled, now};
 use crate::state::{Row, State};
@@ -41,6 +42,9 @@ pub struct Subscription {
     /// Whether, of one that its owner has ended, everything is taken away here.
     #[serde(default)]
     pub cleared: bool,
+    /// Whether, of one that ends before anything was granted, its owner has nothing that he would have to be told of.
+    #[serde(default)]
+    pub unheard: bool,
     /// Since when it stands there, or nothing goes on.
     pub since: i64,
     /// Why it does not go on; empty where it does.
@@ -98,9 +102,42 @@ pub struct NewSubscription {
     pub owner: Option<Subject>,
     /// The processor that is to carry the events.
     pub processor: Name,
+    /// How much of it may be his.
+    pub most: Most,
+}
+
+/// How many flows and processors may be somebody's who wants one of each; none is no limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Most {
+    /// Flows.
+    pub flows: Option<u64>,
+    /// Processors.
+    pub processors: Option<u64>,
 }
 
 impl State {
+    /// Whose the flows are that count: with those that subscriptions will make, without what lies elsewhere.
+    pub(crate) fn owners_of_flows(&self) -> impl Iterator<Item = Option<&Subject>> {
+        let here = self.flows.values().filter(|flow| !flow.is_remote());
+        let coming = self.coming().filter(|row| !self.flows.contains_key(&row.local));
+        here.map(|flow| flow.owner.as_ref()).chain(coming.map(|row| row.owner.as_ref()))
+    }
+
+    /// The same of processors.
+    pub(crate) fn owners_of_processors(&self) -> impl Iterator<Item = Option<&Subject>> {
+        let here = self.processors.values().map(|processor| processor.owner.as_ref());
+        let coming = self.coming().filter(|row| !self.processors.contains_key(&row.processor));
+        here.chain(coming.map(|row| row.owner.as_ref()))
+    }
+
+    /// Subscriptions whose flow and processor may yet be made.
+    fn coming(&self) -> impl Iterator<Item = &Subscription> {
+        let open = |row: &&Subscription| {
+            matches!(row.stage, Stage::Asking | Stage::Pending { .. } | Stage::Making)
+        };
+        self.subscriptions.values().filter(open)
+    }
+
     fn begin(&self, new: NewSubscription) -> Result<Settled<Subscription>, RegistryError> {
         if let Some(row) = self.subscriptions.get(&new.local) {
             let same = row.flow == new.flow && row.owner == new.owner && row.filter == new.filter;
@@ -108,6 +145,14 @@ impl State {
                 // Whoever lost the answer asks again.
                 Stage::Asking | Stage::Pending { .. } | Stage::Making | Stage::Active if same => {
                     Ok(Settled::nothing(row.clone()))
+                }
+                // Whoever wants again what he has just taken back need not wait until its owner was told.
+                Stage::Ending if same && row.remote.is_none() && !row.carried => {
+                    let (stage, since) = (Stage::Asking, now());
+                    let why = String::new();
+                    let row = Subscription { stage, since, why, unheard: false, ..row.clone() };
+                    let note = Note::new(&row.local, "subscription", String::new());
+                    Ok(put(row, vec![note]))
                 }
                 _ => {
                     let words = format!("{} is subscribed to {} already", new.local, row.flow);
@@ -126,6 +171,10 @@ impl State {
                 limit: MAX_CONFIG_VALUE,
             });
         }
+        let maker = |most| Maker { owner: new.owner.clone(), most };
+        Self::check_most(&maker(new.most.flows), "flows", self.owners_of_flows())?;
+        let processors = self.owners_of_processors();
+        Self::check_most(&maker(new.most.processors), "processors", processors)?;
         let at = now();
         let row = Subscription {
             local: new.local,
@@ -138,6 +187,7 @@ impl State {
             stage: Stage::Asking,
             carried: false,
             cleared: false,
+            unheard: false,
             since: at,
             why: String::new(),
             created_at: at,
@@ -179,7 +229,7 @@ impl Registry {
     /// Writes down that somebody wants a subscription. The same again is the same one.
     ///
     /// # Errors
-    /// `Conflict` when a name is taken, `TooMany`.
+    /// `Conflict` when a name is taken, `TooMany`, `OverQuota`.
     pub async fn begin_subscription(
         &self,
         new: NewSubscription,
@@ -200,14 +250,15 @@ impl Registry {
         self.settled(move |state| state.advance(&local, change)).await
     }
 
-    /// Forgets it: nothing of it is left anywhere.
+    /// Forgets one that ends: nothing of it is left anywhere.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn forget_subscription(&self, local: &Name) -> Result<(), RegistryError> {
         let local = local.clone();
         self.settled(move |state| {
-            if !state.subscriptions.contains_key(&local) {
+            let row = state.subscriptions.get(&local);
+            if row.is_none_or(|row| row.stage != Stage::Ending) {
                 return Ok(Settled::nothing(()));
             }
             let notes = vec![Note::new(&local, "end", String::new())];

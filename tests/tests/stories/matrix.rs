@@ -93,7 +93,7 @@ fn row(syntax: &str) -> Row {
         "GET FLOWS [ns] [FORMAT json]" => Row("GET FLOWS team.test", SEEN),
 
         "SUBSCRIBE f [LOCAL l] [key=value...]" => Row("SUBSCRIBE f.team.test", SUBSCRIBERS),
-        "UNSUBSCRIBE s" => Row("UNSUBSCRIBE s.f.test", NONE),
+        "UNSUBSCRIBE s [key=value...]" => Row("UNSUBSCRIBE s.f.test", NONE),
         "GET SUBSCRIPTIONS [FORMAT json]" => Row("GET SUBSCRIPTIONS", ANYBODY_IN),
         "GET SUBSCRIBERS f [FORMAT json]" => Row("GET SUBSCRIBERS f.team.test", HIS),
         "REMOVE SUBSCRIBER s" => Row("REMOVE SUBSCRIBER s.f.team.test", HIS_AND_NONE),

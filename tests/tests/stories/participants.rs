@@ -50,6 +50,8 @@ struct Two {
     dir: tempfile::TempDir,
     places: [At; 2],
     hosts: [Option<Fnaad>; 2],
+    /// What else stands in the configuration of a host that is started.
+    more: String,
 }
 
 const UNIX: usize = 0;
@@ -63,7 +65,7 @@ impl Two {
         };
         let places = [place("unix.ar", "flows.unix.ar", 1), place("emiliano.ar", "emiliano.ar", 2)];
         let dir = tempfile::tempdir().unwrap();
-        let mut two = Self { dir, places, hosts: [None, None] };
+        let mut two = Self { dir, places, hosts: [None, None], more: String::new() };
         two.start_one(UNIX);
         two.start_one(EMILIANO);
         two
@@ -77,7 +79,8 @@ impl Two {
         let (place, other) = (self.places[which], self.places[1 - which]);
         let dir = self.dir_of(which);
         std::fs::create_dir_all(&dir).unwrap();
-        let config = place.config(&dir, other, &self.dir.path().join("peers.secret"));
+        let mut config = place.config(&dir, other, &self.dir.path().join("peers.secret"));
+        config.text += &self.more;
         Fnaad::arm(&dir, "");
         let mortal = [("FNAAD_FAILPOINTS", &*dir.join("failpoints"))];
         self.hosts[which] = Some(Fnaad::serve_with(&dir, config.save(), &mortal));
@@ -191,6 +194,112 @@ fn who_has_to_ask_waits_for_the_owners_word_and_then_goes_on_by_himself() {
     assert!(ended["why"].as_str().unwrap().contains("owner"), "{ended}");
     assert_eq!(user.read(LOCAL).len(), 10);
     assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
+}
+
+#[test]
+fn a_request_that_waits_is_withdrawn_by_who_asked_also_while_the_owners_host_is_away() {
+    let mut two = Two::start(9);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
+    let begin = format!("SUBSCRIBE {TIME} LOCAL {LOCAL}");
+    let asked = |user: &mut Wire| {
+        let answer = user.refused(&begin);
+        answer.strip_prefix("450 PENDING request=").unwrap().to_owned()
+    };
+    let request = asked(&mut user);
+    assert_eq!(owner.json("GET REQUESTS").len(), 1);
+    user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+    assert_eq!(subscription(&mut user), Value::Null);
+    assert_eq!(owner.data("GET REQUESTS"), Vec::<String>::new());
+    let none = format!("404 NOT_FOUND request {request}");
+    assert_eq!(owner.refused(&format!("APPROVE {request}")), none);
+    // The owner's host is away: it is told when it is back.
+    let request = asked(&mut user);
+    two.kill(UNIX);
+    user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+    let seen = subscription(&mut user);
+    assert_eq!(seen["state"], "waiting", "{seen}");
+    two.kill(EMILIANO);
+    two.start_one(EMILIANO);
+    two.start_one(UNIX);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    eventually("the end of the request", || match owner.data("GET REQUESTS").len() {
+        0 => Ok(()),
+        many => Err(format!("{many} requests")),
+    });
+    let none = format!("404 NOT_FOUND request {request}");
+    assert_eq!(owner.refused(&format!("APPROVE {request}")), none);
+    eventually("the end of it", || match subscription(&mut user) {
+        Value::Null => Ok(()),
+        seen => Err(seen.to_string()),
+    });
+    // Who has taken it back may ask again, and what was approved before he did ends all the same.
+    let request = asked(&mut user);
+    let id = owner.ok(&format!("APPROVE {request}"));
+    user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+    eventually("the end of what was approved", || {
+        let rows = owner.json(&format!("GET SUBSCRIBERS {TIME}"));
+        let row = rows.iter().find(|row| row["subscription"] == *id).unwrap();
+        if row["why"] == "unsubscribed" { Ok(()) } else { Err(row.to_string()) }
+    });
+}
+
+#[test]
+fn a_request_is_withdrawn_whole_whichever_host_is_killed_at_whatever_step() {
+    let mut two = Two::start(10);
+    two.wire(UNIX).ok(&format!("CREATE FLOW {TIME} access=ask"));
+    let (begin, end) = (format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"), format!("UNSUBSCRIBE {LOCAL}"));
+    for (which, place) in
+        [UNIX, EMILIANO].into_iter().flat_map(|which| [(which, PLACES[0]), (which, PLACES[1])])
+    {
+        for passing in 1..=MOST {
+            let mut user = two.wire(EMILIANO);
+            eventually("a request", || match user.ask(&begin).first() {
+                Some(line) if line.starts_with("450 ") => Ok(()),
+                line => Err(format!("{line:?}")),
+            });
+            drop(user);
+            let died = two.dies(which, &format!("{place}:{passing}"), &end);
+            let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+            eventually("the end of it", || match subscription(&mut user) {
+                Value::Null => Ok(()),
+                seen if seen["state"] == "pending" => {
+                    user.ask(&end);
+                    Err(seen.to_string())
+                }
+                seen => Err(seen.to_string()),
+            });
+            assert_eq!(owner.data("GET REQUESTS"), Vec::<String>::new(), "{place}:{passing}");
+            if !died {
+                break;
+            }
+            assert!(passing < MOST, "{place} is passed again and again");
+        }
+    }
+}
+
+#[test]
+fn a_subscriptions_flow_and_processor_count_to_the_quota_of_who_made_it() {
+    let mut two = Two::start(11);
+    let mut owner = two.wire(UNIX);
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    owner.write(TIME, &events(0..3));
+    let quota = |limits: &str| format!("\n[[quotas]]\nfor = \"user:test\"\n{limits}\n");
+    for (limits, what) in [("flows = 1", "1 flows"), ("processors = 1", "1 processors")] {
+        two.more = quota(limits);
+        two.kill(EMILIANO);
+        two.start_one(EMILIANO);
+        let mut user = two.wire(EMILIANO);
+        subscribe(&mut user);
+        eventually_holds(&mut user, LOCAL, 3);
+        let refused = user.refused(&format!("SUBSCRIBE {TIME} LOCAL second.emiliano.ar"));
+        assert!(refused.starts_with("429 ") && refused.contains(what), "{refused}");
+        assert_eq!(user.json("GET SUBSCRIPTIONS").len(), 1);
+        assert_eq!(user.data("GET FLOWS"), [LOCAL]);
+        assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")).len(), 1);
+        user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+        user.ok(&format!("DELETE FLOW {LOCAL}"));
+    }
 }
 
 #[test]

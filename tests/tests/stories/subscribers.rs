@@ -233,6 +233,39 @@ fn a_request_waits_for_the_owner_who_says_yes() {
 }
 
 #[test]
+fn who_has_asked_takes_it_back_by_its_reference_and_a_no_stays_a_no() {
+    let house = house();
+    let (mut owner, mut domain) = (house.owner(), house.domain());
+    let mut ana = house.host().login_as("ana", "test");
+    let take_back = format!("UNSUBSCRIBE {A} REF={REF}");
+    let none = format!("404 NOT_FOUND subscription {A} with ref {REF}");
+    assert_eq!(domain.refused(&take_back), none);
+    let request = asked(&mut domain, &format!("{A} REF={REF}"));
+    for wire in [&mut ana, &mut owner] {
+        assert_eq!(wire.refused(&take_back), none, "it is somebody else's");
+    }
+    assert_eq!(domain.ok(&take_back), A);
+    assert!(owner.data("GET REQUESTS").is_empty());
+    assert_eq!(
+        owner.refused(&format!("APPROVE {request}")),
+        format!("404 NOT_FOUND request {request}")
+    );
+    // Denied is denied.
+    let request = asked(&mut domain, &format!("{A} REF={REF}"));
+    owner.ok(&format!("DENY {request} no"));
+    assert_eq!(domain.refused(&take_back), none);
+    assert_eq!(domain.refused(&format!("SUBSCRIBE {A} REF={REF}")), "403 FORBIDDEN denied: no");
+    let name = owner.ok(&format!("APPROVE {request}"));
+    assert_eq!(domain.ok(&take_back), A);
+    assert_eq!(domain.ok(&take_back), A, "a repeat is harmless");
+    assert_ended(&mut owner, &name, "unsubscribed");
+    for wrong in ["REF=1", "filter=x", &format!("REF={REF} filter=x")] {
+        let answer = domain.refused(&format!("UNSUBSCRIBE {A} {wrong}"));
+        assert!(answer.starts_with("400 BAD_FORMAT "), "{wrong}: {answer}");
+    }
+}
+
+#[test]
 fn a_no_is_told_with_its_reason_until_the_request_would_have_expired() {
     let mut house = house();
     let request = asked(&mut house.domain(), A);

@@ -34,7 +34,7 @@ pub(super) fn silent() -> Unreached {
 }
 
 fn away(words: impl Into<String>) -> Unreached {
-    Unreached { failure: Failure::new(Code::ConnError, words), again: Some(AGAIN) }
+    Unreached { again: Some(AGAIN), ..Unreached::never(Failure::new(Code::ConnError, words)) }
 }
 
 /// Serves what is asked, until nobody asks any more or the connection breaks.
@@ -170,7 +170,7 @@ impl Link {
                 }
             }
             Followed::Closed(failure) => {
-                return Some(Unreached { failure, again: Some(AGAIN) });
+                return Some(Unreached { again: Some(AGAIN), ..Unreached::never(failure) });
             }
         }
         None

@@ -46,6 +46,9 @@ pub enum Trouble {
     /// It goes on by itself, at the earliest after so long.
     #[error("{0}")]
     Later(Failure, Duration),
+    /// It was asked, and what the other host made of that is not known; it goes on as [`Self::Later`].
+    #[error("{0}")]
+    Unclear(Failure, Duration),
     /// The registry's word.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -71,7 +74,8 @@ impl Subscriptions {
     /// What stands against it.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Trouble> {
         let row = self.0.registry.begin_subscription(new).await?;
-        let is_new = row.stage == Stage::Asking && row.why.is_empty();
+        let is_new =
+            row.stage == Stage::Asking && row.why.is_empty() && row.since == row.created_at;
         let outcome = self.drive(&row.local).await;
         let granted =
             || self.0.registry.subscription(&row.local).is_some_and(|row| row.remote.is_some());
@@ -83,12 +87,15 @@ impl Subscriptions {
                 format!("subscription {}", row.local),
             ))),
             // It goes on by itself, as far as it has come before or now.
-            Err(trouble @ (Trouble::Later(..) | Trouble::Registry(_))) if granted() || !is_new => {
+            Err(trouble @ (Trouble::Later(..) | Trouble::Unclear(..) | Trouble::Registry(_)))
+                if granted() || !is_new =>
+            {
                 Err(trouble)
             }
             Err(Trouble::Pending(failure)) => Err(Trouble::Pending(failure)),
             Err(trouble) => {
-                self.end(&row.local).await?;
+                let refused = matches!(trouble, Trouble::Refused(_) | Trouble::Later(..));
+                self.begin_end(&row.local, refused && is_new).await?;
                 Err(trouble)
             }
         }
@@ -100,13 +107,20 @@ impl Subscriptions {
     /// # Errors
     /// `NotFound`, or when it could not be written.
     pub async fn end(&self, local: &Name) -> Result<(), RegistryError> {
-        let ending = |row: &mut Subscription| {
+        self.begin_end(local, false).await
+    }
+
+    /// The same; `unheard` where nothing was granted and its owner has nothing of it.
+    async fn begin_end(&self, local: &Name, unheard: bool) -> Result<(), RegistryError> {
+        let ending = move |row: &mut Subscription| {
+            // Of what he has ended himself there is nothing more to tell him.
+            row.unheard |= unheard || (row.stage == Stage::Ended && row.remote.is_none());
             row.stage = Stage::Ending;
             row.why = String::new();
         };
         self.0.registry.advance_subscription(local, ending).await?;
         match self.drive(local).await {
-            Ok(_) | Err(Trouble::Later(..)) => Ok(()),
+            Ok(_) | Err(Trouble::Later(..) | Trouble::Unclear(..)) => Ok(()),
             Err(Trouble::Registry(error)) => Err(error),
             Err(trouble) => {
                 tracing::warn!(%local, cause = %trouble, "the end of a subscription goes on later");

@@ -1,7 +1,7 @@
 //! The steps of one subscription, each from what the row says to what it says next.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fnap::command::Command;
 use fnap::name::{FlowName, Name};
@@ -10,8 +10,8 @@ use fnap::value::Settings;
 use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::Incarnation;
 use host_registry::{
-    Config, Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, RegistryError, Stage,
-    Start, Subscription,
+    Config, Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, REMEMBERED_FOR,
+    RegistryError, Stage, Start, Subscription,
 };
 use uuid::Uuid;
 
@@ -26,6 +26,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// Time to the next look at something of our own that is under way.
 const SOON: Duration = Duration::from_millis(200);
+
+/// Time to the next try with a host that answers nonsense.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Between two questions whether the owner has said his word: owners are people.
 const PENDING: Duration = Duration::from_secs(5);
@@ -75,9 +78,7 @@ impl Subscriptions {
         let invalid = |error: &dyn std::fmt::Display| {
             Trouble::Refused(Failure::new(Code::BadFormat, error.to_string()))
         };
-        let mut settings = Settings::default();
-        let reference = settings.insert("ref", row.reference.to_string());
-        reference.map_err(|error| invalid(&error))?;
+        let mut settings = reference(row)?;
         if let Some(filter) = &row.filter {
             settings.insert("filter", filter.clone()).map_err(|error| invalid(&error))?;
         }
@@ -92,7 +93,10 @@ impl Subscriptions {
                 self.advance(row, Stage::Pending { request }, None).await?;
                 Err(Trouble::Pending(failure))
             }
-            Err(Unreached { failure, again: None }) => match row.stage {
+            Err(Unreached { failure, again, heard: true }) if row.stage == Stage::Asking => {
+                Err(Trouble::Unclear(failure, again.unwrap_or(LONG)))
+            }
+            Err(Unreached { failure, again: None, .. }) => match row.stage {
                 // The owner has said no.
                 Stage::Pending { .. } if is_word(&failure) => {
                     self.ended(row, failure.to_string()).await
@@ -100,7 +104,9 @@ impl Subscriptions {
                 Stage::Pending { .. } => Err(Trouble::Later(failure, AGAIN)),
                 _ => Err(Trouble::Refused(failure)),
             },
-            Err(Unreached { failure, again: Some(after) }) => Err(Trouble::Later(failure, after)),
+            Err(Unreached { failure, again: Some(after), .. }) => {
+                Err(Trouble::Later(failure, after))
+            }
         }
     }
 
@@ -111,6 +117,7 @@ impl Subscriptions {
             return self.advance(row, Stage::Asking, None).await;
         };
         let namespace = self.namespace_for(&row.local).await?;
+        // Whether he may have them was asked when he subscribed.
         let maker = Maker { owner: row.owner.clone(), most: None };
         let mut from = registry.flow(remote).await?;
         if from.is_none() {
@@ -153,17 +160,37 @@ impl Subscriptions {
     /// Takes away what there is, here first; the last that goes is the row.
     async fn take_down(&self, row: &Subscription) -> Result<(), Trouble> {
         self.take_down_here(row).await?;
-        if let Some(remote) = &row.remote {
-            let subscription = remote.clone();
-            let told = self.0.reach.ask(&row.flow, &Command::Unsubscribe { subscription }).await;
-            // Otherwise there is none any more, or it is somebody else's.
-            if let Err(Unreached { failure, again }) = told
-                && !is_word(&failure)
-            {
-                return Err(Trouble::Later(failure, again.unwrap_or(AGAIN)));
-            }
+        match &row.remote {
+            Some(remote) => self.tell_the_end(row, remote).await?,
+            None if row.unheard => {}
+            None => self.withdraw(row).await?,
         }
         Ok(self.0.registry.forget_subscription(&row.local).await?)
+    }
+
+    async fn tell_the_end(&self, row: &Subscription, remote: &Name) -> Result<(), Trouble> {
+        let (subscription, settings) = (remote.clone(), Settings::default());
+        let command = Command::Unsubscribe { subscription, settings };
+        match self.0.reach.ask(&row.flow, &command).await {
+            // Otherwise there is none any more, or it is somebody else's.
+            Err(Unreached { failure, again, .. }) if !is_word(&failure) => {
+                Err(Trouble::Later(failure, again.unwrap_or(AGAIN)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes back what was asked for, whatever its owner's host has of it by now. A host that takes no word of it, or
+    /// cannot be found any more, is left to forget it by itself.
+    async fn withdraw(&self, row: &Subscription) -> Result<(), Trouble> {
+        let (subscription, settings) = (row.flow.clone(), reference(row)?);
+        let command = Command::Unsubscribe { subscription, settings };
+        match self.0.reach.ask(&row.flow, &command).await {
+            Err(Unreached { failure, again: Some(after), .. }) if !is_forgotten(row) => {
+                Err(Trouble::Later(failure, after))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn take_down_here(&self, row: &Subscription) -> Result<(), Trouble> {
@@ -290,8 +317,23 @@ fn granted(flow: &Name, lines: &[String]) -> Result<Name, Trouble> {
     };
     name.ok_or_else(|| {
         let words = "the other host's answer to SUBSCRIBE is no name of a subscription";
-        Trouble::Refused(Failure::new(Code::ConnError, words))
+        Trouble::Unclear(Failure::new(Code::ConnError, words), LONG)
     })
+}
+
+/// By what its owner knows it.
+fn reference(row: &Subscription) -> Result<Settings, Trouble> {
+    let mut settings = Settings::default();
+    let inserted = settings.insert("ref", row.reference.to_string());
+    inserted.map_err(|error| Trouble::Refused(Failure::new(Code::BadFormat, error.to_string())))?;
+    Ok(settings)
+}
+
+/// Whether its owner's host has forgotten by now what waited there.
+fn is_forgotten(row: &Subscription) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    now >= row.since.saturating_add(REMEMBERED_FOR)
 }
 
 /// Whether it is the other host's word that there is no such subscription for us, and no trouble on the way.
@@ -311,7 +353,7 @@ impl Trouble {
         match self {
             Self::Refused(_) => None,
             Self::Pending(_) => Some(PENDING),
-            Self::Later(_, after) => Some(*after),
+            Self::Later(_, after) | Self::Unclear(_, after) => Some(*after),
             Self::Registry(_) => Some(AGAIN),
         }
     }

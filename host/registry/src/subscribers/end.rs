@@ -3,13 +3,17 @@
 use fnap::command::Grant;
 use fnap::rights::{Object, Right, Scope};
 use fnap::subject::Subject;
+use uuid::Uuid;
 
-use super::{End, MAX_ENDED_OF_ONE, REMEMBERED_FOR, Subscriber, UNATTACHED_FOR, Why};
+use super::{End, MAX_ENDED_OF_ONE, REMEMBERED_FOR, Request, Subscriber, UNATTACHED_FOR, Why};
 use crate::Name;
 use crate::error::RegistryError;
 use crate::model::Flow;
 use crate::registry::{Note, Registry, Settled, now};
 use crate::state::{Row, State};
+
+/// The words of an end that the subscriber wanted.
+const BY_SUBSCRIBER: &str = "by the subscriber";
 
 impl State {
     /// A subscription that is over, and the oldest of those that its subscriber had before.
@@ -39,11 +43,44 @@ impl State {
             return Ok(Settled::nothing(()));
         }
         let (why, words, verb) = match his {
-            Some(_) => (Why::Unsubscribed, "by the subscriber", "unsubscription"),
+            Some(_) => (Why::Unsubscribed, BY_SUBSCRIBER, "unsubscription"),
             None => (Why::Removed, "by the owner of the flow", "removal"),
         };
         let rows = self.ended(row, why, words.to_owned(), at);
         Ok(Settled { rows, notes: vec![Note::new(name, verb, String::new())], answer: () })
+    }
+
+    /// What somebody asked for under a reference: a subscription by now, or a request that waits. The owner's no
+    /// stays what it is.
+    fn withdraw(
+        &self,
+        flow: &Name,
+        his: &Subject,
+        reference: Uuid,
+        at: i64,
+    ) -> Result<Settled<()>, RegistryError> {
+        let same = |other: &Name, who: &Subject, by: Option<Uuid>| {
+            other == flow && who == his && by == Some(reference)
+        };
+        let subscriber = |row: &&Subscriber| same(&row.flow, &row.principal, row.reference);
+        let request =
+            |row: &&Request| same(&row.flow, &row.principal, row.reference) && row.denied.is_none();
+        let mut subscribers = self.subscribers.values().filter(subscriber).peekable();
+        let mut requests = self.requests.values().filter(request).peekable();
+        if subscribers.peek().is_none() && requests.peek().is_none() {
+            let name = format!("{flow} with ref {reference}");
+            return Err(RegistryError::not_found("subscription", name));
+        }
+        let (mut rows, mut notes) = (Vec::new(), Vec::new());
+        for row in subscribers.filter(|row| row.is_live()) {
+            rows.extend(self.ended(row, Why::Unsubscribed, BY_SUBSCRIBER.to_owned(), at));
+            notes.push(Note::new(&row.name, "unsubscription", String::new()));
+        }
+        for row in requests {
+            rows.push(Row::DropRequest(row.id.clone()));
+            notes.push(Note::new(flow, "withdrawal", format!("request {}", row.id)));
+        }
+        Ok(Settled { rows, notes, answer: () })
     }
 
     /// Ends those for which there are words against them.
@@ -137,6 +174,20 @@ impl Registry {
     pub async fn unsubscribe(&self, name: &Name, his: Subject) -> Result<(), RegistryError> {
         let name = name.clone();
         self.settled(move |state| state.end_one(&name, Some(&his), now())).await
+    }
+
+    /// The subscriber ends what he asked for under a reference, also while it is no more than a request that waits.
+    ///
+    /// # Errors
+    /// `NotFound` where there is neither; for a request that was denied, too.
+    pub async fn withdraw(
+        &self,
+        flow: &Name,
+        his: Subject,
+        reference: Uuid,
+    ) -> Result<(), RegistryError> {
+        let flow = flow.clone();
+        self.settled(move |state| state.withdraw(&flow, &his, reference, now())).await
     }
 
     /// The owner of the flow ends it. Whoever asks for it again with the same reference is told so. Repeats are

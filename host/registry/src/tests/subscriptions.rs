@@ -12,6 +12,7 @@ fn wanted(local: &str) -> NewSubscription {
         filter: None,
         owner: Some("user:ana".parse().unwrap()),
         processor: name("bridge-1.n.test"),
+        most: Most::default(),
     }
 }
 
@@ -39,6 +40,10 @@ async fn the_same_is_one_subscription_also_after_a_restart_and_goes_when_it_is_f
     assert_eq!(registry.subscription(&name(ALIAS)), Some(found.clone()));
     assert_eq!(registry.subscriptions(), [found]);
     registry.forget_subscription(&name(ALIAS)).await.unwrap();
+    assert!(registry.subscription(&remote).is_some(), "it does not end");
+    let ending = |row: &mut Subscription| row.stage = Stage::Ending;
+    registry.advance_subscription(&name(ALIAS), ending).await.unwrap();
+    registry.forget_subscription(&name(ALIAS)).await.unwrap();
     registry.forget_subscription(&name(ALIAS)).await.unwrap();
     assert_eq!((registry.subscription(&remote), registry.subscriptions()), (None, vec![]));
     let again = registry.begin_subscription(wanted(ALIAS)).await.unwrap();
@@ -63,10 +68,46 @@ async fn names_that_are_taken_and_another_subscription_to_the_same_flow_are_refu
         assert_eq!(answer, format!("{ALIAS} is subscribed to {F} already"));
     }
     let ending = |row: &mut Subscription| row.stage = Stage::Ending;
-    registry.advance_subscription(&name(ALIAS), ending).await.unwrap();
+    let first = registry.advance_subscription(&name(ALIAS), ending).await.unwrap();
+    // Its owner knows it by the same reference, whatever he has heard by now.
+    let again = registry.begin_subscription(wanted(ALIAS)).await.unwrap();
+    assert_eq!((again.stage, again.reference), (Stage::Asking, first.reference));
+    let granted = |row: &mut Subscription| {
+        (row.stage, row.remote) = (Stage::Ending, Some(name("abc.time.flows.unix.ar")));
+    };
+    registry.advance_subscription(&name(ALIAS), granted).await.unwrap();
     assert!(words(registry.begin_subscription(wanted(ALIAS)).await).contains("already"));
     let nobody = registry.advance_subscription(&name("x.test"), |_| ()).await;
     assert_eq!(words(nobody), "subscription x.test");
+}
+
+#[tokio::test]
+async fn what_a_subscription_will_make_counts_to_whose_it_is_from_the_beginning() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let ana: fnap::subject::Subject = "user:ana".parse().unwrap();
+    let with = |local: &str, processor: &str, flows, processors| NewSubscription {
+        processor: name(processor),
+        most: Most { flows: Some(flows), processors: Some(processors) },
+        ..wanted(local)
+    };
+    registry.begin_subscription(with(ALIAS, "b1.n.test", 1, 1)).await.unwrap();
+    let over = |answer| match answer {
+        Err(RegistryError::OverQuota { what, .. }) => what,
+        other => panic!("{other:?}"),
+    };
+    let more = registry.begin_subscription(with("x.n.test", "b2.n.test", 1, 9)).await;
+    assert_eq!(over(more.map(drop)), "flows");
+    let more = registry.begin_subscription(with("x.n.test", "b2.n.test", 9, 1)).await;
+    assert_eq!(over(more.map(drop)), "processors");
+    let maker = Maker { owner: Some(ana), most: Some(1) };
+    let more = registry.create_flow(NewFlow { maker, ..new_flow("x.n.test") }).await;
+    assert_eq!(over(more.map(drop)), "flows");
+    // A repeat is the same one, and what goes leaves its place to another one.
+    registry.begin_subscription(with(ALIAS, "b1.n.test", 1, 1)).await.unwrap();
+    let ending = |row: &mut Subscription| row.stage = Stage::Ending;
+    registry.advance_subscription(&name(ALIAS), ending).await.unwrap();
+    registry.begin_subscription(with("x.n.test", "b2.n.test", 1, 1)).await.unwrap();
 }
 
 #[tokio::test]

@@ -128,7 +128,10 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         Command::Subscribe { flow, local: Some(local), settings } => {
             subscribed::subscribe(services, who, flow, local, &settings).await
         }
-        Command::Unsubscribe { subscription } => {
+        Command::Unsubscribe { subscription, settings } if !settings.is_empty() => {
+            subscriptions::withdraw(services, who, subscription, &settings).await
+        }
+        Command::Unsubscribe { subscription, .. } => {
             match (&services.peers, subscribed::find(services, who, &subscription)) {
                 (Some(peers), Some(row)) => subscribed::unsubscribe(peers, &row).await,
                 _ => subscriptions::unsubscribe(services, who, subscription).await,

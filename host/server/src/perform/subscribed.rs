@@ -7,7 +7,7 @@ use fnap::rights::Right;
 use fnap::value::Settings;
 use host_iam::Principal;
 use host_peers::{Subscriptions, Trouble};
-use host_registry::{NewSubscription, Stage, Subscription, derived_name};
+use host_registry::{Most, NewSubscription, Stage, Subscription, derived_name};
 
 use super::describe::{Description, list as list_of, time};
 use super::{Answer, registry_failure};
@@ -35,12 +35,14 @@ pub(super) async fn subscribe(
     let (inputs, outputs) = ([flow.clone()], [local.clone()]);
     let config = filter.as_deref().unwrap_or_default();
     let processor = derived_name(KIND, &inputs, &outputs, config, &namespace);
+    let quota = services.quotas.of(who);
     let new = NewSubscription {
         processor: processor.map_err(registry_failure)?,
         local,
         flow,
         filter,
         owner: Some(who.subject().clone()),
+        most: Most { flows: quota.flows, processors: quota.processors },
     };
     match peers.subscribe(new).await {
         Ok(Subscription { local, remote: Some(remote), .. }) => {
@@ -60,9 +62,10 @@ fn alone() -> Failure {
 
 fn failure(trouble: Trouble) -> Failure {
     match trouble {
-        Trouble::Refused(failure) | Trouble::Pending(failure) | Trouble::Later(failure, _) => {
-            failure
-        }
+        Trouble::Refused(failure)
+        | Trouble::Pending(failure)
+        | Trouble::Later(failure, _)
+        | Trouble::Unclear(failure, _) => failure,
         Trouble::Registry(error) => registry_failure(error),
     }
 }

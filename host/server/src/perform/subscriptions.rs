@@ -56,10 +56,7 @@ fn wanted(settings: &Settings) -> Result<(Option<Uuid>, Option<String>), Failure
     let (mut reference, mut filter) = (None, None);
     for (key, value) in settings.iter() {
         match key {
-            "ref" => {
-                let wrong = |_| Failure::new(Code::BadFormat, "REF is a uuid");
-                reference = Some(Uuid::try_parse(value).map_err(wrong)?);
-            }
+            "ref" => reference = Some(reference_of(value)?),
             "filter" => filter = Some(value.to_owned()),
             _ => {
                 let words = format!("{key} is no setting of a subscription: REF, filter");
@@ -75,6 +72,27 @@ pub(super) async fn unsubscribe(services: &Services, who: &Principal, name: Name
     ended.map_err(registry_failure)?;
     let_go(services).await?;
     Ok(Reply::ok_with(name))
+}
+
+/// The subscriber ends what he asked for under a reference, whatever has become of it: he may not have heard.
+pub(super) async fn withdraw(
+    services: &Services,
+    who: &Principal,
+    flow: Name,
+    settings: &Settings,
+) -> Answer {
+    let [("ref", reference)] = settings.iter().collect::<Vec<_>>()[..] else {
+        return Err(Failure::new(Code::BadFormat, "UNSUBSCRIBE takes REF and nothing else"));
+    };
+    let reference = reference_of(reference)?;
+    let withdrawn = services.registry.withdraw(&flow, who.subject().clone(), reference).await;
+    withdrawn.map_err(registry_failure)?;
+    let_go(services).await?;
+    Ok(Reply::ok_with(flow))
+}
+
+fn reference_of(text: &str) -> Result<Uuid, Failure> {
+    Uuid::try_parse(text).map_err(|_| Failure::new(Code::BadFormat, "REF is a uuid"))
 }
 
 /// Waits until nothing is sent any more to subscriptions that have ended: who ended one hears that it is done only

@@ -195,6 +195,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new(SUBSCRIBED, "PAUSE $@a").after(&["RESUME $@a"]),
     Case::new(SUBSCRIBED, "STOP $@a").after(&["RESUME $@a"]),
     Case::new(SUBSCRIBED, "UNSUBSCRIBE $@a").after(&["SUBSCRIBE @a"]),
+    Case::new(
+        &["CREATE FLOW @a", "SUBSCRIBE @a REF=6f0c1d7e-6d0b-4f0e-9d8f-0a1b2c3d4e5f"],
+        "UNSUBSCRIBE @a REF=6f0c1d7e-6d0b-4f0e-9d8f-0a1b2c3d4e5f",
+    )
+    .after(&["SUBSCRIBE @a"]),
     Case::new(SUBSCRIBED, "REMOVE SUBSCRIBER $@a").after(&["SUBSCRIBE @a", "PAUSE $@a"]),
     Case::new(BRIDGE, "DELETE PROCESSOR @p").after(&[
         "REPLICATE @a @b AS @p",
