@@ -13,6 +13,7 @@ use crate::Wire;
 pub struct Following {
     wire: Wire,
     side: Follower,
+    heard: Option<Vec<u8>>,
 }
 
 impl Following {
@@ -20,7 +21,20 @@ impl Following {
     #[must_use]
     pub fn begin(mut wire: Wire) -> Self {
         wire.ok("STREAM");
-        Self { wire, side: Follower::new(false) }
+        Self { wire, side: Follower::new(false), heard: None }
+    }
+
+    /// Keeps every octet that the host sends from now on.
+    #[must_use]
+    pub fn recording(self) -> Self {
+        Self { heard: Some(Vec::new()), ..self }
+    }
+
+    /// Whether the host has sent these octets since it is recorded.
+    #[must_use]
+    pub fn has_heard(&self, octets: &str) -> bool {
+        let heard = self.heard.as_deref().expect("recording");
+        heard.windows(octets.len()).any(|window| window == octets.as_bytes())
     }
 
     /// The state machine.
@@ -55,7 +69,12 @@ impl Following {
             self.write();
             let mut octets = [0; 16 << 10];
             match self.wire.octets().read(&mut octets) {
-                Ok(read @ 1..) => self.side.receive(&octets[..read]),
+                Ok(read @ 1..) => {
+                    self.side.receive(&octets[..read]);
+                    if let Some(heard) = &mut self.heard {
+                        heard.extend_from_slice(&octets[..read]);
+                    }
+                }
                 Ok(0) => return None,
                 Err(error) => panic!("nothing from the host: {error}"),
             }
@@ -124,6 +143,24 @@ impl Following {
             }
         }
         records
+    }
+
+    /// The records of a stream until one partition stands there.
+    pub fn until(&mut self, of: u32, partition: u32, next: u64) -> Vec<(u32, Record)> {
+        let mut records = Vec::new();
+        loop {
+            match self.next() {
+                Followed::Records(batch) if batch.stream == of => {
+                    records.extend(self.take(&batch));
+                    if (batch.partition, batch.next) == (partition, next) {
+                        return records;
+                    }
+                }
+                Followed::Ended { stream, failure } if stream == of => panic!("ended: {failure}"),
+                Followed::Closed(failure) => panic!("closed: {failure}"),
+                _ => {}
+            }
+        }
     }
 
     fn take(&mut self, batch: &Batch) -> Vec<(u32, Record)> {

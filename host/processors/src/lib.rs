@@ -28,6 +28,7 @@ mod status;
 mod supervisor;
 mod swap;
 mod trial;
+mod views;
 mod worker;
 
 pub use delivery::Delivery;
@@ -38,3 +39,4 @@ pub use spec::{Brokers, SpecError, topic_of};
 pub use status::{Phase, ShardReport};
 pub use supervisor::{Options, Processors, Report};
 pub use trial::{Candidate, TrialHook};
+pub use views::{View, ViewError};

@@ -28,6 +28,7 @@ use crate::pieces::Size;
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
+use crate::views::Parlour;
 
 /// Time between two tries to load a version that could not be had: the store may have been busy.
 const MISSING_PLUGIN: Duration = Duration::from_secs(30);
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) logs: Logs,
     pub(crate) lags: Lags,
     pub(crate) intake: Intake,
+    pub(crate) parlour: Parlour,
     running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
 
@@ -110,7 +112,10 @@ impl Processors {
         let logs = Logs::default();
         let lags = Lags::default();
         let intake = Intake::default();
-        Self(Arc::new(Inner { registry, brokers, catalog, options, logs, lags, intake, running }))
+        let parlour = Parlour::default();
+        let inner =
+            Inner { registry, brokers, catalog, options, logs, lags, intake, parlour, running };
+        Self(Arc::new(inner))
     }
 
     /// Follows the plugin catalog until the future is dropped.

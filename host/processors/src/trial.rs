@@ -113,7 +113,7 @@ impl Trial for Processors {
             check_shape(plugin, &spec).map_err(|error| named(error.to_string()))?;
             self.init_once(plugin, &spec).await.map_err(|error| named(error.to_string()))?;
         }
-        Ok(())
+        self.trial_policies(plugin).await
     }
 }
 

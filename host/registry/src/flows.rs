@@ -12,6 +12,7 @@ use crate::model::{Flow, FlowChange, FlowStatus, HOST_KEYS, NewFlow, PROTECTED, 
 use crate::publish::{PUBLISH, Publish};
 use crate::registry::now;
 use crate::state::{Change, Decision, Row, State};
+use crate::views::{POLICY, check_policy};
 use crate::words::some_of;
 
 impl State {
@@ -60,6 +61,10 @@ impl State {
         let before = self.usable_flow(name)?.clone();
         let mut after = before.clone();
         after.config.extend(change.config);
+        // Without it everybody gets everything.
+        if after.policy() == Some("") {
+            after.config.remove(POLICY);
+        }
         after.partitions = change.partitions.unwrap_or(before.partitions);
         after.revision += 1;
         if let Some(taken) = change.taken {
@@ -205,6 +210,7 @@ fn check_flow(flow: &Flow) -> Result<(), RegistryError> {
     if let Some(publish) = flow.config.get(PUBLISH) {
         publish.parse::<Publish>().map_err(RegistryError::invalid)?;
     }
+    flow.policy().map_or(Ok(()), check_policy)?;
     check_config(&flow.config)
 }
 

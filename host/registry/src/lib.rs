@@ -33,6 +33,7 @@ mod subscribers;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod views;
 mod words;
 
 pub use access::{ACCESS, Access, MAX_DOMAINS};
@@ -65,3 +66,4 @@ pub use subscribers::{
     Subscriber, UNATTACHED_FOR, Way, Why,
 };
 pub use subscriptions::{MAX_SUBSCRIPTIONS, Most, NewSubscription, Stage, Subscription};
+pub use views::{FILTERS, Lens, POLICY, Whose};

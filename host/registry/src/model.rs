@@ -16,6 +16,7 @@ use crate::error::RegistryError;
 use crate::grants::Maker;
 use crate::letters::Letters;
 use crate::publish::{PUBLISH, Publish};
+use crate::views::POLICY;
 
 /// Settings as the operator wrote them.
 pub type Config = BTreeMap<String, String>;
@@ -391,7 +392,7 @@ pub struct ProcessorChange {
 pub const PROTECTED: &str = "protected";
 
 /// Flow settings that are the host's and not the topic's.
-pub const HOST_KEYS: &[&str] = &[PROTECTED, ACCESS, PUBLISH];
+pub const HOST_KEYS: &[&str] = &[PROTECTED, ACCESS, PUBLISH, POLICY];
 
 /// Begins the options that set a limit of one processor: `limit.memory=1048576`.
 pub const LIMIT_PREFIX: &str = "limit.";

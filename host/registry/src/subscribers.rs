@@ -185,19 +185,6 @@ impl Subscriber {
         self.ended.is_none()
     }
 
-    /// Conditions that an event has to fulfil, each by itself: they are never put together to one text.
-    pub fn filters(&self) -> impl Iterator<Item = &str> {
-        let owners = self.approval.as_ref().and_then(|approval| approval.filter.as_deref());
-        self.filter.as_deref().into_iter().chain(owners)
-    }
-
-    /// What is done to its events on the way: a processor type and its configuration, JSON.
-    #[must_use]
-    pub fn policy(&self) -> Option<(&str, &str)> {
-        let text = self.approval.as_ref()?.policy.as_deref()?;
-        Some(text.split_once(' ').unwrap_or((text, "{}")))
-    }
-
     /// `active`, `paused`, `stopped` or `ended`.
     #[must_use]
     pub const fn state(&self) -> &'static str {

@@ -46,4 +46,5 @@ mod tls;
 mod tokens;
 mod top;
 mod transcripts;
+mod views;
 mod writing;

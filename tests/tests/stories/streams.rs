@@ -10,12 +10,12 @@ use stories::{A, B, Certificates, Config, Fnaad, Following, Wire, event, eventua
 
 const CREDIT: u64 = 64 << 10;
 
-fn anywhere() -> BTreeMap<u32, u64> {
+pub(crate) fn anywhere() -> BTreeMap<u32, u64> {
     BTreeMap::new()
 }
 
 /// Where an event lies and which it is.
-fn read(wire: &mut Wire, flow: &str) -> Vec<(u64, u64, String)> {
+pub(crate) fn read(wire: &mut Wire, flow: &str) -> Vec<(u64, u64, String)> {
     let place = |event: Value| {
         let offset = event["flowoffset"].as_str().unwrap().parse().unwrap();
         (event["flowpartition"].as_u64().unwrap(), offset, event["id"].as_str().unwrap().to_owned())
@@ -26,7 +26,7 @@ fn read(wire: &mut Wire, flow: &str) -> Vec<(u64, u64, String)> {
 }
 
 /// The same of records; each partition in its order, and once.
-fn came(records: &[(u32, Record)]) -> Vec<(u64, u64, String)> {
+pub(crate) fn came(records: &[(u32, Record)]) -> Vec<(u64, u64, String)> {
     let mut last = BTreeMap::new();
     let place = |(partition, record): &(u32, Record)| {
         let before = last.insert(*partition, record.offset);
@@ -40,12 +40,12 @@ fn came(records: &[(u32, Record)]) -> Vec<(u64, u64, String)> {
     came
 }
 
-fn write(wire: &mut Wire, flow: &str, numbers: std::ops::Range<usize>) {
+pub(crate) fn write(wire: &mut Wire, flow: &str, numbers: std::ops::Range<usize>) {
     let events: Vec<String> = numbers.map(event).collect();
     assert!(wire.write(flow, &events).starts_with("220 "));
 }
 
-fn subscribe(wire: &mut Wire, flow: &str) -> String {
+pub(crate) fn subscribe(wire: &mut Wire, flow: &str) -> String {
     wire.data(&format!("SUBSCRIBE {flow}")).swap_remove(0)
 }
 
@@ -240,17 +240,6 @@ fn while_it_is_paused_a_stream_stays_and_nothing_is_sent() {
     }
     wire.ok(&format!("RESUME {name}"));
     assert_eq!(following.records(stream, 20).len(), 20);
-}
-
-#[test]
-fn a_subscription_with_a_filter_is_refused_rather_than_sent_whole() {
-    let (mut wire, host, _dir) = host_with(&[A], 1);
-    write(&mut wire, A, 0..20);
-    let name = wire.data(&format!("SUBSCRIBE {A} filter=\"data.n > 10\"")).swap_remove(0);
-    let mut following = Following::begin(host.login());
-    let stream = following.attach(&name, &anywhere(), CREDIT);
-    let (failure, records) = following.ended(stream);
-    assert_eq!((failure.code, records.len()), (Code::NotImplemented, 0), "{failure}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What somebody may follow, from where, and whether he still may.
 //!
 //! A subscription is its principal's alone; any other flow is for who may read it. Whoever may not is told what he would
-//! be told if there were nothing. A subscription with a filter or a policy is refused (501): its events
-//! are never sent as they are.
+//! be told if there were nothing. The events of a subscription with a filter or a policy come
+//! through a view, and never as they are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use host_brokers::{Broker, PartitionInfo, TopicRef};
 use host_events::Incarnation;
 use host_iam::Principal;
 use host_processors::topic_of;
-use host_registry::{Attachment, Flow, FlowStatus, Hold, Subscriber};
+use host_registry::{Attachment, Flow, FlowStatus, Hold, Lens, Subscriber};
 
 use super::House;
 use super::logs::Log;
@@ -30,6 +30,8 @@ pub(super) struct Carried {
     pub(super) subscription: bool,
     pub(super) flow: Name,
     pub(super) incarnation: Incarnation,
+    /// What is done to its events on the way.
+    pub(super) view: Vec<Lens>,
 }
 
 /// A stream that may begin.
@@ -63,7 +65,12 @@ pub(super) async fn attach(
     let follows = wanted.begin != Begin::None || !wanted.positions.is_empty();
     let log = |&Partition { partition, latest, next, .. }: &Partition| {
         let broker = (flow.broker.as_str(), broker);
-        (partition, house.logs.open(broker, &topic, partition, latest), next)
+        let log = house.logs.open(broker, &topic, partition, latest);
+        if carried.view.is_empty() {
+            return (partition, log, next);
+        }
+        let (view, flow) = (&carried.view, &carried.flow);
+        (partition, house.logs.view(house.processors, flow, &log, view), next)
     };
     let places = if follows { partitions.iter().map(log).collect() } else { Vec::new() };
     Ok(Begun { carried, attachment, partitions, places })
@@ -77,16 +84,17 @@ async fn find(
     if house.registry.subscriber(name).is_some() {
         let attached = house.registry.attach(who.subject(), name).await;
         let (row, attachment) = attached.map_err(|error| registry_failure(&error, name))?;
-        refuse_view(&row)?;
+        let view = view_of(house, &row).await?;
         let Subscriber { flow, incarnation, .. } = row;
-        let carried = Carried { name: name.clone(), subscription: true, flow, incarnation };
+        let carried = Carried { name: name.clone(), subscription: true, flow, incarnation, view };
         return Ok((carried, Some(attachment)));
     }
     may_read(house, who, name)?;
     let flow = house.registry.flow(name).await.map_err(|error| registry_failure(&error, name))?;
     let incarnation = flow.ok_or_else(|| absent(name))?.incarnation;
     let flow = name.clone();
-    Ok((Carried { name: name.clone(), subscription: false, flow, incarnation }, None))
+    let (subscription, view) = (false, Vec::new());
+    Ok((Carried { name: name.clone(), subscription, flow, incarnation, view }, None))
 }
 
 /// Whether a stream may go on: true while it is held.
@@ -104,7 +112,10 @@ pub(super) async fn held(
         if let Some(failure) = end_of(&row) {
             return Err(failure);
         }
-        refuse_view(&row)?;
+        if view_of(house, &row).await? != carried.view {
+            let words = "what is done to its events has changed: attach again";
+            return Err(Failure::new(Code::Unavailable, words));
+        }
         held = row.hold != Hold::Active;
     } else {
         may_read(house, who, &carried.flow)?;
@@ -113,14 +124,11 @@ pub(super) async fn held(
     Ok(held || flow.status == FlowStatus::Paused)
 }
 
-fn refuse_view(row: &Subscriber) -> Result<(), Failure> {
-    let what = match (row.filters().next(), row.policy()) {
-        (Some(_), _) => "filter",
-        (None, Some(_)) => "policy",
-        (None, None) => return Ok(()),
-    };
-    let words = format!("stream of a subscription with a {what}");
-    Err(Failure::new(Code::NotImplemented, words))
+/// What is done to the events of a subscription, now.
+async fn view_of(house: House<'_>, row: &Subscriber) -> Result<Vec<Lens>, Failure> {
+    let flow = house.registry.flow(&row.flow).await;
+    let flow = flow.map_err(|error| registry_failure(&error, &row.name))?;
+    flow.map(|flow| row.view(&flow)).ok_or_else(|| absent(&row.name))
 }
 
 fn may_read(house: House<'_>, who: &Principal, flow: &Name) -> Result<(), Failure> {

@@ -10,11 +10,16 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use fnap::name::Name;
 use host_brokers::{BatchLimits, Broker, BrokerError, Source, TopicRef};
 use host_events::Batch;
+use host_processors::{Processors, View};
+use host_registry::Lens;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+
+use super::views::{Viewed, Views};
 
 /// What is read at once: what a queue of a connection takes twice.
 const READ: BatchLimits = BatchLimits { records: 2_048, bytes: 512 << 10 };
@@ -45,10 +50,11 @@ struct Inner {
     open: Mutex<HashMap<Key, Weak<Log>>>,
     kept: Mutex<Kept>,
     behind: Arc<Semaphore>,
+    views: Views,
 }
 
-/// A partition: its broker's name, the topic, the number.
-type Key = (String, TopicRef, u32);
+/// A partition: its broker's name, the topic, the number; and what is done to its events on the way.
+type Key = (String, TopicRef, u32, Vec<Lens>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -68,8 +74,15 @@ struct Piece {
 pub(super) struct Log {
     home: Logs,
     key: Key,
-    broker: Arc<dyn Broker>,
+    origin: Origin,
     state: Mutex<State>,
+}
+
+/// Where batches come from.
+enum Origin {
+    Broker(Arc<dyn Broker>),
+    /// The same partition, and what is let through of it.
+    View(Arc<Log>, Arc<View>),
 }
 
 #[derive(Default)]
@@ -128,7 +141,8 @@ pub(super) enum Found {
 impl Default for Inner {
     fn default() -> Self {
         let behind = Arc::new(Semaphore::new(BEHIND));
-        Self { open: Mutex::default(), kept: Mutex::default(), behind }
+        let views = Views::default();
+        Self { open: Mutex::default(), kept: Mutex::default(), behind, views }
     }
 }
 
@@ -141,19 +155,37 @@ impl Logs {
         partition: u32,
         latest: u64,
     ) -> Arc<Log> {
-        let key = (name.to_owned(), topic.clone(), partition);
-        let mut open = locked(&self.0.open);
-        let log = open.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let (home, broker) = (self.clone(), Arc::clone(broker));
-            let log = Log { home, key: key.clone(), broker, state: Mutex::default() };
-            let log = Arc::new(log);
-            open.insert(key, Arc::downgrade(&log));
-            log
-        });
-        drop(open);
+        let key = (name.to_owned(), topic.clone(), partition, Vec::new());
+        let log = self.find(key, || Origin::Broker(Arc::clone(broker)));
         let mut state = log.state();
         state.latest = state.latest.max(latest);
         drop(state);
+        log
+    }
+
+    /// What somebody is to see of a partition.
+    pub(super) fn view(
+        &self,
+        processors: &Processors,
+        flow: &Name,
+        of: &Arc<Log>,
+        steps: &[Lens],
+    ) -> Arc<Log> {
+        let (broker, topic, partition, _) = &of.key;
+        let view = self.0.views.of(processors, flow, (broker, topic), steps);
+        let key = (broker.clone(), topic.clone(), *partition, steps.to_vec());
+        self.find(key, || Origin::View(Arc::clone(of), view))
+    }
+
+    fn find(&self, key: Key, origin: impl FnOnce() -> Origin) -> Arc<Log> {
+        let mut open = locked(&self.0.open);
+        if let Some(log) = open.get(&key).and_then(Weak::upgrade) {
+            return log;
+        }
+        let (home, origin) = (self.clone(), origin());
+        let log = Log { home, key: key.clone(), origin, state: Mutex::default() };
+        let log = Arc::new(log);
+        open.insert(key, Arc::downgrade(&log));
         log
     }
 
@@ -193,7 +225,10 @@ impl Logs {
 impl Log {
     /// The end of the partition, as far as it is known.
     pub(super) fn latest(&self) -> u64 {
-        self.state().latest
+        match &self.origin {
+            Origin::Broker(_) => self.state().latest,
+            Origin::View(of, _) => of.latest(),
+        }
     }
 
     /// The batch at a place; where it has to be read, the waiter is told once it is there.
@@ -210,7 +245,8 @@ impl Log {
             reading.waiting.insert(number, waiter);
         } else {
             let source = state.take_source(from);
-            let behind = from < state.latest;
+            // A view waits for the partition itself, and may not hold a place there.
+            let behind = matches!(self.origin, Origin::Broker(_)) && from < state.latest;
             let task = tokio::spawn(Arc::clone(self).read(from, source, behind)).abort_handle();
             let waiting = BTreeMap::from([(number, waiter)]);
             state.reads.insert(from, Reading { waiting, task });
@@ -238,10 +274,15 @@ impl Log {
         from: u64,
         source: Option<Box<dyn Source>>,
     ) -> Result<(Batch, Box<dyn Source>), BrokerError> {
-        let (_, topic, partition) = &self.key;
-        let mut source = match source {
-            Some(source) => source,
-            None => self.broker.source(topic, *partition, from).await?,
+        let (_, topic, partition, _) = &self.key;
+        let mut source = match (source, &self.origin) {
+            (Some(source), _) => source,
+            (None, Origin::Broker(broker)) => broker.source(topic, *partition, from).await?,
+            (None, Origin::View(of, view)) => {
+                let (of, view, views) =
+                    (Arc::clone(of), Arc::clone(view), self.home.0.views.clone());
+                Box::new(Viewed { of, view, views, next: from })
+            }
         };
         let batch = source.next(READ).await?;
         if batch.next <= from {
@@ -330,6 +371,6 @@ impl std::fmt::Debug for Log {
 }
 
 /// Nothing panics while it holds one of these.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

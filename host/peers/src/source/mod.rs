@@ -11,11 +11,12 @@ mod logs;
 mod record;
 #[cfg(test)]
 mod tests;
+mod views;
 mod words;
 
 use host_iam::{Ended, Grants, Principal, Seat, Standing};
 use host_observe::Traffic;
-use host_processors::Brokers;
+use host_processors::{Brokers, Processors};
 use host_registry::Registry;
 use tokio::sync::watch;
 
@@ -32,6 +33,8 @@ pub struct House<'a> {
     pub registry: &'a Registry,
     /// Where flows lie.
     pub brokers: &'a Brokers,
+    /// What evaluates filters and policies.
+    pub processors: &'a Processors,
     /// Who may what.
     pub grants: &'a Grants,
     /// What is read for all.

@@ -227,8 +227,13 @@ fn carry(from: &mut impl Buf, to: &mut Follower) {
 /// A stream of one partition from its beginning.
 fn stream<'a>(log: Arc<Log>, traffic: &'a Traffic) -> Stream<'a> {
     let name: fnap::name::Name = "a.flows.unix.ar".parse().unwrap();
-    let carried =
-        Carried { name: name.clone(), subscription: false, flow: name, incarnation: LIFE };
+    let carried = Carried {
+        name: name.clone(),
+        subscription: false,
+        flow: name,
+        incarnation: LIFE,
+        view: vec![],
+    };
     Stream {
         carried,
         attachment: None,

@@ -127,8 +127,11 @@ async fn a_request_waits_for_a_word_and_an_approval_for_whoever_asked() {
     let wanted = asked(Way::Ask, 1);
     assert_eq!(subscribed(&registry, wanted).await, name);
     let row = registry.subscriber(&name).unwrap();
-    assert_eq!(row.filters().collect::<Vec<_>>(), ["data.n > 1"]);
-    assert_eq!(row.policy(), Some(("mask", "{\"k\":1}")));
+    let flow = registry.flow(&row.flow).await.unwrap().unwrap();
+    let owners = |lens: Lens| Lens { whose: Whose::Owners, ..lens };
+    let policy = owners(Lens::policy("mask {\"k\":1}"));
+    let view = [owners(Lens::filter(Whose::Owners, "data.n > 1")), policy];
+    assert_eq!(row.view(&flow), view);
     // Another reference is another question.
     assert_ne!(pending(&registry, asked(Way::Ask, 2)).await, request);
     let no = registry.deny(&request, subject("user:ana"), None).await;

@@ -15,6 +15,7 @@ impl Connection {
         let house = House {
             registry: &services.registry,
             brokers: &services.brokers,
+            processors: &services.processors,
             grants: &services.grants,
             logs: &services.logs,
             traffic: &services.traffic,

@@ -9,9 +9,7 @@ use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::Right;
 use fnap::value::{Settings, Word};
 use host_iam::Principal;
-use host_registry::{
-    Asked, Config, Hold, Maker, NewProcessor, Request, Start, Subscribed, Subscriber,
-};
+use host_registry::{Asked, Hold, Lens, Request, Subscribed, Subscriber, Whose};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -32,7 +30,7 @@ pub(super) async fn subscribe(
     find_flow(services, &flow).await?;
     let (reference, filter) = wanted(settings)?;
     if let Some(filter) = &filter {
-        check_filter(services, &flow, filter).await?;
+        check_lens(services, &flow, &Lens::filter(Whose::Subscribers, filter)).await?;
     }
     let principal = who.subject().clone();
     let asked = Asked { flow: flow.clone(), principal, reference, filter, way };
@@ -128,11 +126,10 @@ pub(super) async fn approve(
 ) -> Answer {
     let flow = his_request(services, who, request)?;
     if let Some(filter) = &filter {
-        check_filter(services, &flow, filter).await?;
+        check_lens(services, &flow, &Lens::filter(Whose::Owners, filter)).await?;
     }
     if let Some(policy) = &policy {
-        let (kind, config) = policy.split_once(' ').unwrap_or((policy, "{}"));
-        check_type(services, &flow, kind, config.to_owned()).await?;
+        check_lens(services, &flow, &Lens::policy(policy)).await?;
     }
     let by = who.subject().clone();
     let approved = services.registry.approve(request.as_str(), by, filter, policy).await;
@@ -161,32 +158,13 @@ fn his_request(services: &Services, who: &Principal, request: &Word) -> Result<N
     his.ok_or_else(|| Failure::new(Code::NotFound, format!("request {request}")))
 }
 
-/// Whether a stranger's condition can be read: asked of the plugin that would evaluate it, in its sandbox.
-async fn check_filter(services: &Services, flow: &Name, filter: &str) -> Result<(), Failure> {
-    check_type(services, flow, FILTERS, json!({"filter": filter}).to_string()).await
-}
-
-/// Whether a processor type takes one flow to another with a configuration.
-async fn check_type(
+/// Whether a component can stand between a flow and a subscriber: asked of the plugin itself, in its sandbox.
+pub(super) async fn check_lens(
     services: &Services,
     flow: &Name,
-    kind: &str,
-    config: String,
+    step: &Lens,
 ) -> Result<(), Failure> {
-    let trial = NewProcessor {
-        name: flow.clone(),
-        kind: kind.to_owned(),
-        inputs: vec![flow.clone()],
-        outputs: vec![flow.clone()],
-        config,
-        start: Start::default(),
-        options: Config::new(),
-        pin: None,
-        former: None,
-        mirror: None,
-        maker: Maker::default(),
-    };
-    services.processors.check(&trial.preview()).await.map_err(candidate_failure)
+    services.processors.check_lens(flow, step).await.map_err(candidate_failure)
 }
 
 /// Those that have not ended, by name; as JSON all that are remembered.
@@ -296,6 +274,3 @@ pub async fn watch_subscriptions(services: Arc<Services>) {
 
 /// Between looks at the clock: what ends after ten minutes may be some seconds late.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// The type that evaluates filters.
-const FILTERS: &str = "bridge";
