@@ -168,7 +168,7 @@ pub(crate) enum Command {
     DeadLetters(DeadLetters),
     /// Subscribe to a flow of any host.
     #[command(
-        after_help = "Examples:\n  fnua subscribe time.flows.unix.ar\n  fnua subscribe time.flows.unix.ar --local emiliano.ar-time.flows.unix.ar"
+        after_help = "Examples:\n  fnua subscribe time.flows.unix.ar\n  fnua subscribe time.flows.unix.ar --local emiliano.ar-time.flows.unix.ar\n  fnua subscribe quakes.flows.unix.ar --filter 'data.properties.mag >= 5'"
     )]
     Subscribe {
         /// The flow.
@@ -177,6 +177,9 @@ pub(crate) enum Command {
         /// the flow's name; none where the flow lies in its own namespaces]
         #[arg(long, value_name = "NAME")]
         local: Option<Name>,
+        /// Which events are wanted, in CEL: the others never leave the host that has them.
+        #[arg(long, value_name = "CEL")]
+        filter: Option<String>,
         /// Further settings.
         #[arg(value_name = "KEY=VALUE", value_parser = values::setting)]
         settings: Vec<(String, String)>,

@@ -278,8 +278,12 @@ fn changes(pairs: &[(String, String)]) -> Result<fnap::Settings, Error> {
 
 fn plan_subscription(command: &Command) -> Result<Plan, Error> {
     Ok(match command {
-        Command::Subscribe { flow, local, settings } => {
-            let settings = values::settings(settings)?;
+        Command::Subscribe { flow, local, filter, settings } => {
+            let mut settings = values::settings(settings)?;
+            if let Some(filter) = filter {
+                let added = settings.insert("filter", filter.clone());
+                added.map_err(|error| Error::Usage(error.to_string()))?;
+            }
             let command = Fnap::Subscribe { flow: flow.clone(), local: local.clone(), settings };
             Plan { command, about: local.clone() }
         }

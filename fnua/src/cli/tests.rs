@@ -38,6 +38,8 @@ fn what_is_typed_becomes_the_protocols_commands() {
     assert_eq!(sent(&["delete", "processor", "p.b"]), "DELETE PROCESSOR p.b");
     assert_eq!(sent(&["purge", "flow", "a.b", "--confirm", "a.b"]), "PURGE FLOW a.b CONFIRM a.b");
     assert_eq!(sent(&["subscribe", "a.b", "--local", "c.d"]), "SUBSCRIBE a.b LOCAL c.d");
+    let some = sent(&["subscribe", "a.b", "--local", "c.d", "--filter", "data.n > 1"]);
+    assert_eq!(some, "SUBSCRIBE a.b LOCAL c.d filter=\"data.n > 1\"");
     assert_eq!(sent(&["pause", "p.b"]), "PAUSE p.b");
     assert_eq!(sent(&["get", "requests"]), "GET REQUESTS");
     assert_eq!(sent(&["get", "subscribers", "a.b"]), "GET SUBSCRIBERS a.b");

@@ -18,7 +18,7 @@ use crate::grants::{Listener, Told};
 use crate::journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{Change, Decision, Row, State, rows_when_undone};
-use crate::subscribers::Standing;
+use crate::subscribers::{Attached, Standing};
 use crate::{Name, audit, store};
 
 /// Rows that change, what the audit log says of them, and what is answered.
@@ -68,6 +68,8 @@ struct Inner {
     /// How far they are.
     standings: Mutex<HashMap<Name, Standing>>,
     /// Counts those who are attached no more.
+    /// Who is attached to which subscription.
+    attached: Mutex<Attached>,
     let_go: watch::Sender<u64>,
     /// Who decides about rights, once there is one.
     listener: OnceLock<Listener>,
@@ -88,7 +90,17 @@ impl Registry {
             let listener = OnceLock::new();
             let (subscribers, standings) = (watch::Sender::new(0), Mutex::default());
             let let_go = watch::Sender::new(0);
-            let inner = Inner { writer, state, changes, subscribers, standings, let_go, listener };
+            let attached = Mutex::default();
+            let inner = Inner {
+                writer,
+                state,
+                changes,
+                subscribers,
+                standings,
+                attached,
+                let_go,
+                listener,
+            };
             Ok(Self(Arc::new(inner)))
         })
         .await
@@ -302,6 +314,11 @@ impl Registry {
 
     pub(crate) fn let_go(&self) -> &watch::Sender<u64> {
         &self.0.let_go
+    }
+
+    pub(crate) fn attached(&self) -> MutexGuard<'_, Attached> {
+        // Nothing panics while it holds the lock.
+        self.0.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn standings(&self) -> MutexGuard<'_, HashMap<Name, Standing>> {

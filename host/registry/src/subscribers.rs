@@ -7,6 +7,7 @@ mod change;
 mod end;
 mod request;
 
+pub(crate) use attach::Attached;
 pub use attach::{Attachment, Standing};
 pub use change::{Asked, Subscribed, Way};
 

@@ -60,12 +60,12 @@ impl Subscriber {
         let approval = self.approval.as_ref();
         let owners = approval.and_then(|approval| approval.filter.as_deref());
         let policy = approval.and_then(|approval| approval.policy.as_deref());
-        let steps = [
+        let lenses = [
             owners.map(|filter| Lens::filter(Whose::Owners, filter)),
             policy.or(flow.policy()).map(Lens::policy),
             self.filter.as_deref().map(|filter| Lens::filter(Whose::Subscribers, filter)),
         ];
-        steps.into_iter().flatten().collect()
+        lenses.into_iter().flatten().collect()
     }
 }
 
@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn a_policy_is_a_type_and_a_configuration() {
-        let step = Lens::policy("mask {\"fields\": [\"a\"]}");
-        assert_eq!((&*step.kind, &*step.config), ("mask", "{\"fields\": [\"a\"]}"));
+        let lens = Lens::policy("mask {\"fields\": [\"a\"]}");
+        assert_eq!((&*lens.kind, &*lens.config), ("mask", "{\"fields\": [\"a\"]}"));
         assert_eq!(Lens::policy("mask").config, "{}");
         assert!(check_policy("mask").is_ok() && check_policy("mask-2 {}").is_ok());
         for wrong in ["", " {}", "Mask", "mask {", "mask a=1", "../mask"] {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn quotes_in_a_filter_stay_in_it() {
-        let step = Lens::filter(Whose::Subscribers, r#"type == "a""#);
-        assert_eq!(step.config, r#"{"filter":"type == \"a\""}"#);
+        let lens = Lens::filter(Whose::Subscribers, r#"type == "a""#);
+        assert_eq!(lens.config, r#"{"filter":"type == \"a\""}"#);
     }
 }

@@ -5,8 +5,9 @@
 use std::net::IpAddr;
 
 use fnap::command::{Command, NewMirror, NewProcessor};
+use fnap::value::Settings;
 use host_iam::Principal;
-use host_registry::By;
+use host_registry::{By, Lens, POLICY};
 
 /// Stands for what is left out.
 const HIDDEN: &str = " CONFIG (not shown)";
@@ -35,8 +36,30 @@ pub(crate) fn shown(command: &Command) -> String {
             let bare = NewMirror { config: None, ..new.clone() };
             format!("{}{HIDDEN}", Command::CreateMirror(bare))
         }
+        Command::CreateFlow { flow, settings } => {
+            Command::CreateFlow { flow: flow.clone(), settings: without_policy(settings) }
+                .to_string()
+        }
+        Command::UpdateFlow { flow, settings } => {
+            Command::UpdateFlow { flow: flow.clone(), settings: without_policy(settings) }
+                .to_string()
+        }
         other => other.to_string(),
     }
+}
+
+/// Settings of a flow, of its policy the type alone.
+fn without_policy(settings: &Settings) -> Settings {
+    let mut shown = Settings::new();
+    for (key, value) in settings.iter() {
+        let value = match key {
+            POLICY if value.contains(' ') => format!("{} (not shown)", Lens::policy(value).kind),
+            _ => value.to_owned(),
+        };
+        // They were settings before.
+        drop(shown.insert(key, value));
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -63,6 +86,15 @@ mod tests {
                 r#"APPROVE r FILTER true POLICY "mask {\"k\":\"s3cret\"}""#,
                 "APPROVE r FILTER true POLICY (not shown)",
             ),
+            (
+                r#"CREATE FLOW a.test partitions=2 policy="mask {\"k\":\"s3cret\"}""#,
+                r#"CREATE FLOW a.test partitions=2 policy="mask (not shown)""#,
+            ),
+            (
+                r#"UPDATE FLOW a.test policy="mask {\"k\":\"s3cret\"}" access=open"#,
+                r#"UPDATE FLOW a.test policy="mask (not shown)" access=open"#,
+            ),
+            (r#"UPDATE FLOW a.test policy="""#, r#"UPDATE FLOW a.test policy="""#),
         ];
         for (said, expected) in cases {
             let command: Command = said.parse().unwrap();

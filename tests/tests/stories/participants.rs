@@ -326,6 +326,55 @@ fn either_host_may_be_killed_and_every_event_comes_once() {
     assert_eq!(order, came, "one partition keeps its order");
 }
 
+#[test]
+fn who_is_approved_gets_what_the_owner_lets_him_see_of_what_he_wants() {
+    let two = Two::start(21);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
+    owner.write(TIME, &events(0..60));
+    let command = format!("SUBSCRIBE {TIME} LOCAL {LOCAL} filter=\"data.n % 2 == 0\"");
+    let answer = user.refused(&command);
+    let request = answer.strip_prefix("450 PENDING request=").unwrap().to_owned();
+    let policy = Value::from("bridge {\"filter\":\"data.n % 5 == 0\"}");
+    owner.ok(&format!("APPROVE {request} FILTER \"data.n % 3 == 0\" POLICY {policy}"));
+    eventually_is(&mut user, "active");
+    owner.write(TIME, &events(60..100));
+    let number = |event: &Value| event["data"]["n"].as_u64().unwrap();
+    let came = eventually_holds(&mut user, LOCAL, 4);
+    assert_eq!(Vec::from_iter(came.iter().map(number)), [0, 30, 60, 90]);
+}
+
+#[test]
+fn of_a_part_of_a_flow_every_event_comes_once_whichever_host_is_killed_and_the_rest_never() {
+    let mut two = Two::start(20);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    owner.write(TIME, &events(0..200));
+    let said = format!("SUBSCRIBE {TIME} LOCAL {LOCAL} filter=");
+    let refused = user.refused(&format!("{said}\"data.n >\""));
+    assert!(refused.starts_with("400 "), "{refused}");
+    assert!(user.json("GET SUBSCRIPTIONS").is_empty());
+    assert!(user.refused(&format!("DESCRIBE FLOW {LOCAL}")).starts_with("404 "));
+    user.data(&format!("{said}\"data.n % 3 == 1\""));
+    let seen = eventually_is(&mut user, "active");
+    assert_eq!(seen["filter"], "data.n % 3 == 1", "{seen}");
+    let row = owner.json(&format!("GET SUBSCRIBERS {TIME}")).swap_remove(0);
+    assert_eq!(row["filter"], "data.n % 3 == 1", "{row}");
+    drop(user);
+    for (round, which) in [EMILIANO, UNIX, EMILIANO, UNIX].into_iter().enumerate() {
+        two.kill(which);
+        two.start_one(which);
+        let from = 200 + round * 100;
+        two.wire(UNIX).write(TIME, &events(from..from + 100));
+    }
+    let mut user = two.wire(EMILIANO);
+    let wanted = Vec::from_iter((0..600_u64).filter(|n| n % 3 == 1));
+    eventually_holds(&mut user, LOCAL, wanted.len());
+    let number = |event: &Value| event["data"]["n"].as_u64().unwrap();
+    assert_eq!(Vec::from_iter(user.read(LOCAL).iter().map(number)), wanted);
+    user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+}
+
 /// Where a host that is told to ends itself: around every change of its registry, and every step outside of it.
 const PLACES: [&str; 4] = [
     "registry.before-commit",

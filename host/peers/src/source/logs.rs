@@ -169,11 +169,11 @@ impl Logs {
         processors: &Processors,
         flow: &Name,
         of: &Arc<Log>,
-        steps: &[Lens],
+        lenses: &[Lens],
     ) -> Arc<Log> {
         let (broker, topic, partition, _) = &of.key;
-        let view = self.0.views.of(processors, flow, (broker, topic), steps);
-        let key = (broker.clone(), topic.clone(), *partition, steps.to_vec());
+        let view = self.0.views.of(processors, flow, (broker, topic), lenses);
+        let key = (broker.clone(), topic.clone(), *partition, lenses.to_vec());
         self.find(key, || Origin::View(Arc::clone(of), view))
     }
 

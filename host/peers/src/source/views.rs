@@ -49,15 +49,15 @@ impl Views {
         processors: &Processors,
         flow: &Name,
         (broker, topic): (&str, &TopicRef),
-        steps: &[Lens],
+        lenses: &[Lens],
     ) -> Arc<View> {
-        let key = (broker.to_owned(), topic.clone(), steps.to_vec());
+        let key = (broker.to_owned(), topic.clone(), lenses.to_vec());
         let mut known = locked(&self.0);
         if let Some(view) = known.open.get(&key).and_then(Weak::upgrade) {
             return view;
         }
         known.open.retain(|_, view| view.strong_count() > 0);
-        let view = Arc::new(processors.view(flow, steps, TRACE));
+        let view = Arc::new(processors.view(flow, lenses, TRACE));
         known.open.insert(key, Arc::downgrade(&view));
         view
     }

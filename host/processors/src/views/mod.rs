@@ -5,6 +5,8 @@
 
 mod outcome;
 mod parlour;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
@@ -42,8 +44,8 @@ pub enum ViewError {
 }
 
 impl ViewError {
-    fn of(step: &Lens, cause: impl ToString) -> Self {
-        match step.whose {
+    fn of(lens: &Lens, cause: impl ToString) -> Self {
+        match lens.whose {
             Whose::Owners => Self::Policy(cause.to_string()),
             Whose::Subscribers => Self::Filter(cause.to_string()),
         }
@@ -61,7 +63,7 @@ impl ViewError {
 pub struct View {
     processors: Processors,
     flow: Arc<str>,
-    steps: Vec<Lens>,
+    lenses: Vec<Lens>,
     /// The header that stays with whatever comes of an event.
     beside: &'static [u8],
     number: u64,
@@ -75,11 +77,11 @@ pub struct View {
 impl Processors {
     /// A flow as these components let somebody see it. The header `beside` stays with whatever comes of an event.
     #[must_use]
-    pub fn view(&self, flow: &Name, steps: &[Lens], beside: &'static [u8]) -> View {
+    pub fn view(&self, flow: &Name, lenses: &[Lens], beside: &'static [u8]) -> View {
         View {
             processors: self.clone(),
             flow: flow.to_string().into(),
-            steps: steps.to_vec(),
+            lenses: lenses.to_vec(),
             beside,
             number: self.0.parlour.number(),
             turn: Mutex::default(),
@@ -94,21 +96,21 @@ impl Processors {
     ///
     /// # Errors
     /// Says what does not fit.
-    pub async fn check_lens(&self, flow: &Name, step: &Lens) -> Result<(), Candidate> {
+    pub async fn check_lens(&self, flow: &Name, lens: &Lens) -> Result<(), Candidate> {
         let snapshot = self.0.catalog.snapshot();
-        let active = snapshot.types.get(&step.kind).filter(|active| active.available);
+        let active = snapshot.types.get(&lens.kind).filter(|active| active.available);
         let plugin = active.map(|active| active.plugin.clone());
-        let plugin = plugin.ok_or_else(|| Candidate::NoType(step.kind.clone()))?;
-        self.try_step(flow, step, &plugin).await
+        let plugin = plugin.ok_or_else(|| Candidate::NoType(lens.kind.clone()))?;
+        self.try_lens(flow, lens, &plugin).await
     }
 
-    async fn try_step(&self, flow: &Name, step: &Lens, plugin: &Plugin) -> Result<(), Candidate> {
+    async fn try_lens(&self, flow: &Name, lens: &Lens, plugin: &Plugin) -> Result<(), Candidate> {
         if is_keyed(plugin) {
             let words =
-                format!("processor type {} keeps state by key, a view keeps none", step.kind);
+                format!("processor type {} keeps state by key, a view keeps none", lens.kind);
             return Err(Candidate::Keys(words));
         }
-        plugin.instantiate(setup(&flow.to_string(), step, self.limits_of_step(step))).await?;
+        plugin.instantiate(setup(flow.as_str(), lens, self.limits_of_lens(lens))).await?;
         Ok(())
     }
 
@@ -125,18 +127,18 @@ impl Processors {
             Some((row.flow.clone(), Lens::policy(text)))
         });
         let mut tried = std::collections::HashSet::new();
-        for (flow, step) in of_flows.chain(approved).filter(|(_, step)| step.kind == *kind) {
-            if tried.insert(step.clone()) {
-                let done = self.try_step(&flow, &step, plugin).await;
+        for (flow, lens) in of_flows.chain(approved).filter(|(_, lens)| lens.kind == *kind) {
+            if tried.insert(lens.clone()) {
+                let done = self.try_lens(&flow, &lens, plugin).await;
                 done.map_err(|error| format!("policy of flow {flow}: {error}"))?;
             }
         }
         Ok(())
     }
 
-    fn limits_of_step(&self, step: &Lens) -> Limits {
+    fn limits_of_lens(&self, lens: &Lens) -> Limits {
         let limits = self.0.options.limits.clone();
-        match step.whose {
+        match lens.whose {
             Whose::Owners => limits,
             Whose::Subscribers => Limits {
                 memory: limits.memory.min(STRANGERS_MEMORY),
@@ -197,43 +199,43 @@ impl View {
         piece: &[Stored],
     ) -> Result<Vec<Stored>, ViewError> {
         let mut events = piece.to_vec();
-        for (at, step) in self.steps.iter().enumerate() {
+        for (at, lens) in self.lenses.iter().enumerate() {
             if events.is_empty() {
                 break;
             }
-            events = self.step_passes(at, step, batch, events).await?;
+            events = self.lens_passes(at, lens, batch, events).await?;
         }
         Ok(events)
     }
 
-    async fn step_passes(
+    async fn lens_passes(
         &self,
         at: usize,
-        step: &Lens,
+        lens: &Lens,
         batch: &Batch,
         events: Vec<Stored>,
     ) -> Result<Vec<Stored>, ViewError> {
         let (mut went, mut pieces) = (Vec::new(), vec![events]);
         while let Some(mut piece) = pieces.pop() {
             let records: Arc<[Stored]> = piece.as_slice().into();
-            match self.call(at, step, Batch { records, ..*batch }).await {
+            match self.call(at, lens, Batch { records, ..*batch }).await {
                 Ok(actions) => match outcome(&piece, actions, self.beside) {
                     Outcome::Done(some, refused) => {
                         went.extend(some);
-                        self.count(step, refused, "dead letter");
+                        self.count(lens, refused, "dead letter");
                     }
                     Outcome::Alone => pieces.extend(piece.into_iter().rev().map(|one| vec![one])),
                     Outcome::Many => {
-                        return Err(ViewError::of(step, "it makes more than one event of one"));
+                        return Err(ViewError::of(lens, "it makes more than one event of one"));
                     }
                 },
                 Err(CallError::Reject { index, reason }) if (index as usize) < piece.len() => {
                     let after = piece.split_off(index as usize + 1);
                     piece.pop();
-                    self.count(step, 1, &reason);
+                    self.count(lens, 1, &reason);
                     pieces.extend([after, piece].into_iter().filter(|piece| !piece.is_empty()));
                 }
-                Err(cause) => return Err(ViewError::of(step, cause)),
+                Err(cause) => return Err(ViewError::of(lens, cause)),
             }
         }
         Ok(went)
@@ -242,20 +244,20 @@ impl View {
     async fn call(
         &self,
         at: usize,
-        step: &Lens,
+        lens: &Lens,
         batch: Batch,
     ) -> Result<Vec<host_plugins::Action>, CallError> {
         let parlour = &self.processors.0.parlour;
-        let active = self.processors.0.catalog.active(&step.kind);
-        let missing = || CallError::Fatal(format!("no processor type {} is installed", step.kind));
+        let active = self.processors.0.catalog.active(&lens.kind);
+        let missing = || CallError::Fatal(format!("no processor type {} is installed", lens.kind));
         let plugin = active.ok_or_else(missing)?.plugin;
         let waits = parlour.take((self.number, at));
         let mut instance: Instance = match waits {
             Some(instance) if instance.plugin().digest() == plugin.digest() => instance,
             // What came of an older version is gone with it.
             _ => {
-                let limits = self.processors.limits_of_step(step);
-                plugin.instantiate(setup(&self.flow, step, limits)).await?
+                let limits = self.processors.limits_of_lens(lens);
+                plugin.instantiate(setup(&self.flow, lens, limits)).await?
             }
         };
         let answer = instance.process(0, &self.flow, batch).await;
@@ -268,12 +270,12 @@ impl View {
         answer
     }
 
-    fn count(&self, step: &Lens, refused: u64, reason: &str) {
+    fn count(&self, lens: &Lens, refused: u64, reason: &str) {
         let mut tally = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused > 0
             && let Some(events) = tally.add(refused)
         {
-            let (flow, kind) = (&*self.flow, &step.kind);
+            let (flow, kind) = (&*self.flow, &lens.kind);
             tracing::warn!(%flow, kind, events, reason, "events are left out of a view");
         }
     }
@@ -281,7 +283,7 @@ impl View {
 
 impl Drop for View {
     fn drop(&mut self) {
-        self.processors.0.parlour.forget(self.number, self.steps.len());
+        self.processors.0.parlour.forget(self.number, self.lenses.len());
     }
 }
 
@@ -292,13 +294,13 @@ impl std::fmt::Debug for View {
 }
 
 /// What a component of a view is told: it goes from the flow to the flow.
-fn setup(flow: &str, step: &Lens, limits: Limits) -> Setup {
+fn setup(flow: &str, lens: &Lens, limits: Limits) -> Setup {
     Setup {
         processor: flow.to_owned(),
         shard: 0,
         inputs: vec![flow.to_owned()],
         outputs: vec![flow.to_owned()],
-        config: step.config.clone(),
+        config: lens.config.clone(),
         state: SharedState::default(),
         limits,
         log: Arc::new(NoLog),

@@ -11,7 +11,7 @@ use host_plugins::Instance;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Instances that are kept: as many as there are processors on a busy host. Making one takes about a millisecond.
-const MOST_KEPT: usize = 128;
+pub(super) const MOST_KEPT: usize = 128;
 
 /// Bytes of their memories: a guest's memory never shrinks, and most have less than 4 MiB.
 const MOST_BYTES: usize = 256 << 20;
@@ -77,12 +77,18 @@ impl Parlour {
     }
 
     /// A view is gone.
-    pub(super) fn forget(&self, view: u64, steps: usize) {
+    pub(super) fn forget(&self, view: u64, lenses: usize) {
         let gone: Vec<_> = {
             let mut kept = self.kept();
-            (0..steps).filter_map(|step| kept.take((view, step))).collect()
+            (0..lenses).filter_map(|place| kept.take((view, place))).collect()
         };
         drop(gone);
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.kept().by_age.len()
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {

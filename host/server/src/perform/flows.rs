@@ -10,7 +10,7 @@ use fnap::subject::Subject;
 use fnap::value::Settings;
 use host_brokers::{BrokerError, Consumer, TopicInfo};
 use host_iam::Principal;
-use host_registry::{ACCESS, Flow, FlowChange, FlowStatus, Maker, NewFlow};
+use host_registry::{ACCESS, Config, Flow, FlowChange, FlowStatus, Lens, Maker, NewFlow, POLICY};
 use serde_json::{Value, json};
 
 use super::describe::{Description, list as list_of, time};
@@ -29,6 +29,7 @@ pub(super) async fn create(
     if let Some(broker) = broker.as_ref().filter(|broker| !services.brokers.contains_key(*broker)) {
         return Err(Failure::new(Code::NotFound, format!("broker {broker}")));
     }
+    check_policy(services, &name, &wanted).await?;
     let mut new = NewFlow {
         broker: wanted.broker.clone(),
         partitions: wanted.partitions.unwrap_or(1),
@@ -70,12 +71,30 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
             return Err(Failure::new(Code::Conflict, words));
         }
     }
+    check_policy(services, &name, &wanted).await?;
+    let before = find_flow(services, &name).await?;
+    let attached = match wanted.config.get(POLICY) {
+        Some(policy) if policy != before.policy().unwrap_or_default() => {
+            services.registry.attached_by_policy_of(&name)
+        }
+        _ => Vec::new(),
+    };
     let change = FlowChange { partitions: wanted.partitions, config: wanted.config, taken };
     carried_out(services, services.registry.update_flow(&name, change).await).await?;
+    // What the former policy let through is on its way no more.
+    subscriptions::detached(services, &attached).await?;
     // Another topic makes it another flow, and another `access` may cover fewer.
     services.registry.subscriptions_pass_now().await.map_err(registry_failure)?;
     subscriptions::keep_covered(services).await?;
     Ok(Reply::ok_with(name))
+}
+
+/// Whether a policy can be what it is to be; without any there is nothing to say.
+async fn check_policy(services: &Services, name: &Name, wanted: &Wanted) -> Result<(), Failure> {
+    match wanted.config.get(POLICY).filter(|policy| !policy.is_empty()) {
+        Some(policy) => subscriptions::check_lens(services, name, &Lens::policy(policy)).await,
+        None => Ok(()),
+    }
 }
 
 pub(super) async fn delete(services: &Services, name: Name) -> Answer {
@@ -116,6 +135,10 @@ pub(super) async fn describe(
         .with("partitions", flow.partitions)
         .with("access", flow.config.get(ACCESS).map_or("ask", String::as_str))
         .with("publish", flow.publish().as_str());
+    // What masks something may name it.
+    if let Some(policy) = flow.policy().filter(|_| his) {
+        description = description.with("policy", policy);
+    }
     // A stranger who may read it has no business with the names of users.
     if *who.subject() != Subject::Anonymous {
         description = description.with_owner(flow.owner.as_ref());
@@ -143,10 +166,17 @@ pub(super) async fn describe(
             asked.ok().and_then(Result::ok).map_or(Value::Null, consumers)
         }),
         Err(error) => {
-            description.with_all("config.", &flow.config).with("problem", error.to_string())
+            description.with_all("config.", &settings(&flow)).with("problem", error.to_string())
         }
     };
     Ok(description.with("used-by", used_by).reply(format))
+}
+
+/// A flow's settings but for its policy, which is not everybody's to see.
+fn settings(flow: &Flow) -> Config {
+    let mut settings = flow.config.clone();
+    settings.remove(POLICY);
+    settings
 }
 
 /// What the broker says of a flow's topic.
@@ -155,7 +185,7 @@ fn described(mut description: Description, flow: &Flow, info: TopicInfo) -> Desc
         description = description.with("bytes", bytes);
     }
     let mut config = info.config;
-    config.extend(flow.config.clone());
+    config.extend(settings(flow));
     let logs = info.partitions.iter().zip(0_u32..);
     let logs = logs.map(|(log, partition)| {
         json!({"partition": partition, "earliest": log.earliest, "latest": log.latest})

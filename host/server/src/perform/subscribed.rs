@@ -29,9 +29,6 @@ pub(super) async fn subscribe(
         return Err(Failure::new(Code::NotImplemented, words));
     }
     let filter = filter_of(settings)?;
-    if filter.is_some() {
-        return Err(Failure::new(Code::NotImplemented, "a filter for a flow of another host"));
-    }
     let (inputs, outputs) = ([flow.clone()], [local.clone()]);
     let config = filter.as_deref().unwrap_or_default();
     let processor = derived_name(KIND, &inputs, &outputs, config, &namespace);

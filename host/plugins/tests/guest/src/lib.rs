@@ -132,6 +132,20 @@ impl Guest {
                 })
                 .collect(),
             "rewrite-data" => rewrite_data(batch),
+            "mask" => mask(batch),
+            "mask-anew" => anew(batch),
+            "refuse-some" => (0..batch.len())
+                .map(|index| match is_odd(batch, index) {
+                    true => Action::dead_letter(index, "odd"),
+                    false => Action::forward(index, 0),
+                })
+                .collect(),
+            "panic-at-odd" => {
+                if (0..batch.len()).any(|index| is_odd(batch, index)) {
+                    trap("deliberate")
+                }
+                vec![Action::forward_all(0)]
+            }
             "count" => return count(batch),
             "fill" => return fill(batch, times),
             "long-key" => return write(&vec![b'k'; times as usize], b""),
@@ -198,6 +212,35 @@ fn rewrite_data(batch: &Batch) -> Vec<Action> {
         Action::from(Action::rewrite(index, 0).data(data))
     };
     all.map(rewritten).collect()
+}
+
+/// Puts a nought for every digit of the data; another version a nine.
+fn mask(batch: &Batch) -> Vec<Action> {
+    let data = |index| masked(batch.data(index).unwrap_or_default());
+    (0..batch.len())
+        .map(|index| Action::from(Action::rewrite(index, 0).data(data(index))))
+        .collect()
+}
+
+/// The same in new events, which have nothing of the old ones.
+fn anew(batch: &Batch) -> Vec<Action> {
+    let event = |index| {
+        let data = masked(batch.data(index).unwrap_or_default());
+        Action::emit(0, Event::new("anew", "/guest", "made").with_data("application/json", data))
+    };
+    (0..batch.len()).flat_map(|index| [Action::drop(index), event(index)]).collect()
+}
+
+fn masked(mut data: Vec<u8>) -> Vec<u8> {
+    let digit = if lies::is_nines() { b'9' } else { b'0' };
+    data.iter_mut().filter(|byte| byte.is_ascii_digit()).for_each(|byte| *byte = digit);
+    data
+}
+
+/// Whether the last digit of an event's data is odd.
+fn is_odd(batch: &Batch, index: u32) -> bool {
+    let data = batch.data(index).unwrap_or_default();
+    data.iter().rfind(|byte| byte.is_ascii_digit()).is_some_and(|byte| byte % 2 == 1)
 }
 
 /// Emits events with as many bytes of data as there are events.

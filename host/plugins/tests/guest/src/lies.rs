@@ -11,11 +11,21 @@ use flow_sdk::Info;
 #[used]
 static LIE: [u8; 32] = *b"lie=nothing.....................";
 
-/// The description as it is told to be.
-pub(crate) fn told(info: Info) -> Info {
+/// The wish.
+fn lie() -> String {
     let lie = String::from_utf8_lossy(black_box(&LIE));
     let lie = lie.split('.').next().unwrap_or_default();
-    match lie.strip_prefix("lie=").unwrap_or_default() {
+    lie.strip_prefix("lie=").unwrap_or_default().to_owned()
+}
+
+/// Whether it is another version, which masks with nines.
+pub(crate) fn is_nines() -> bool {
+    lie() == "nines"
+}
+
+/// The description as it is told to be.
+pub(crate) fn told(info: Info) -> Info {
+    match lie().as_str() {
         "name" => Info { name: "../../etc/passwd".to_owned(), ..info },
         "version" => Info { version: "newest".to_owned(), ..info },
         "control" => info.summary("two\r\n220 OK"),
