@@ -169,10 +169,14 @@ fn where_a_policy_fails_nothing_is_sent_and_why_is_the_owners_business() {
     assert_eq!((failure.to_string().as_str(), records.len()), (told, 0));
     assert!(!following.has_heard("\"n\":1"));
     assert!(host.log().contains("a view fails, nothing of it is sent"));
+    let row = wire.json(&format!("GET SUBSCRIBERS {A}")).swap_remove(0);
+    assert!(row["trouble"].as_str().unwrap().starts_with("trap: "), "{row}");
     // What the owner says next counts for who comes again.
     wire.ok(&format!("UPDATE FLOW {A} {}", policy("mask")));
     let stream = following.attach(&name, &anywhere(), CREDIT);
     assert_eq!(data(&following.records(stream, 1)), ["{\"n\":0}"]);
+    let row = wire.json(&format!("GET SUBSCRIBERS {A}")).swap_remove(0);
+    assert_eq!(row["trouble"], Value::Null, "{row}");
 }
 
 #[test]

@@ -9,7 +9,6 @@ use fnap::stream::{Source, Sourced, Wanted};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use host_brokers::BrokerError;
 use host_iam::Seat;
 use host_registry::Attachment;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -229,6 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             held,
             places: places.into_iter().map(place).collect(),
             stalled: Vec::new(),
+            well: false,
             _counted: self.house.traffic.streams_open.hold(),
         };
         self.streams.insert(number, stream);
@@ -264,13 +264,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             let Some(stream) = self.streams.get_mut(&place.0) else { continue };
             match (stream.places.get_mut(&place.1), error) {
                 (_, Some(error)) => {
-                    let failure = match error {
-                        // The words of a view, which is no broker.
-                        BrokerError::Unavailable(words) if !stream.carried.view.is_empty() => {
-                            Failure::new(Code::Unavailable, words)
-                        }
-                        error => super::words::broker_failure(&error),
-                    };
+                    let failure = stream.failure(place.1, &error);
                     self.end(place.0, &failure);
                 }
                 (Some(waiting), None) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fnap::reply::{Code, Failure};
 use fnap::stream::{FRAME_COST, Packed, Piece, Refused, Room, Source};
+use host_brokers::BrokerError;
 use host_events::{Batch, Stored};
 use host_iam::{Seat, Share};
 use host_observe::{Held, Traffic};
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::attach::Carried;
 use super::logs::{Found, Log, Waiter, Wakes, Want};
 use super::record::Sent;
-use super::words::incident;
+use super::words::{broker_failure, incident};
 use crate::wire::pack;
 
 /// Bodies that are sent as they are after one that Zstandard made no smaller.
@@ -28,6 +29,8 @@ pub(super) struct Stream<'a> {
     pub(super) places: BTreeMap<u32, Place>,
     /// Wait for credit, or for not being held.
     pub(super) stalled: Vec<u32>,
+    /// It is taken down that what is sent is well again.
+    pub(super) well: bool,
     pub(super) _counted: Held<'a>,
 }
 
@@ -37,6 +40,31 @@ pub(super) struct Place {
     pub(super) next: u64,
     pub(super) want: Option<Want>,
     pub(super) dull: u8,
+}
+
+impl Stream<'_> {
+    /// What it ends with where a partition cannot be read; the owner may know more of it.
+    pub(super) fn failure(&self, partition: u32, error: &BrokerError) -> Failure {
+        let trouble = self.places.get(&partition).and_then(|place| place.log.trouble());
+        match (error, trouble) {
+            // The words of a view, which is no broker.
+            (BrokerError::Unavailable(words), Some(trouble)) => {
+                if let Some(attachment) = self.attachment.as_ref().filter(|_| !trouble.is_empty()) {
+                    attachment.trouble(Some(trouble));
+                }
+                Failure::new(Code::Unavailable, words.clone())
+            }
+            _ => broker_failure(error),
+        }
+    }
+
+    fn is_well(&mut self) {
+        self.well = true;
+        if let Some(attachment) = self.attachment.as_ref().filter(|_| !self.carried.view.is_empty())
+        {
+            attachment.trouble(None);
+        }
+    }
 }
 
 /// What came of giving.
@@ -85,6 +113,8 @@ impl Giving<'_, '_> {
         let given = self.send(place, (number, partition), &batch, room);
         if matches!(given, Given::Waits) {
             stream.stalled.push(partition);
+        } else if !stream.well {
+            stream.is_well();
         }
         given
     }

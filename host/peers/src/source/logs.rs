@@ -231,6 +231,14 @@ impl Log {
         }
     }
 
+    /// Why the view failed that it is seen through, in words that are the owner's alone.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match &self.origin {
+            Origin::Broker(_) => None,
+            Origin::View(_, view) => Some(view.last_failure()),
+        }
+    }
+
     /// The batch at a place; where it has to be read, the waiter is told once it is there.
     pub(super) fn at(self: &Arc<Self>, from: u64, waiter: Waiter) -> Found {
         let mut state = self.state();

@@ -240,6 +240,7 @@ fn stream<'a>(log: Arc<Log>, traffic: &'a Traffic) -> Stream<'a> {
         held: false,
         places: BTreeMap::from([(0, Place { log, next: 0, want: None, dull: 0 })]),
         stalled: Vec::new(),
+        well: false,
         _counted: traffic.streams_open.hold(),
     }
 }

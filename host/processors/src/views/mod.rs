@@ -32,6 +32,9 @@ const ENOUGH: usize = 1 << 20;
 const STRANGERS_MEMORY: u64 = 64 << 20;
 const STRANGERS_CALL_MS: u64 = 1_000;
 
+/// Characters of a cause that are kept for the owner of the flow: a plugin's words can be long.
+const MOST_CAUSE: usize = 1_024;
+
 /// Why there is no batch.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ViewError {
@@ -71,7 +74,7 @@ pub struct View {
     turn: Mutex<()>,
     slow: AtomicBool,
     refused: Lock<Tally>,
-    failures: Lock<Tally>,
+    failures: Lock<(Tally, String)>,
 }
 
 impl Processors {
@@ -173,11 +176,18 @@ impl View {
 
     /// Tells the host's log that nothing of a place is sent; at most once a minute.
     pub fn tell_failure(&self, error: &ViewError, partition: u32, next: u64) {
-        let mut tally = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failures) = tally.add(1) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.1 = error.cause().chars().take(MOST_CAUSE).collect();
+        if let Some(failures) = failures.0.add(1) {
             let (flow, cause) = (&*self.flow, error.cause());
             tracing::warn!(flow, partition, next, failures, %error, cause, "a view fails, nothing of it is sent");
         }
+    }
+
+    /// What was told last of a failure: its cause, for the owner of the flow.
+    #[must_use]
+    pub fn last_failure(&self) -> String {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
     /// How many events go through at once.

@@ -20,6 +20,8 @@ pub struct Standing {
     pub connected: usize,
     /// Next offset of each partition that is safe at the subscriber's.
     pub acked: BTreeMap<u32, u64>,
+    /// Why nothing was sent when somebody was attached last, for the owner of the flow.
+    pub trouble: Option<String>,
 }
 
 /// Who is attached, by numbers that are never used again.
@@ -44,6 +46,11 @@ impl Attachment {
         self.registry.standing_of(&self.name, |standing| {
             standing.acked.insert(partition, next);
         });
+    }
+
+    /// Takes down why nothing is sent, or that it is again.
+    pub fn trouble(&self, trouble: Option<String>) {
+        self.registry.standing_of(&self.name, |standing| standing.trouble = trouble);
     }
 }
 

@@ -210,6 +210,7 @@ fn described(services: &Services, row: &Subscriber) -> Description {
         ("approved-by", row.approval.as_ref().map(|approval| approval.by.to_string())),
         ("owner-filter", row.approval.as_ref().and_then(|approval| approval.filter.clone())),
         ("policy", row.approval.as_ref().and_then(|approval| approval.policy.clone())),
+        ("trouble", standing.trouble),
     ];
     with_texts(told, texts)
 }
