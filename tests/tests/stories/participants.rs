@@ -345,6 +345,25 @@ fn who_is_approved_gets_what_the_owner_lets_him_see_of_what_he_wants() {
 }
 
 #[test]
+fn another_policy_counts_for_what_comes_after_it_and_nothing_is_lost_over_it() {
+    let two = Two::start(22);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    subscribe(&mut user);
+    let even = Value::from("bridge {\"filter\":\"data.n % 2 == 0\"}");
+    for (round, policy) in [Value::from(""), even.clone(), Value::from(""), even].iter().enumerate()
+    {
+        owner.ok(&format!("UPDATE FLOW {TIME} policy={policy}"));
+        owner.write(TIME, &events(round * 100..round * 100 + 100));
+        eventually_holds(&mut user, LOCAL, [100, 150, 250, 300][round]);
+    }
+    let wanted = (0..400).filter(|n| n / 100 % 2 == 0 || n % 2 == 0);
+    let came = user.read(LOCAL);
+    let number = |event: &Value| event["data"]["n"].as_u64().unwrap();
+    assert_eq!(Vec::from_iter(came.iter().map(number)), Vec::from_iter(wanted));
+}
+
+#[test]
 fn of_a_part_of_a_flow_every_event_comes_once_whichever_host_is_killed_and_the_rest_never() {
     let mut two = Two::start(20);
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
