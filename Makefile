@@ -25,10 +25,12 @@ build: setup ## Host, client and plugin components, in release
 	cargo build --release --locked -p fnaad -p fnua
 	@! grep -q FNAAD_FAILPOINTS "$(TARGET_DIR)/release/fnaad" || { echo "the release build can be told to end itself" >&2; exit 1; }
 
-# BROKER=kafka starts an Apache Kafka for it; BROKER=kafka=HOST:PORT takes one that is there.
+# BROKER=kafka starts an Apache Kafka for each participant and a BIND 9 for both; BROKER=kafka=HOST:PORT takes one Kafka that is there.
+ON_KAFKA := .ci/kafka-node .ci/kafka-node .ci/bind-node bash -c 'exec "$$0" "$$@" \
+	--broker kafka=$$KAFKA_FIRST --broker kafka=$$KAFKA --dns-server $$BIND --dns-key $$BIND_KEY'
 .PHONY: demo
-demo: build $(if $(filter kafka,$(BROKER)),kafka) ## The main job on real data; KEEP=1 leaves the participant running, BROKER=kafka does it on one
-	@$(if $(filter kafka,$(BROKER)),KEEP="$(KEEP)" .ci/kafka-node bash -c 'exec "$$0" "$$@" --broker kafka=$$KAFKA') \
+demo: build $(if $(filter kafka,$(BROKER)),kafka bind) ## Two participants and real data; KEEP=1 leaves them running, BROKER=kafka takes two Kafkas and BIND 9
+	@$(if $(filter kafka,$(BROKER)),KEEP="$(KEEP)" $(ON_KAFKA)) \
 		"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,) $(if $(filter-out kafka,$(BROKER)),--broker "$(BROKER)",)
 
 .PHONY: test

@@ -66,6 +66,12 @@ pub struct Dev {
     /// keeps it for the next start [default: the address of --listen and a free port]
     #[arg(long, value_name = "ADDR:PORT")]
     pub dns: Option<SocketAddr>,
+    /// Write the names to this name server, by updates (RFC 2136), rather than serve them
+    #[arg(long, value_name = "ADDR:PORT", requires = "dns_key", conflicts_with = "dns")]
+    pub dns_server: Option<SocketAddr>,
+    /// File of the key that signs these updates (TSIG), as tsig-keygen makes it
+    #[arg(long, value_name = "FILE", requires = "dns_server")]
+    pub dns_key: Option<PathBuf>,
     /// Address and port of metrics and probes [default: 127.0.0.1 and a free port]
     #[arg(long, value_name = "ADDR:PORT")]
     pub observe: Option<SocketAddr>,
@@ -153,16 +159,22 @@ pub enum DnsCommand {
 /// `fnaad demo`.
 #[derive(Args, Debug)]
 pub struct Demo {
-    /// Leave the participant running afterwards
+    /// Leave the participants running afterwards
     #[arg(long)]
     pub keep: bool,
-    /// Directory of the participant [default: a temporary one]
+    /// Directory of the participants [default: a temporary one]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Where the events are: kafka=HOST:PORT (one that is there, in clear text) or embedded [default:
-    /// embedded]
-    #[arg(long, value_name = "BROKER")]
-    pub broker: Option<DevBroker>,
+    /// Where the events are: kafka=HOST:PORT (one that is there, in clear text) or embedded; said twice, of the one
+    /// participant and of the other [default: embedded]
+    #[arg(long = "broker", value_name = "BROKER")]
+    pub brokers: Vec<DevBroker>,
+    /// Write the names of unix.ar and emiliano.ar to this name server, by updates (RFC 2136), rather than serve them
+    #[arg(long, value_name = "ADDR:PORT", requires = "dns_key")]
+    pub dns_server: Option<SocketAddr>,
+    /// File of the key that signs these updates (TSIG), as tsig-keygen makes it
+    #[arg(long, value_name = "FILE", requires = "dns_server")]
+    pub dns_key: Option<PathBuf>,
 }
 
 /// `fnaad cert`.
@@ -324,7 +336,7 @@ pub fn completions(shell: Shell, output: &mut impl Write) {
 
 const EXAMPLES: &str = "\
 Examples:
-  fnaad demo                                  see it work, in two minutes
+  fnaad demo                                  see it work, in a minute
   fnaad dev ./try --namespace flows.unix.ar   a participant of your own
   fnua --config ./try/fnua.toml get flows     ask it
   fnaad check --config fnaad.toml             before a start

@@ -49,7 +49,7 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
 /// Ctrl-C ends the demo, and the participant with it.
 async fn run_demo(args: cli::Demo) -> Result<bool> {
     tokio::select! {
-        done = demo::run(demo::Options { keep: args.keep, dir: args.dir, broker: args.broker }) => done,
+        done = demo::run(demo::Options {keep: args.keep, dir: args.dir, brokers: args.brokers, name_server: args.dns_server.zip(args.dns_key) }) => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     }
 }
@@ -60,6 +60,9 @@ async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
     let mut dev = Dev::prepare(&args.dir, asked)?;
     let mut config = dev.config().clone();
     config.observe = args.observe.or(config.observe);
+    if let (Some(server), Some(key)) = (args.dns_server, &args.dns_key) {
+        config.dns.write_to(server, std::path::absolute(key).context("--dns-key")?);
+    }
     config.names.overrule(&args.resolve.zones);
     config.peers.domain = args.domain.clone().or(config.peers.domain);
     log_as(&config.log, log_format)?;

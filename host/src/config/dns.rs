@@ -100,6 +100,13 @@ impl DnsConfig {
         let (addresses, zones) = (vec![host], zones.collect());
         Self { addresses, listen: vec![listen], zones, ..Self::default() }
     }
+
+    /// Has all zones written to a name server, by updates that are signed with the key of a file.
+    pub fn write_to(&mut self, server: SocketAddr, key_file: PathBuf) {
+        self.listen.clear();
+        let served = Served::Update { servers: vec![server], key_file };
+        self.zones.iter_mut().for_each(|zone| zone.served = served.clone());
+    }
 }
 
 impl Reader<'_> {

@@ -1,52 +1,104 @@
-//! The user agent of the demo: `fnua` itself, called in this process.
+//! A user agent of the demo: `fnua` itself, called in this process.
 
 use std::io::{PipeReader, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use fnua::{Captured, Exit, Io};
+use serde_json::Value;
 
 use super::screen::Screen;
 
+#[derive(Clone)]
 pub(super) struct Agent {
     config: PathBuf,
+    /// Whose user it is.
+    domain: &'static str,
     screen: Screen,
 }
 
 impl Agent {
-    pub(super) fn new(dir: &Path, screen: Screen) -> Self {
-        Self { config: dir.join("fnua.toml"), screen }
+    pub(super) fn new(dir: &Path, domain: &'static str, screen: Screen) -> Self {
+        Self { config: dir.join("fnua.toml"), domain, screen }
+    }
+
+    pub(super) const fn domain(&self) -> &'static str {
+        self.domain
     }
 
     /// Runs a command that has to succeed, shows it, and gives what it wrote.
     pub(super) async fn say(&self, words: &[&str]) -> Result<String> {
-        self.screen.command(&format!("fnua {}", shown(words)));
-        self.run(words, Io::captured(Vec::new())).await
+        self.show(words, "");
+        self.ask(words).await
+    }
+
+    /// The same, and shows what it wrote.
+    pub(super) async fn say_aloud(&self, words: &[&str]) -> Result<String> {
+        let said = self.say(words).await?;
+        said.lines().for_each(|line| self.screen.note(line));
+        Ok(said)
+    }
+
+    /// Runs a command that the host refuses, shows both, and gives the host's words.
+    pub(super) async fn say_in_vain(&self, words: &[&str]) -> Result<String> {
+        self.show(words, "");
+        let (io, _, stderr) = Io::captured(Vec::new());
+        match self.run(words, io).await {
+            Exit::Refused => {
+                let said = stderr.text();
+                self.screen.note(said.trim());
+                Ok(said)
+            }
+            exit => bail!("fnua {} ended with {}", shown(words), exit.code()),
+        }
     }
 
     /// Runs a command quietly and gives what it wrote.
     pub(super) async fn ask(&self, words: &[&str]) -> Result<String> {
-        self.run(words, Io::captured(Vec::new())).await
+        let (io, stdout, stderr) = Io::captured(Vec::new());
+        self.well(words, io, &stderr).await?;
+        Ok(stdout.text())
+    }
+
+    /// The same as JSON, one value a line.
+    pub(super) async fn list(&self, words: &[&str]) -> Result<Vec<Value>> {
+        let text = self.ask(&[&["--format", "json"], words].concat()).await?;
+        let read = text.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+        read.with_context(|| format!("answer to fnua {}", shown(words)))
     }
 
     /// Runs a command whose standard input comes through a pipe.
     pub(super) async fn pipe(&self, words: &[&str], stdin: PipeReader) -> Result<()> {
-        self.screen.command(&format!("fnua {} < earthquakes", shown(words)));
-        let (mut io, stdout, stderr) = Io::captured(Vec::new());
+        self.show(words, " < earthquakes");
+        let (mut io, _, stderr) = Io::captured(Vec::new());
         io.stdin = Box::new(stdin);
-        self.run(words, (io, stdout, stderr)).await.map(drop)
+        self.well(words, io, &stderr).await
     }
 
-    async fn run(&self, words: &[&str], io: (Io, Captured, Captured)) -> Result<String> {
-        let (io, stdout, stderr) = io;
-        let config = self.config.to_string_lossy();
-        let args = ["fnua", "--config", &config].into_iter().chain(words.iter().copied());
-        match fnua::run(args.map(Into::into), io).await {
-            Exit::Done => Ok(stdout.text()),
+    fn show(&self, words: &[&str], more: &str) {
+        self.screen.command(&format!("{:<11} $ fnua {}{more}", self.domain, shown(words)));
+    }
+
+    async fn well(&self, words: &[&str], io: Io, stderr: &Captured) -> Result<()> {
+        match self.run(words, io).await {
+            Exit::Done => Ok(()),
             exit => {
-                bail!("fnua {} ended with {}: {}", shown(words), exit.code(), stderr.text().trim())
+                let said = stderr.text();
+                bail!(
+                    "{}: fnua {} ended with {}: {}",
+                    self.domain,
+                    shown(words),
+                    exit.code(),
+                    said.trim()
+                )
             }
         }
+    }
+
+    async fn run(&self, words: &[&str], io: Io) -> Exit {
+        let config = self.config.to_string_lossy();
+        let args = ["fnua", "--config", &config].into_iter().chain(words.iter().copied());
+        fnua::run(args.map(Into::into), io).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! The demo's data: 1,707 earthquakes of one week (U.S. Geological Survey, public domain), as
 //! CloudEvents.
 
-use std::collections::BTreeSet;
 use std::io::PipeWriter;
 use std::time::Duration;
 
@@ -16,6 +15,14 @@ const FEATURES: &str = include_str!("../../../demo/usgs-earthquakes-week.jsonl")
 
 /// Events written at once while the demo spreads them over time.
 const PIECE: usize = 20;
+
+/// Magnitude from which people feel a quake.
+pub(super) const FELT: f64 = 2.5;
+/// Magnitude that is worth an alert.
+pub(super) const STRONG: f64 = 5.0;
+
+/// How many are written after the subscription was revoked.
+const LATE: usize = 107;
 
 pub(super) struct Quakes(Vec<Quake>);
 
@@ -34,39 +41,38 @@ impl Quakes {
         read.collect::<Result<_>>().map(Self)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(super) fn all(&self) -> &[Quake] {
+        &self.0
     }
 
-    /// Ids of the quakes that a condition holds for.
-    pub(super) fn ids(&self, condition: impl Fn(&Quake) -> bool) -> BTreeSet<String> {
-        self.0.iter().filter(|quake| condition(quake)).map(|quake| quake.id.clone()).collect()
+    /// Those that are written before and after the revocation.
+    pub(super) fn parts(&self) -> (&[Quake], &[Quake]) {
+        self.0.split_at(self.0.len().saturating_sub(LATE))
     }
+}
 
-    /// Writes the events into a pipe, spread over a time, and tells how many.
-    pub(super) async fn feed(
-        &self,
-        mut pipe: PipeWriter,
-        over: Duration,
-        progress: watch::Sender<usize>,
-    ) -> Result<()> {
-        let pieces = self.0.len().div_ceil(PIECE).max(1);
-        let mut clock = tokio::time::interval(over / u32::try_from(pieces)?);
-        let mut written = 0;
-        for piece in self.0.chunks(PIECE) {
-            clock.tick().await;
-            let text: String = piece.iter().map(|quake| quake.line.as_str()).collect();
-            // The pipe may be full while the host is down: that must not hold up everything else.
-            (pipe, _) = tokio::task::spawn_blocking(move || {
-                let wrote = write_all(&mut pipe, text.as_bytes());
-                wrote.map(|()| (pipe, ()))
-            })
-            .await??;
-            written += piece.len();
-            progress.send_replace(written);
-        }
-        Ok(())
+/// Writes events into a pipe, spread over a time, and tells how many.
+pub(super) async fn feed(
+    quakes: &[Quake],
+    mut pipe: PipeWriter,
+    over: Duration,
+    progress: watch::Sender<usize>,
+) -> Result<()> {
+    let pieces = quakes.len().div_ceil(PIECE).max(1);
+    let mut clock = tokio::time::interval(over / u32::try_from(pieces)?);
+    let mut written = 0;
+    for piece in quakes.chunks(PIECE) {
+        clock.tick().await;
+        let text: String = piece.iter().map(|quake| quake.line.as_str()).collect();
+        // The pipe may be full while the host is down: that must not hold up everything else.
+        let wrote = tokio::task::spawn_blocking(move || {
+            write_all(&mut pipe, text.as_bytes()).map(|()| pipe)
+        });
+        pipe = wrote.await??;
+        written += piece.len();
+        progress.send_replace(written);
     }
+    Ok(())
 }
 
 fn quake(line: &str) -> Result<Quake> {

@@ -1,47 +1,44 @@
 //! `fnaad demo`: the main job on real data, from the binary alone.
 //!
-//! Starts a participant as a process of its own, lets the user agent create flows and processors and
-//! write a week of earthquakes, drops in a new plugin version while events flow, kills the host in
-//! the middle, starts it again, and counts what can be read back. Believes nothing but the count.
+//! Starts the two participants of the draft as processes of their own; lets their users create flows and processors,
+//! subscribe to each other, and write a week of earthquakes; drops in a new plugin version while events flow, kills
+//! both hosts in the middle, starts them again; revokes a subscription; and counts what can be read back on both
+//! sides. Believes nothing but the count.
 
+mod acts;
 mod agent;
 mod events;
 mod participant;
 mod screen;
+mod site;
 mod tally;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use host_brokers::kafka::Kafka;
 
-use agent::Agent;
 use events::Quakes;
-use participant::Participant;
 use screen::Screen;
+use site::Two;
 use tally::Tally;
 
 use crate::dev::{DevBroker, kept_kafka};
 
-/// The namespace of the draft's transcripts.
-const NAMESPACE: &str = "flows.unix.ar";
-
-/// Time that writing is spread over, so that there is a middle in which things can happen.
-const WRITING: Duration = Duration::from_secs(6);
-
-/// Longest wait for the processors to finish after the last event was written.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What the demo shall do beside its job.
 #[derive(Debug)]
 pub struct Options {
-    /// Leave the participant running and its directory in place.
+    /// Leave the participants running and their directories in place.
     pub keep: bool,
-    /// Where to keep the participant; a temporary directory where absent.
+    /// Where to keep the participants; a temporary directory where absent.
     pub dir: Option<PathBuf>,
-    /// Where the events are; with the participant where absent.
-    pub broker: Option<DevBroker>,
+    /// Where the events of the one and of the other are, at the same place where only one is said; with the
+    /// participants where none is.
+    pub brokers: Vec<DevBroker>,
+    /// A name server that has both zones, and the file with the key by which they are written to; one in each
+    /// participant where absent.
+    pub name_server: Option<(SocketAddr, PathBuf)>,
 }
 
 /// Runs the demo. True when nothing was lost and nothing repeated.
@@ -52,77 +49,61 @@ pub async fn run(options: Options) -> Result<bool> {
     let screen = Screen::new();
     let (dir, temporary) = directory(&options)?;
     let quakes = Quakes::load()?;
+    let (first, rest) = quakes.parts();
 
-    screen.step(
-        "A participant for flows.unix.ar starts: broker, registry and plugins under one directory",
-    );
-    let mut participant = Participant::start(&dir, NAMESPACE, options.broker.as_ref()).await?;
-    screen.note(&format!("fnaad dev {} is ready at {}", dir.display(), participant.address()));
-    let agent = Agent::new(&dir, screen.clone());
+    screen.step("Two participants start, each with a host, a broker and a name server of its own");
+    let mut two = Two::start(&dir, &options, &screen).await?;
 
-    screen.step("The user agent creates flows and asks for four processors");
-    let bridge = create(&agent).await?;
+    screen.step("unix.ar creates flows, and three processors between them");
+    let bridge = acts::create(&two.unix.agent).await?;
 
-    screen.step("A week of real earthquakes is written, and things happen meanwhile");
-    write(&agent, &quakes, &mut participant, &screen).await?;
+    screen.step("A user of emiliano.ar subscribes to the earthquakes: all he knows is their name");
+    acts::publish(&two.unix.agent, "flows.unix.ar").await?;
+    let subscription = acts::subscribe(&two, &screen).await?;
 
-    screen.step("The processors finish, and everything is read back and counted");
-    let tally = Tally::wait_and_count(&agent, &quakes, &screen, PATIENCE).await?;
-    check_version(&agent, &bridge, &screen).await?;
+    screen.step("emiliano.ar makes alerts of the strong ones, and these go back to unix.ar");
+    acts::answer(&two).await?;
+
+    screen.step("Most of a week of real earthquakes is written, and things happen meanwhile");
+    acts::write(&mut two, first, &screen).await?;
+    let half = Tally::wait_and_count(&two, first, first, &screen).await?;
+    let arrived = half.rows().iter().map(|row| row.events_out).sum::<usize>();
+    screen.note(&format!("{} events written, {arrived} in eight flows of both", first.len()));
+    acts::check_version(&two.unix.agent, &bridge, &screen).await?;
+
+    screen.step("unix.ar revokes the subscription, and the rest of the week is written");
+    acts::revoke(&two, &subscription, rest, &screen).await?;
+
+    screen.step("Everything is read back and counted");
+    let tally = Tally::wait_and_count(&two, quakes.all(), first, &screen).await?;
     screen.table(tally.rows());
-    let clean = tally.is_clean();
+    let clean = half.is_clean() && tally.is_clean();
     screen.verdict(clean);
     look_further(&dir, &screen, options.keep);
-
-    if options.keep {
-        screen.note(&format!(
-            "the participant goes on (process {}); end it with: kill {0}",
-            participant.leave()
-        ));
-    } else {
-        let on_kafka = matches!(options.broker, Some(DevBroker::Kafka(_)));
-        if on_kafka {
-            take_away(&agent).await?;
-        }
-        participant.end().await?;
-        if on_kafka {
-            retire(&dir).await?;
-            screen.note("flows, their topics and those of the participant were deleted");
-        }
-    }
+    end(two, &options, &screen).await?;
     drop(temporary);
     Ok(clean)
 }
 
-/// Creates flows and processors; gives the bridge's name.
-async fn create(agent: &Agent) -> Result<String> {
-    for (flow, partitions) in tally::FLOWS {
-        agent.say(&["create", "flow", &on(flow), &format!("partitions={partitions}")]).await?;
+async fn end(two: Two, options: &Options, screen: &Screen) -> Result<()> {
+    if options.keep {
+        let (unix, emiliano) = (two.unix.participant.leave(), two.emiliano.participant.leave());
+        screen.note(&format!("both participants go on; end them with: kill {unix} {emiliano}"));
+        return Ok(());
     }
-    let bridge = agent.say(&["replicate", &on("quakes"), &on("mirror")]).await?;
-    agent
-        .say(&[
-            "distribute",
-            &on("quakes"),
-            &[on("felt"), on("unfelt")].join(","),
-            "--config-json",
-            &tally::rules(),
-        ])
-        .await?;
-    agent.say(&["collect", &[on("felt"), on("unfelt")].join(","), &on("archive")]).await?;
-    agent
-        .say(&[
-            "signal",
-            "signal",
-            "--from",
-            &on("quakes"),
-            "--to",
-            &on("alerts"),
-            "--config-json",
-            tally::ALERTS,
-        ])
-        .await?;
-    Ok(bridge.trim().to_owned())
+    let on_kafka = options.brokers.iter().any(|broker| matches!(broker, DevBroker::Kafka(_)));
+    let dirs = two.both().map(|site| site.participant.dir().to_owned());
+    if on_kafka {
+        acts::take_away(&two).await?;
+    }
+    two.end().await?;
+    if on_kafka {
+        for dir in dirs {
+            retire(&dir).await?;
+        }
+        screen.note("flows, their topics and those of the participants were deleted");
+    }
+    Ok(())
 }
 
 /// What kept positions and state on a Kafka goes with the participant, whose identity was the demo's own.
@@ -130,82 +111,6 @@ async fn retire(dir: &Path) -> Result<()> {
     let Some(kafka) = kept_kafka(dir)? else { return Ok(()) };
     let options = kafka.options("kafka", "demo", dir.to_owned()).map_err(anyhow::Error::msg)?;
     Kafka::open(options).await?.retire().await.context("the topics of the participant")
-}
-
-/// A Kafka that somebody else runs is left as it was.
-async fn take_away(agent: &Agent) -> Result<()> {
-    for line in agent.ask(&["get", "processors"]).await?.lines() {
-        if let Some(name) = line.split_whitespace().next() {
-            agent.ask(&["delete", "processor", name]).await?;
-        }
-    }
-    for (flow, _) in tally::FLOWS {
-        agent.ask(&["delete", "flow", &on(flow)]).await?;
-    }
-    Ok(())
-}
-
-/// The version that was dropped in has to be the one that runs, on every shard.
-async fn check_version(agent: &Agent, bridge: &str, screen: &Screen) -> Result<()> {
-    let described = agent.ask(&["describe", "processor", bridge]).await?;
-    let shards = described.lines().filter(|line| line.starts_with("shard."));
-    let new = format!("version={}", participant::NEXT_BRIDGE);
-    for shard in shards {
-        if !shard.contains(&new) {
-            bail!("a shard of {bridge} does not run the new version: {shard}");
-        }
-    }
-    screen.note(&format!("{bridge} runs {new} on every shard"));
-    Ok(())
-}
-
-async fn write(
-    agent: &Agent,
-    quakes: &Quakes,
-    participant: &mut Participant,
-    screen: &Screen,
-) -> Result<()> {
-    let (reader, writer) = std::io::pipe().context("no pipe")?;
-    let (progress, mut written) = tokio::sync::watch::channel(0_usize);
-    let total = quakes.len();
-    let feeding = quakes.feed(writer, WRITING, progress);
-    let target = on("quakes");
-    let words = ["write", target.as_str()];
-    let writing = agent.pipe(&words, reader);
-    let bar = screen.bar(total as u64, "events written");
-    let happening = async {
-        for (after, what) in [(total / 3, Event::Swap), (2 * total / 3, Event::Kill)] {
-            loop {
-                let now = *written.borrow_and_update();
-                bar.set_position(now as u64);
-                if now >= after || written.changed().await.is_err() {
-                    break;
-                }
-            }
-            match what {
-                Event::Swap => participant.drop_in_new_bridge(screen)?,
-                Event::Kill => participant.kill_and_restart(screen).await?,
-            }
-        }
-        while written.changed().await.is_ok() {
-            bar.set_position(*written.borrow_and_update() as u64);
-        }
-        Ok::<(), anyhow::Error>(())
-    };
-    let (fed, wrote, happened) = tokio::join!(feeding, writing, happening);
-    bar.finish_and_clear();
-    happened?;
-    fed.context("feeding events")?;
-    wrote
-}
-
-enum Event {
-    Swap,
-    Kill,
-}
-
-fn on(flow: &str) -> String {
-    format!("{flow}.{NAMESPACE}")
 }
 
 fn directory(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
@@ -216,7 +121,7 @@ fn directory(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>)> 
                 dir.display()
             );
         }
-        return Ok((dir.clone(), None));
+        return Ok((std::path::absolute(dir).context("directory")?, None));
     }
     let temporary = tempfile::Builder::new()
         .prefix("fnaa-demo-")
@@ -229,21 +134,22 @@ fn directory(options: &Options) -> Result<(PathBuf, Option<tempfile::TempDir>)> 
 }
 
 fn look_further(dir: &Path, screen: &Screen, kept: bool) {
-    let fnua = if kept {
-        format!("fnua --config {}", dir.join("fnua.toml").display())
-    } else {
-        "fnua --config DIR/fnua.toml".to_owned()
+    let at = |domain: &str| match kept {
+        true => format!("fnua --config {}", dir.join(domain).join("fnua.toml").display()),
+        false => format!("fnua --config DIR/{domain}/fnua.toml"),
     };
     if !kept {
         screen.note("to look around yourself, run it again with --keep (make demo KEEP=1), which names DIR:");
     }
+    let (unix, emiliano) = (at("unix.ar"), at("emiliano.ar"));
     for command in [
-        "status".to_owned(),
-        format!("read {} --limit 3", on("alerts")),
-        format!("describe flow {}", on("mirror")),
-        "get processors".to_owned(),
-        "-d get types".to_owned(),
+        format!("{unix} status"),
+        format!("{unix} describe flow {}", acts::QUAKES),
+        format!("{unix} get subscribers {} --format json", acts::QUAKES),
+        format!("{emiliano} read {} --limit 3", acts::ALERTS),
+        format!("{emiliano} get subscriptions --format json"),
+        format!("{emiliano} -d get types"),
     ] {
-        screen.command(&format!("{fnua} {command}"));
+        screen.command(&format!("$ {command}"));
     }
 }

@@ -1,4 +1,4 @@
-//! The participant of the demo: `fnaad dev` in a process of its own, so that it can be killed.
+//! One participant of the demo: `fnaad dev` in a process of its own, so that it can be killed.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,54 +9,59 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::screen::Screen;
-use crate::dev::DevBroker;
 
 /// Longest time to `ready`: the first start compiles four plugins.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(90);
 /// Longest time for a clean end.
 const END: Duration = Duration::from_secs(30);
 
 /// Version of the bridge that is dropped in.
 pub(super) const NEXT_BRIDGE: &str = "0.2.0";
 
+/// What a participant is started with, each time.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) dir: PathBuf,
+    /// Behind `fnaad dev DIR`.
+    pub(super) args: Vec<String>,
+}
+
 pub(super) struct Participant {
-    dir: PathBuf,
-    namespace: String,
+    settings: Settings,
     child: Child,
-    address: String,
+    ready: String,
 }
 
 impl Participant {
-    pub(super) async fn start(
-        dir: &Path,
-        namespace: &str,
-        broker: Option<&DevBroker>,
-    ) -> Result<Self> {
-        let (child, address) = launch(dir, namespace, broker).await?;
-        Ok(Self { dir: dir.to_owned(), namespace: namespace.to_owned(), child, address })
+    pub(super) async fn start(settings: Settings) -> Result<Self> {
+        let (child, ready) = launch(&settings).await?;
+        Ok(Self { settings, child, ready })
     }
 
-    pub(super) fn address(&self) -> &str {
-        &self.address
+    pub(super) fn dir(&self) -> &Path {
+        &self.settings.dir
+    }
+
+    /// What it said when it accepted.
+    pub(super) fn ready(&self) -> &str {
+        &self.ready
     }
 
     /// Drops a new version of the bridge into the plugin directory, as an operator would.
-    pub(super) fn drop_in_new_bridge(&self, screen: &Screen) -> Result<()> {
+    pub(super) fn drop_in_new_bridge(&self) -> Result<()> {
         let next = host_builtin::bridge_next();
-        let plugins = self.dir.join("plugins");
+        let plugins = self.dir().join("plugins");
         let partial = plugins.join(".bridge.wasm.new");
         std::fs::write(&partial, next.component).context("the new plugin version")?;
-        std::fs::rename(&partial, plugins.join("bridge.wasm")).context("the new plugin version")?;
-        screen.event("a new version of bridge.wasm was dropped into the plugin directory");
-        Ok(())
+        std::fs::rename(&partial, plugins.join("bridge.wasm")).context("the new plugin version")
     }
 
     /// `kill -9`, then the same command again.
-    pub(super) async fn kill_and_restart(&mut self, screen: &Screen) -> Result<()> {
+    pub(super) async fn kill_and_restart(&mut self, name: &str, screen: &Screen) -> Result<()> {
         self.child.kill().await.context("kill")?;
-        screen.event("the host was killed with SIGKILL");
-        (self.child, self.address) = launch(&self.dir, &self.namespace, None).await?;
-        screen.event(&format!("started again, ready at {}", self.address));
+        screen.event(&format!("the host of {name} was killed with SIGKILL"));
+        (self.child, self.ready) = launch(&self.settings).await?;
+        screen.event(&format!("the host of {name} was started again"));
         Ok(())
     }
 
@@ -82,19 +87,16 @@ impl Participant {
     }
 }
 
-/// The broker that was named at the first start is kept by the directory.
-async fn launch(
-    dir: &Path,
-    namespace: &str,
-    broker: Option<&DevBroker>,
-) -> Result<(Child, String)> {
+/// Gives the process and what it says behind `ready`.
+async fn launch(settings: &Settings) -> Result<(Child, String)> {
+    let Settings { dir, args } = settings;
     std::fs::create_dir_all(dir).context("the demo's directory")?;
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("fnaad.log"));
+    let path = dir.join("fnaad.log");
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(&path);
     let mut child = Command::new(std::env::current_exe().context("own path")?)
         .arg("dev")
         .arg(dir)
-        .args(["--namespace", namespace])
-        .args(broker.map(|broker| format!("--broker={broker}")))
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log.context("the host's log")?)
@@ -108,11 +110,10 @@ async fn launch(
     let line = tokio::time::timeout(START, lines.next_line())
         .await
         .context("fnaad dev is not ready")??;
-    let address = line.as_deref().and_then(|line| line.strip_prefix("ready fnap="));
-    let address = address.and_then(|rest| rest.split(' ').next());
-    let Some(address) = address else {
-        let log = dir.join("fnaad.log");
-        bail!("fnaad dev did not become ready; its log is {}", log.display());
+    let Some(ready) = line.as_deref().and_then(|line| line.strip_prefix("ready ")) else {
+        let said = std::fs::read_to_string(&path).unwrap_or_default();
+        let last = said.lines().last().unwrap_or_default();
+        bail!("fnaad dev did not become ready: {last} (its log is {})", path.display());
     };
-    Ok((child, address.to_owned()))
+    Ok((child, ready.to_owned()))
 }

@@ -12,6 +12,8 @@ pub(super) struct Screen {
 
 /// A line of the table.
 pub(super) struct Row {
+    /// Whose it is.
+    pub(super) at: &'static str,
     pub(super) flow: String,
     pub(super) events_in: usize,
     pub(super) events_out: usize,
@@ -30,7 +32,7 @@ impl Screen {
     }
 
     pub(super) fn command(&self, words: &str) {
-        self.line(&format!("  $ {words}"));
+        self.line(&format!("  {words}"));
     }
 
     pub(super) fn note(&self, words: &str) {
@@ -59,13 +61,13 @@ impl Screen {
         let width = rows.iter().map(|row| row.flow.len()).max().unwrap_or(4).max(4);
         self.line("");
         self.line(&self.bold(&format!(
-            "{:width$}  {:>9}  {:>10}  {:>5}  {:>8}",
-            "flow", "events in", "events out", "lost", "repeated"
+            "{:<11}  {:width$}  {:>9}  {:>10}  {:>5}  {:>8}",
+            "at", "flow", "events in", "events out", "lost", "repeated"
         )));
         for row in rows {
-            let Row { flow, events_in, events_out, lost, repeated } = row;
+            let Row { at, flow, events_in, events_out, lost, repeated } = row;
             self.line(&format!(
-                "{flow:width$}  {events_in:>9}  {events_out:>10}  {lost:>5}  {repeated:>8}"
+                "{at:<11}  {flow:width$}  {events_in:>9}  {events_out:>10}  {lost:>5}  {repeated:>8}"
             ));
         }
     }

@@ -1,64 +1,59 @@
-//! The demo's count: what should be in each flow, and what is read back from it.
+//! The demo's count: what should be in each flow of both participants, and what is read back from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::acts::{ALERTS, ALERTS_THERE, QUAKES, QUAKES_THERE, on};
 use super::agent::Agent;
-use super::events::{Quakes, member};
-use super::on;
+use super::events::{FELT, Quake, STRONG, member};
 use super::screen::{Row, Screen};
-
-/// The demo's flows and their partitions.
-pub(super) const FLOWS: [(&str, u32); 6] =
-    [("quakes", 4), ("mirror", 4), ("felt", 4), ("unfelt", 4), ("archive", 4), ("alerts", 1)];
-
-/// Magnitude from which people feel a quake.
-const FELT: f64 = 2.5;
-/// Magnitude that is worth an alert.
-const STRONG: f64 = 5.0;
-
-/// The signal processor's configuration.
-pub(super) const ALERTS: &str = r#"{"rules":[{"name":"strong","when":"data.properties.mag >= 5.0","emit":{"type":"alert.quake","to":"alerts.flows.unix.ar"}}]}"#;
-
-/// The distributor's configuration.
-pub(super) fn rules() -> String {
-    let (felt, unfelt) = (on("felt"), on("unfelt"));
-    format!(
-        r#"{{"rules":[{{"when":"data.properties.mag >= {FELT:?}","to":["{felt}"]}}],"otherwise":["{unfelt}"]}}"#
-    )
-}
+use super::site::Two;
 
 /// How often the flows are counted while the processors finish.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// Longest wait for the processors to finish after the last event was written.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// What a flow should hold.
+struct Expected<'a> {
+    agent: &'a Agent,
+    flow: String,
+    ids: BTreeSet<&'a str>,
+}
+
 pub(super) struct Tally(Vec<Row>);
 
 impl Tally {
-    /// Counts until everything that is expected is there, or patience ends.
+    /// Counts until everything that is expected is there and everybody has come to the end, or patience ends: `all`
+    /// were written, of which `crossed` before the subscription was revoked.
     pub(super) async fn wait_and_count(
-        agent: &Agent,
-        quakes: &Quakes,
+        two: &Two,
+        all: &[Quake],
+        crossed: &[Quake],
         screen: &Screen,
-        patience: Duration,
     ) -> Result<Self> {
-        let expected = expected(quakes);
+        let expected = expected(two, all, crossed);
         let began = Instant::now();
-        let total: usize = expected.iter().map(|(_, ids)| ids.len()).sum();
-        let bar = screen.bar(total as u64, "events read back");
+        let total: usize = expected.iter().map(|flow| flow.ids.len()).sum();
+        let bar = screen.bar(total as u64, "events arrived");
         loop {
-            let tally = Self::count(agent, quakes.len(), &expected).await?;
+            let tally = Self::count(&expected).await?;
             let missing: usize = tally.0.iter().map(|row| row.lost).sum();
             bar.set_position((total - missing) as u64);
             // A repeat could still be on its way: the last count is made when everybody has come to
             // the end of his inputs.
-            if missing == 0 && caught_up(agent).await? {
+            if missing == 0
+                && caught_up(&two.unix.agent).await?
+                && caught_up(&two.emiliano.agent).await?
+            {
                 bar.finish_and_clear();
-                return Self::count(agent, quakes.len(), &expected).await;
+                return Self::count(&expected).await;
             }
-            if began.elapsed() > patience {
+            if began.elapsed() > PATIENCE {
                 bar.finish_and_clear();
                 return Ok(tally);
             }
@@ -66,28 +61,21 @@ impl Tally {
         }
     }
 
-    async fn count(
-        agent: &Agent,
-        written: usize,
-        expected: &[(&'static str, BTreeSet<String>)],
-    ) -> Result<Self> {
+    async fn count(expected: &[Expected<'_>]) -> Result<Self> {
         let mut rows = Vec::new();
-        let mut found: BTreeMap<&str, usize> = BTreeMap::new();
-        for (flow, ids) in expected {
-            let text = agent.ask(&["read", &on(flow), "--from", "earliest"]).await?;
+        for Expected { agent, flow, ids } in expected {
+            let text = agent.ask(&["read", flow, "--from", "earliest"]).await?;
             let seen = text.lines().map(id_of).collect::<Result<Vec<_>>>()?;
-            let distinct: BTreeSet<&String> = seen.iter().collect();
-            let lost = ids.iter().filter(|id| !distinct.contains(id)).count();
-            found.insert(flow, seen.len());
+            let distinct: HashSet<&str> = seen.iter().map(String::as_str).collect();
             rows.push(Row {
-                flow: on(flow),
+                at: agent.domain(),
+                flow: flow.clone(),
                 events_in: ids.len(),
                 events_out: seen.len(),
-                lost,
+                lost: ids.iter().filter(|id| !distinct.contains(**id)).count(),
                 repeated: seen.len() - distinct.len(),
             });
         }
-        debug_assert_eq!(written, expected.first().map_or(0, |(_, ids)| ids.len()));
         Ok(Self(rows))
     }
 
@@ -104,42 +92,50 @@ impl Tally {
 
 /// Whether every processor has committed everything that its inputs hold.
 async fn caught_up(agent: &Agent) -> Result<bool> {
+    let (mut flows, mut positions) = (BTreeSet::new(), Vec::new());
+    for processor in agent.ask(&["get", "processors"]).await?.lines() {
+        let processor = describe(agent, "processor", processor).await?;
+        let inputs = member(&processor, "from").as_array().into_iter().flatten();
+        flows.extend(inputs.filter_map(Value::as_str).map(str::to_owned));
+        let fields = processor.as_object().into_iter().flatten();
+        for (_, shard) in fields.filter(|(key, _)| key.starts_with("shard.")) {
+            let all = member(shard, "positions").as_str().unwrap_or_default();
+            positions.extend(all.split(',').map(str::to_owned));
+        }
+    }
     let mut ends = BTreeSet::new();
-    for (flow, _) in FLOWS {
-        let flow = &describe(agent, "flow", &on(flow)).await?;
+    for flow in &flows {
+        let flow = &describe(agent, "flow", flow).await?;
         let life = member(flow, "incarnation").as_str().unwrap_or_default().to_owned();
         for log in member(flow, "log").as_array().into_iter().flatten() {
             ends.insert(format!("{life}:{}:{}", member(log, "partition"), member(log, "latest")));
         }
     }
-    for processor in agent.ask(&["get", "processors"]).await?.lines() {
-        let processor = describe(agent, "processor", processor).await?;
-        let fields = processor.as_object().into_iter().flatten();
-        for (_, shard) in fields.filter(|(key, _)| key.starts_with("shard.")) {
-            let positions = member(shard, "positions").as_str().unwrap_or_default();
-            if !positions.split(',').all(|position| ends.contains(position)) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(true)
+    Ok(positions.iter().all(|position| ends.contains(position)))
 }
 
 async fn describe(agent: &Agent, what: &str, name: &str) -> Result<Value> {
-    let text = agent.ask(&["--format", "json", "describe", what, name]).await?;
-    serde_json::from_str(text.trim()).with_context(|| format!("description of {what} {name}"))
+    let found = agent.list(&["describe", what, name]).await?.into_iter().next();
+    found.with_context(|| format!("no description of {what} {name}"))
 }
 
 /// Which quakes each flow should hold.
-fn expected(quakes: &Quakes) -> Vec<(&'static str, BTreeSet<String>)> {
-    let all = || quakes.ids(|_| true);
+fn expected<'a>(two: &'a Two, all: &'a [Quake], crossed: &'a [Quake]) -> Vec<Expected<'a>> {
+    let ids = |quakes: &'a [Quake], condition: &dyn Fn(&Quake) -> bool| -> BTreeSet<&'a str> {
+        quakes.iter().filter(|quake| condition(quake)).map(|quake| quake.id.as_str()).collect()
+    };
+    let (unix, emiliano) = (&two.unix.agent, &two.emiliano.agent);
+    let expect = |agent, flow: &str, ids| Expected { agent, flow: flow.to_owned(), ids };
+    let strong = || ids(crossed, &|quake| quake.magnitude >= STRONG);
     vec![
-        ("quakes", all()),
-        ("mirror", all()),
-        ("felt", quakes.ids(|quake| quake.magnitude >= FELT)),
-        ("unfelt", quakes.ids(|quake| quake.magnitude < FELT)),
-        ("archive", all()),
-        ("alerts", quakes.ids(|quake| quake.magnitude >= STRONG)),
+        expect(unix, QUAKES, ids(all, &|_| true)),
+        expect(unix, &on("mirror"), ids(all, &|_| true)),
+        expect(unix, &on("felt"), ids(all, &|quake| quake.magnitude >= FELT)),
+        expect(unix, &on("unfelt"), ids(all, &|quake| quake.magnitude < FELT)),
+        expect(unix, &on("archive"), ids(all, &|_| true)),
+        expect(emiliano, QUAKES_THERE, ids(crossed, &|quake| quake.magnitude >= FELT)),
+        expect(emiliano, ALERTS, strong()),
+        expect(unix, ALERTS_THERE, strong()),
     ]
 }
 
