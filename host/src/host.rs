@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::ground::Ground;
 use crate::observed::{Observed, Up};
 use crate::publishing::Publishing;
+use crate::reports;
 
 /// A running participant.
 pub struct Host {
@@ -86,6 +87,7 @@ impl Host {
         host.open_doors(config).await?;
         host.publish().await?;
         host.carry_audit(config).await?;
+        host.report(config);
         let subscriptions = watch_subscriptions(Arc::clone(&host.services));
         host.background.push(tokio::spawn(subscriptions));
         let (services, listeners) = (Arc::clone(&host.services), &host.listeners);
@@ -122,6 +124,16 @@ impl Host {
         let carried = audit::carry(config.audit.clone(), Arc::clone(&self.services));
         self.background.push(tokio::spawn(carried));
         Ok(())
+    }
+
+    /// What was written down while they were wanted is carried in any case.
+    fn report(&mut self, config: &Config) {
+        let (carried, watched) = (Arc::clone(&self.services), Arc::clone(&self.services));
+        self.background.push(tokio::spawn(reports::carry(carried)));
+        if config.reports.enabled {
+            let late = config.reports.late;
+            self.background.push(tokio::spawn(reports::watch(watched, late)));
+        }
     }
 
     async fn listen(
@@ -246,6 +258,7 @@ async fn begin(
     // Whoever may do everything in its namespace could forge it.
     grants.reserve(config.audit.flow.clone());
     let decides = grants.clone();
+    ground.registry.keep_reports(config.reports.enabled);
     ground.registry.tell(move |news| tell(&decides, news));
     let processors = ground.processors(config, &grants, &quotas);
     let watcher = ground.watch_plugins(config).await?;

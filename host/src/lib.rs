@@ -19,6 +19,7 @@ mod open_files;
 pub mod peers;
 mod plugin_store;
 mod publishing;
+mod reports;
 pub mod serve;
 mod strangers;
 pub mod user;

@@ -107,7 +107,7 @@ impl Following {
         loop {
             match self.next() {
                 Followed::Attached { stream, partitions, .. } if stream == of => return partitions,
-                Followed::Hello => {}
+                Followed::Hello | Followed::Held { .. } => {}
                 Followed::Records(batch) if batch.stream != of => {}
                 other => panic!("stream {of}: {other:?}"),
             }

@@ -40,6 +40,13 @@ pub enum Followed {
         /// The new ones.
         partitions: Vec<Partition>,
     },
+    /// The flow's owner holds a stream, or lets it go on.
+    Held {
+        /// Which.
+        stream: u32,
+        /// Whether it is held.
+        held: bool,
+    },
     /// Records, or a position that has moved without any. Deal with them, then say [`Follower::used`].
     Records(Batch),
     /// A stream is over, with 220 where it was detached. Nothing more comes of it.
@@ -314,7 +321,7 @@ impl Follower {
     }
 
     fn attached(&mut self, attached: Attached) -> Result<Option<Followed>, StreamError> {
-        let Attached { stream, incarnation, partitions } = attached;
+        let Attached { stream, incarnation, partitions, held } = attached;
         let found = find(&mut self.streams, self.last, stream, "attached")?;
         let asked = match &mut found.state {
             State::Detaching { .. } => return Ok(None),
@@ -339,7 +346,10 @@ impl Follower {
             return Err(StreamError::TooManyPartitions);
         }
         let Some(asked) = asked else {
-            return Ok(Some(Followed::Added { stream, partitions }));
+            return Ok(Some(match partitions.is_empty() {
+                true => Followed::Held { stream, held },
+                false => Followed::Added { stream, partitions },
+            }));
         };
         self.asked -= asked.len();
         Ok(Some(Followed::Attached { stream, incarnation, partitions }))

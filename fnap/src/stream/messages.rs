@@ -125,6 +125,9 @@ pub struct Attached {
     /// Its partitions.
     #[prost(message, repeated, tag = "3")]
     pub partitions: Vec<Partition>,
+    /// Whether it is held, in one that names no partitions.
+    #[prost(bool, tag = "4")]
+    pub held: bool,
 }
 
 /// A partition as it is now.

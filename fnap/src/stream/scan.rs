@@ -62,6 +62,7 @@ const ATTACHED: &Shape = &[
     one("stream"),
     one("incarnation").long(MAX_INCARNATION),
     one("partition").times(MAX_PARTITIONS).of(PARTITION),
+    one("held"),
 ];
 const RECORDS: &Shape = &[
     one("stream"),

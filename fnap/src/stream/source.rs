@@ -141,7 +141,21 @@ impl Source {
         found.places.extend(places);
         let incarnation = first.map(|_| incarnation.to_owned()).unwrap_or_default();
         let partitions = partitions.to_vec();
-        self.link.send(Message::Attached(Attached { stream, incarnation, partitions }));
+        let held = false;
+        self.link.send(Message::Attached(Attached { stream, incarnation, partitions, held }));
+        Ok(())
+    }
+
+    /// Says whether a stream that has begun is held: that nothing comes because its owner wants it so.
+    ///
+    /// # Errors
+    /// Refused where the stream is gone or has not begun, or too much waits.
+    pub fn hold(&mut self, stream: u32, held: bool) -> Result<(), Refused> {
+        self.link.may_send()?;
+        if self.streams.get(&stream).is_none_or(|found| found.asked.is_some()) {
+            return Err(Refused::Gone);
+        }
+        self.link.send(Message::Attached(Attached { stream, held, ..Attached::default() }));
         Ok(())
     }
 

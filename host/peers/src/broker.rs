@@ -47,6 +47,12 @@ impl PeerBroker {
         Self { links: Arc::new(Links::new(reach, own)), registry, gone }
     }
 
+    /// Whether the owner of a subscription's flow holds it, as far as he has said so.
+    #[must_use]
+    pub fn is_held(&self, subscription: &Name) -> bool {
+        self.links.is_held(subscription)
+    }
+
     /// What a loss means to a processor; an end is told of, too.
     fn lost(&self, name: &FlowName, lost: Lost) -> BrokerError {
         tell(&self.gone, name, &lost);

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,7 @@ use crate::journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{Change, Decision, Row, State, rows_when_undone};
 use crate::subscribers::{Attached, Standing};
-use crate::{Name, audit, store};
+use crate::{Name, audit, reports, store};
 
 /// Rows that change, what the audit log says of them, and what is answered.
 pub(crate) struct Settled<T> {
@@ -73,6 +74,8 @@ struct Inner {
     let_go: watch::Sender<u64>,
     /// Who decides about rights, once there is one.
     listener: OnceLock<Listener>,
+    /// Whether reports are written down.
+    reporting: AtomicBool,
 }
 
 impl Registry {
@@ -91,6 +94,7 @@ impl Registry {
             let (subscribers, standings) = (watch::Sender::new(0), Mutex::default());
             let let_go = watch::Sender::new(0);
             let attached = Mutex::default();
+            let reporting = AtomicBool::new(false);
             let inner = Inner {
                 writer,
                 state,
@@ -100,6 +104,7 @@ impl Registry {
                 attached,
                 let_go,
                 listener,
+                reporting,
             };
             Ok(Self(Arc::new(inner)))
         })
@@ -312,6 +317,10 @@ impl Registry {
         &self.0.subscribers
     }
 
+    pub(crate) fn reporting(&self) -> &AtomicBool {
+        &self.0.reporting
+    }
+
     pub(crate) fn let_go(&self) -> &watch::Sender<u64> {
         &self.0.let_go
     }
@@ -388,7 +397,7 @@ impl Inner {
         let Change { rows, intent, supersedes } = change;
         let steps = intent.steps();
         let id = self.transact(&mut writer, |tx| {
-            store::write_rows(tx, &rows)?;
+            self.write_rows(tx, &rows, &by.who)?;
             for old in &supersedes {
                 store::write_outcome(tx, *old, &Outcome::Superseded)?;
             }
@@ -422,7 +431,7 @@ impl Inner {
         let rows = decide(&self.state())?;
         if !rows.is_empty() {
             self.transact(&mut writer, |tx| {
-                store::write_rows(tx, &rows)?;
+                self.write_rows(tx, &rows, HOST)?;
                 note(tx)
             })?;
             self.publish(&rows, |_| {});
@@ -438,7 +447,7 @@ impl Inner {
         let Settled { rows, notes, answer } = decide(&self.state())?;
         if !rows.is_empty() {
             self.transact(&mut writer, |tx| {
-                store::write_rows(tx, &rows)?;
+                self.write_rows(tx, &rows, &by.who)?;
                 for Note { subject, change, words } in notes {
                     let said = if by.command.is_empty() { words } else { by.command.clone() };
                     let by = audit::By { command: said, ..by.clone() };
@@ -500,13 +509,27 @@ impl Inner {
         failed: Option<&Intent>,
     ) -> Result<(), RegistryError> {
         self.transact(writer, |tx| {
-            store::write_rows(tx, &rows)?;
+            self.write_rows(tx, &rows, HOST)?;
             if let (Some(intent), Outcome::Undone(refusal)) = (failed, &outcome) {
                 audit::undone(tx, id, intent, refusal)?;
             }
             store::write_outcome(tx, id, &outcome)
         })?;
         self.publish(&rows, |state| state.end(id, outcome));
+        Ok(())
+    }
+
+    /// Writes rows, and with them what somebody has to know of the change.
+    fn write_rows(
+        &self,
+        tx: &Transaction<'_>,
+        rows: &[Row],
+        by: &str,
+    ) -> Result<(), RegistryError> {
+        store::write_rows(tx, rows)?;
+        if self.reporting.load(Ordering::Acquire) {
+            reports::note(tx, &self.state(), rows, by, now())?;
+        }
         Ok(())
     }
 
@@ -560,6 +583,9 @@ impl Inner {
         }
     }
 }
+
+/// Who does what nobody has said.
+const HOST: &str = "host";
 
 /// Milliseconds since 1970 UTC; 0 where the clock stands before that.
 pub(crate) fn now() -> i64 {

@@ -17,13 +17,25 @@ use crate::limits::MAX_DOCUMENT;
 use crate::mirrors::Mirror;
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{KEPT_ENTRIES, Row, State};
-use crate::{audit, in_force, published};
+use crate::{audit, in_force, published, reports};
 
 /// The registry's database.
 pub(crate) const SCHEMA: Schema = Schema {
     name: "registry",
     application_id: 0x666e_6172,
-    migrations: &[V1, V2, V3, V4, audit::TABLES, in_force::TABLES, V7, published::TABLES, V9, V10],
+    migrations: &[
+        V1,
+        V2,
+        V3,
+        V4,
+        audit::TABLES,
+        in_force::TABLES,
+        V7,
+        published::TABLES,
+        V9,
+        V10,
+        reports::TABLES,
+    ],
 };
 
 const V1: &str = "

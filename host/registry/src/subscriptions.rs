@@ -3,6 +3,8 @@
 //! A row is made before the other participant hears anything, and goes after he was told of the end: so whatever a crash
 //! interrupts is known afterwards. Asks nobody and carries nothing; that is for whoever looks after the rows.
 
+use std::collections::BTreeMap;
+
 use fnap::subject::Subject;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -49,8 +51,70 @@ pub struct Subscription {
     pub since: i64,
     /// Why it does not go on; empty where it does.
     pub why: String,
+    /// What stands in the way of the events of an active one.
+    #[serde(default)]
+    pub condition: Option<Condition>,
     /// When it was asked for.
     pub created_at: i64,
+}
+
+/// What stands in the way of an active subscription's events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// What.
+    pub kind: ConditionKind,
+    /// Why, for people; may be empty.
+    pub words: String,
+    /// Figures, by name.
+    pub facts: BTreeMap<String, u64>,
+    /// Since when.
+    pub since: i64,
+}
+
+/// The kinds of what stands in the way; of several the first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConditionKind {
+    /// Records are gone that were not carried yet.
+    Gap,
+    /// The owner holds it.
+    Paused,
+    /// Something is away.
+    Waiting,
+    /// It is behind.
+    Lagging,
+}
+
+impl ConditionKind {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Paused => "paused",
+            Self::Waiting => "waiting",
+            Self::Lagging => "lagging",
+        }
+    }
+
+    /// The report when it begins.
+    pub(crate) const fn begins(self) -> &'static str {
+        match self {
+            Self::Gap => "subscription.gap",
+            Self::Paused => "subscription.paused",
+            Self::Waiting => "subscription.waiting",
+            Self::Lagging => "subscription.lagging",
+        }
+    }
+
+    /// The report when it is over and nothing else stands in the way.
+    pub(crate) const fn ends(self) -> &'static str {
+        match self {
+            Self::Gap | Self::Waiting => "subscription.active",
+            Self::Paused => "subscription.resumed",
+            Self::Lagging => "subscription.caught-up",
+        }
+    }
 }
 
 /// How far a subscription has come.
@@ -130,6 +194,17 @@ impl State {
         here.chain(coming.map(|row| row.owner.as_ref()))
     }
 
+    /// The namespace that a local name counts to: its own, or that whose name it begins with, or the first.
+    pub(crate) fn namespace_for(&self, local: &Name) -> Option<Name> {
+        let begins = |name: &&Name| {
+            let rest = local.as_str().strip_prefix(name.as_str());
+            rest.is_some_and(|rest| rest.starts_with('-'))
+        };
+        let own = self.namespace_of(local).map(|own| &own.name);
+        let names = || self.namespaces.keys();
+        own.or_else(|| names().find(begins)).or_else(|| names().next()).cloned()
+    }
+
     /// Subscriptions whose flow and processor may yet be made.
     fn coming(&self) -> impl Iterator<Item = &Subscription> {
         let open = |row: &&Subscription| {
@@ -190,6 +265,7 @@ impl State {
             unheard: false,
             since: at,
             why: String::new(),
+            condition: None,
             created_at: at,
         };
         let note = Note::new(&row.local, "subscription", String::new());
@@ -205,6 +281,9 @@ impl State {
         let before = before.ok_or_else(|| RegistryError::not_found("subscription", local))?;
         let mut row = before.clone();
         change(&mut row);
+        if row.stage != Stage::Active {
+            row.condition = None;
+        }
         if row == *before {
             return Ok(Settled::nothing(row));
         }

@@ -43,6 +43,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("limits.plugin_most", most(before) != most(after), false),
         ("log", before.log != after.log, false),
         ("audit", before.audit != after.audit, false),
+        ("reports", before.reports != after.reports, false),
         ("observe", before.observe != after.observe, false),
         ("names", before.names != after.names, false),
         ("peers", before.peers != after.peers, false),

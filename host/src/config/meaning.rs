@@ -40,6 +40,7 @@ pub(super) fn meaning(
     let names = reader.names(raw.names.unwrap_or_default(), base);
     let peers = reader.peers(raw.peers.unwrap_or_default(), base);
     let dns = reader.dns(raw.dns.unwrap_or_default(), base);
+    let reports = reader.reports(raw.reports.unwrap_or_default(), peers.domain.is_some());
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
     let plugins_dir = match raw.plugins_dir {
@@ -78,6 +79,7 @@ pub(super) fn meaning(
                 peers,
                 dns,
                 audit,
+                reports,
             };
             Ok((config, reader.files))
         }

@@ -17,6 +17,7 @@ mod names;
 mod peers;
 mod quotas;
 mod raw;
+mod reports;
 #[cfg(test)]
 mod strange;
 mod subjects;
@@ -46,6 +47,7 @@ pub use error::{ConfigError, Fault};
 pub use kafka::{KafkaBroker, Password};
 pub use names::NamesConfig;
 pub use peers::PeersConfig;
+pub use reports::ReportsConfig;
 
 /// A participant's configuration.
 #[derive(Clone, Debug)]
@@ -96,6 +98,8 @@ pub struct Config {
     pub dns: DnsConfig,
     /// Where the audit log goes.
     pub audit: AuditOptions,
+    /// What is told in the reports flows of namespaces.
+    pub reports: ReportsConfig,
 }
 
 /// A broker.
@@ -226,6 +230,7 @@ impl Config {
             log: Log::default(),
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             names: NamesConfig::default(),
+            reports: ReportsConfig::usual(domain.is_some()),
             peers: PeersConfig { domain, assumed: true, ..PeersConfig::default() },
             dns,
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },

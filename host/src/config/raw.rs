@@ -37,6 +37,7 @@ pub(super) struct Raw {
     pub(super) peers: Option<super::peers::RawPeers>,
     pub(super) dns: Option<super::dns::RawDns>,
     pub(super) audit: Option<super::audit::RawAudit>,
+    pub(super) reports: Option<super::reports::RawReports>,
     pub(super) limits: Option<RawLimits>,
     pub(super) brokers: Option<Vec<RawBroker>>,
     pub(super) namespaces: Option<Vec<RawNamespace>>,

@@ -237,7 +237,7 @@ impl Following {
                 self.held.remove(&stream);
                 self.got.retain(|batch| batch.stream != stream);
             }
-            Followed::Hello | Followed::Closed(_) => {}
+            Followed::Hello | Followed::Held { .. } | Followed::Closed(_) => {}
         }
     }
 

@@ -36,6 +36,7 @@ mod quotas;
 mod reading;
 mod reference;
 mod reload;
+mod reports;
 mod soak;
 mod steps;
 mod strangers;

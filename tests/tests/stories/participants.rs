@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use stories::{Config, Fnaad, Wire, event, events, eventually, eventually_holds};
 
-const TIME: &str = "time.flows.unix.ar";
-const LOCAL: &str = "emiliano.ar-time.flows.unix.ar";
+pub(crate) const TIME: &str = "time.flows.unix.ar";
+pub(crate) const LOCAL: &str = "emiliano.ar-time.flows.unix.ar";
 
 /// Where a participant of a test is: an address of its own, so that ports can be told beforehand.
 #[derive(Clone, Copy)]
@@ -46,36 +46,41 @@ impl At {
 }
 
 /// The draft's two participants.
-struct Two {
+pub(crate) struct Two {
     dir: tempfile::TempDir,
     places: [At; 2],
     hosts: [Option<Fnaad>; 2],
     /// What else stands in the configuration of a host that is started.
-    more: String,
+    pub(crate) more: String,
 }
 
-const UNIX: usize = 0;
-const EMILIANO: usize = 1;
+pub(crate) const UNIX: usize = 0;
+pub(crate) const EMILIANO: usize = 1;
 
 impl Two {
-    fn start(number: u8) -> Self {
+    pub(crate) fn start(number: u8) -> Self {
+        Self::start_with(number, "")
+    }
+
+    /// The same with something more in the configuration of both hosts.
+    pub(crate) fn start_with(number: u8, more: &str) -> Self {
         let place = |domain, namespace, last| {
             let address = [127, 88, number, last];
             At { domain, namespace, address }
         };
         let places = [place("unix.ar", "flows.unix.ar", 1), place("emiliano.ar", "emiliano.ar", 2)];
         let dir = tempfile::tempdir().unwrap();
-        let mut two = Self { dir, places, hosts: [None, None], more: String::new() };
+        let mut two = Self { dir, places, hosts: [None, None], more: more.to_owned() };
         two.start_one(UNIX);
         two.start_one(EMILIANO);
         two
     }
 
-    fn dir_of(&self, which: usize) -> PathBuf {
+    pub(crate) fn dir_of(&self, which: usize) -> PathBuf {
         self.dir.path().join(self.places[which].domain)
     }
 
-    fn start_one(&mut self, which: usize) {
+    pub(crate) fn start_one(&mut self, which: usize) {
         let (place, other) = (self.places[which], self.places[1 - which]);
         let dir = self.dir_of(which);
         std::fs::create_dir_all(&dir).unwrap();
@@ -87,7 +92,7 @@ impl Two {
     }
 
     /// The user says something; one of the hosts ends itself at a place, if it comes there. Gives whether it did.
-    fn dies(&mut self, which: usize, place: &str, said: &str) -> bool {
+    pub(crate) fn dies(&mut self, which: usize, place: &str, said: &str) -> bool {
         let mut user = self.wire(EMILIANO);
         Fnaad::arm(&self.dir_of(which), place);
         user.try_ask::<&str>(said, &[]);
@@ -109,16 +114,28 @@ impl Two {
         died
     }
 
-    fn kill(&mut self, which: usize) {
+    /// Somebody says something to a host that ends itself at a place which it surely comes to; another one starts.
+    pub(crate) fn surely_dies(&mut self, which: usize, place: &str, said: &str) {
+        let mut wire = self.wire(which);
+        Fnaad::arm(&self.dir_of(which), place);
+        wire.try_ask::<&str>(said, &[]);
+        let host = self.hosts[which].as_mut().unwrap();
+        eventually("the end of a host", || {
+            if host.has_ended() { Ok(()) } else { Err("it lives".to_owned()) }
+        });
+        self.start_one(which);
+    }
+
+    pub(crate) fn kill(&mut self, which: usize) {
         self.hosts[which].take().unwrap().kill();
     }
 
-    fn wire(&self, which: usize) -> Wire {
+    pub(crate) fn wire(&self, which: usize) -> Wire {
         self.hosts[which].as_ref().unwrap().login_as("test", "test")
     }
 }
 
-fn subscribe(wire: &mut Wire) -> String {
+pub(crate) fn subscribe(wire: &mut Wire) -> String {
     let answer = wire.data(&format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"));
     let [line] = &answer[..] else { panic!("{answer:?}") };
     let id = line.strip_prefix(&format!("{LOCAL} SUBSCRIBED TO ")).unwrap();
@@ -126,13 +143,20 @@ fn subscribe(wire: &mut Wire) -> String {
     id.to_owned()
 }
 
-fn subscription(wire: &mut Wire) -> Value {
+pub(crate) fn subscription(wire: &mut Wire) -> Value {
     let mut all = wire.json("GET SUBSCRIPTIONS");
     assert!(all.len() <= 1, "{all:?}");
     all.pop().unwrap_or_default()
 }
 
-fn eventually_is(wire: &mut Wire, state: &str) -> Value {
+/// Flows but for what the host tells in reports.
+fn flows(wire: &mut Wire) -> Vec<String> {
+    let mut flows = wire.data("GET FLOWS");
+    flows.retain(|flow| !flow.starts_with("reports."));
+    flows
+}
+
+pub(crate) fn eventually_is(wire: &mut Wire, state: &str) -> Value {
     eventually(&format!("a subscription that is {state}"), || {
         let seen = subscription(wire);
         if seen["state"] == state { Ok(seen) } else { Err(seen.to_string()) }
@@ -155,7 +179,7 @@ fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
     let seen = subscription(&mut user);
     assert_eq!((&seen["state"], &seen["subscription"]), (&"active".into(), &id.clone().into()));
     assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), std::slice::from_ref(&id));
-    assert_eq!(user.data("GET FLOWS"), [LOCAL], "what lies elsewhere is no flow of this host");
+    assert_eq!(flows(&mut user), [LOCAL], "what lies elsewhere is no flow of this host");
     // What carries it belongs to it.
     let carrier = user.json("GET PROCESSORS")[0]["processor"].as_str().unwrap().to_owned();
     let refused = user.refused(&format!("DELETE PROCESSOR {carrier}"));
@@ -299,7 +323,7 @@ fn a_subscriptions_flow_and_processor_count_to_the_quota_of_who_made_it() {
         let refused = user.refused(&format!("SUBSCRIBE {TIME} LOCAL second.emiliano.ar"));
         assert!(refused.starts_with("429 ") && refused.contains(what), "{refused}");
         assert_eq!(user.json("GET SUBSCRIPTIONS").len(), 1);
-        assert_eq!(user.data("GET FLOWS"), [LOCAL]);
+        assert_eq!(flows(&mut user), [LOCAL]);
         assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")).len(), 1);
         user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
         user.ok(&format!("DELETE FLOW {LOCAL}"));
@@ -450,7 +474,7 @@ fn killed_at_each_step(number: u8, which: usize) {
             });
             assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
             assert_eq!(attached(&mut two.wire(UNIX)), 0);
-            assert_eq!(user.data("GET FLOWS"), [LOCAL]);
+            assert_eq!(flows(&mut user), [LOCAL]);
             user.ok(&format!("DELETE FLOW {LOCAL}"));
             if !began && !ended {
                 break;
@@ -507,7 +531,7 @@ fn what_is_not_there_and_what_may_not_be_had_leaves_nothing_behind() {
         assert!(answer.starts_with(code), "{flow} {local}: {answer}");
     }
     assert_eq!(subscription(&mut user), Value::Null);
-    assert_eq!(user.data("GET FLOWS"), Vec::<String>::new());
+    assert_eq!(flows(&mut user), Vec::<String>::new());
     assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
 }
 

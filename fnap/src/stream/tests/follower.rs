@@ -26,7 +26,7 @@ fn refused(follower: &mut Follower, message: Message) -> StreamError {
 
 fn attached(stream: u32, partitions: &[Partition]) -> Message {
     let (incarnation, partitions) = ("life".to_owned(), partitions.to_vec());
-    Message::Attached(Attached { stream, incarnation, partitions })
+    Message::Attached(Attached { stream, incarnation, partitions, held: false })
 }
 
 fn records(stream: u32, next: u64, records: &[Record]) -> Message {
@@ -92,6 +92,8 @@ fn a_stream_goes_from_attach_to_ended() {
                 partitions: vec![partition(2, 0, 0, 0)],
                 ..Attached::default()
             }),
+            Message::Attached(Attached { stream: 1, held: true, ..Attached::default() }),
+            Message::Attached(Attached { stream: 1, ..Attached::default() }),
         ],
     );
     let [
@@ -100,6 +102,8 @@ fn a_stream_goes_from_attach_to_ended() {
         Followed::Records(first),
         Followed::Records(second),
         Followed::Added { stream: 1, partitions: added },
+        Followed::Held { stream: 1, held: true },
+        Followed::Held { stream: 1, held: false },
     ] = &events.unwrap()[..]
     else {
         panic!()

@@ -89,6 +89,7 @@ fn sample(schema: &Schema, field: &Field) -> (Vec<u8>, String) {
         "uint32" => (number(at, u32::MAX.into()), "4294967295".to_owned()),
         "uint64" => (number(at, u64::MAX), "18446744073709551615".to_owned()),
         "sint64" => (number(at, 3), "-2".to_owned()),
+        "bool" => (number(at, 1), "true".to_owned()),
         "string" => (octets(at, b"seen"), "\"seen\"".to_owned()),
         "bytes" => (octets(at, b"\xffseen"), "b\"\\xffseen\"".to_owned()),
         kind => match schema.enums.get(kind) {

@@ -98,7 +98,9 @@ fn a_stream_goes_from_attach_to_ended() {
     let packed = pack(&[record(5, b"five")]);
     assert_eq!(source.send(7, &piece(6, &packed)), Err(Refused::Gone));
     let partitions = [partition(0, 1, 5, 9), partition(1, 0, 0, 0)];
+    assert_eq!(source.hold(7, true), Err(Refused::Gone), "it has not begun");
     source.attached(7, "life", &partitions).unwrap();
+    source.hold(7, true).unwrap();
     assert_eq!(source.room(7), Some(Room { octets: 1_000, idle: true }));
     source.send(7, &Piece { latest: Some(9), ..piece(6, &packed) }).unwrap();
     source.attached(7, "life", &[partition(2, 0, 0, 0)]).unwrap();
@@ -110,7 +112,13 @@ fn a_stream_goes_from_attach_to_ended() {
     assert_eq!(
         sent,
         [
-            Message::Attached(Attached { stream: 7, incarnation, partitions: partitions.into() }),
+            Message::Attached(Attached {
+                stream: 7,
+                incarnation,
+                partitions: partitions.into(),
+                held: false,
+            }),
+            Message::Attached(Attached { stream: 7, held: true, ..Attached::default() }),
             Message::Attached(Attached {
                 stream: 7,
                 partitions: vec![partition(2, 0, 0, 0)],

@@ -151,6 +151,12 @@ impl Link {
     fn happened(&mut self, event: Followed) -> Option<Unreached> {
         match event {
             Followed::Hello | Followed::Added { .. } => {}
+            Followed::Held { stream, held } => {
+                if let Some(Stream::Follows { told, .. }) = self.streams.get(&stream) {
+                    // Who does not listen is found with the next records.
+                    drop(told.send(Told::Held(held)));
+                }
+            }
             Followed::Attached { stream, incarnation, partitions } => {
                 self.attached(stream, Seen { incarnation, partitions });
             }

@@ -5,7 +5,7 @@
 
 mod link;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,27 @@ pub(crate) struct Links {
     /// How this host is called in traces.
     own: Arc<str>,
     open: Mutex<HashMap<Name, mpsc::Sender<Ask>>>,
+    held: Arc<Holds>,
+}
+
+/// Which streams their owners hold, as far as somebody listens.
+#[derive(Default)]
+struct Holds(Mutex<BTreeSet<(Name, u32)>>);
+
+impl Holds {
+    fn set(&self) -> MutexGuard<'_, BTreeSet<(Name, u32)>> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn mark(&self, place: &(Name, u32), held: bool) {
+        let mut set = self.set();
+        if held {
+            set.insert(place.clone());
+        } else {
+            set.remove(place);
+        }
+    }
 }
 
 /// What is asked of a link.
@@ -62,6 +83,8 @@ pub(crate) struct Seen {
 pub(super) enum Told {
     /// The stream has begun.
     Began { stream: u32, incarnation: String },
+    /// Its owner holds it, or lets it go on.
+    Held(bool),
     /// Records.
     Batch { records: Vec<Stored>, next: u64, cost: u64 },
     /// That is all.
@@ -103,7 +126,7 @@ impl Lost {
 
 impl Links {
     pub(crate) fn new(reach: Arc<dyn Reach>, own: Arc<str>) -> Self {
-        Self { reach, own, open: Mutex::default() }
+        Self { reach, own, open: Mutex::default(), held: Arc::default() }
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<Name, mpsc::Sender<Ask>>> {
@@ -123,6 +146,12 @@ impl Links {
             asks
         });
         link.clone()
+    }
+
+    /// Whether the owner of a flow holds it, as far as he has said so to somebody who follows.
+    pub(crate) fn is_held(&self, flow: &Name) -> bool {
+        let from = (flow.clone(), 0);
+        self.held.set().range(from..).next().is_some_and(|(held, _)| held == flow)
     }
 
     /// What a flow has now.
@@ -161,7 +190,10 @@ impl Links {
         if link.send(ask).await.is_err() {
             return Err(Lost::Away(link::closed()));
         }
-        let mut following = Following { link, hears, stream: None, incarnation: String::new() };
+        let place = (Name::clone(flow), partition);
+        let (stream, incarnation) = (None, String::new());
+        let held = Arc::clone(&self.held);
+        let mut following = Following { link, hears, stream, incarnation, place, held };
         let heard = timeout(ANSWER, following.hears.recv()).await;
         let Ok(heard) = heard else { return Err(Lost::Away(link::silent())) };
         match heard {
@@ -170,7 +202,7 @@ impl Links {
                 Ok(following)
             }
             Some(Told::Over(lost)) => Err(lost),
-            Some(Told::Batch { .. }) | None => Err(Lost::Away(link::closed())),
+            Some(Told::Batch { .. } | Told::Held(_)) | None => Err(Lost::Away(link::closed())),
         }
     }
 }
@@ -181,12 +213,19 @@ pub(crate) struct Following {
     hears: mpsc::UnboundedReceiver<Told>,
     stream: Option<u32>,
     pub(crate) incarnation: String,
+    place: (Name, u32),
+    held: Arc<Holds>,
 }
 
 impl Following {
     /// The next batch. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Came, Lost> {
-        match self.hears.recv().await {
+        let mut told = self.hears.recv().await;
+        while let Some(Told::Held(held)) = told {
+            self.held.mark(&self.place, held);
+            told = self.hears.recv().await;
+        }
+        match told {
             Some(Told::Batch { records, next, cost }) => {
                 if let Some(stream) = self.stream {
                     // A link that is gone needs no credit.
@@ -195,13 +234,14 @@ impl Following {
                 Ok(Came { records, next })
             }
             Some(Told::Over(lost)) => Err(lost),
-            Some(Told::Began { .. }) | None => Err(Lost::Away(link::closed())),
+            Some(Told::Began { .. } | Told::Held(_)) | None => Err(Lost::Away(link::closed())),
         }
     }
 }
 
 impl Drop for Following {
     fn drop(&mut self) {
+        self.held.mark(&self.place, false);
         if let Some(stream) = self.stream {
             drop(self.link.try_send(Ask::Leave { stream }));
         }

@@ -232,6 +232,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             _counted: self.house.traffic.streams_open.hold(),
         };
         self.streams.insert(number, stream);
+        if held {
+            drop(self.connection.side().hold(number, held));
+        }
     }
 
     fn refuse(&mut self, number: u32, failure: &Failure) {
@@ -250,6 +253,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                 Ok(held) if held == stream.held => {}
                 Ok(held) => {
                     stream.held = held;
+                    // Who takes no answers hears it with the next change.
+                    drop(self.connection.side().hold(*number, held));
                     woken.push(*number);
                 }
                 Err(failure) => over.push((*number, failure)),

@@ -101,6 +101,12 @@ impl Subscriptions {
         }
     }
 
+    /// Whether the owner of what somebody subscribes to holds it.
+    #[must_use]
+    pub fn is_held(&self, row: &Subscription) -> bool {
+        row.remote.as_ref().is_some_and(|remote| self.0.broker.is_held(remote))
+    }
+
     /// Ends a subscription. What there is of it here is gone when this returns; its owner is told, now or when his host
     /// can be reached again. The events that came stay in the local flow.
     ///

@@ -48,10 +48,10 @@ pub enum Subscribed {
 }
 
 /// What makes a subscription the same as another one.
-pub(super) type Key<'a> = (Incarnation, &'a Subject, Option<Uuid>);
+pub(crate) type Key<'a> = (Incarnation, &'a Subject, Option<Uuid>);
 
 impl Subscriber {
-    pub(super) const fn key(&self) -> Key<'_> {
+    pub(crate) const fn key(&self) -> Key<'_> {
         (self.incarnation, &self.principal, self.reference)
     }
 }

@@ -15,7 +15,7 @@ use crate::registry::{Note, Registry, Settled, now};
 use crate::state::{Row, State};
 
 impl Request {
-    pub(super) const fn key(&self) -> Key<'_> {
+    pub(crate) const fn key(&self) -> Key<'_> {
         (self.incarnation, &self.principal, self.reference)
     }
 }

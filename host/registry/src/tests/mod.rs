@@ -6,6 +6,7 @@ mod dead;
 mod grants;
 mod mirrors;
 mod reconcile;
+mod reports;
 mod stored;
 mod subscribers;
 mod subscriptions;

@@ -207,7 +207,7 @@ async fn a_registry_of_the_version_before_gets_the_table_and_keeps_its_rows() {
     drop(registry);
     tampered(
         dir.path(),
-        "DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 7",
+        "DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 7",
     );
     let absent = peek(&dir.path().join("registry.db")).unwrap_err().to_string();
     assert!(absent.contains("not been brought up to date"), "{absent}");

@@ -125,14 +125,19 @@ fn described(row: &Subscription) -> (String, Description) {
         Stage::Asking | Stage::Making | Stage::Ending if !row.why.is_empty() => "waiting",
         stage => stage.as_str(),
     };
+    let condition = row.condition.as_ref().filter(|_| row.stage == Stage::Active);
+    let (state, since, why) = match condition {
+        Some(condition) => (condition.kind.as_str(), condition.since, &condition.words),
+        None => (state, row.since, &row.why),
+    };
     let mut told = Description::default()
         .with("local", row.local.to_string())
         .with("flow", row.flow.to_string())
         .with("state", state)
-        .with("since", time(row.since));
+        .with("since", time(since));
     let texts = [
         ("subscription", row.remote.as_ref().map(ToString::to_string)),
-        ("why", Some(row.why.clone()).filter(|why| !why.is_empty())),
+        ("why", Some(why.clone()).filter(|why| !why.is_empty())),
         (
             "request",
             match &row.stage {
