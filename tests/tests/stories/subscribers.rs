@@ -263,6 +263,27 @@ fn who_has_asked_takes_it_back_by_its_reference_and_a_no_stays_a_no() {
         let answer = domain.refused(&format!("UNSUBSCRIBE {A} {wrong}"));
         assert!(answer.starts_with("400 BAD_FORMAT "), "{wrong}: {answer}");
     }
+    owner.ok(&format!("UPDATE FLOW {A} access=open"));
+    let name = subscribe(&mut domain, A);
+    owner.ok(&format!("REMOVE SUBSCRIBER {name}"));
+    // Who did what is written down with the names that GET REQUESTS shows.
+    let path = house.dir.path().join("data/audit.log");
+    let (theirs, ours) = (&*format!("domain:{DOMAIN}"), "user:owner");
+    for (change, who) in [
+        ("request", theirs),
+        ("withdrawal", theirs),
+        ("denial", ours),
+        ("approval", ours),
+        ("unsubscription", theirs),
+        ("removal", ours),
+    ] {
+        eventually(&format!("{change} by {who} in the audit log"), || {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let mut lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+            let found = lines.any(|line: Value| line["change"] == change && line["who"] == who);
+            if found { Ok(()) } else { Err(text) }
+        });
+    }
 }
 
 #[test]
