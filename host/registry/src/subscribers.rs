@@ -5,11 +5,13 @@
 mod attach;
 mod change;
 mod end;
+mod failure;
 mod request;
 
 pub(crate) use attach::Attached;
 pub use attach::{Attachment, Standing};
 pub use change::{Asked, Subscribed, Way};
+pub use failure::{FAILED_AGAIN, ViewFailure};
 
 use fnap::subject::Subject;
 use host_events::Incarnation;
@@ -86,6 +88,9 @@ pub struct Subscriber {
     pub handed_at: Option<i64>,
     /// When somebody first attached to it.
     pub attached_at: Option<i64>,
+    /// Why no event got through to it, when that was noted last.
+    #[serde(default)]
+    pub failure: Option<ViewFailure>,
     /// Why it is over, if it is.
     pub ended: Option<End>,
 }

@@ -277,6 +277,7 @@ pub(super) mod tests {
             created_at: 0,
             handed_at: Some(1),
             attached_at: None,
+            failure: None,
             ended: None,
         }
     }

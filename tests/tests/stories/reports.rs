@@ -1,7 +1,7 @@
 //! Reports: what both ends of a subscription are told, as CloudEvents that a user reads.
 
 use serde_json::Value;
-use stories::{Wire, age_subscriptions, events, eventually, eventually_holds};
+use stories::{Wire, age_subscriptions, drop_in, events, eventually, eventually_holds, guest};
 
 use crate::participants::{
     EMILIANO, LOCAL, TIME, Two, UNIX, eventually_is, subscribe, subscription,
@@ -176,6 +176,27 @@ fn a_subscriber_is_told_that_he_is_behind_that_the_other_host_is_away_and_of_a_g
     let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
     let ended = told(&mut two.wire(UNIX), OWNERS, &owners).pop().unwrap();
     assert_eq!(ended["data"]["why"], "unsubscribed");
+}
+
+#[test]
+fn an_owner_whose_policy_fails_is_told_once() {
+    let two = Two::start(25);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    drop_in(&two.dir_of(UNIX).join("data/plugins"), "guest.wasm", guest());
+    eventually("the type guest", || match owner.data("GET PROCESSOR TYPES") {
+        types if types.iter().any(|line| line.starts_with("guest")) => Ok(()),
+        types => Err(format!("{types:?}")),
+    });
+    let policy = |act: &str| Value::from(format!("guest {}", serde_json::json!({ "act": act })));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open policy={}", policy("panic-at-odd")));
+    owner.write(TIME, &events(1..2));
+    subscribe(&mut user);
+    let owners = ["subscriber.subscribed", "subscriber.attached", "subscriber.policy-failed"];
+    let failed = told(&mut owner, OWNERS, &owners).pop().unwrap();
+    assert!(failed["data"]["reason"].as_str().unwrap().contains("policy"), "{failed}");
+    owner.ok(&format!("UPDATE FLOW {TIME} policy={}", policy("mask")));
+    eventually_holds(&mut user, LOCAL, 1);
+    told(&mut owner, OWNERS, &owners);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use fnap::stream::{Source, Sourced, Wanted};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use host_brokers::BrokerError;
 use host_iam::Seat;
 use host_registry::Attachment;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -118,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                 Some((stream, begun)) = self.attaching.next(), if !self.attaching.is_empty() => {
                     self.begin(stream, begun).await;
                 }
-                () = self.wakes.bell.notified() => self.take_wakes(),
+                () = self.wakes.bell.notified() => self.take_wakes().await,
                 () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => {
                     self.paused = None;
                 }
@@ -264,12 +265,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         over.iter().for_each(|(stream, failure)| self.end(*stream, failure));
     }
 
-    fn take_wakes(&mut self) {
+    async fn take_wakes(&mut self) {
+        let mut failed = Vec::new();
         for Woken { place, error } in self.wakes.take() {
             let Some(stream) = self.streams.get_mut(&place.0) else { continue };
             match (stream.places.get_mut(&place.1), error) {
                 (_, Some(error)) => {
                     let failure = stream.failure(place.1, &error);
+                    if matches!(error, BrokerError::Unavailable(_))
+                        && !stream.carried.view.is_empty()
+                    {
+                        failed.push((stream.carried.name.clone(), failure.words.clone()));
+                    }
                     self.end(place.0, &failure);
                 }
                 (Some(waiting), None) => {
@@ -277,6 +284,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                     self.ready.push_back(place);
                 }
                 (None, None) => {}
+            }
+        }
+        for (name, words) in failed {
+            if let Err(error) = self.house.registry.view_failed(&name, words).await {
+                tracing::warn!(subscription = %name, %error, "a view that fails was not noted");
             }
         }
     }

@@ -148,6 +148,12 @@ fn subscriber(old: Option<&Subscriber>, new: &Subscriber, by: &str) -> Vec<(&'st
         };
         told.push((kind, with(new, &[("by", by)])));
     }
+    match &new.failure {
+        Some(failure) if old.is_some_and(|old| old.failure != new.failure) => {
+            told.push(("subscriber.policy-failed", with(new, &[("reason", &failure.words)])));
+        }
+        _ => {}
+    }
     match &new.ended {
         Some(end) if !was(|old| old.ended.is_some()) => {
             let mut facts = vec![("why", end.why.as_str()), ("reason", &*end.words)];

@@ -94,6 +94,7 @@ impl State {
             created_at: at,
             handed_at: Some(at),
             attached_at: None,
+            failure: None,
             ended: None,
         };
         let name = row.name.clone();

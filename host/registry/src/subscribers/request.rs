@@ -129,6 +129,7 @@ impl State {
                     created_at: at,
                     handed_at: None,
                     attached_at: None,
+                    failure: None,
                     ended: None,
                 }
             }
