@@ -4,7 +4,6 @@
 //! be told if there were nothing. The events of a subscription with a filter or a policy come
 //! through a view, and never as they are.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnap::name::Name;
@@ -34,6 +33,13 @@ pub(super) struct Carried {
     pub(super) view: Vec<Lens>,
 }
 
+impl Carried {
+    /// Whether a flow or subscription is what it carries.
+    pub(super) fn is_about(&self, name: &Name) -> bool {
+        self.name == *name || self.flow == *name
+    }
+}
+
 /// A stream that may begin.
 pub(super) struct Begun {
     pub(super) carried: Carried,
@@ -41,7 +47,27 @@ pub(super) struct Begun {
     pub(super) attachment: Option<Attachment>,
     pub(super) partitions: Vec<Partition>,
     /// Those of which something is to be sent.
-    pub(super) places: Vec<(u32, Arc<Log>, u64)>,
+    pub(super) places: Vec<Sending>,
+    pub(super) extent: Extent,
+}
+
+/// A partition of which something is to be sent, from there on.
+pub(super) type Sending = (u32, Arc<Log>, u64);
+
+/// How much of a flow is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// How many partitions the follower has been told of.
+    pub(super) known: u32,
+    /// Whether he wants what comes to them.
+    pub(super) all: bool,
+}
+
+/// What a stream is now.
+pub(super) struct Held {
+    pub(super) held: bool,
+    /// How many partitions the flow should have.
+    pub(super) partitions: u32,
 }
 
 /// Finds what is wanted, and where each partition begins.
@@ -63,17 +89,27 @@ pub(super) async fn attach(
     let info = broker.describe(&topic).await.map_err(|error| broker_failure(&error))?;
     let partitions = begin(&**broker, &topic, &wanted, &info.partitions).await?;
     let follows = wanted.begin != Begin::None || !wanted.positions.is_empty();
-    let log = |&Partition { partition, latest, next, .. }: &Partition| {
-        let broker = (flow.broker.as_str(), broker);
-        let log = house.logs.open(broker, &topic, partition, latest);
-        if carried.view.is_empty() {
-            return (partition, log, next);
-        }
-        let (view, flow) = (&carried.view, &carried.flow);
-        (partition, house.logs.view(house.processors, flow, &log, view), next)
-    };
-    let places = if follows { partitions.iter().map(log).collect() } else { Vec::new() };
-    Ok(Begun { carried, attachment, partitions, places })
+    let send = |partition| sending(house, &carried, &flow, (broker, &topic), partition);
+    let places = if follows { partitions.iter().map(send).collect() } else { Vec::new() };
+    let known = u32::try_from(info.partitions.len()).unwrap_or(u32::MAX);
+    let extent = Extent { known, all: wanted.begin != Begin::None };
+    Ok(Begun { carried, attachment, partitions, places, extent })
+}
+
+/// What is sent of a partition.
+pub(super) fn sending(
+    house: House<'_>,
+    carried: &Carried,
+    flow: &Flow,
+    (broker, topic): (&Arc<dyn Broker>, &TopicRef),
+    &Partition { partition, latest, next, .. }: &Partition,
+) -> Sending {
+    let log = house.logs.open((&flow.broker, broker), topic, partition, latest);
+    if carried.view.is_empty() {
+        return (partition, log, next);
+    }
+    let (view, flow) = (&carried.view, &carried.flow);
+    (partition, house.logs.view(house.processors, flow, &log, view), next)
 }
 
 async fn find(
@@ -97,7 +133,7 @@ async fn find(
     Ok((Carried { name: name.clone(), subscription, flow, incarnation, view }, None))
 }
 
-/// Whether a stream may go on: true while it is held.
+/// Whether a stream may go on, and as what.
 ///
 /// # Errors
 /// What it ends with.
@@ -105,7 +141,7 @@ pub(super) async fn held(
     house: House<'_>,
     who: &Principal,
     carried: &Carried,
-) -> Result<bool, Failure> {
+) -> Result<Held, Failure> {
     let mut held = false;
     if carried.subscription {
         let row = house.registry.subscriber(&carried.name).ok_or_else(|| absent(&carried.name))?;
@@ -121,7 +157,7 @@ pub(super) async fn held(
         may_read(house, who, &carried.flow)?;
     }
     let flow = usable(house, carried).await?;
-    Ok(held || flow.status == FlowStatus::Paused)
+    Ok(Held { held: held || flow.status == FlowStatus::Paused, partitions: flow.partitions })
 }
 
 /// What is done to the events of a subscription, now.
@@ -143,7 +179,7 @@ fn may_read(house: House<'_>, who: &Principal, flow: &Name) -> Result<(), Failur
 }
 
 /// The flow, in the life that is carried.
-async fn usable(house: House<'_>, carried: &Carried) -> Result<Flow, Failure> {
+pub(super) async fn usable(house: House<'_>, carried: &Carried) -> Result<Flow, Failure> {
     let name = &carried.name;
     let flow = house.registry.flow(&carried.flow).await;
     let flow = flow.map_err(|error| registry_failure(&error, name))?;
@@ -189,13 +225,4 @@ fn gone(partition: u32, offset: u64, PartitionInfo { earliest, latest }: Partiti
     let words =
         format!("offset {offset} of partition {partition} earliest={earliest} latest={latest}");
     Failure::new(Code::OutOfRange, words)
-}
-
-/// Tells how far a subscriber is.
-pub(super) fn acked(attachment: Option<&Attachment>, positions: &BTreeMap<u32, u64>) {
-    for (partition, next) in positions {
-        if let Some(attachment) = attachment {
-            attachment.acked(*partition, *next);
-        }
-    }
 }

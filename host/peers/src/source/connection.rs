@@ -14,19 +14,26 @@ use host_iam::Seat;
 use host_registry::Attachment;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::attach::{Begun, acked, attach, held};
+use super::attach::{Begun, Carried, Held, attach, held};
 use super::give::{Given, Giving, Place, Stream};
+use super::growth::{Grown, grown};
+use super::guests::{Ask, Guest};
 use super::logs::{Wakes, Woken};
+use super::pace::{self, Looks, Pace};
 use super::{House, Visitor};
 use crate::wire::{StreamConnection, Turn, WireError};
 
 /// Attaches of a connection that are looked at side by side: each asks a broker where its log ends.
 const ATTACHES: usize = 16;
 
+/// How long a broker may take for one: whoever asks for another flow waits behind it.
+const SLOW: Duration = Duration::from_secs(10);
+
 /// How long the rest of a frame of a stream that has ended may take: whoever ended it waits for that. Who does not
-/// take it until then loses the connection.
+/// take it until then loses the connection. So long a stream that goes on may take for what was sent before it was
+/// held, too; then it ends.
 const LAST_FRAME: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether that rest is gone.
@@ -48,16 +55,34 @@ struct Serving<'a, S> {
     /// Wait to be looked at.
     asked: BTreeMap<u32, Wanted>,
     attaching: FuturesUnordered<Attaching<'a>>,
+    growing: FuturesUnordered<BoxFuture<'a, (u32, Grown)>>,
     /// Places that may have something to send: stream and partition.
     ready: VecDeque<(u32, u32)>,
     wakes: Arc<Wakes>,
-    /// Streams that have ended, of which a frame is still on its way, and since when.
-    leaving: Vec<(u32, Option<Attachment>, Instant)>,
+    /// Streams that have ended, of which a frame is still on its way.
+    leaving: Vec<Leaving>,
+    /// Who wants to know that nothing of before is on its way.
+    asks: Vec<Ask>,
     /// Nothing more is sent until then: his quota.
     paused: Option<Instant>,
     refused: u32,
     /// No Attach is looked at before.
     next_attach: Option<Instant>,
+    attaches: Pace,
+    /// He is not listened to before.
+    deaf: Option<Instant>,
+    words: Pace,
+    looks: Looks,
+    /// What he carries, for others; the last, so that all else is gone when it goes.
+    guest: Guest,
+}
+
+/// A stream that has ended.
+struct Leaving {
+    number: u32,
+    carried: Carried,
+    _attachment: Option<Attachment>,
+    since: Instant,
 }
 
 /// What may change what streams are about.
@@ -85,12 +110,19 @@ where
         streams: BTreeMap::new(),
         asked: BTreeMap::new(),
         attaching: FuturesUnordered::new(),
+        growing: FuturesUnordered::new(),
         ready: VecDeque::new(),
         wakes: Arc::default(),
         leaving: Vec::new(),
+        asks: Vec::new(),
         paused: None,
         refused: 0,
         next_attach: None,
+        attaches: Pace::new(pace::ATTACHES),
+        deaf: None,
+        words: Pace::new(pace::WORDS),
+        looks: Looks::default(),
+        guest: house.logs.join(),
     };
     let who = serving.visitor.principal;
     match serving.run().await {
@@ -110,27 +142,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             self.fill();
             self.look_at_asked();
             self.let_go()?;
+            self.settle();
             let Visitor { stop, standing, .. } = &mut self.visitor;
-            let (paused, leaving) = (self.paused, !self.leaving.is_empty());
+            let leaving = !self.leaving.is_empty() || !self.asks.is_empty();
+            let (paused, deaf, due) = (self.paused, self.deaf, self.looks.due);
             let waits = self.next_attach.filter(|_| !self.asked.is_empty());
             tokio::select! {
                 failure = Visitor::ends(stop, standing) => return Ok(Some(failure)),
-                () = self.changes.come() => self.look_again().await,
+                () = self.changes.come(), if due.is_none() => self.looks.changed(),
+                () = at(due) => self.look_again().await,
+                () = self.guest.asked() => self.look_for_others().await,
                 Some((stream, begun)) = self.attaching.next(), if !self.attaching.is_empty() => {
                     self.begin(stream, begun).await;
                 }
+<<<<<<< HEAD
                 () = self.wakes.bell.notified() => self.take_wakes().await,
                 () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => {
                     self.paused = None;
                 }
                 () = sleep_until(waits.unwrap_or_else(Instant::now)), if waits.is_some() => {
                     self.next_attach = None;
+=======
+                Some((stream, grown)) = self.growing.next(), if !self.growing.is_empty() => {
+                    self.grew(stream, grown);
+>>>>>>> a301e2b (WIP)
                 }
+                () = self.wakes.bell.notified() => self.take_wakes().await,
+                () = at(paused) => self.paused = None,
+                () = at(waits) => self.next_attach = None,
                 () = sleep(LOOK), if leaving => {}
-                turn = self.connection.next() => match turn? {
-                    Turn::Event(event) => self.hear(event),
-                    Turn::Room => {}
-                    Turn::Over => return Ok(None),
+                turn = turn(&mut self.connection, deaf) => match turn? {
+                    Some(Turn::Event(event)) => self.hear(event),
+                    Some(Turn::Room) => {}
+                    Some(Turn::Over) => return Ok(None),
+                    None => self.deaf = None,
                 },
             }
         }
@@ -162,12 +207,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
     }
 
     fn hear(&mut self, event: Sourced) {
+        let positions = match &event {
+            Sourced::Attach { wanted, .. } => wanted.positions.len(),
+            Sourced::Ack { positions, .. } => positions.len(),
+            _ => 0,
+        };
+        self.deaf = self.words.take(1 + positions / pace::POSITIONS);
         match event {
             Sourced::Attach { stream, wanted } => drop(self.asked.insert(stream, wanted)),
             Sourced::Credit { stream } => self.wake(stream),
             Sourced::Ack { stream, positions } => {
                 let stream = self.streams.get(&stream);
-                acked(stream.and_then(|stream| stream.attachment.as_ref()), &positions);
+                if let Some(attachment) = stream.and_then(|stream| stream.attachment.as_ref()) {
+                    attachment.acked(&positions);
+                }
             }
             Sourced::Detached { stream } => {
                 self.asked.remove(&stream);
@@ -188,66 +241,96 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                 self.end(stream, &Failure::new(Code::RateLimit, limited.to_string()));
                 continue;
             }
+            self.next_attach = self.attaches.take(1);
             let (house, who) = (self.house, self.visitor.principal);
-            let found = async move { (stream, attach(house, who, wanted).await) };
+            let found = async move {
+                let begun = timeout(SLOW, attach(house, who, wanted)).await;
+                (stream, begun.unwrap_or_else(|_| Err(slow())))
+            };
             self.attaching.push(found.boxed());
         }
     }
 
     async fn begin(&mut self, number: u32, begun: Result<Begun, Failure>) {
         let begun = match begun {
-            // What has ended it meanwhile did not see it.
-            Ok(begun) => match held(self.house, self.visitor.principal, &begun.carried).await {
-                Ok(held) => Ok((begun, held)),
-                Err(failure) => Err(failure),
-            },
-            Err(failure) => Err(failure),
+            Ok(begun) => begun,
+            Err(failure) => return self.refuse(number, &failure),
         };
-        match begun {
-            Ok((begun, held)) => self.attached(number, begun, held),
-            Err(failure) => self.refuse(number, &failure),
+        let carried = begun.carried.clone();
+        // What has changed it meanwhile did not see it; what changes it from now on does.
+        self.takes_up(&carried);
+        let attached = match held(self.house, self.visitor.principal, &carried).await {
+            Ok(now) => {
+                let attached = self.attached(number, begun, now.held);
+                self.look_for_growth(number, now.partitions);
+                attached
+            }
+            Err(failure) => {
+                self.refuse(number, &failure);
+                false
+            }
+        };
+        if !attached {
+            self.lets_go(&carried);
         }
     }
 
-    fn attached(&mut self, number: u32, begun: Begun, held: bool) {
-        let Begun { carried, attachment, partitions, places } = begun;
+    fn takes_up(&self, carried: &Carried) {
+        [&carried.name, &carried.flow].into_iter().for_each(|name| self.guest.takes_up(name));
+    }
+
+    fn lets_go(&self, carried: &Carried) {
+        [&carried.name, &carried.flow].into_iter().for_each(|name| self.guest.lets_go(name));
+    }
+
+    /// Gives whether there is a stream now.
+    fn attached(&mut self, number: u32, begun: Begun, held: bool) -> bool {
+        let Begun { carried, attachment, partitions, places, extent } = begun;
         let incarnation = carried.incarnation.to_string();
         let said = self.connection.side().attached(number, &incarnation, &partitions);
         match said {
             Ok(()) => {}
             // He has changed his mind.
-            Err(fnap::stream::Refused::Gone | fnap::stream::Refused::Over) => return,
+            Err(fnap::stream::Refused::Gone | fnap::stream::Refused::Over) => return false,
             Err(refused) => {
-                return self.refuse(number, &Failure::new(Code::TooLarge, refused.to_string()));
+                self.refuse(number, &Failure::new(Code::TooLarge, refused.to_string()));
+                return false;
             }
         }
         self.ready.extend(places.iter().map(|(partition, ..)| (number, *partition)));
-        let place = |(partition, log, next)| (partition, Place { log, next, want: None, dull: 0 });
         let stream = Stream {
             carried,
             attachment,
+            extent,
             held,
-            places: places.into_iter().map(place).collect(),
+            settling: None,
+            places: places.into_iter().map(Place::begin).collect(),
             stalled: Vec::new(),
             well: false,
             _counted: self.house.traffic.streams_open.hold(),
         };
         self.streams.insert(number, stream);
+<<<<<<< HEAD
         if held {
             drop(self.connection.side().hold(number, held));
         }
+=======
+        true
+>>>>>>> a301e2b (WIP)
     }
 
     fn refuse(&mut self, number: u32, failure: &Failure) {
         self.end(number, failure);
         self.refused = self.refused.saturating_add(1);
         if self.refused > FREE_REFUSALS {
-            self.next_attach = Some(Instant::now() + REFUSAL);
+            let next = Instant::now() + REFUSAL;
+            self.next_attach = Some(self.next_attach.map_or(next, |other| other.max(next)));
         }
     }
 
     /// Looks at all streams again: whether they may go on.
     async fn look_again(&mut self) {
+<<<<<<< HEAD
         let (mut over, mut woken) = (Vec::new(), Vec::new());
         for (number, stream) in &mut self.streams {
             match held(self.house, self.visitor.principal, &stream.carried).await {
@@ -260,24 +343,140 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                 }
                 Err(failure) => over.push((*number, failure)),
             }
+=======
+        let began = Instant::now();
+        // What changes from now on is looked at again.
+        self.changes.seen();
+        let all: Vec<u32> = self.streams.keys().copied().collect();
+        for number in all {
+            self.look_at(number).await;
+>>>>>>> a301e2b (WIP)
         }
-        woken.into_iter().for_each(|stream| self.wake(stream));
-        over.iter().for_each(|(stream, failure)| self.end(*stream, failure));
+        self.looks.looked(began);
+    }
+
+<<<<<<< HEAD
+    async fn take_wakes(&mut self) {
+        let mut failed = Vec::new();
+=======
+    /// Looks at one again; gives false where it is over.
+    async fn look_at(&mut self, number: u32) -> bool {
+        let Some(stream) = self.streams.get_mut(&number) else { return false };
+        match held(self.house, self.visitor.principal, &stream.carried).await {
+            Ok(Held { held, partitions }) => {
+                if std::mem::replace(&mut stream.held, held) != held {
+                    self.wake(number);
+                }
+                self.look_for_growth(number, partitions);
+                true
+            }
+            Err(failure) => {
+                self.end(number, &failure);
+                false
+            }
+        }
+    }
+
+    /// Where the flow should have more partitions than the follower knows of, he shall hear of them.
+    fn look_for_growth(&mut self, number: u32, partitions: u32) {
+        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let known = stream.extent;
+        if partitions > known.known && (known.all || !stream.places.is_empty()) {
+            stream.extent.known = partitions;
+            let (house, carried) = (self.house, stream.carried.clone());
+            let grown = async move { (number, grown(house, carried, known, partitions).await) };
+            self.growing.push(grown.boxed());
+        }
+    }
+
+    fn grew(&mut self, number: u32, grown: Grown) {
+        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let (partitions, places) = match grown {
+            Ok(grown) => grown,
+            Err(failure) => return self.end(number, &failure),
+        };
+        let incarnation = stream.carried.incarnation.to_string();
+        match self.connection.side().attached(number, &incarnation, &partitions) {
+            Ok(()) => {}
+            Err(fnap::stream::Refused::Gone | fnap::stream::Refused::Over) => return,
+            Err(refused) => {
+                return self.end(number, &Failure::new(Code::TooLarge, refused.to_string()));
+            }
+        }
+        self.ready.extend(places.iter().map(|(partition, ..)| (number, *partition)));
+        stream.places.extend(places.into_iter().map(Place::begin));
+    }
+
+    /// Looks at what somebody has changed and waits for: nothing is given to such streams until what was given before
+    /// has left.
+    async fn look_for_others(&mut self) {
+        for ask in self.guest.asks() {
+            let about = |(number, stream): (&u32, &Stream<'_>)| {
+                stream.carried.is_about(&ask.about).then_some(*number)
+            };
+            let numbers: Vec<u32> = self.streams.iter().filter_map(about).collect();
+            for number in numbers {
+                if self.look_at(number).await
+                    && let Some(stream) = self.streams.get_mut(&number)
+                    && self.connection.side().is_sending(number)
+                {
+                    stream.settling.get_or_insert_with(Instant::now);
+                }
+            }
+            self.asks.push(ask);
+        }
+    }
+
+    /// Lets streams go on of which nothing of before is left, and tells those who wait for that.
+    fn settle(&mut self) {
+        if self.asks.is_empty() {
+            return;
+        }
+        let (mut settled, mut over) = (Vec::new(), Vec::new());
+        for (number, stream) in &mut self.streams {
+            let Some(since) = stream.settling else { continue };
+            if !self.connection.side().is_sending(*number) {
+                stream.settling = None;
+                settled.push(*number);
+            } else if since.elapsed() >= LAST_FRAME {
+                over.push(*number);
+            }
+        }
+        settled.into_iter().for_each(|number| self.wake(number));
+        for number in over {
+            let words = "what was sent before is not taken: attach again";
+            self.end(number, &Failure::new(Code::Unavailable, words));
+        }
+        let (streams, leaving) = (&self.streams, &self.leaving);
+        self.asks.retain(|ask| {
+            let settling = |stream: &Stream<'_>| {
+                stream.settling.is_some() && stream.carried.is_about(&ask.about)
+            };
+            streams.values().any(settling)
+                || leaving.iter().any(|leaving| leaving.carried.is_about(&ask.about))
+        });
     }
 
     async fn take_wakes(&mut self) {
-        let mut failed = Vec::new();
+>>>>>>> a301e2b (WIP)
         for Woken { place, error } in self.wakes.take() {
             let Some(stream) = self.streams.get_mut(&place.0) else { continue };
             match (stream.places.get_mut(&place.1), error) {
+                // What has ended it says more than its broker, which may have heard of it first.
                 (_, Some(error)) => {
                     let failure = stream.failure(place.1, &error);
+<<<<<<< HEAD
                     if matches!(error, BrokerError::Unavailable(_))
                         && !stream.carried.view.is_empty()
                     {
                         failed.push((stream.carried.name.clone(), failure.words.clone()));
                     }
                     self.end(place.0, &failure);
+=======
+                    if self.look_at(place.0).await {
+                        self.end(place.0, &failure);
+                    }
+>>>>>>> a301e2b (WIP)
                 }
                 (Some(waiting), None) => {
                     waiting.want = None;
@@ -309,16 +508,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
     }
 
     fn forget(&mut self, number: u32) {
-        if let Some(stream) = self.streams.remove(&number) {
-            self.leaving.push((number, stream.attachment, Instant::now()));
+        if let Some(Stream { carried, attachment, .. }) = self.streams.remove(&number) {
+            let (since, _attachment) = (Instant::now(), attachment);
+            self.leaving.push(Leaving { number, carried, _attachment, since });
         }
     }
 
     /// Lets go of streams of which nothing is on its way any more.
     fn let_go(&mut self) -> Result<(), WireError> {
-        let source = self.connection.side();
-        self.leaving.retain(|(number, ..)| source.is_sending(*number));
-        match self.leaving.iter().any(|(.., since)| since.elapsed() >= LAST_FRAME) {
+        let (source, guest) = (self.connection.side(), &self.guest);
+        self.leaving.retain(|Leaving { number, carried, .. }| {
+            let stays = source.is_sending(*number);
+            if !stays {
+                [&carried.name, &carried.flow].into_iter().for_each(|name| guest.lets_go(name));
+            }
+            stays
+        });
+        match self.leaving.iter().any(|leaving| leaving.since.elapsed() >= LAST_FRAME) {
             true => Err(WireError::Stalled),
             false => Ok(()),
         }
@@ -326,6 +532,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
 }
 
 impl Changes {
+    /// What has changed until now is known.
+    fn seen(&mut self) {
+        let Self { subscribers, registry, rights } = self;
+        [subscribers, registry, rights].into_iter().for_each(watch::Receiver::mark_unchanged);
+    }
+
     /// Waits for any. May be dropped and called again.
     async fn come(&mut self) {
         let Self { subscribers, registry, rights } = self;
@@ -339,4 +551,30 @@ impl Changes {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Waits for a moment, if there is one.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What happens next; where he is not listened to, what waits is written all the same, and none is given when that is
+/// over. May be dropped and called again.
+async fn turn<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut StreamConnection<S, Source>,
+    deaf: Option<Instant>,
+) -> Result<Option<Turn<Sourced>>, WireError> {
+    let Some(until) = deaf else { return connection.next().await.map(Some) };
+    if let Ok(written) = timeout_at(until, connection.flush()).await {
+        written?;
+        sleep_until(until).await;
+    }
+    Ok(None)
+}
+
+fn slow() -> Failure {
+    Failure::new(Code::Unavailable, "the broker does not answer in time")
 }

@@ -12,7 +12,7 @@ use host_observe::{Held, Traffic};
 use host_registry::Attachment;
 use tokio::time::Instant;
 
-use super::attach::Carried;
+use super::attach::{Carried, Extent, Sending};
 use super::logs::{Found, Log, Waiter, Wakes, Want};
 use super::record::Sent;
 use super::words::{broker_failure, incident};
@@ -25,7 +25,10 @@ const DULL: u8 = 15;
 pub(super) struct Stream<'a> {
     pub(super) carried: Carried,
     pub(super) attachment: Option<Attachment>,
+    pub(super) extent: Extent,
     pub(super) held: bool,
+    /// Nothing is given until what was given before has left, and since when that is so.
+    pub(super) settling: Option<Instant>,
     pub(super) places: BTreeMap<u32, Place>,
     /// Wait for credit, or for not being held.
     pub(super) stalled: Vec<u32>,
@@ -98,7 +101,8 @@ impl Giving<'_, '_> {
     ) -> Given {
         let Some(place) = stream.places.get_mut(&partition) else { return Given::Waits };
         let Some(room) = self.source.room(number) else { return Given::Full };
-        if stream.held || (!room.idle && room.octets <= FRAME_COST) {
+        let stands = stream.held || stream.settling.is_some();
+        if stands || (!room.idle && room.octets <= FRAME_COST) {
             stream.stalled.push(partition);
             return Given::Waits;
         }
@@ -173,6 +177,10 @@ impl Giving<'_, '_> {
 }
 
 impl Place {
+    pub(super) fn begin((partition, log, next): Sending) -> (u32, Self) {
+        (partition, Self { log, next, want: None, dull: 0 })
+    }
+
     /// In Zstandard where both sides know it, unless the last one gained nothing.
     fn compressed(&mut self, zstd: bool, plain: Packed) -> Packed {
         if !zstd || plain.is_empty() {

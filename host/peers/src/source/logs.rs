@@ -19,6 +19,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
+use super::guests::{Guest, Guests};
 use super::views::{Viewed, Views};
 
 /// What is read at once: what a queue of a connection takes twice.
@@ -50,6 +51,7 @@ struct Inner {
     open: Mutex<HashMap<Key, Weak<Log>>>,
     kept: Mutex<Kept>,
     behind: Arc<Semaphore>,
+    guests: Guests,
     views: Views,
 }
 
@@ -94,6 +96,8 @@ struct State {
     latest: u64,
     /// Number of the next that waits.
     waits: u64,
+    /// How many times everything was forgotten: what was being read then is of no use.
+    lives: u64,
 }
 
 struct Reading {
@@ -141,8 +145,8 @@ pub(super) enum Found {
 impl Default for Inner {
     fn default() -> Self {
         let behind = Arc::new(Semaphore::new(BEHIND));
-        let views = Views::default();
-        Self { open: Mutex::default(), kept: Mutex::default(), behind, views }
+        let (guests, views) = (Guests::default(), Views::default());
+        Self { open: Mutex::default(), kept: Mutex::default(), behind, guests, views }
     }
 }
 
@@ -187,6 +191,34 @@ impl Logs {
         let log = Arc::new(log);
         open.insert(key, Arc::downgrade(&log));
         log
+    }
+
+    /// A connection on which flows are sent.
+    pub(super) fn join(&self) -> Guest {
+        self.0.guests.join()
+    }
+
+    /// Waits until every connection that carries a flow or subscription has looked at it again, and nothing that was to
+    /// be sent before is on its way. Who takes nothing loses the stream, and then the connection.
+    pub async fn settled(&self, about: &Name) {
+        self.0.guests.settled(about).await;
+    }
+
+    /// Forgets all that was read of a topic, also what is being read now: it has been purged.
+    pub fn forget(&self, broker: &str, topic: &TopicRef) {
+        let open = locked(&self.0.open);
+        let of = open.iter().filter(|(key, _)| key.0 == broker && key.1 == *topic);
+        let logs: Vec<Arc<Log>> = of.filter_map(|(_, log)| log.upgrade()).collect();
+        drop(open);
+        // Twice: a log that reads from another one may have got something there before that one forgot it.
+        for log in logs.iter().chain(&logs) {
+            log.forget();
+        }
+        let gone = |piece: &Piece| logs.iter().any(|log| piece.log.as_ptr() == Arc::as_ptr(log));
+        let mut kept = locked(&self.0.kept);
+        let freed: usize = kept.order.iter().filter(|piece| gone(piece)).map(|p| p.octets).sum();
+        kept.order.retain(|piece| !gone(piece));
+        kept.octets -= freed;
     }
 
     /// Octets of what is kept.
@@ -255,14 +287,20 @@ impl Log {
             let source = state.take_source(from);
             // A view waits for the partition itself, and may not hold a place there.
             let behind = matches!(self.origin, Origin::Broker(_)) && from < state.latest;
-            let task = tokio::spawn(Arc::clone(self).read(from, source, behind)).abort_handle();
+            let read = Arc::clone(self).read((from, state.lives), source, behind);
+            let task = tokio::spawn(read).abort_handle();
             let waiting = BTreeMap::from([(number, waiter)]);
             state.reads.insert(from, Reading { waiting, task });
         }
         Found::Later(Want { log: Arc::clone(self), from, number })
     }
 
-    async fn read(self: Arc<Self>, from: u64, source: Option<Box<dyn Source>>, behind: bool) {
+    async fn read(
+        self: Arc<Self>,
+        (from, life): (u64, u64),
+        source: Option<Box<dyn Source>>,
+        behind: bool,
+    ) {
         let room = Arc::clone(&self.home.0.behind);
         let permit = if behind { room.acquire_owned().await.ok() } else { None };
         let read = {
@@ -274,7 +312,7 @@ impl Log {
                 fetch.await
             }
         };
-        self.arrived(from, read);
+        self.arrived((from, life), read);
     }
 
     async fn fetch(
@@ -299,8 +337,16 @@ impl Log {
         Ok((batch, source))
     }
 
-    fn arrived(self: &Arc<Self>, from: u64, read: Result<(Batch, Box<dyn Source>), BrokerError>) {
+    fn arrived(
+        self: &Arc<Self>,
+        (from, life): (u64, u64),
+        read: Result<(Batch, Box<dyn Source>), BrokerError>,
+    ) {
         let mut state = self.state();
+        // Those who waited were told, and may have asked anew.
+        if state.lives != life {
+            return;
+        }
         let waiting = state.reads.remove(&from).map(|reading| reading.waiting).unwrap_or_default();
         let (mut octets, mut spare, mut error) = (None, None, None);
         match read {
@@ -323,6 +369,22 @@ impl Log {
         }
         for waiter in waiting.into_values() {
             waiter.wakes.tell(Woken { place: waiter.place, error: error.clone() });
+        }
+    }
+
+    fn forget(&self) {
+        let mut state = self.state();
+        state.lives += 1;
+        let batches = std::mem::take(&mut state.batches);
+        let sources = std::mem::take(&mut state.sources);
+        let reads = std::mem::take(&mut state.reads);
+        drop(state);
+        drop((batches, sources));
+        for reading in reads.into_values() {
+            reading.task.abort();
+            for Waiter { wakes, place } in reading.waiting.into_values() {
+                wakes.tell(Woken { place, error: None });
+            }
         }
     }
 

@@ -7,7 +7,10 @@
 mod attach;
 mod connection;
 mod give;
+mod growth;
+mod guests;
 mod logs;
+mod pace;
 mod record;
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,7 @@ use host_observe::Traffic;
 use uuid::Uuid;
 
 use super::TRACE;
-use super::attach::Carried;
+use super::attach::{Carried, Extent};
 use super::give::{Given, Giving, Place, Stream};
 use super::logs::{Found, Log, Logs, Waiter, Wakes};
 use crate::wire::unpack;
@@ -193,6 +193,32 @@ async fn a_wait_that_is_given_up_ends_its_read_and_an_error_is_told_to_all() {
     }
 }
 
+#[tokio::test]
+async fn what_was_read_of_a_topic_is_forgotten_when_it_is_purged_and_nothing_else_is() {
+    let (logs, broker, reads) = counted();
+    let log = logs.open(("b", &broker), &topic(), 0, END);
+    let other = logs.open(("b", &broker), &TopicRef::new("other", LIFE), 0, END);
+    for log in [&log, &other] {
+        assert_eq!(follow(Arc::clone(log), END - 100).await, 100);
+    }
+    assert_eq!(reads.load(Ordering::Relaxed), 20);
+    let wakes = Arc::new(Wakes::default());
+    let waiter = || Waiter { wakes: Arc::clone(&wakes), place: (1, 0) };
+    let Found::Later(_waits) = log.at(END, waiter()) else { panic!("beyond the end") };
+    // Somebody is in the middle of reading.
+    let Found::Later(_reads) = log.at(0, waiter()) else { panic!("kept") };
+    let octets = logs.octets();
+    logs.forget("b", &topic());
+    assert!(logs.octets() < octets && logs.octets() > 0);
+    assert!(matches!(log.at(END - 100, waiter()), Found::Later(_)), "it was purged");
+    let kept = other.at(END - 100, waiter());
+    assert!(matches!(kept, Found::Batch(_)), "that is another topic");
+    // Those who waited ask anew.
+    let told = wakes.take();
+    assert_eq!((told.len(), told.iter().all(|woken| woken.error.is_none())), (2, true));
+    assert_eq!(follow(Arc::clone(&log), END - 100).await, 100);
+}
+
 /// Records as nobody expects them.
 fn odd() -> Vec<Record> {
     let headers = |all: &[(&[u8], Option<&[u8]>)]| all.iter().copied().collect::<Headers>();
@@ -237,7 +263,9 @@ fn stream<'a>(log: Arc<Log>, traffic: &'a Traffic) -> Stream<'a> {
     Stream {
         carried,
         attachment: None,
+        extent: Extent { known: 1, all: true },
         held: false,
+        settling: None,
         places: BTreeMap::from([(0, Place { log, next: 0, want: None, dull: 0 })]),
         stalled: Vec::new(),
         well: false,

@@ -41,11 +41,9 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Takes what is safe at the subscriber's: the next offset of a partition. It may go back: he has his reasons.
-    pub fn acked(&self, partition: u32, next: u64) {
-        self.registry.standing_of(&self.name, |standing| {
-            standing.acked.insert(partition, next);
-        });
+    /// Takes what is safe at the subscriber's: the next offset of some partitions. It may go back: he has his reasons.
+    pub fn acked(&self, positions: &BTreeMap<u32, u64>) {
+        self.registry.standing_of(&self.name, |standing| standing.acked.extend(positions));
     }
 
     /// Takes down why nothing is sent, or that it is again.

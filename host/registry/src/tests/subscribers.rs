@@ -256,8 +256,8 @@ async fn who_carries_events_is_told_of_what_changes_and_says_how_far_he_is() {
     registry.hold_subscriber(&one, Hold::Paused).await.unwrap();
     changes.changed().await.unwrap();
     assert_eq!(registry.subscriber(&one).unwrap().hold, Hold::Paused);
-    attachment.acked(0, 7);
-    attachment.acked(1, 3);
+    attachment.acked(&[(0, 5), (1, 3)].into());
+    attachment.acked(&[(0, 7)].into());
     let standing = registry.standing(&one).unwrap();
     assert_eq!((standing.connected, standing.acked), (1, [(0, 7), (1, 3)].into()));
     drop(attachment);

@@ -10,8 +10,10 @@ use fnap::subject::Subject;
 use fnap::value::Settings;
 use host_brokers::{BrokerError, Consumer, TopicInfo};
 use host_iam::Principal;
+use host_processors::topic_of;
 use host_registry::{ACCESS, Config, Flow, FlowChange, FlowStatus, Lens, Maker, NewFlow, POLICY};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::describe::{Description, list as list_of, time};
 use super::taking::{self, Wanted};
@@ -99,13 +101,29 @@ async fn check_policy(services: &Services, name: &Name, wanted: &Wanted) -> Resu
 
 pub(super) async fn delete(services: &Services, name: Name) -> Answer {
     carried_out(services, services.registry.delete_flow(&name).await).await?;
+    streams_settled(services, &name).await?;
     Ok(Reply::ok_with(name))
 }
 
 pub(super) async fn purge(services: &Services, name: Name) -> Answer {
+    let flow = find_flow(services, &name).await?;
     carried_out(services, services.registry.purge_flow(&name).await).await?;
+    services.logs.forget(&flow.broker, &topic_of(&flow));
+    streams_settled(services, &name).await?;
     Ok(Reply::ok_with(name))
 }
+
+/// Waits until nothing of before is on its way to who follows: who has purged or paused something hears that it is done
+/// only after this.
+pub(super) async fn streams_settled(services: &Services, about: &Name) -> Result<(), Failure> {
+    let settled = timeout(SETTLED, services.logs.settled(about));
+    settled.await.map_err(|_| {
+        Failure::new(Code::Unavailable, "it is done, and what was sent before is not taken yet")
+    })
+}
+
+/// Longer than a stream, and then its connection, is given for what was sent before.
+const SETTLED: Duration = Duration::from_secs(15);
 
 /// The draft's four keys first and in its order, then ours. What the broker does not say is left out, and
 /// why it does not.
@@ -117,7 +135,7 @@ pub(super) async fn describe(
 ) -> Answer {
     let flow = find_flow(services, &name).await?;
     let (broker, topic) = services.topic_of(&flow)?;
-    let info = match tokio::time::timeout(PATIENCE, broker.describe(&topic)).await {
+    let info = match timeout(PATIENCE, broker.describe(&topic)).await {
         Ok(info) => info,
         Err(_) => Err(BrokerError::Unavailable(format!("{} does not answer", flow.broker))),
     };

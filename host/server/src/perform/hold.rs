@@ -4,6 +4,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use host_registry::{Desired, Hold};
 
+use super::flows::streams_settled;
 use super::{Answer, carried_out, registry_failure, subscriptions};
 use crate::services::Services;
 
@@ -57,6 +58,7 @@ pub(super) async fn stop(services: &Services, name: Name) -> Answer {
 /// Processors that read the flow are held, or go on.
 async fn flow_held(services: &Services, name: Name) -> Answer {
     services.processors.flow_changed(&name).await.map_err(registry_failure)?;
+    streams_settled(services, &name).await?;
     Ok(Reply::ok_with(name))
 }
 

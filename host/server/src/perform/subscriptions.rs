@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::describe::{Description, list as list_of, time};
+use super::flows::streams_settled;
 use super::processors::candidate_failure;
 use super::{Answer, find_flow, registry_failure};
 use crate::may::subscriptions as may;
@@ -68,7 +69,7 @@ fn wanted(settings: &Settings) -> Result<(Option<Uuid>, Option<String>), Failure
 pub(super) async fn unsubscribe(services: &Services, who: &Principal, name: Name) -> Answer {
     let ended = services.registry.unsubscribe(&name, who.subject().clone()).await;
     ended.map_err(registry_failure)?;
-    let_go(services).await?;
+    ended_streams(services, &name).await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -93,6 +94,12 @@ fn reference_of(text: &str) -> Result<Uuid, Failure> {
     Uuid::try_parse(text).map_err(|_| Failure::new(Code::BadFormat, "REF is a uuid"))
 }
 
+/// What carries one that has ended looks at it now.
+async fn ended_streams(services: &Services, name: &Name) -> Result<(), Failure> {
+    streams_settled(services, name).await?;
+    let_go(services).await
+}
+
 /// Waits until nothing is sent any more to subscriptions that have ended: who ended one hears that it is done only
 /// after this.
 async fn let_go(services: &Services) -> Result<(), Failure> {
@@ -115,13 +122,14 @@ const LET_GO: Duration = Duration::from_secs(10);
 pub(super) async fn remove(services: &Services, who: &Principal, name: Name) -> Answer {
     may::of_owner(services, who, &name)?;
     services.registry.remove_subscriber(&name).await.map_err(registry_failure)?;
-    let_go(services).await?;
+    ended_streams(services, &name).await?;
     tracing::info!(principal = %who, subscription = %name, "removed");
     Ok(Reply::ok_with(name))
 }
 
 pub(super) async fn hold(services: &Services, name: Name, hold: Hold) -> Answer {
     services.registry.hold_subscriber(&name, hold).await.map_err(registry_failure)?;
+    streams_settled(services, &name).await?;
     Ok(Reply::ok_with(name))
 }
 
