@@ -10,6 +10,7 @@ use fnap::stream::Followed;
 use stories::{A, Config, Fnaad, Following, Wire};
 
 use crate::events::{self, Load};
+use crate::idle;
 use crate::process::{cpu_seconds, memory_mib, peak_mib, threads};
 use crate::table::{Reach, Table};
 
@@ -22,6 +23,8 @@ const LOAD: Load =
 const CREDIT: u64 = 4 << 20;
 /// Longest time until all have everything.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// Changes of the registry, with followers and without.
+const CHANGES: usize = if cfg!(debug_assertions) { 100 } else { 2_000 };
 /// A thread that follows needs no more.
 const STACK: usize = 512 << 10;
 
@@ -41,12 +44,13 @@ fn round(table: &mut Table, how: &str, streams: usize) {
     let names: Vec<String> =
         (0..FOLLOWERS).map(|_| wire.data(&format!("SUBSCRIBE {A}")).swap_remove(0)).collect();
     let names: Vec<&[String]> = names.chunks(streams).collect();
-    let [connected, look, attached] = [(); 3].map(|()| Barrier::new(names.len() + 1));
+    let [connected, look, attached, end] = [(); 4].map(|()| Barrier::new(names.len() + 1));
+    let alone = changes(&host, "before");
     let came = AtomicU64::new(0);
     let what = |part: &str| format!("{FOLLOWERS} followers, {how}: {part}");
     std::thread::scope(|scope| {
         for names in names {
-            let (host, barriers, came) = (&host, [&connected, &look, &attached], &came);
+            let (host, barriers, came) = (&host, [&connected, &look, &attached, &end], &came);
             let work = move || follow(host, names, barriers, came);
             std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).unwrap();
         }
@@ -75,12 +79,17 @@ fn round(table: &mut Table, how: &str, streams: usize) {
         let more = count(threads(host.id())) as f64 - idle as f64;
         table.figure(&what("threads, connected"), idle as f64, "threads", None, Reach::None);
         table.figure(&what("more threads"), more, "threads", None, Reach::None);
+        // Each stream is looked at again when something changes, whatever that was.
+        let beside = changes(&host, "beside");
+        let row = what("processor time of a change beside them");
+        table.ratio(&row, beside, "us", beside / alone, Reach::None);
+        end.wait();
     });
 }
 
 /// Follows on one connection until all of its streams have everything.
-fn follow(host: &Fnaad, names: &[String], barriers: [&Barrier; 3], came: &AtomicU64) {
-    let [connected, look, attached] = barriers;
+fn follow(host: &Fnaad, names: &[String], barriers: [&Barrier; 4], came: &AtomicU64) {
+    let [connected, look, attached, end] = barriers;
     let mut following = Following::begin(login(host));
     connected.wait();
     look.wait();
@@ -110,6 +119,16 @@ fn follow(host: &Fnaad, names: &[String], barriers: [&Barrier; 3], came: &Atomic
     }
     // What was given back last is said, or the host would wait for it.
     following.write();
+    end.wait();
+}
+
+/// Makes flows that nobody follows; gives microseconds of processor time of each.
+fn changes(host: &Fnaad, name: &str) -> f64 {
+    let create = |number| format!("CREATE FLOW {name}{number}.flows.unix.ar");
+    let commands: Vec<String> = (0..CHANGES).map(create).collect();
+    let cpu = cpu_seconds(host.id());
+    idle::run(|| login(host), &commands);
+    (cpu_seconds(host.id()) - cpu) / CHANGES as f64 * 1e6
 }
 
 /// One after another: only so many passwords are checked at once, and so many wait.

@@ -3,6 +3,9 @@
 //! Whoever finds himself in it leaves the event out: it went in a circle (draft, section 3.2.2, with two flows that
 //! feed each other). The header is ours; whoever writes one by himself stops his own event and nobody else's.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use fnap::stream::{Header, MAX_HOST_NAME, MAX_TRACE, Record as Sent};
 use host_events::{Headers, HeadersBuilder, Record, Stored};
@@ -12,12 +15,42 @@ pub const HEADER: &[u8] = crate::source::TRACE;
 
 /// Records that came from a host, as they are kept here; those that were here before are left out.
 pub(crate) fn received(records: Vec<Sent>, from: &str, own: &str) -> Vec<Stored> {
-    let new = records.into_iter().filter(|record| {
-        let known = record.trace.iter().any(|host| host == own) || from == own;
-        !known && record.trace.len() < MAX_TRACE
-    });
-    new.map(|record| stored(record, from)).collect()
+    let (mut new, mut far) = (Vec::with_capacity(records.len()), 0_usize);
+    for record in records {
+        if record.trace.iter().any(|host| host == own) || from == own {
+            continue;
+        }
+        match record.trace.len() < MAX_TRACE {
+            true => new.push(stored(record, from)),
+            false => far += 1,
+        }
+    }
+    if far > 0 && is_told() {
+        tracing::warn!(
+            host = from,
+            events = far,
+            most = MAX_TRACE,
+            "events have come through too many hosts and are left out, like all that come as far"
+        );
+    }
+    new
 }
+
+/// Whether it is said again, which others bring about as often as they like.
+fn is_told() -> bool {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    // Nothing panics while it holds the lock.
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    let told = last.is_none_or(|last| now - last >= AGAIN);
+    if told {
+        *last = Some(now);
+    }
+    told
+}
+
+/// Between two words about the same.
+const AGAIN: Duration = Duration::from_secs(60);
 
 fn stored(sent: Sent, from: &str) -> Stored {
     let Sent { offset, key, value, headers, timestamp, trace } = sent;
@@ -78,6 +111,25 @@ mod tests {
         assert_eq!(came(&[], "own.example"), None);
         assert_eq!(came(&["a.example"; MAX_TRACE], "c.example"), None);
         assert_eq!(of(&came(&[], "c.example").unwrap()), ["c.example"]);
+    }
+
+    #[test]
+    fn an_event_passes_sixteen_hosts_and_no_more() {
+        let hosts: Vec<String> = (0..20).map(|number| format!("h{number}.example")).collect();
+        let mut sent = vec![Sent::default()];
+        for (passed, hosts) in hosts.windows(2).enumerate() {
+            let [from, own] = hosts else { unreachable!() };
+            let mut came = received(sent, from, own);
+            let Some(Stored { record, .. }) = came.pop() else {
+                assert_eq!(
+                    passed, MAX_TRACE,
+                    "the seventeenth is the first that it does not reach"
+                );
+                return;
+            };
+            sent = vec![Sent { trace: of(&record.headers), ..Sent::default() }];
+        }
+        panic!("it went through all of them");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod agent;
 mod agents;
 mod audit;
+mod circles;
 mod control;
 mod crash;
 mod dead;

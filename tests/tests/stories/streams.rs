@@ -332,3 +332,118 @@ fn a_removal_waits_for_nobody_who_reads_nothing() {
     let row = wire.json(&format!("GET SUBSCRIBERS {A}")).swap_remove(0);
     assert_eq!((&row["state"], &row["connected"]), (&"ended".into(), &0.into()), "{row}");
 }
+
+#[test]
+fn what_was_purged_is_not_sent_from_what_others_have_read() {
+    let (mut wire, host, _dir) = host_with(&[A], 1);
+    write(&mut wire, A, 0..100);
+    let mut following = Following::begin(host.login());
+    let slow = following.attach(A, &anywhere(), 1_000);
+    let quick = following.attach(A, &anywhere(), CREDIT);
+    let (mut held, mut got) = (0, 0);
+    while got < 100 {
+        let Followed::Records(batch) = following.next() else { continue };
+        if batch.stream == quick {
+            got += batch.count;
+            following.side().used(quick, batch.cost);
+        } else {
+            held += batch.cost;
+        }
+    }
+    following.write();
+    wire.ok(&format!("PURGE FLOW {A} CONFIRM {A}"));
+    following.side().used(slow, held);
+    let (failure, records) = following.ended(slow);
+    assert_eq!((failure.code, records.len()), (Code::OutOfRange, 0), "{failure}");
+    // Who had read all goes on, and who comes now begins with what comes now.
+    let late = following.attach(A, &anywhere(), CREDIT);
+    write(&mut wire, A, 100..103);
+    let ids = |records: Vec<(u32, Record)>| -> Vec<String> {
+        came(&records).into_iter().map(|(.., id)| id).collect()
+    };
+    assert_eq!(ids(following.records(late, 3)), ["e100", "e101", "e102"]);
+    // Another flow of the same name has nothing of it either.
+    wire.ok(&format!("DELETE FLOW {A}"));
+    assert_eq!(following.ended(late).0.code, Code::NotFound);
+    wire.ok(&format!("CREATE FLOW {A}"));
+    write(&mut wire, A, 200..202);
+    let new = following.attach(A, &anywhere(), CREDIT);
+    assert_eq!(ids(following.records(new, 2)), ["e200", "e201"]);
+}
+
+#[test]
+fn a_pause_waits_until_what_was_sent_before_has_left() {
+    let (mut wire, host, _dir) = host_with(&[A, B], 1);
+    let name = subscribe(&mut wire, A);
+    let mut following = Following::begin(host.login());
+    let stream = following.attach(&name, &anywhere(), 1 << 30);
+    following.attached(stream);
+    let large = event(0).replace("\"n\":0", &format!("\"n\":\"{}\"", "x".repeat(900_000)));
+    for _ in 0..24 {
+        assert!(wire.write(A, std::slice::from_ref(&large)).starts_with("220 "));
+    }
+    // He takes nothing, so that more waits than sockets take: the answer comes when he has lost what waits.
+    wire.ok(&format!("PAUSE {name}"));
+    let mut before = 0;
+    while let Some(event) = following.try_next() {
+        before += if let Followed::Records(batch) = event { batch.count } else { 0 };
+    }
+    assert!(before < 24, "{before}");
+    // He comes again, and gets the rest when he may.
+    let mut following = Following::begin(host.login());
+    let stream = following.attach(&name, &[(0, before as u64)].into(), CREDIT << 10);
+    following.attached(stream);
+    wire.ok(&format!("RESUME {name}"));
+    assert_eq!(following.records(stream, 24 - before).len(), 24 - before);
+}
+
+#[test]
+fn partitions_that_a_flow_gains_are_told_of() {
+    let (mut wire, host, _dir) = host_with(&[A], 2);
+    write(&mut wire, A, 0..50);
+    let mut following = Following::begin(host.login());
+    let all = following.attach(A, &anywhere(), CREDIT);
+    let one = following.attach_from(A, &[(0, 0)].into(), Begin::None, CREDIT);
+    let mut came = following.records(all, 50);
+    wire.ok(&format!("UPDATE FLOW {A} partitions=4"));
+    let (mut added, mut ended) = (None, None);
+    while added.is_none() || ended.is_none() {
+        match following.next() {
+            Followed::Added { stream, partitions } if stream == all => added = Some(partitions),
+            Followed::Ended { stream, failure } if stream == one => ended = Some(failure),
+            Followed::Ended { failure, .. } => panic!("{failure}"),
+            _ => {}
+        }
+    }
+    let new = |partition| Partition { partition, earliest: 0, latest: 0, next: 0 };
+    assert_eq!(added, Some(vec![new(2), new(3)]));
+    let failure = ended.unwrap();
+    assert_eq!(failure.code, Code::Unavailable, "{failure}");
+    assert!(failure.words.contains("4 partitions"), "{failure}");
+    write(&mut wire, A, 50..200);
+    came.extend(following.records(all, 150));
+    assert_eq!(self::came(&came), read(&mut wire, A));
+    assert!(came.iter().any(|(partition, _)| *partition > 1));
+}
+
+#[test]
+fn who_says_more_than_anybody_needs_is_heard_all_the_same() {
+    let (mut wire, host, _dir) = host_with(&[A], 1);
+    write(&mut wire, A, 0..10);
+    let name = subscribe(&mut wire, A);
+    let mut following = Following::begin(host.login());
+    let stream = following.attach(&name, &anywhere(), CREDIT);
+    following.records(stream, 10);
+    for at in 0..=10 {
+        for _ in 0..2_000 {
+            following.side().ack(stream, &[(0, at)].into()).unwrap();
+        }
+        following.write();
+    }
+    eventually("the last word to be heard", || {
+        let row = wire.json(&format!("GET SUBSCRIBERS {A}")).swap_remove(0);
+        if row["acked"]["0"] == 10 { Ok(()) } else { Err(row.to_string()) }
+    });
+    write(&mut wire, A, 10..20);
+    assert_eq!(following.records(stream, 10).len(), 10);
+}

@@ -33,13 +33,6 @@ pub(super) struct Carried {
     pub(super) view: Vec<Lens>,
 }
 
-impl Carried {
-    /// Whether a flow or subscription is what it carries.
-    pub(super) fn is_about(&self, name: &Name) -> bool {
-        self.name == *name || self.flow == *name
-    }
-}
-
 /// A stream that may begin.
 pub(super) struct Begun {
     pub(super) carried: Carried,
@@ -104,7 +97,7 @@ pub(super) fn sending(
     (broker, topic): (&Arc<dyn Broker>, &TopicRef),
     &Partition { partition, latest, next, .. }: &Partition,
 ) -> Sending {
-    let log = house.logs.open((&flow.broker, broker), topic, partition, latest);
+    let log = house.logs.open((flow.broker.as_str(), broker), topic, partition, latest);
     if carried.view.is_empty() {
         return (partition, log, next);
     }

@@ -55,7 +55,7 @@ struct Serving<'a, S> {
     /// Wait to be looked at.
     asked: BTreeMap<u32, Wanted>,
     attaching: FuturesUnordered<Attaching<'a>>,
-    growing: FuturesUnordered<BoxFuture<'a, (u32, Grown)>>,
+    growing: FuturesUnordered<BoxFuture<'a, (u32, u32, Grown)>>,
     /// Places that may have something to send: stream and partition.
     ready: VecDeque<(u32, u32)>,
     wakes: Arc<Wakes>,
@@ -142,7 +142,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             self.fill();
             self.look_at_asked();
             self.let_go()?;
-            self.settle();
+            if self.settle() {
+                self.fill();
+            }
             let Visitor { stop, standing, .. } = &mut self.visitor;
             let leaving = !self.leaving.is_empty() || !self.asks.is_empty();
             let (paused, deaf, due) = (self.paused, self.deaf, self.looks.due);
@@ -155,17 +157,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                 Some((stream, begun)) = self.attaching.next(), if !self.attaching.is_empty() => {
                     self.begin(stream, begun).await;
                 }
-<<<<<<< HEAD
-                () = self.wakes.bell.notified() => self.take_wakes().await,
-                () = sleep_until(paused.unwrap_or_else(Instant::now)), if paused.is_some() => {
-                    self.paused = None;
-                }
-                () = sleep_until(waits.unwrap_or_else(Instant::now)), if waits.is_some() => {
-                    self.next_attach = None;
-=======
-                Some((stream, grown)) = self.growing.next(), if !self.growing.is_empty() => {
-                    self.grew(stream, grown);
->>>>>>> a301e2b (WIP)
+                Some((stream, known, grown)) = self.growing.next(), if !self.growing.is_empty() => {
+                    self.grew(stream, known, grown);
                 }
                 () = self.wakes.bell.notified() => self.take_wakes().await,
                 () = at(paused) => self.paused = None,
@@ -310,13 +303,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             _counted: self.house.traffic.streams_open.hold(),
         };
         self.streams.insert(number, stream);
-<<<<<<< HEAD
         if held {
             drop(self.connection.side().hold(number, held));
         }
-=======
         true
->>>>>>> a301e2b (WIP)
     }
 
     fn refuse(&mut self, number: u32, failure: &Failure) {
@@ -330,41 +320,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
 
     /// Looks at all streams again: whether they may go on.
     async fn look_again(&mut self) {
-<<<<<<< HEAD
-        let (mut over, mut woken) = (Vec::new(), Vec::new());
-        for (number, stream) in &mut self.streams {
-            match held(self.house, self.visitor.principal, &stream.carried).await {
-                Ok(held) if held == stream.held => {}
-                Ok(held) => {
-                    stream.held = held;
-                    // Who takes no answers hears it with the next change.
-                    drop(self.connection.side().hold(*number, held));
-                    woken.push(*number);
-                }
-                Err(failure) => over.push((*number, failure)),
-            }
-=======
         let began = Instant::now();
         // What changes from now on is looked at again.
         self.changes.seen();
         let all: Vec<u32> = self.streams.keys().copied().collect();
         for number in all {
             self.look_at(number).await;
->>>>>>> a301e2b (WIP)
         }
         self.looks.looked(began);
     }
 
-<<<<<<< HEAD
-    async fn take_wakes(&mut self) {
-        let mut failed = Vec::new();
-=======
     /// Looks at one again; gives false where it is over.
     async fn look_at(&mut self, number: u32) -> bool {
         let Some(stream) = self.streams.get_mut(&number) else { return false };
         match held(self.house, self.visitor.principal, &stream.carried).await {
             Ok(Held { held, partitions }) => {
                 if std::mem::replace(&mut stream.held, held) != held {
+                    // Who takes no answers hears it with the next change.
+                    drop(self.connection.side().hold(number, held));
                     self.wake(number);
                 }
                 self.look_for_growth(number, partitions);
@@ -384,15 +357,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         if partitions > known.known && (known.all || !stream.places.is_empty()) {
             stream.extent.known = partitions;
             let (house, carried) = (self.house, stream.carried.clone());
-            let grown = async move { (number, grown(house, carried, known, partitions).await) };
-            self.growing.push(grown.boxed());
+            let grown = grown(house, carried, known, partitions);
+            self.growing.push(async move { (number, known.known, grown.await) }.boxed());
         }
     }
 
-    fn grew(&mut self, number: u32, grown: Grown) {
+    fn grew(&mut self, number: u32, known: u32, grown: Grown) {
         let Some(stream) = self.streams.get_mut(&number) else { return };
         let (partitions, places) = match grown {
-            Ok(grown) => grown,
+            Ok(Some(grown)) => grown,
+            // The next look finds it again.
+            Ok(None) => return stream.extent.known = known,
             Err(failure) => return self.end(number, &failure),
         };
         let incarnation = stream.carried.incarnation.to_string();
@@ -405,6 +380,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         }
         self.ready.extend(places.iter().map(|(partition, ..)| (number, *partition)));
         stream.places.extend(places.into_iter().map(Place::begin));
+        if stream.held {
+            drop(self.connection.side().hold(number, true));
+        }
     }
 
     /// Looks at what somebody has changed and waits for: nothing is given to such streams until what was given before
@@ -412,11 +390,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
     async fn look_for_others(&mut self) {
         for ask in self.guest.asks() {
             let about = |(number, stream): (&u32, &Stream<'_>)| {
-                stream.carried.is_about(&ask.about).then_some(*number)
+                ask.is_about(&stream.carried).then_some(*number)
             };
             let numbers: Vec<u32> = self.streams.iter().filter_map(about).collect();
             for number in numbers {
                 if self.look_at(number).await
+                    && ask.stops()
                     && let Some(stream) = self.streams.get_mut(&number)
                     && self.connection.side().is_sending(number)
                 {
@@ -427,10 +406,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         }
     }
 
-    /// Lets streams go on of which nothing of before is left, and tells those who wait for that.
-    fn settle(&mut self) {
+    /// Lets streams go on of which nothing of before is left, and tells those who wait for that. Gives whether any goes on.
+    fn settle(&mut self) -> bool {
         if self.asks.is_empty() {
-            return;
+            return false;
         }
         let (mut settled, mut over) = (Vec::new(), Vec::new());
         for (number, stream) in &mut self.streams {
@@ -442,7 +421,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                 over.push(*number);
             }
         }
-        settled.into_iter().for_each(|number| self.wake(number));
+        settled.iter().for_each(|number| self.wake(*number));
         for number in over {
             let words = "what was sent before is not taken: attach again";
             self.end(number, &Failure::new(Code::Unavailable, words));
@@ -450,33 +429,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         let (streams, leaving) = (&self.streams, &self.leaving);
         self.asks.retain(|ask| {
             let settling = |stream: &Stream<'_>| {
-                stream.settling.is_some() && stream.carried.is_about(&ask.about)
+                ask.stops() && stream.settling.is_some() && ask.is_about(&stream.carried)
             };
             streams.values().any(settling)
-                || leaving.iter().any(|leaving| leaving.carried.is_about(&ask.about))
+                || leaving.iter().any(|leaving| ask.is_about(&leaving.carried))
         });
+        !settled.is_empty()
     }
 
     async fn take_wakes(&mut self) {
->>>>>>> a301e2b (WIP)
+        let mut failed = Vec::new();
         for Woken { place, error } in self.wakes.take() {
             let Some(stream) = self.streams.get_mut(&place.0) else { continue };
             match (stream.places.get_mut(&place.1), error) {
                 // What has ended it says more than its broker, which may have heard of it first.
                 (_, Some(error)) => {
                     let failure = stream.failure(place.1, &error);
-<<<<<<< HEAD
-                    if matches!(error, BrokerError::Unavailable(_))
-                        && !stream.carried.view.is_empty()
-                    {
-                        failed.push((stream.carried.name.clone(), failure.words.clone()));
-                    }
-                    self.end(place.0, &failure);
-=======
+                    let is_of_view = matches!(error, BrokerError::Unavailable(_))
+                        && !stream.carried.view.is_empty();
+                    let name = stream.carried.name.clone();
                     if self.look_at(place.0).await {
+                        if is_of_view {
+                            failed.push((name, failure.words.clone()));
+                        }
                         self.end(place.0, &failure);
                     }
->>>>>>> a301e2b (WIP)
                 }
                 (Some(waiting), None) => {
                     waiting.want = None;

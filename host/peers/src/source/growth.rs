@@ -14,15 +14,15 @@ use super::House;
 use super::attach::{Carried, Extent, Sending, sending, usable};
 use super::words::broker_failure;
 
-/// How often, and how soon again, a broker is asked whether it has made them. Who is not told until then attaches again.
+/// How often, and how soon again, a broker is asked whether it has made them.
 const TRIES: u32 = 20;
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// How long a broker may take for an answer.
 const SLOW: Duration = Duration::from_secs(10);
 
-/// What has come, and what is to be sent of it.
-pub(super) type Grown = Result<(Vec<Partition>, Vec<Sending>), Failure>;
+/// What has come, and what is to be sent of it; none where it has not come yet.
+pub(super) type Grown = Result<Option<(Vec<Partition>, Vec<Sending>)>, Failure>;
 
 /// Waits until a flow has so many partitions; gives those that the follower does not know.
 pub(super) async fn grown(
@@ -57,7 +57,7 @@ pub(super) async fn grown(
             .collect();
         let send = |partition| sending(house, &carried, &flow, (broker, &topic), partition);
         let sending = added.iter().map(send).collect();
-        return Ok((added, sending));
+        return Ok(Some((added, sending)));
     }
-    Err(again("the flow gains partitions that are not there yet"))
+    Ok(None)
 }

@@ -9,6 +9,7 @@ use fnap::name::Name;
 use futures::future::join_all;
 use tokio::sync::{Notify, oneshot};
 
+use super::attach::Carried;
 use super::logs::locked;
 
 /// All of them. Cloning shares them.
@@ -33,7 +34,8 @@ struct One {
 /// be sent before is left.
 #[derive(Debug)]
 pub(super) struct Ask {
-    pub(super) about: Name,
+    /// All that is carried, where nothing is said.
+    about: Option<Name>,
     _waits: oneshot::Sender<()>,
 }
 
@@ -45,6 +47,19 @@ pub(super) struct Guest {
     one: Arc<One>,
 }
 
+impl Ask {
+    pub(super) fn is_about(&self, carried: &Carried) -> bool {
+        let about = self.about.as_ref();
+        about.is_none_or(|name| carried.name == *name || carried.flow == *name)
+    }
+
+    /// Whether what goes on has to stand until what was given before has left. Where all is looked at, who goes on has
+    /// nothing to do with what was changed.
+    pub(super) const fn stops(&self) -> bool {
+        self.about.is_some()
+    }
+}
+
 impl Guests {
     pub(super) fn join(&self) -> Guest {
         let (number, one) = (self.0.last.fetch_add(1, Ordering::Relaxed), Arc::<One>::default());
@@ -52,14 +67,17 @@ impl Guests {
         Guest { home: self.clone(), number, one }
     }
 
-    /// Waits until every connection that carries a flow or subscription has looked at it again, and sends nothing of
-    /// before any more. A connection that has ended is done.
-    pub(super) async fn settled(&self, about: &Name) {
+    /// Waits until every connection that carries a flow or subscription, or anything, has looked at it again, and sends
+    /// nothing of before any more. A connection that has ended is done.
+    pub(super) async fn settled(&self, about: Option<&Name>) {
         let here: Vec<Arc<One>> = locked(&self.0.here).values().cloned().collect();
-        let concerned = here.iter().filter(|one| locked(&one.carried).contains_key(about));
+        let concerned = here.iter().filter(|one| {
+            let carried = locked(&one.carried);
+            about.map_or(!carried.is_empty(), |about| carried.contains_key(about))
+        });
         let asked = concerned.map(|one| {
             let (waits, done) = oneshot::channel();
-            locked(&one.asks).push(Ask { about: about.clone(), _waits: waits });
+            locked(&one.asks).push(Ask { about: about.cloned(), _waits: waits });
             one.bell.notify_one();
             done
         });
@@ -128,7 +146,7 @@ mod tests {
         other.takes_up(&name("a.test"));
         idle.takes_up(&name("b.test"));
         let about = name("a.test");
-        let mut settled = pin!(guests.settled(&about));
+        let mut settled = pin!(guests.settled(Some(&about)));
         assert!(settled.as_mut().now_or_never().is_none());
         one.asked().await;
         assert!(idle.asks().is_empty());
@@ -140,6 +158,7 @@ mod tests {
         drop(other);
         settled.await;
         one.lets_go(&name("a.test"));
-        assert!(guests.settled(&about).now_or_never().is_some(), "nobody carries it");
+        assert!(guests.settled(Some(&about)).now_or_never().is_some(), "nobody carries it");
+        assert!(guests.settled(None).now_or_never().is_none(), "somebody carries something");
     }
 }

@@ -201,7 +201,12 @@ impl Logs {
     /// Waits until every connection that carries a flow or subscription has looked at it again, and nothing that was to
     /// be sent before is on its way. Who takes nothing loses the stream, and then the connection.
     pub async fn settled(&self, about: &Name) {
-        self.0.guests.settled(about).await;
+        self.0.guests.settled(Some(about)).await;
+    }
+
+    /// The same of all that is carried: rights have changed.
+    pub async fn all_settled(&self) {
+        self.0.guests.settled(None).await;
     }
 
     /// Forgets all that was read of a topic, also what is being read now: it has been purged.

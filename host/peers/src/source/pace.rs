@@ -9,8 +9,9 @@ use tokio::time::Instant;
 /// follower says who takes 100 MB a second in frames of a few kilobytes. It costs a core some hundredths of its time.
 pub(super) const WORDS: Price = Price { free: 8_192.0, a_second: 20_000.0 };
 
-/// The same of Attaches, each of which asks a broker where its log ends: all streams of a connection, twice.
-pub(super) const ATTACHES: Price = Price { free: 8_192.0, a_second: 200.0 };
+/// The same of Attaches, each of which asks a broker where its log ends: all streams of a connection, twice; then as many
+/// as a host sends that has a thousand subscriptions here and looks at each every second.
+pub(super) const ATTACHES: Price = Price { free: 8_192.0, a_second: 1_000.0 };
 
 /// Positions that are said for the price of one word.
 pub(super) const POSITIONS: usize = 64;
@@ -122,6 +123,7 @@ mod tests {
         }
         assert_eq!(count, 10, "of 2,000 changes");
         // After a time of rest the first one counts at once, and who takes long rests long.
+        looks.looked(Instant::now());
         advance(Duration::from_secs(1)).await;
         looks.changed();
         let began = looks.due.unwrap();

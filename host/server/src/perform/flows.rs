@@ -117,9 +117,17 @@ pub(super) async fn purge(services: &Services, name: Name) -> Answer {
 /// only after this.
 pub(super) async fn streams_settled(services: &Services, about: &Name) -> Result<(), Failure> {
     let settled = timeout(SETTLED, services.logs.settled(about));
-    settled.await.map_err(|_| {
-        Failure::new(Code::Unavailable, "it is done, and what was sent before is not taken yet")
-    })
+    settled.await.map_err(|_| unsettled())
+}
+
+/// The same of all that is sent to anybody.
+pub(super) async fn all_streams_settled(services: &Services) -> Result<(), Failure> {
+    let settled = timeout(SETTLED, services.logs.all_settled());
+    settled.await.map_err(|_| unsettled())
+}
+
+fn unsettled() -> Failure {
+    Failure::new(Code::Unavailable, "it is done, and what was sent before is not taken yet")
 }
 
 /// Longer than a stream, and then its connection, is given for what was sent before.

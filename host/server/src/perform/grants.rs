@@ -8,6 +8,7 @@ use host_iam::{Principal, prepared_subject};
 use host_registry::{Giver, Granted, MAX_GRANTS_OF_ONE};
 
 use super::describe::{Description, list as list_of, time};
+use super::flows::all_streams_settled;
 use super::{Answer, registry_failure, subscriptions};
 use crate::services::Services;
 
@@ -30,6 +31,8 @@ pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -
     let gone = services.registry.revoke(grant, scope).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, gone, "{words}");
     subscriptions::keep_covered(services).await?;
+    // Flows that he could read are followed no more.
+    all_streams_settled(services).await?;
     Ok(Reply::ok())
 }
 
