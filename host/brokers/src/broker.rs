@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use host_events::{Batch, Incarnation, Position, Record};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// A broker: where flows have their topics.
 #[async_trait]
@@ -80,6 +81,16 @@ pub trait Broker: Send + Sync {
     ) -> Result<(), BrokerError>;
     /// Forgets positions and state of every shard of a processor that was deleted.
     async fn forget(&self, processor: Uuid) -> Result<(), BrokerError>;
+    /// Lets somebody who is no user of ours read one topic with clients of his own, under a name and password made
+    /// for that alone. Doing it again gives him another password, and the former one is no longer taken.
+    async fn lend(&self, topic: &str, _user: &Borrower) -> Result<(), BrokerError> {
+        Err(BrokerError::Invalid(format!("topic {topic}: this broker lends nothing")))
+    }
+    /// Takes everything back that a name was lent, and the name itself, and returns when the broker has seen that.
+    /// Harmless where there is nothing.
+    async fn take_back(&self, _name: &str) -> Result<(), BrokerError> {
+        Ok(())
+    }
     /// Nothing more is wanted of it: ends what is under way, gives up what it holds, and keeps what makes the
     /// next start quicker. For some seconds at the most. Dropping it without this loses nothing.
     async fn close(&self) {}
@@ -185,6 +196,20 @@ impl TopicRef {
     #[must_use]
     pub fn new(topic: impl Into<Arc<str>>, incarnation: Incarnation) -> Self {
         Self { topic: topic.into(), incarnation, id: None }
+    }
+}
+
+/// Who is lent a topic.
+pub struct Borrower {
+    /// What he is called at the broker, and how the groups begin that he may read in.
+    pub name: String,
+    /// By what the broker knows him.
+    pub password: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Borrower {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Borrower({})", self.name)
     }
 }
 

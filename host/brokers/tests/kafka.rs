@@ -20,6 +20,8 @@ mod gaps;
 mod hosts;
 #[path = "kafka/lanes.rs"]
 mod lanes;
+#[path = "kafka/lending.rs"]
+mod lending;
 #[path = "kafka/lives.rs"]
 mod lives;
 #[path = "kafka/place.rs"]

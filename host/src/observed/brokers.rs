@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use host_brokers::{
-    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Consumer, Fence, FoundTopic,
-    Opened, Output, ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec, Transaction,
+    Append, Appended, Borrower, Broker, BrokerError, Commit, CommitOutcome, Consumer, Fence,
+    FoundTopic, Opened, Output, ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec,
+    Transaction,
 };
 use host_events::Position;
 use host_observe::{Counter, Exposition, Histogram, Kind};
@@ -239,6 +240,14 @@ impl Broker for Measured {
 
     async fn forget(&self, processor: Uuid) -> Result<(), BrokerError> {
         self.inner.forget(processor).await
+    }
+
+    async fn lend(&self, topic: &str, user: &Borrower) -> Result<(), BrokerError> {
+        self.inner.lend(topic, user).await
+    }
+
+    async fn take_back(&self, name: &str) -> Result<(), BrokerError> {
+        self.inner.take_back(name).await
     }
 
     async fn close(&self) {

@@ -9,6 +9,7 @@ mod chains;
 mod cluster;
 mod errors;
 mod lanes;
+mod lending;
 mod native;
 mod options;
 mod outlets;
@@ -27,7 +28,7 @@ use host_events::{Incarnation, Position};
 use uuid::Uuid;
 
 use crate::broker::{
-    Append, Appended, Broker, BrokerError, Consumer, FoundTopic, Opened, ShardId, Source,
+    Append, Appended, Borrower, Broker, BrokerError, Consumer, FoundTopic, Opened, ShardId, Source,
     TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 
@@ -178,6 +179,14 @@ impl Broker for Kafka {
 
     async fn forget(&self, processor: Uuid) -> Result<(), BrokerError> {
         self.lanes.forget(processor).await
+    }
+
+    async fn lend(&self, topic: &str, user: &Borrower) -> Result<(), BrokerError> {
+        self.lend_topic(topic, user).await
+    }
+
+    async fn take_back(&self, name: &str) -> Result<(), BrokerError> {
+        self.take_back_all(name).await
     }
 
     async fn close(&self) {

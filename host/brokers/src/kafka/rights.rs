@@ -4,7 +4,7 @@
 
 use super::Kafka;
 use super::cluster::REQUEST;
-use super::native::admin;
+use super::native::admin::{self, Resource};
 use crate::broker::BrokerError;
 
 /// What somebody may do with a topic.
@@ -30,7 +30,7 @@ impl Kafka {
         right: Right,
     ) -> Result<(), BrokerError> {
         let handle = self.cluster.handle()?;
-        let done = admin::allow(&handle, principal, topic, right, REQUEST).await;
+        let done = admin::allow(&handle, principal, Resource::Topic(topic), right, REQUEST).await;
         done.map_err(|fault| self.cluster.fault(topic, &fault))
     }
 
@@ -39,7 +39,8 @@ impl Kafka {
     /// # Errors
     /// As of [`Kafka::allow`].
     pub async fn disallow(&self, principal: &str, topic: &str) -> Result<(), BrokerError> {
-        let done = admin::disallow(&self.cluster.handle()?, principal, topic, REQUEST).await;
+        let (handle, topics) = (self.cluster.handle()?, Some(Resource::Topic(topic)));
+        let done = admin::disallow(&handle, principal, topics, REQUEST).await;
         done.map_err(|fault| self.cluster.fault(topic, &fault))
     }
 

@@ -10,7 +10,7 @@ use kafka_node::{Node, Setup};
 use crate::battery::{bounded, eventually, spec};
 
 /// A node that asks who comes, and what he may do.
-fn guarded() -> &'static Node {
+pub fn guarded() -> &'static Node {
     static GUARDED: OnceLock<Node> = OnceLock::new();
     let setup = || {
         let users = Setup::default().user("ann", "secret-of-ann").user("bob", "secret-of-bob");
@@ -28,7 +28,7 @@ fn guarded() -> &'static Node {
     })
 }
 
-fn options(servers: &str) -> KafkaOptions {
+pub fn options(servers: &str) -> KafkaOptions {
     KafkaOptions::new("orders", servers, "trouble", std::env::temp_dir())
 }
 
@@ -36,11 +36,11 @@ fn tls(node: &Node) -> Option<Tls> {
     Some(Tls { ca_file: Some(node.certificates().ca.clone()), ..Tls::default() })
 }
 
-fn sasl(mechanism: Mechanism, username: &str, password: &str) -> Option<Sasl> {
+pub fn sasl(mechanism: Mechanism, username: &str, password: &str) -> Option<Sasl> {
     Some(Sasl { mechanism, username: username.into(), password: password.into() })
 }
 
-async fn open(options: KafkaOptions) -> Arc<dyn Broker> {
+pub async fn open(options: KafkaOptions) -> Arc<dyn Broker> {
     Arc::new(Kafka::open(options).await.unwrap())
 }
 

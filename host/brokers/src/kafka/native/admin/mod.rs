@@ -30,7 +30,7 @@ pub(in crate::kafka) use changes::{create_partitions, create_topic, delete_recor
 pub(in crate::kafka) use configs::{Setting, set_settings, settings};
 pub(in crate::kafka) use groups::{Given, Group, committed, describe_groups, list_groups};
 pub(in crate::kafka) use offsets::{Seen, Wanted, list_offsets};
-pub(in crate::kafka) use rights::{allow, disallow, rights, set_user};
+pub(in crate::kafka) use rights::{Resource, allow, disallow, rights, rights_of, set_user};
 pub(in crate::kafka) use topics::{TopicDescription, describe_topics};
 
 /// Why a request, or a part of it, failed.

@@ -1,4 +1,4 @@
-//! Who may do what with topics (ACLs), and who there is (SCRAM users).
+//! Who may do what with topics and groups (ACLs), and who there is (SCRAM users).
 
 use std::ptr;
 use std::time::Duration;
@@ -28,16 +28,40 @@ impl Right {
     }
 }
 
-/// Lets a principal do something with a topic. Harmless where he may already.
+/// What a right is on.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::kafka) enum Resource<'a> {
+    /// A topic by its whole name.
+    Topic(&'a str),
+    /// All groups whose names begin so.
+    Groups(&'a str),
+}
+
+impl<'a> Resource<'a> {
+    fn parts(self) -> (&'a str, rd_kafka_ResourceType_t, rd_kafka_ResourcePatternType_t) {
+        use rd_kafka_ResourcePatternType_t as Pattern;
+        use rd_kafka_ResourceType_t as Type;
+        match self {
+            Self::Topic(name) => {
+                (name, Type::RD_KAFKA_RESOURCE_TOPIC, Pattern::RD_KAFKA_RESOURCE_PATTERN_LITERAL)
+            }
+            Self::Groups(prefix) => {
+                (prefix, Type::RD_KAFKA_RESOURCE_GROUP, Pattern::RD_KAFKA_RESOURCE_PATTERN_PREFIXED)
+            }
+        }
+    }
+}
+
+/// Lets a principal do something with a topic, or with groups. Harmless where he may already.
 pub(in crate::kafka) async fn allow(
     handle: &Handle,
     principal: &str,
-    topic: &str,
+    resource: Resource<'_>,
     right: Right,
     limit: Duration,
 ) -> Result<(), Fault> {
     let asked = {
-        let acl = binding(principal, topic, right)?;
+        let acl = binding(principal, resource, right)?;
         let op = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATEACLS;
         Asked::new(handle, op, limit, |client, options, queue| {
             // SAFETY: everything is alive, and librdkafka copies what it keeps.
@@ -59,15 +83,15 @@ pub(in crate::kafka) async fn allow(
     }
 }
 
-/// Takes everything back that a principal was allowed, or denied, with a topic by name.
+/// Takes everything back that a principal was allowed, or denied: with a resource, or at all.
 pub(in crate::kafka) async fn disallow(
     handle: &Handle,
     principal: &str,
-    topic: &str,
+    resource: Option<Resource<'_>>,
     limit: Duration,
 ) -> Result<(), Fault> {
     let asked = {
-        let filter = filter(Some(principal), topic)?;
+        let filter = filter(Some(principal), resource)?;
         let op = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETEACLS;
         Asked::new(handle, op, limit, |client, options, queue| {
             // SAFETY: everything is alive, and librdkafka copies what it keeps.
@@ -95,8 +119,26 @@ pub(in crate::kafka) async fn rights(
     topic: &str,
     limit: Duration,
 ) -> Result<Vec<(String, Right)>, Fault> {
+    found(handle, &|| filter(None, Some(Resource::Topic(topic))), limit).await
+}
+
+/// What a principal may do, with whatever it is; as often as it is written down.
+pub(in crate::kafka) async fn rights_of(
+    handle: &Handle,
+    principal: &str,
+    limit: Duration,
+) -> Result<Vec<Right>, Fault> {
+    let found = found(handle, &|| filter(Some(principal), None), limit).await?;
+    Ok(found.into_iter().map(|(_, right)| right).collect())
+}
+
+async fn found(
+    handle: &Handle,
+    filter: &(dyn Fn() -> Result<Owned<rd_kafka_AclBinding_t>, Fault> + Sync),
+    limit: Duration,
+) -> Result<Vec<(String, Right)>, Fault> {
     let asked = {
-        let filter = filter(None, topic)?;
+        let filter = filter()?;
         let op = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBEACLS;
         Asked::new(handle, op, limit, |client, options, queue| {
             // SAFETY: everything is alive, and librdkafka copies what it keeps.
@@ -124,17 +166,18 @@ pub(in crate::kafka) async fn rights(
 
 fn binding(
     principal: &str,
-    topic: &str,
+    resource: Resource<'_>,
     right: Right,
 ) -> Result<Owned<rd_kafka_AclBinding_t>, Fault> {
-    let (principal, topic, host) = (c_string(principal)?, c_string(topic)?, c_string("*")?);
+    let (name, kind, pattern) = resource.parts();
+    let (principal, name, host) = (c_string(principal)?, c_string(name)?, c_string("*")?);
     let mut words = Words::default();
     // SAFETY: the names are alive and copied; the buffer is as large as is said.
     unsafe {
         let acl = rd_kafka_AclBinding_new(
-            rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
-            topic.as_ptr(),
-            rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+            kind,
+            name.as_ptr(),
+            pattern,
             principal.as_ptr(),
             host.as_ptr(),
             right.operation(),
@@ -149,15 +192,26 @@ fn binding(
     }
 }
 
-fn filter(principal: Option<&str>, topic: &str) -> Result<Owned<rd_kafka_AclBinding_t>, Fault> {
-    let (principal, topic) = (principal.map(c_string).transpose()?, c_string(topic)?);
+/// Without a resource all of them are meant.
+fn filter(
+    principal: Option<&str>,
+    resource: Option<Resource<'_>>,
+) -> Result<Owned<rd_kafka_AclBinding_t>, Fault> {
+    let parts = resource.map(Resource::parts);
+    let principal = principal.map(c_string).transpose()?;
+    let name = parts.map(|(name, ..)| c_string(name)).transpose()?;
+    let kind = parts.map_or(rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_ANY, |(_, kind, _)| kind);
+    let pattern = parts
+        .map_or(rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_ANY, |(.., pattern)| {
+            pattern
+        });
     let mut words = Words::default();
     // SAFETY: the names are null or alive and copied; the buffer is as large as is said.
     unsafe {
         let filter = rd_kafka_AclBindingFilter_new(
-            rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC,
-            topic.as_ptr(),
-            rd_kafka_ResourcePatternType_t::RD_KAFKA_RESOURCE_PATTERN_LITERAL,
+            kind,
+            name.as_ref().map_or(ptr::null(), |name| name.as_ptr()),
+            pattern,
             principal.as_ref().map_or(ptr::null(), |principal| principal.as_ptr()),
             ptr::null(),
             rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_ANY,
