@@ -184,6 +184,7 @@ fn forms() -> Vec<&'static str> {
         "UPDATE PROCESSOR p.test POSITION TIME 2026-01-31T12:00:00Z STATE reset",
         "DISCARD p.test OFFSET 0:1,0:2",
         "GET SUBSCRIBERS a.test",
+        "GET CREDENTIALS s.a.test",
         "GET LOG p.test SINCE 3 FORMAT json",
         "GET PROCESSOR TYPES FORMAT text",
         "DESCRIBE AGENT n.test",

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use fnap::name::Name;
 use fnap::subject::Subject;
 use host_iam::{Grants, Owner, Quotas, Users};
+use host_peers::lending::Lender;
 use host_plugins::Watcher;
 use host_processors::Processors;
 use host_registry::{NewNamespace, Reconciler, Registry, Told};
@@ -273,6 +274,9 @@ async fn begin(
     if let Some(peers) = peers.clone() {
         background.push(tokio::spawn(async move { peers.care().await }));
     }
+    let lender = Lender::new(registry.clone(), brokers.clone(), config.offers());
+    let lent = lender.clone();
+    background.push(tokio::spawn(async move { lent.care().await }));
     let services = Services {
         hostname: config.hostname.clone(),
         default_broker: config.default_broker(),
@@ -286,6 +290,7 @@ async fn begin(
         quotas,
         outward,
         peers,
+        lender,
         spread: 0.into(),
         read_room: host_server::ReadRoom::default(),
         logs: host_server::Logs::default(),

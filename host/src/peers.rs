@@ -62,7 +62,13 @@ pub(crate) fn open(
     let agents: Arc<dyn Reach> = Arc::new(agents);
     let (gone, ends) = mpsc::channel(ENDS);
     let own = Arc::from(config.hostname.as_str());
-    let broker = PeerBroker::new(Arc::clone(&agents), registry.clone(), own, gone);
+    let broker = PeerBroker::new(
+        Arc::clone(&agents),
+        registry.clone(),
+        own,
+        config.peers.ca_file.clone(),
+        gone,
+    );
     let broker = Arc::new(broker);
     brokers.insert(PEER.to_owned(), Arc::clone(&broker) as _);
     Ok(Some(Subscriptions::new(registry.clone(), agents, broker, ends)))

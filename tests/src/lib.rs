@@ -42,6 +42,10 @@ use serde_json::Value;
 /// Longest wait for anything. Reached only when a test fails; generous because CI compiles beside.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Where a host that lends a topic to a subscriber ends itself if it is told to: around what it does at the broker.
+pub const PLACES_OF_LENDING: [&str; 4] =
+    ["lending.before-lent", "lending.lent", "lending.before-taken-back", "lending.taken-back"];
+
 /// A program of this workspace, built before the stories run.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {

@@ -83,6 +83,8 @@ pub enum Command {
     GetSubscriptions { format: Format },
     /// `GET SUBSCRIBERS f`
     GetSubscribers { flow: FlowName, format: Format },
+    /// `GET CREDENTIALS s`
+    GetCredentials { subscription: SubscriptionName, format: Format },
     /// `REMOVE SUBSCRIBER s`
     RemoveSubscriber { subscription: SubscriptionName },
     /// `GET REQUESTS`

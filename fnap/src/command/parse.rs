@@ -145,7 +145,7 @@ fn describe(words: &mut Words<'_>) -> Parsed {
 }
 
 fn get(words: &mut Words<'_>) -> Parsed {
-    const KINDS: &str = "NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, GRANTS, BROKERS, AGENTS or LOG";
+    const KINDS: &str = "NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, CREDENTIALS, REQUESTS, GRANTS, BROKERS, AGENTS or LOG";
     let kind = words.peek().unwrap_or_default().to_ascii_uppercase();
     let unknown = words.missing(KINDS);
     words.next();
@@ -160,6 +160,10 @@ fn get(words: &mut Words<'_>) -> Parsed {
         "SUBSCRIBERS" => {
             let flow = words.name("a flow")?;
             Ok(Command::GetSubscribers { flow, format: words.format()? })
+        }
+        "CREDENTIALS" => {
+            let subscription = words.name("a subscription")?;
+            Ok(Command::GetCredentials { subscription, format: words.format()? })
         }
         "REQUESTS" => Ok(Command::GetRequests { format: words.format()? }),
         "PROCESSORS" => Ok(Command::GetProcessors { format: words.format()? }),

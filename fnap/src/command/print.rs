@@ -137,6 +137,9 @@ fn questions(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
         }
         Command::GetSubscriptions { format } => ("GET SUBSCRIPTIONS", None, format),
         Command::GetSubscribers { flow, format } => ("GET SUBSCRIBERS", Some(flow), format),
+        Command::GetCredentials { subscription, format } => {
+            ("GET CREDENTIALS", Some(subscription), format)
+        }
         Command::GetRequests { format } => ("GET REQUESTS", None, format),
         Command::GetProcessors { format } => ("GET PROCESSORS", None, format),
         Command::GetProcessorTypes { format } => ("GET PROCESSOR TYPES", None, format),

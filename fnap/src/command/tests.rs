@@ -53,6 +53,7 @@ const FORMS: &[&str] = &[
     "UNSUBSCRIBE ksdj898.time.flows.unix.ar",
     "GET SUBSCRIPTIONS",
     "GET SUBSCRIBERS time.flows.unix.ar FORMAT json",
+    "GET CREDENTIALS id.time.flows.unix.ar FORMAT json",
     "REMOVE SUBSCRIBER ksdj898.time.flows.unix.ar",
     "GET REQUESTS",
     "APPROVE r1",
@@ -246,7 +247,7 @@ fn a_wrong_command_says_at_which_word() {
         ("UPDATE PROCESSOR p POSITION earliest STATE lost", "expected keep or reset at word 7"),
         (
             "GET",
-            "expected NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, REQUESTS, GRANTS, BROKERS, AGENTS or LOG at word 2",
+            "expected NAMESPACES, FLOWS, PROCESSORS, PROCESSOR TYPES, SUBSCRIPTIONS, SUBSCRIBERS, CREDENTIALS, REQUESTS, GRANTS, BROKERS, AGENTS or LOG at word 2",
         ),
         ("GET PROCESSOR", "expected TYPES at word 3"),
         ("GET FLOWS FORMAT xml", "expected json or text at word 4"),

@@ -29,6 +29,7 @@ pub const SYNTAX: &[&str] = &[
     "UNSUBSCRIBE s [key=value...]",
     "GET SUBSCRIPTIONS [FORMAT json]",
     "GET SUBSCRIBERS f [FORMAT json]",
+    "GET CREDENTIALS s [FORMAT json]",
     "REMOVE SUBSCRIBER s",
     "GET REQUESTS [FORMAT json]",
     "APPROVE r [FILTER text] [POLICY text]",

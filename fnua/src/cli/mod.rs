@@ -180,6 +180,9 @@ pub(crate) enum Command {
         /// Which events are wanted, in CEL: the others never leave the host that has them.
         #[arg(long, value_name = "CEL")]
         filter: Option<String>,
+        /// How its events come: stream or kafka. Where it is not said, as the other host offers it.
+        #[arg(long)]
+        transport: Option<String>,
         /// Further settings.
         #[arg(value_name = "KEY=VALUE", value_parser = values::setting)]
         settings: Vec<(String, String)>,

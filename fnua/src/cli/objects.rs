@@ -97,6 +97,14 @@ pub(crate) enum Get {
         /// The flow.
         flow: Name,
     },
+    /// With what a Kafka client reads the topic of a subscription of one's own; each time with another password.
+    #[command(
+        after_help = "Example:\n  fnua get credentials m4yq7d2nkxpw5hzt.time.flows.unix.ar --format json"
+    )]
+    Credentials {
+        /// The subscription.
+        subscription: Name,
+    },
     /// Requests for subscriptions that are yours to answer.
     #[command(after_help = "Example:\n  fnua get requests --format json")]
     Requests,

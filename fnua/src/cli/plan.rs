@@ -198,6 +198,10 @@ fn plan_get(get: &Get, format: FnapFormat) -> Plan {
         Get::Subscribers { flow } => {
             (Fnap::GetSubscribers { flow: flow.clone(), format }, Some(flow.clone()))
         }
+        Get::Credentials { subscription } => {
+            let command = Fnap::GetCredentials { subscription: subscription.clone(), format };
+            (command, Some(subscription.clone()))
+        }
         Get::Requests => (Fnap::GetRequests { format }, None),
         Get::Grants { on, to } => {
             let command = Fnap::GetGrants { object: on.clone(), subject: to.clone(), format };
@@ -278,10 +282,11 @@ fn changes(pairs: &[(String, String)]) -> Result<fnap::Settings, Error> {
 
 fn plan_subscription(command: &Command) -> Result<Plan, Error> {
     Ok(match command {
-        Command::Subscribe { flow, local, filter, settings } => {
+        Command::Subscribe { flow, local, filter, transport, settings } => {
             let mut settings = values::settings(settings)?;
-            if let Some(filter) = filter {
-                let added = settings.insert("filter", filter.clone());
+            for (key, value) in [("filter", filter), ("transport", transport)] {
+                let Some(value) = value else { continue };
+                let added = settings.insert(key, value.clone());
                 added.map_err(|error| Error::Usage(error.to_string()))?;
             }
             let command = Fnap::Subscribe { flow: flow.clone(), local: local.clone(), settings };

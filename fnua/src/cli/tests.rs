@@ -43,6 +43,9 @@ fn what_is_typed_becomes_the_protocols_commands() {
     assert_eq!(sent(&["pause", "p.b"]), "PAUSE p.b");
     assert_eq!(sent(&["get", "requests"]), "GET REQUESTS");
     assert_eq!(sent(&["get", "subscribers", "a.b"]), "GET SUBSCRIBERS a.b");
+    assert_eq!(sent(&["get", "credentials", "s.a.b"]), "GET CREDENTIALS s.a.b");
+    let by_kafka = sent(&["subscribe", "a.b", "--transport", "kafka", "filter=true"]);
+    assert_eq!(by_kafka, "SUBSCRIBE a.b filter=true transport=kafka");
     assert_eq!(sent(&["approve", "r"]), "APPROVE r");
     let approved = sent(&["approve", "r", "--filter", "data.n > 1", "--policy", "mask {\"k\":1}"]);
     assert_eq!(approved, r#"APPROVE r FILTER "data.n > 1" POLICY "mask {\"k\":1}""#);

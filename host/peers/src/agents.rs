@@ -9,7 +9,7 @@ use fnap::reply::{Code, Failure};
 use fnap::stream::MAX_HOST_NAME;
 
 use crate::agent::{Again, Agents, PeerError, Step};
-use crate::reach::{Opened, Reach, Unreached};
+use crate::reach::{Choice, Opened, Reach, Unreached};
 
 /// Wait before a host is tried again that may do better by itself.
 const SOON: Duration = Duration::from_secs(2);
@@ -19,6 +19,13 @@ impl Reach for Agents {
     async fn ask(&self, flow: &Name, command: &Command) -> Result<Vec<String>, Unreached> {
         let mut peer = Self::reach(self, flow).await.map_err(unreached)?;
         let answer = peer.command(command).await.map_err(unreached)?;
+        Ok(answer.data)
+    }
+
+    async fn ask_able(&self, flow: &Name, choose: Choice<'_>) -> Result<Vec<String>, Unreached> {
+        let mut peer = Self::reach(self, flow).await.map_err(unreached)?;
+        let command = choose(peer.capabilities()).map_err(Unreached::never)?;
+        let answer = peer.command(&command).await.map_err(unreached)?;
         Ok(answer.data)
     }
 

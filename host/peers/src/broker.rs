@@ -1,6 +1,7 @@
 //! The flows of other hosts, as a broker that can only be read: so an ordinary processor carries a subscription, and its commit
 //! makes events and position durable together at its own broker.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,16 +12,18 @@ use host_brokers::{
     TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 use host_events::{Batch, Incarnation, Position, Stored};
-use host_registry::Registry;
+use host_registry::{Registry, Transport};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::borrowed::Borrowed;
 use crate::follow::{Following, Links, Lost, Seen};
 use crate::reach::Reach;
 
 /// A broker of flows that lie with others. Topics are the names that their owners gave to subscriptions.
 pub struct PeerBroker {
     links: Arc<Links>,
+    borrowed: Borrowed,
     registry: Registry,
     gone: mpsc::Sender<Gone>,
 }
@@ -36,15 +39,22 @@ pub struct Gone {
 
 impl PeerBroker {
     /// One that asks other hosts as `reach` finds them; `own` is how this host is called in traces. What it is told the end
-    /// of goes to `gone`.
+    /// of goes to `gone`. Brokers of theirs have to show certificates of `ca_file`, or that the system trusts.
     #[must_use]
     pub fn new(
         reach: Arc<dyn Reach>,
         registry: Registry,
         own: Arc<str>,
+        ca_file: Option<PathBuf>,
         gone: mpsc::Sender<Gone>,
     ) -> Self {
-        Self { links: Arc::new(Links::new(reach, own)), registry, gone }
+        let borrowed = Borrowed::new(Arc::clone(&reach), Arc::clone(&own), ca_file, gone.clone());
+        Self { links: Arc::new(Links::new(reach, own)), borrowed, registry, gone }
+    }
+
+    /// Nothing more is wanted of a subscription.
+    pub(crate) async fn give_back(&self, name: &Name) {
+        self.borrowed.give_back(name).await;
     }
 
     /// Whether the owner of a subscription's flow holds it, as far as he has said so.
@@ -59,16 +69,15 @@ impl PeerBroker {
         lost.broker_error()
     }
 
-    /// The flow whose host has a topic, and what to ask it for.
-    fn of(&self, topic: &TopicRef) -> Result<(FlowName, Name), BrokerError> {
+    /// The flow whose host has a topic, what to ask it for, and how it comes.
+    fn of(&self, topic: &TopicRef) -> Result<(FlowName, Name, Transport), BrokerError> {
         let gone = || BrokerError::NotFound(format!("subscription {}", topic.topic));
         let name: FlowName = topic.topic.parse().map_err(|_| gone())?;
         let subscription = self.registry.subscription(&name).ok_or_else(gone)?;
-        Ok((name, subscription.flow))
+        Ok((name, subscription.flow, subscription.transport))
     }
 
-    async fn look(&self, topic: &TopicRef) -> Result<Seen, BrokerError> {
-        let (name, at) = self.of(topic)?;
+    async fn seen(&self, topic: &TopicRef, name: FlowName, at: Name) -> Result<Seen, BrokerError> {
         let seen = self.links.look(&name, &at).await.map_err(|lost| self.lost(&name, lost))?;
         check_life(topic, &seen.incarnation)?;
         Ok(seen)
@@ -108,7 +117,11 @@ impl Broker for PeerBroker {
     }
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
-        let Seen { incarnation, mut partitions } = self.look(topic).await?;
+        let (name, at, transport) = self.of(topic)?;
+        if transport == Transport::Kafka {
+            return self.borrowed.look(topic, &name, &at).await;
+        }
+        let Seen { incarnation, mut partitions } = self.seen(topic, name, at).await?;
         partitions.sort_by_key(|partition| partition.partition);
         if partitions.iter().zip(0_u32..).any(|(partition, number)| partition.partition != number) {
             return Err(BrokerError::Invalid("the other host leaves partitions out".to_owned()));
@@ -144,7 +157,10 @@ impl Broker for PeerBroker {
         partition: u32,
         from: u64,
     ) -> Result<Box<dyn Source>, BrokerError> {
-        let (name, at) = self.of(topic)?;
+        let (name, at, transport) = self.of(topic)?;
+        if transport == Transport::Kafka {
+            return self.borrowed.source(topic, name, at, partition, from).await;
+        }
         let following = self.links.follow(&name, &at, partition, from).await;
         let following = following.map_err(|lost| self.lost(&name, lost))?;
         check_life(topic, &following.incarnation)?;
@@ -170,10 +186,14 @@ impl Broker for PeerBroker {
     async fn forget(&self, _: Uuid) -> Result<(), BrokerError> {
         Ok(())
     }
+
+    async fn close(&self) {
+        self.borrowed.close().await;
+    }
 }
 
 /// Tells of a subscription that its owner's host does not know any more, or has taken away.
-fn tell(gone: &mpsc::Sender<Gone>, name: &FlowName, lost: &Lost) {
+pub(crate) fn tell(gone: &mpsc::Sender<Gone>, name: &FlowName, lost: &Lost) {
     if let Lost::Ended(failure) = lost
         && matches!(failure.code, Code::Forbidden | Code::NotFound)
     {

@@ -21,11 +21,16 @@ pub struct Opened {
     pub host: String,
 }
 
+/// What is said to a host that can do this and that, such as `STREAM=1`; or why nothing is.
+pub type Choice<'a> = &'a (dyn Fn(&[String]) -> Result<Command, Failure> + Send + Sync);
+
 /// The way to the hosts of others.
 #[async_trait]
 pub trait Reach: Send + Sync {
     /// Says one command to the host of a flow, and gives the lines of its answer.
     async fn ask(&self, flow: &Name, command: &Command) -> Result<Vec<String>, Unreached>;
+    /// Says a command that depends on what the host of a flow says that it can do.
+    async fn ask_able(&self, flow: &Name, choose: Choice<'_>) -> Result<Vec<String>, Unreached>;
     /// Opens a stream to the host of a flow.
     async fn stream(&self, flow: &Name) -> Result<Opened, Unreached>;
 }

@@ -52,13 +52,37 @@ fn is_told() -> bool {
 /// Between two words about the same.
 const AGAIN: Duration = Duration::from_secs(60);
 
-fn stored(sent: Sent, from: &str) -> Stored {
-    let Sent { offset, key, value, headers, timestamp, trace } = sent;
+/// Records that lay in a topic of another host's, as [`received`] takes them.
+pub(crate) fn read(records: &[Stored], from: &str, own: &str) -> Vec<Stored> {
+    let new = records.iter().filter_map(|Stored { offset, record }| {
+        let trace = of(&record.headers);
+        let known = trace.iter().any(|host| host == own) || from == own;
+        if known || trace.len() >= MAX_TRACE {
+            return None;
+        }
+        let mut built = HeadersBuilder::default();
+        for (name, value) in record.headers.iter().filter(|(name, _)| *name != HEADER) {
+            built.push(name, value);
+        }
+        built.push(HEADER, Some(hosts(&trace, from).as_bytes()));
+        let record = Record { headers: built.build(), ..record.clone() };
+        Some(Stored { offset: *offset, record })
+    });
+    new.collect()
+}
+
+fn hosts(trace: &[String], from: &str) -> String {
     let mut hosts = trace.join(",");
     if !hosts.is_empty() {
         hosts.push(',');
     }
     hosts.push_str(from);
+    hosts
+}
+
+fn stored(sent: Sent, from: &str) -> Stored {
+    let Sent { offset, key, value, headers, timestamp, trace } = sent;
+    let hosts = hosts(&trace, from);
     let mut built = HeadersBuilder::default();
     for Header { name, value } in headers.iter().filter(|header| header.name != HEADER) {
         built.push(name, value.as_deref());
@@ -130,6 +154,22 @@ mod tests {
             sent = vec![Sent { trace: of(&record.headers), ..Sent::default() }];
         }
         panic!("it went through all of them");
+    }
+
+    #[test]
+    fn an_event_of_a_topic_says_the_same() {
+        let read = |hosts: &str, from| {
+            let headers: Headers =
+                [(b"a".as_slice(), None), (HEADER, Some(hosts.as_bytes()))].into_iter().collect();
+            let record = Record { headers, ..Record::default() };
+            let mut read = read(&[Stored { offset: 7, record }], from, "own.example");
+            read.pop().map(|stored| (stored.offset, stored.record.headers))
+        };
+        let (offset, headers) = read("a.example", "c.example").unwrap();
+        assert_eq!((offset, of(&headers)), (7, vec!["a.example".into(), "c.example".into()]));
+        assert_eq!(sent(&headers).count(), 1);
+        assert_eq!(read("own.example", "c.example"), None);
+        assert_eq!(read("", "own.example"), None);
     }
 
     #[test]

@@ -24,7 +24,11 @@ impl State {
                 return Err(RegistryError::NoNamespace { name: new.name.to_string() });
             }
         };
-        self.check_free(&new.name)?;
+        if new.for_subscription {
+            self.check_free_but_for_subscriptions(&new.name)?;
+        } else {
+            self.check_free(&new.name)?;
+        }
         if self.flows.len() >= MAX_FLOWS {
             return Err(RegistryError::TooMany { what: "flows", limit: MAX_FLOWS });
         }
@@ -72,6 +76,7 @@ impl State {
             self.check_topic_free(&after)?;
         }
         check_flow(&after)?;
+        self.check_lent(&before, &after)?;
         if after.incarnation == before.incarnation && after.partitions < before.partitions {
             let words = format!("flow {name} has {} partitions: never fewer", before.partitions);
             return Err(RegistryError::invalid(words));

@@ -81,7 +81,8 @@ impl Mirror {
     /// letters, are taken in by none, or one event could go round for ever under ever longer names.
     fn takes(&self, state: &State, flow: &Name, made: &BTreeMap<&Name, ()>) -> bool {
         let is_output = matches!(&self.to, MirrorTo::One(to) if to == flow);
-        !is_output && self.from.star_of(flow).is_some() && !made.contains_key(flow) && {
+        let is_lent = state.subscribers.contains_key(flow);
+        !is_output && !is_lent && self.from.star_of(flow).is_some() && !made.contains_key(flow) && {
             let dead = |processor: &Processor| state.dead_flow_of(&processor.name).ok();
             let may_be_dead = flow.labels().any(|label| label == "dead");
             !may_be_dead || !state.processors.values().filter_map(dead).any(|dead| dead == *flow)

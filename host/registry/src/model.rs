@@ -281,6 +281,8 @@ pub struct NewFlow {
     pub maker: Maker,
     /// For a name outside of the host's namespaces: the one that it counts to. Nobody else gets to know it.
     pub alias_of: Option<Name>,
+    /// Whether it is what a subscription of somebody else's has its events in, and is called as that.
+    pub for_subscription: bool,
 }
 
 impl NewFlow {
@@ -298,6 +300,7 @@ impl NewFlow {
             owned: true,
             maker: Maker::default(),
             alias_of: None,
+            for_subscription: false,
         }
     }
 }

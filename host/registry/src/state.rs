@@ -172,6 +172,17 @@ impl State {
 
     /// Whether a name is free for a flow or a processor.
     pub(crate) fn check_free(&self, name: &Name) -> Result<(), RegistryError> {
+        if self.subscribers.contains_key(name) {
+            return Err(RegistryError::conflict(format!("subscription {name} exists")));
+        }
+        self.check_free_but_for_subscriptions(name)
+    }
+
+    /// The same for the flow of a subscription, which is called as that is.
+    pub(crate) fn check_free_but_for_subscriptions(
+        &self,
+        name: &Name,
+    ) -> Result<(), RegistryError> {
         if let Some(flow) = self.flows.get(name) {
             let words = match flow.status {
                 FlowStatus::Deleting => "is being deleted",
@@ -187,9 +198,6 @@ impl State {
         }
         if self.namespaces.contains_key(name) {
             return Err(RegistryError::conflict(format!("namespace {name} exists")));
-        }
-        if self.subscribers.contains_key(name) {
-            return Err(RegistryError::conflict(format!("subscription {name} exists")));
         }
         Ok(())
     }

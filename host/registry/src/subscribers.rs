@@ -6,12 +6,14 @@ mod attach;
 mod change;
 mod end;
 mod failure;
+mod lent;
 mod request;
 
 pub(crate) use attach::Attached;
 pub use attach::{Attachment, Standing};
 pub use change::{Asked, Subscribed, Way};
 pub use failure::{FAILED_AGAIN, ViewFailure};
+pub use lent::{Lent, MAX_LENT, MAX_LENT_OF_ONE};
 
 use fnap::subject::Subject;
 use host_events::Incarnation;
@@ -93,6 +95,9 @@ pub struct Subscriber {
     pub failure: Option<ViewFailure>,
     /// Why it is over, if it is.
     pub ended: Option<End>,
+    /// The topic of its own that it has, if it does.
+    #[serde(default)]
+    pub lent: Option<Lent>,
 }
 
 /// The owner's yes, and what he wants done with the events.
@@ -171,6 +176,9 @@ pub struct Request {
     pub expires_at: i64,
     /// The owner's no, if he said it.
     pub denied: Option<Denial>,
+    /// The broker that its topic is to lie at, where he wants one of his own.
+    #[serde(default)]
+    pub lend: Option<String>,
 }
 
 /// The owner's no.
@@ -222,9 +230,9 @@ impl State {
         self.subscribers.get(name).ok_or_else(|| RegistryError::not_found("subscription", name))
     }
 
-    /// Subscriptions to a flow that have not ended.
+    /// Subscriptions to a flow of which more is left than what is remembered.
     pub(crate) fn subscribers_of(&self, flow: &Name) -> impl Iterator<Item = &Subscriber> {
-        self.subscribers.values().filter(move |row| row.is_live() && row.flow == *flow)
+        self.subscribers.values().filter(move |row| !row.is_over() && row.flow == *flow)
     }
 }
 

@@ -19,6 +19,34 @@ use crate::state::{Row, State};
 /// Subscriptions of a host: each is a processor, and a tenth of those that there may be is left to others.
 pub const MAX_SUBSCRIPTIONS: usize = 9_000;
 
+/// How the events of a subscription reach its subscriber.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// Over a connection to the owner's host.
+    #[default]
+    Stream,
+    /// As a topic that he reads with clients of his own.
+    Kafka,
+}
+
+impl Transport {
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Kafka => "kafka",
+        }
+    }
+
+    /// The one of a word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Stream, Self::Kafka].into_iter().find(|one| one.as_str() == word)
+    }
+}
+
 /// A subscription to a flow elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
@@ -30,6 +58,12 @@ pub struct Subscription {
     pub reference: Uuid,
     /// Which events are wanted, in CEL.
     pub filter: Option<String>,
+    /// How its events are to come; where nothing was said, as the owner's host offers it.
+    #[serde(default)]
+    pub wanted: Option<Transport>,
+    /// How they come, once its owner has given it a name.
+    #[serde(default)]
+    pub transport: Transport,
     /// Whose it is.
     pub owner: Option<Subject>,
     /// The name that its owner has given it, `id.flow`, once he has.
@@ -162,6 +196,8 @@ pub struct NewSubscription {
     pub flow: Name,
     /// Which events, in CEL.
     pub filter: Option<String>,
+    /// How its events are to come, where that was said.
+    pub transport: Option<Transport>,
     /// Who wants it.
     pub owner: Option<Subject>,
     /// The processor that is to carry the events.
@@ -216,6 +252,7 @@ impl State {
     fn begin(&self, new: NewSubscription) -> Result<Settled<Subscription>, RegistryError> {
         if let Some(row) = self.subscriptions.get(&new.local) {
             let same = row.flow == new.flow && row.owner == new.owner && row.filter == new.filter;
+            let same = same && row.wanted == new.transport;
             return match row.stage {
                 // Whoever lost the answer asks again.
                 Stage::Asking | Stage::Pending { .. } | Stage::Making | Stage::Active if same => {
@@ -256,6 +293,8 @@ impl State {
             flow: new.flow,
             reference: Uuid::new_v4(),
             filter: new.filter,
+            wanted: new.transport,
+            transport: new.transport.unwrap_or_default(),
             owner: new.owner,
             remote: None,
             processor: new.processor,

@@ -206,5 +206,6 @@ fn capabilities(services: &Services) -> Vec<String> {
     let snapshot = services.catalog.snapshot();
     let available = snapshot.types.iter().filter(|(_, active)| active.available);
     let processors = available.map(|(name, _)| format!("PROCESSOR={name}"));
-    std::iter::once("STREAM=1".to_owned()).chain(processors).collect()
+    let kafka = services.lender.offers().then(|| "KAFKA=1".to_owned());
+    std::iter::once("STREAM=1".to_owned()).chain(kafka).chain(processors).collect()
 }

@@ -7,6 +7,7 @@ use host_brokers::{Broker, TopicRef};
 use host_iam::{Grants, Quotas, Users};
 use host_observe::Traffic;
 use host_peers::Subscriptions;
+use host_peers::lending::Lender;
 use host_plugins::Catalog;
 use host_processors::{Brokers, Processors, topic_of};
 use host_registry::{Flow, Reconciler, Registry};
@@ -43,6 +44,8 @@ pub struct Services {
     pub outward: Arc<dyn Outward>,
     /// Subscriptions to flows of other participants; none where this host knows no way to them.
     pub peers: Option<Subscriptions>,
+    /// Subscriptions of others that have a topic of their own.
+    pub lender: Lender,
     /// Spreads events without a key over partitions, one WRITE at a time.
     pub spread: AtomicU32,
     /// Room for what READs have fetched and nobody has taken yet.

@@ -74,6 +74,7 @@ impl Reader<'_> {
             advertise,
             tls,
             sasl,
+            subscriptions,
             client,
         } = raw;
         let foreign = [
@@ -84,6 +85,7 @@ impl Reader<'_> {
             ("advertise", advertise.is_some()),
             ("tls", tls.is_some()),
             ("sasl", sasl.is_some()),
+            ("subscriptions", subscriptions.is_some()),
             ("client", client.is_some()),
         ];
         for (key, _) in foreign.iter().filter(|(_, is_there)| *is_there) {
@@ -119,6 +121,7 @@ impl Reader<'_> {
             advertise: raw.advertise.and_then(|text| self.advertised(&text)),
             tls: raw.tls.map(|tls| self.tls(tls, base)),
             sasl: raw.sasl.and_then(|sasl| self.sasl(sasl.into_inner(), base)),
+            subscriptions: raw.subscriptions.and_then(|raw| self.lending(raw.into_inner())),
             client: self.client(raw.client),
         })
     }

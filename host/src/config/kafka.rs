@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use fnap::name::Name;
 use host_brokers::kafka::{Kafka, KafkaOptions, Mechanism, Sasl, Tls};
 
+use super::Lending;
+
 /// A cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaBroker {
@@ -29,6 +31,8 @@ pub struct KafkaBroker {
     pub tls: Option<Tls>,
     /// Who this host is to the cluster.
     pub sasl: Option<Password>,
+    /// How other participants read the topics of their subscriptions; not at all without it.
+    pub subscriptions: Option<Lending>,
     /// Further settings under librdkafka's names.
     pub client: BTreeMap<String, String>,
 }
@@ -51,7 +55,8 @@ impl KafkaBroker {
         let KafkaOptions { lanes, replication, tls, client, .. } =
             KafkaOptions::new("", servers, identity, "");
         let (servers, identity) = (servers.to_owned(), identity.to_owned());
-        Self { servers, identity, lanes, replication, advertise: None, tls, sasl: None, client }
+        let (advertise, sasl, subscriptions) = (None, None, None);
+        Self { servers, identity, lanes, replication, advertise, tls, sasl, subscriptions, client }
     }
 
     /// What the broker is opened with; reads the password.

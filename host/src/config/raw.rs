@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::error::Fault;
 use super::identities::{RawOauth, RawUser};
+use super::lending::RawLending;
 use super::names::RawNames;
 use super::quotas::RawQuota;
 use super::tls::{RawAddresses, RawCertificate};
@@ -109,6 +110,7 @@ pub(super) struct RawBroker {
     pub(super) advertise: At<String>,
     pub(super) tls: At<RawTls>,
     pub(super) sasl: At<RawSasl>,
+    pub(super) subscriptions: At<RawLending>,
     pub(super) client: At<BTreeMap<String, Spanned<toml::Value>>>,
 }
 

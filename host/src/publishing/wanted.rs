@@ -78,7 +78,8 @@ pub(crate) fn everything(findable: &Findable, presence: &Presence) -> Units {
     let names = flows.iter().map(|flow| (&flow.name, flow)).collect::<BTreeMap<_, _>>();
     for subscriber in subscribers {
         let flow = names.get(&subscriber.flow).filter(|flow| has_names(flow, subscriber));
-        units.extend(flow.map(|flow| subscription(flow, subscriber, agent)));
+        let queue = subscriber.lent.as_ref().and_then(|lent| queues.get(&lent.broker)).cloned();
+        units.extend(flow.map(|flow| subscription(flow, subscriber, queue, agent)));
     }
     units
 }
@@ -90,13 +91,18 @@ fn has_names(flow: &Flow, subscriber: &Subscriber) -> bool {
     is_published(flow) && flow.publish() == Publish::Full && is_this_life && has_come
 }
 
-fn subscription(flow: &Flow, subscriber: &Subscriber, agent: &Agent) -> (String, Unit) {
+fn subscription(
+    flow: &Flow,
+    subscriber: &Subscriber,
+    queue: Option<Queue>,
+    agent: &Agent,
+) -> (String, Unit) {
     let named = NamedFlow {
         name: subscriber.name.clone(),
         namespace: flow.namespace.clone(),
         id: flow.incarnation.to_string(),
         ttl: agent.ttl.min(MAX_SUBSCRIPTION_TTL),
-        queue: None,
+        queue,
         listed: false,
     };
     let fresh = Some((Owner::from(&named.name), named.id.clone()));
@@ -165,6 +171,7 @@ pub(crate) fn name_of(unit: &str) -> Option<Name> {
 #[cfg(test)]
 pub(super) mod tests {
     use host_events::Incarnation;
+    use host_registry::Lent;
     use uuid::Uuid;
 
     use super::*;
@@ -279,6 +286,7 @@ pub(super) mod tests {
             attached_at: None,
             failure: None,
             ended: None,
+            lent: None,
         }
     }
 
@@ -307,6 +315,23 @@ pub(super) mod tests {
         assert_eq!(sets(&flow, unknown, 300), None);
         let former = Flow { incarnation: Incarnation(Uuid::from_u128(9)), ..flow.clone() };
         assert_eq!(sets(&former, his, 300), None);
+    }
+
+    #[test]
+    fn a_subscription_with_a_topic_of_its_own_says_where_that_is_reached() {
+        let from = flow("time.flows.unix.ar", 7);
+        let processor = "bridge-1.flows.unix.ar".parse().unwrap();
+        let lent = Some(Lent { broker: "kafka".to_owned(), processor, cleared: false });
+        let his = Subscriber { lent, ..subscriber(&from) };
+        let mut own = flow("id.time.flows.unix.ar", 8);
+        own.config.insert("publish".to_owned(), "none".to_owned());
+        let all = Findable { subscribers: vec![his], ..findable(&[], &[from, own]) };
+        let units = everything(&all, &presence(&[]));
+        let text = text(&units["subscription id.time.flows.unix.ar"]);
+        let line =
+            "_queue._flow._tcp.id.time.flows.unix.ar. 300 IN SRV 30 30 9093 kafka.unix.ar.\n";
+        assert!(text.contains(line), "{text}");
+        assert!(!units.contains_key("flow id.time.flows.unix.ar"));
     }
 
     #[test]

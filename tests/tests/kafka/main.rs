@@ -7,6 +7,7 @@
 
 mod site;
 
+mod borrowing;
 mod clients;
 mod clock;
 mod dead;
@@ -16,6 +17,7 @@ mod flows;
 mod gaps;
 mod hostile;
 mod hosts;
+mod lending;
 mod mirror;
 mod mirrormaker;
 mod network;

@@ -96,6 +96,7 @@ fn row(syntax: &str) -> Row {
         "UNSUBSCRIBE s [key=value...]" => Row("UNSUBSCRIBE s.f.test", NONE),
         "GET SUBSCRIPTIONS [FORMAT json]" => Row("GET SUBSCRIPTIONS", ANYBODY_IN),
         "GET SUBSCRIBERS f [FORMAT json]" => Row("GET SUBSCRIBERS f.team.test", HIS),
+        "GET CREDENTIALS s [FORMAT json]" => Row("GET CREDENTIALS s.f.test", NONE),
         "REMOVE SUBSCRIBER s" => Row("REMOVE SUBSCRIBER s.f.team.test", HIS_AND_NONE),
         "GET REQUESTS [FORMAT json]" => Row("GET REQUESTS", ANYBODY_IN),
         "APPROVE r [FILTER text] [POLICY text]" => Row("APPROVE r", NONE),

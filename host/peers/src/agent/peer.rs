@@ -49,6 +49,12 @@ impl Peer {
         self.capabilities.iter().any(|word| word.eq_ignore_ascii_case(capability))
     }
 
+    /// What it said that it can do, line by line.
+    #[must_use]
+    pub fn capabilities(&self) -> &[String] {
+        &self.capabilities
+    }
+
     /// Asks for something and waits for the answer.
     ///
     /// # Errors

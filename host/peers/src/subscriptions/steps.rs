@@ -1,6 +1,7 @@
 //! The steps of one subscription, each from what the row says to what it says next.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fnap::command::Command;
@@ -11,7 +12,7 @@ use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::Incarnation;
 use host_registry::{
     Config, Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, REMEMBERED_FOR,
-    RegistryError, Stage, Start, Subscription,
+    RegistryError, Stage, Start, Subscription, Transport,
 };
 use uuid::Uuid;
 
@@ -82,10 +83,24 @@ impl Subscriptions {
         if let Some(filter) = &row.filter {
             settings.insert("filter", filter.clone()).map_err(|error| invalid(&error))?;
         }
-        let command = Command::Subscribe { flow, local: None, settings };
-        match self.0.reach.ask(&row.flow, &command).await {
+        let by_kafka = AtomicBool::new(false);
+        let choose = |offered: &[String]| {
+            let (flow, mut settings) = (flow.clone(), settings.clone());
+            let transport = transport(row.wanted, offered)?;
+            by_kafka.store(transport == Transport::Kafka, Ordering::Relaxed);
+            if transport == Transport::Kafka {
+                let said = settings.insert("transport", transport.as_str().to_owned());
+                said.map_err(|error| Failure::new(Code::BadFormat, error.to_string()))?;
+            }
+            Ok(Command::Subscribe { flow, local: None, settings })
+        };
+        match self.0.reach.ask_able(&row.flow, &choose).await {
             Ok(lines) => {
                 let remote = granted(&row.flow, &lines)?;
+                let by_kafka = by_kafka.load(Ordering::Relaxed);
+                let chosen = if by_kafka { Transport::Kafka } else { Transport::Stream };
+                let comes = move |row: &mut Subscription| row.transport = chosen;
+                self.0.registry.advance_subscription(&row.local, comes).await?;
                 self.advance(row, Stage::Making, Some(remote)).await
             }
             Err(Unreached { failure, .. }) if failure.code == Code::Pending => {
@@ -93,7 +108,10 @@ impl Subscriptions {
                 self.advance(row, Stage::Pending { request }, None).await?;
                 Err(Trouble::Pending(failure))
             }
-            Err(Unreached { failure, again, heard: true }) if row.stage == Stage::Asking => {
+            // A topic that takes its time is there all the same.
+            Err(Unreached { failure, again, heard })
+                if row.stage == Stage::Asking && (heard || goes_on(&by_kafka, &failure)) =>
+            {
                 Err(Trouble::Unclear(failure, again.unwrap_or(LONG)))
             }
             Err(Unreached { failure, again: None, .. }) => match row.stage {
@@ -203,6 +221,9 @@ impl Subscriptions {
         {
             self.carry_out(registry.delete_flow(remote).await?).await?;
         }
+        if let Some(remote) = &row.remote {
+            self.0.broker.give_back(remote).await;
+        }
         if !row.carried && row.remote.is_some() && registry.flow(&row.local).await?.is_some() {
             self.carry_out(registry.delete_flow(&row.local).await?).await?;
         }
@@ -280,6 +301,23 @@ impl Subscriptions {
         let found = named.or(all.first()).map(|one| one.name.clone());
         found.ok_or_else(|| RegistryError::NoNamespace { name: local.to_string() }.into())
     }
+}
+
+/// How events are to come from a host that can do so much: as was wished, else by a stream where it has them.
+fn transport(wanted: Option<Transport>, offered: &[String]) -> Result<Transport, Failure> {
+    let able = |word: &str| offered.iter().any(|one| one.eq_ignore_ascii_case(word));
+    let words = match (wanted, able("STREAM=1"), able("KAFKA=1")) {
+        (Some(Transport::Stream) | None, true, _) => return Ok(Transport::Stream),
+        (Some(Transport::Kafka) | None, _, true) => return Ok(Transport::Kafka),
+        (Some(wanted), ..) => format!("the other host has no transport {}", wanted.as_str()),
+        (None, ..) => "the other host has neither streams nor topics for others".to_owned(),
+    };
+    Err(Failure::new(Code::NotImplemented, words))
+}
+
+/// Whether the other host is still making what was asked for.
+fn goes_on(by_kafka: &AtomicBool, failure: &Failure) -> bool {
+    by_kafka.load(Ordering::Relaxed) && failure.code == Code::Unavailable
 }
 
 /// Refuses to go on with a flow that is still being made, or on its way out, by what was begun before a crash.

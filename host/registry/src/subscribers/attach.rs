@@ -65,6 +65,16 @@ impl Drop for Attachment {
 impl State {
     /// A subscription that its subscriber may attach to now.
     fn attachable(&self, who: &Subject, name: &Name) -> Result<&Subscriber, RegistryError> {
+        let row = self.his(who, name)?;
+        if row.lent.is_some() {
+            let words = format!("subscription {name} has a topic: its transport is kafka");
+            return Err(RegistryError::conflict(words));
+        }
+        Ok(row)
+    }
+
+    /// A subscription that is its subscriber's to have events of.
+    pub(super) fn his(&self, who: &Subject, name: &Name) -> Result<&Subscriber, RegistryError> {
         let none = || RegistryError::not_found("subscription", name);
         let row = self.find_subscriber(name)?;
         if row.principal != *who {
@@ -87,7 +97,15 @@ impl State {
         name: &Name,
         at: i64,
     ) -> Result<Settled<Subscriber>, RegistryError> {
-        let row = self.attachable(who, name)?;
+        self.attached(self.attachable(who, name)?, at)
+    }
+
+    /// Notes the first time.
+    pub(super) fn attached(
+        &self,
+        row: &Subscriber,
+        at: i64,
+    ) -> Result<Settled<Subscriber>, RegistryError> {
         if row.attached_at.is_some() {
             return Ok(Settled::nothing(row.clone()));
         }
@@ -98,7 +116,7 @@ impl State {
         };
         Ok(Settled {
             rows: vec![Row::PutSubscriber(Box::new(row.clone()))],
-            notes: vec![Note::new(name, "attachment", String::new())],
+            notes: vec![Note::new(&row.name, "attachment", String::new())],
             answer: row,
         })
     }

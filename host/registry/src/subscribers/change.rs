@@ -27,6 +27,8 @@ pub struct Asked {
     pub filter: Option<String>,
     /// Whether he may, by what was decided about him.
     pub way: Way,
+    /// The broker that its topic is to lie at, where he wants one of his own.
+    pub lend: Option<String>,
 }
 
 /// What somebody may who wants to subscribe.
@@ -96,6 +98,11 @@ impl State {
             attached_at: None,
             failure: None,
             ended: None,
+            lent: None,
+        };
+        let row = match asked.lend {
+            Some(broker) => self.lend(row, broker)?,
+            None => row,
         };
         let name = row.name.clone();
         let mut rows = self.former(&row);
@@ -106,8 +113,7 @@ impl State {
 
     /// What goes when a subscription comes: an ended one that is the same, and what was asked for it.
     pub(super) fn former(&self, new: &Subscriber) -> Vec<Row> {
-        let ended =
-            self.subscribers.values().filter(|row| !row.is_live() && row.key() == new.key());
+        let ended = self.subscribers.values().filter(|row| row.is_over() && row.key() == new.key());
         let asked = self.requests.values().filter(|row| row.key() == new.key());
         let ended = ended.map(|row| Row::DropSubscriber(row.name.clone()));
         ended.chain(asked.map(|row| Row::DropRequest(row.id.clone()))).collect()
@@ -180,6 +186,10 @@ impl State {
 fn known(row: &Subscriber, asked: &Asked, at: i64) -> Result<Settled<Subscribed>, RegistryError> {
     if row.filter != asked.filter {
         let words = format!("{} has another filter: UNSUBSCRIBE, or give another REF", row.name);
+        return Err(RegistryError::conflict(words));
+    }
+    if row.lent.is_some() != asked.lend.is_some() {
+        let words = format!("{} has another transport: UNSUBSCRIBE, or give another REF", row.name);
         return Err(RegistryError::conflict(words));
     }
     let answer = Subscribed::To(row.name.clone());

@@ -18,7 +18,7 @@ const BY_SUBSCRIBER: &str = "by the subscriber";
 impl State {
     /// A subscription that is over, and the oldest of those that its subscriber had before.
     fn ended(&self, row: &Subscriber, why: Why, words: String, at: i64) -> Vec<Row> {
-        let over = |other: &&Subscriber| other.principal == row.principal && !other.is_live();
+        let over = |other: &&Subscriber| other.principal == row.principal && other.is_over();
         let mut before: Vec<_> = self.subscribers.values().filter(over).collect();
         before.sort_by_key(|row| row.ended.as_ref().map(|end| end.at));
         let many = (before.len() + 1).saturating_sub(MAX_ENDED_OF_ONE);
@@ -152,7 +152,8 @@ impl State {
         over.rows.extend(unused.rows);
         over.notes.extend(unused.notes);
         let is_old = |row: &&Subscriber| {
-            row.ended.as_ref().is_some_and(|end| at >= end.at.saturating_add(REMEMBERED_FOR))
+            let past = |end: &End| at >= end.at.saturating_add(REMEMBERED_FOR);
+            row.is_over() && row.ended.as_ref().is_some_and(past)
         };
         let old = self.subscribers.values().filter(is_old);
         over.rows.extend(old.map(|row| Row::DropSubscriber(row.name.clone())));

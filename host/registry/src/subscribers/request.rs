@@ -28,7 +28,7 @@ impl State {
         asked: Asked,
         at: i64,
     ) -> Result<Settled<Subscribed>, RegistryError> {
-        let Asked { principal, reference, filter, .. } = asked;
+        let Asked { principal, reference, filter, lend, .. } = asked;
         let key = (flow.incarnation, &principal, reference);
         let mut same = self.requests.values();
         match same.find(|row| row.key() == key && row.expires_at > at) {
@@ -52,6 +52,7 @@ impl State {
             asked_at: at,
             expires_at: at.saturating_add(REMEMBERED_FOR),
             denied: None,
+            lend,
         };
         let answer = Subscribed::Pending(row.id.clone());
         let note = Note::new(&row.flow, "request", String::new());
@@ -114,10 +115,14 @@ impl State {
         let live = |row: &&Subscriber| row.is_live() && row.key() == request.key();
         let row = match self.subscribers.values().find(live) {
             // He was granted the right meanwhile, and has come again.
-            Some(row) => Subscriber { approval: Some(approval), ..row.clone() },
+            Some(row) => {
+                let row = Subscriber { approval: Some(approval), ..row.clone() };
+                check_carried(&row)?;
+                row
+            }
             None => {
                 self.check_room(flow, &request.principal)?;
-                Subscriber {
+                let row = Subscriber {
                     name: self.free_name(&flow.name)?,
                     flow: flow.name.clone(),
                     incarnation: flow.incarnation,
@@ -131,6 +136,11 @@ impl State {
                     attached_at: None,
                     failure: None,
                     ended: None,
+                    lent: None,
+                };
+                match &request.lend {
+                    Some(broker) => self.lend(row, broker.clone())?,
+                    None => row,
                 }
             }
         };
@@ -155,6 +165,17 @@ impl State {
         let row = Request { denied: Some(denial), ..row.clone() };
         Ok(Settled { rows: vec![Row::PutRequest(Box::new(row))], notes: vec![note], answer: () })
     }
+}
+
+/// Refuses an owner's word that the processor of a subscription that is there does not know.
+fn check_carried(row: &Subscriber) -> Result<(), RegistryError> {
+    let said = |approval: &Approval| approval.filter.is_some() || approval.policy.is_some();
+    if row.lent.is_some() && row.approval.as_ref().is_some_and(said) {
+        let words =
+            format!("{} is there, and its topic is filled already: REMOVE SUBSCRIBER", row.name);
+        return Err(RegistryError::conflict(words));
+    }
+    Ok(())
 }
 
 impl Registry {

@@ -4,6 +4,7 @@ mod audit;
 mod crash;
 mod dead;
 mod grants;
+mod lent;
 mod mirrors;
 mod reconcile;
 mod reports;

@@ -14,7 +14,8 @@ fn subject(text: &str) -> Subject {
 async fn request(registry: &Registry, reference: u128) -> String {
     let reference = Some(Uuid::from_u128(reference));
     let principal = subject("domain:b.test");
-    let asked = Asked { flow: name(A), principal, reference, filter: None, way: Way::Ask };
+    let asked =
+        Asked { flow: name(A), principal, reference, filter: None, way: Way::Ask, lend: None };
     match registry.subscribe_to(asked).await.unwrap() {
         Subscribed::Pending(request) => request,
         Subscribed::To(name) => panic!("subscribed as {name}"),
@@ -96,7 +97,7 @@ async fn what_happens_to_subscriptions_of_reports_and_among_users_of_this_host_i
     for (flow, who) in [(reports, "domain:b.test"), (name(A), "user:ana")] {
         let principal = subject(who);
         let way = Way::Granted;
-        let asked = Asked { flow, principal, reference: None, filter: None, way };
+        let asked = Asked { flow, principal, reference: None, filter: None, way, lend: None };
         let Subscribed::To(id) = registry.subscribe_to(asked).await.unwrap() else { panic!() };
         registry.hold_subscriber(&id, Hold::Paused).await.unwrap();
     }
@@ -104,6 +105,7 @@ async fn what_happens_to_subscriptions_of_reports_and_among_users_of_this_host_i
         local: name("l.n.test"),
         flow: name("reports.other.test"),
         filter: None,
+        transport: None,
         owner: Some(subject("user:ana")),
         processor: name("b1.n.test"),
         most: Most::default(),

@@ -16,7 +16,7 @@ fn subject(text: &str) -> Subject {
 fn asked(way: Way, reference: u128) -> Asked {
     let principal = subject("domain:b.test");
     let reference = Some(Uuid::from_u128(reference));
-    Asked { flow: name(A), principal, reference, filter: None, way }
+    Asked { flow: name(A), principal, reference, filter: None, way, lend: None }
 }
 
 async fn subscribed(registry: &Registry, asked: Asked) -> Name {

@@ -10,6 +10,7 @@ fn wanted(local: &str) -> NewSubscription {
         local: name(local),
         flow: name(F),
         filter: None,
+        transport: None,
         owner: Some("user:ana".parse().unwrap()),
         processor: name("bridge-1.n.test"),
         most: Most::default(),

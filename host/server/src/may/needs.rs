@@ -109,6 +109,7 @@ pub(super) fn needs(command: &Command) -> Vec<Need> {
         Command::Subscribe { local: Some(_), .. } => Performer,
         // One's own, and one's own to decide.
         Command::Unsubscribe { .. }
+        | Command::GetCredentials { .. }
         | Command::RemoveSubscriber { .. }
         | Command::Approve { .. }
         | Command::Deny { .. } => Performer,

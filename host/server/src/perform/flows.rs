@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::describe::{Description, list as list_of, time};
 use super::taking::{self, Wanted};
-use super::{Answer, carried_out, find_flow, registry_failure, subscriptions};
+use super::{Answer, carried_out, find_flow, lent, registry_failure, subscriptions};
 use crate::services::Services;
 
 pub(super) async fn create(
@@ -81,6 +81,7 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
         }
         _ => Vec::new(),
     };
+    let began = lent::moment();
     let change = FlowChange { partitions: wanted.partitions, config: wanted.config, taken };
     carried_out(services, services.registry.update_flow(&name, change).await).await?;
     // What the former policy let through is on its way no more.
@@ -88,6 +89,7 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
     // Another topic makes it another flow, and another `access` may cover fewer.
     services.registry.subscriptions_pass_now().await.map_err(registry_failure)?;
     subscriptions::keep_covered(services).await?;
+    lent::ended_since(services, began).await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -100,6 +102,7 @@ async fn check_policy(services: &Services, name: &Name, wanted: &Wanted) -> Resu
 }
 
 pub(super) async fn delete(services: &Services, name: Name) -> Answer {
+    lent::check_not_lent(services, &name)?;
     carried_out(services, services.registry.delete_flow(&name).await).await?;
     streams_settled(services, &name).await?;
     Ok(Reply::ok_with(name))

@@ -9,7 +9,7 @@ use host_registry::{Giver, Granted, MAX_GRANTS_OF_ONE};
 
 use super::describe::{Description, list as list_of, time};
 use super::flows::all_streams_settled;
-use super::{Answer, registry_failure, subscriptions};
+use super::{Answer, lent, registry_failure, subscriptions};
 use crate::services::Services;
 
 pub(super) async fn grant(services: &Services, who: &Principal, grant: Grant) -> Answer {
@@ -28,11 +28,13 @@ pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -
     let grant = Grant { subject: meant(grant.subject)?, ..grant };
     let words = words("revoked", &grant, "from");
     let scope = services.grants.reach(who, &grant.object);
+    let began = lent::moment();
     let gone = services.registry.revoke(grant, scope).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, gone, "{words}");
     subscriptions::keep_covered(services).await?;
     // Flows that he could read are followed no more.
     all_streams_settled(services).await?;
+    lent::ended_since(services, began).await?;
     Ok(Reply::ok())
 }
 

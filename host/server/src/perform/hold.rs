@@ -12,7 +12,8 @@ enum Thing {
     Flow,
     /// Itself, or what carries a subscription elsewhere.
     Processor(Name),
-    Subscriber,
+    /// By its own name.
+    Subscriber(Name),
 }
 
 pub(super) async fn pause(services: &Services, name: Name) -> Answer {
@@ -21,7 +22,9 @@ pub(super) async fn pause(services: &Services, name: Name) -> Answer {
             carried_out(services, services.registry.pause_flow(&name).await).await?;
             return flow_held(services, name).await;
         }
-        Thing::Subscriber => return subscriptions::hold(services, name, Hold::Paused).await,
+        Thing::Subscriber(held) => {
+            return subscriptions::hold(services, name, held, Hold::Paused).await;
+        }
         Thing::Processor(carrier) => services.registry.set_desired(&carrier, Desired::Paused).await,
     };
     done(services, decision, name).await
@@ -33,7 +36,9 @@ pub(super) async fn resume(services: &Services, name: Name) -> Answer {
             carried_out(services, services.registry.resume_flow(&name).await).await?;
             return flow_held(services, name).await;
         }
-        Thing::Subscriber => return subscriptions::hold(services, name, Hold::Active).await,
+        Thing::Subscriber(held) => {
+            return subscriptions::hold(services, name, held, Hold::Active).await;
+        }
         Thing::Processor(carrier) => {
             services.registry.set_desired(&carrier, Desired::Running).await
         }
@@ -47,7 +52,9 @@ pub(super) async fn stop(services: &Services, name: Name) -> Answer {
             let words = "STOP of a flow; PAUSE holds its readers and refuses WRITE";
             return Err(Failure::new(Code::NotImplemented, words));
         }
-        Thing::Subscriber => return subscriptions::hold(services, name, Hold::Stopped).await,
+        Thing::Subscriber(held) => {
+            return subscriptions::hold(services, name, held, Hold::Stopped).await;
+        }
         Thing::Processor(carrier) => {
             services.registry.set_desired(&carrier, Desired::Stopped).await
         }
@@ -73,6 +80,13 @@ async fn done(
 
 /// Names are unique over flows, processors and subscriptions.
 async fn thing(services: &Services, name: &Name) -> Result<Thing, Failure> {
+    if services.registry.lent_as(name).is_some() {
+        return Ok(Thing::Subscriber(name.clone()));
+    }
+    // What fills a topic does as its subscription says.
+    if let Some(row) = services.registry.lent_through(name) {
+        return Ok(Thing::Subscriber(row.name));
+    }
     if services.registry.processor(name).await.map_err(registry_failure)?.is_some() {
         return Ok(Thing::Processor(name.clone()));
     }
@@ -84,7 +98,7 @@ async fn thing(services: &Services, name: &Name) -> Result<Thing, Failure> {
         return Ok(Thing::Flow);
     }
     if services.registry.subscriber(name).is_some() {
-        return Ok(Thing::Subscriber);
+        return Ok(Thing::Subscriber(name.clone()));
     }
     Err(Failure::new(Code::NotFound, format!("flow or processor {name}")))
 }

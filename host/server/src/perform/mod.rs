@@ -7,6 +7,7 @@ mod describe;
 mod flows;
 mod grants;
 mod hold;
+mod lent;
 mod log;
 pub(crate) mod mirrors;
 mod namespaces;
@@ -140,6 +141,9 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         Command::GetSubscriptions { format } => Ok(subscribed::list(services, who, format)),
         Command::GetSubscribers { flow, format } => {
             subscriptions::subscribers(services, flow, format).await
+        }
+        Command::GetCredentials { subscription, format } => {
+            lent::credentials(services, who, subscription, format).await
         }
         Command::RemoveSubscriber { subscription } => {
             subscriptions::remove(services, who, subscription).await

@@ -114,6 +114,7 @@ pub(super) async fn delete(services: &Services, name: Name) -> Answer {
             format!("processor {name} carries the subscription {0}: UNSUBSCRIBE {0}", row.local);
         return Err(Failure::new(Code::Conflict, words));
     }
+    super::lent::check_not_carrier(services, &name)?;
     if super::mirrors::is_one(services, &name) {
         return super::mirrors::delete(services, name).await;
     }

@@ -7,9 +7,10 @@ use fnap::rights::Right;
 use fnap::value::Settings;
 use host_iam::Principal;
 use host_peers::{Subscriptions, Trouble};
-use host_registry::{Most, NewSubscription, Stage, Subscription, derived_name};
+use host_registry::{Most, NewSubscription, Stage, Subscription, Transport, derived_name};
 
 use super::describe::{Description, list as list_of, time};
+use super::lent;
 use super::{Answer, registry_failure};
 use crate::may;
 use crate::services::Services;
@@ -28,7 +29,7 @@ pub(super) async fn subscribe(
         let words = "LOCAL with a flow of this host: REPLICATE copies it";
         return Err(Failure::new(Code::NotImplemented, words));
     }
-    let filter = filter_of(settings)?;
+    let (filter, transport) = wanted(settings)?;
     let (inputs, outputs) = ([flow.clone()], [local.clone()]);
     let config = filter.as_deref().unwrap_or_default();
     let processor = derived_name(KIND, &inputs, &outputs, config, &namespace);
@@ -38,6 +39,7 @@ pub(super) async fn subscribe(
         local,
         flow,
         filter,
+        transport,
         owner: Some(who.subject().clone()),
         most: Most { flows: quota.flows, processors: quota.processors },
     };
@@ -57,7 +59,7 @@ fn alone() -> Failure {
     Failure::new(Code::NotImplemented, "flows of other participants: this host has no [peers]")
 }
 
-fn failure(trouble: Trouble) -> Failure {
+pub(super) fn failure(trouble: Trouble) -> Failure {
     match trouble {
         Trouble::Refused(failure)
         | Trouble::Pending(failure)
@@ -84,18 +86,20 @@ async fn counts_to(services: &Services, local: &Name) -> Result<Name, Failure> {
     })
 }
 
-fn filter_of(settings: &Settings) -> Result<Option<String>, Failure> {
-    let mut filter = None;
+fn wanted(settings: &Settings) -> Result<(Option<String>, Option<Transport>), Failure> {
+    let (mut filter, mut transport) = (None, None);
     for (key, value) in settings.iter() {
         match key {
             "filter" => filter = Some(value.to_owned()),
+            "transport" => transport = Some(lent::transport(value)?),
             _ => {
-                let words = format!("{key} is no setting of a subscription with LOCAL: filter");
+                let words =
+                    format!("{key} is no setting of a subscription with LOCAL: filter, transport");
                 return Err(Failure::new(Code::BadFormat, words));
             }
         }
     }
-    Ok(filter)
+    Ok((filter, transport))
 }
 
 /// One's own subscription elsewhere, by its local flow or the name that its owner gave it.
@@ -135,6 +139,7 @@ fn described(row: &Subscription) -> (String, Description) {
         .with("flow", row.flow.to_string())
         .with("state", state)
         .with("since", time(since));
+    let is_kafka = row.transport == Transport::Kafka;
     let texts = [
         ("subscription", row.remote.as_ref().map(ToString::to_string)),
         ("why", Some(why.clone()).filter(|why| !why.is_empty())),
@@ -146,6 +151,7 @@ fn described(row: &Subscription) -> (String, Description) {
             },
         ),
         ("filter", row.filter.clone()),
+        ("transport", Some(row.transport.as_str().to_owned()).filter(|_| is_kafka)),
         ("owner", row.owner.as_ref().map(ToString::to_string)),
     ];
     for (key, text) in texts {

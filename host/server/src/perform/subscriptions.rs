@@ -9,13 +9,14 @@ use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::Right;
 use fnap::value::{Settings, Word};
 use host_iam::Principal;
-use host_registry::{Asked, Hold, Lens, Request, Subscribed, Subscriber, Whose};
+use host_registry::{Asked, Hold, Lens, Request, Subscribed, Subscriber, Transport, Whose};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::describe::{Description, list as list_of, time};
 use super::flows::streams_settled;
+use super::lent;
 use super::processors::candidate_failure;
 use super::{Answer, find_flow, registry_failure};
 use crate::may::subscriptions as may;
@@ -28,13 +29,14 @@ pub(super) async fn subscribe(
     settings: &Settings,
 ) -> Answer {
     let way = may::way(services, who, &flow).await?;
-    find_flow(services, &flow).await?;
-    let (reference, filter) = wanted(settings)?;
+    let known = find_flow(services, &flow).await?;
+    let Wanted { reference, filter, transport } = wanted(settings)?;
+    let lend = lent::broker_for(services, &known, transport)?;
     if let Some(filter) = &filter {
         check_lens(services, &flow, &Lens::filter(Whose::Subscribers, filter)).await?;
     }
     let principal = who.subject().clone();
-    let asked = Asked { flow: flow.clone(), principal, reference, filter, way };
+    let asked = Asked { flow: flow.clone(), principal, reference, filter, way, lend };
     match services.registry.subscribe_to(asked).await.map_err(registry_failure)? {
         Subscribed::Pending(request) => {
             Err(Failure::new(Code::Pending, format!("request={request}")))
@@ -43,7 +45,10 @@ pub(super) async fn subscribe(
             // What he may can have changed since it was looked at.
             keep_covered(services).await?;
             match services.registry.subscriber(&name) {
-                Some(row) if row.is_live() => Ok(Reply::data([name])),
+                Some(row) if row.is_live() => {
+                    lent::made(services, &row).await?;
+                    Ok(Reply::data([name]))
+                }
                 _ => Err(Failure::new(Code::NotFound, format!("flow {flow}"))),
             }
         }
@@ -51,25 +56,34 @@ pub(super) async fn subscribe(
 }
 
 /// What SUBSCRIBE says behind the flow.
-fn wanted(settings: &Settings) -> Result<(Option<Uuid>, Option<String>), Failure> {
-    let (mut reference, mut filter) = (None, None);
+struct Wanted {
+    reference: Option<Uuid>,
+    filter: Option<String>,
+    transport: Transport,
+}
+
+fn wanted(settings: &Settings) -> Result<Wanted, Failure> {
+    let (mut reference, mut filter, mut transport) = (None, None, Transport::default());
     for (key, value) in settings.iter() {
         match key {
             "ref" => reference = Some(reference_of(value)?),
             "filter" => filter = Some(value.to_owned()),
+            "transport" => transport = lent::transport(value)?,
             _ => {
-                let words = format!("{key} is no setting of a subscription: REF, filter");
+                let words =
+                    format!("{key} is no setting of a subscription: REF, filter, transport");
                 return Err(Failure::new(Code::BadFormat, words));
             }
         }
     }
-    Ok((reference, filter))
+    Ok(Wanted { reference, filter, transport })
 }
 
 pub(super) async fn unsubscribe(services: &Services, who: &Principal, name: Name) -> Answer {
     let ended = services.registry.unsubscribe(&name, who.subject().clone()).await;
     ended.map_err(registry_failure)?;
     ended_streams(services, &name).await?;
+    lent::gone(services, &name).await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -84,9 +98,11 @@ pub(super) async fn withdraw(
         return Err(Failure::new(Code::BadFormat, "UNSUBSCRIBE takes REF and nothing else"));
     };
     let reference = reference_of(reference)?;
+    let began = lent::moment();
     let withdrawn = services.registry.withdraw(&flow, who.subject().clone(), reference).await;
     withdrawn.map_err(registry_failure)?;
     let_go(services).await?;
+    lent::ended_since(services, began).await?;
     Ok(Reply::ok_with(flow))
 }
 
@@ -123,13 +139,15 @@ pub(super) async fn remove(services: &Services, who: &Principal, name: Name) -> 
     may::of_owner(services, who, &name)?;
     services.registry.remove_subscriber(&name).await.map_err(registry_failure)?;
     ended_streams(services, &name).await?;
+    lent::gone(services, &name).await?;
     tracing::info!(principal = %who, subscription = %name, "removed");
     Ok(Reply::ok_with(name))
 }
 
-pub(super) async fn hold(services: &Services, name: Name, hold: Hold) -> Answer {
-    services.registry.hold_subscriber(&name, hold).await.map_err(registry_failure)?;
-    streams_settled(services, &name).await?;
+pub(super) async fn hold(services: &Services, name: Name, held: Name, hold: Hold) -> Answer {
+    services.registry.hold_subscriber(&held, hold).await.map_err(registry_failure)?;
+    streams_settled(services, &held).await?;
+    lent::held(services, &held).await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -214,6 +232,8 @@ fn described(services: &Services, row: &Subscriber) -> Description {
     told = told.with("acked", Value::Object(acked.collect()));
     let texts = [
         ("ref", row.reference.map(|reference| reference.to_string())),
+        ("transport", row.lent.as_ref().map(|_| Transport::Kafka.as_str().to_owned())),
+        ("processor", row.lent.as_ref().map(|lent| lent.processor.to_string())),
         ("filter", row.filter.clone()),
         ("approved-by", row.approval.as_ref().map(|approval| approval.by.to_string())),
         ("owner-filter", row.approval.as_ref().and_then(|approval| approval.filter.clone())),
@@ -243,6 +263,7 @@ fn request(row: &Request) -> (String, Description) {
         .with("expires", time(row.expires_at));
     let texts = [
         ("ref", row.reference.map(|reference| reference.to_string())),
+        ("transport", row.lend.as_ref().map(|_| Transport::Kafka.as_str().to_owned())),
         ("filter", row.filter.clone()),
         ("denied-by", row.denied.as_ref().map(|denial| denial.by.to_string())),
         ("reason", row.denied.as_ref().and_then(|denial| denial.reason.clone())),
@@ -262,13 +283,15 @@ fn with_texts<const N: usize>(
 /// after this.
 pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
     let grants = services.grants.clone();
+    let began = lent::moment();
     let ended =
         services.registry.end_uncovered(move |row, flow| may::uncovered(&grants, row, flow));
     match ended.await.map_err(registry_failure)? {
         0 => Ok(()),
         ended => {
             tracing::info!(ended, "subscriptions that are not covered any more");
-            let_go(services).await
+            let_go(services).await?;
+            lent::ended_since(services, began).await
         }
     }
 }

@@ -1,0 +1,157 @@
+//! Two participants, the one with a Kafka that others may reach: a subscription of the other's comes as a topic there,
+//! each event once.
+
+use std::path::{Path, PathBuf};
+
+use kafka_node::{Node, Setup};
+use serde_json::Value;
+use stories::{Config, Fnaad, Wire, events, eventually, eventually_holds};
+
+const TIME: &str = "time.flows.unix.ar";
+const LOCAL: &str = "emiliano.ar-time.flows.unix.ar";
+
+const UNIX: usize = 0;
+const EMILIANO: usize = 1;
+const DOMAINS: [&str; 2] = ["unix.ar", "emiliano.ar"];
+const NAMESPACES: [&str; 2] = ["flows.unix.ar", "emiliano.ar"];
+
+/// The draft's two participants, and the first one's node.
+struct Two {
+    node: Node,
+    dir: tempfile::TempDir,
+    /// Addresses of a test begin so.
+    place: [u8; 2],
+    hosts: [Option<Fnaad>; 2],
+}
+
+impl Two {
+    fn start(number: u8) -> Self {
+        let node = Node::start(Setup::default().user("nobody", "nobody").acls());
+        let dir = tempfile::tempdir().unwrap();
+        let mut two = Self { node, dir, place: [89, number], hosts: [None, None] };
+        two.begin(UNIX);
+        two.begin(EMILIANO);
+        two
+    }
+
+    fn begin(&mut self, which: usize) {
+        let dir = self.dir_of(which);
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = self.config(which, &dir);
+        self.hosts[which] = Some(Fnaad::serve(&dir, config.save()));
+    }
+
+    fn dir_of(&self, which: usize) -> PathBuf {
+        self.dir.path().join(DOMAINS[which])
+    }
+
+    fn config(&self, which: usize, dir: &Path) -> Config {
+        let at = |which: usize| format!("127.{}.{}.{}", self.place[0], self.place[1], which + 1);
+        let (own, other) = (at(which), at(1 - which));
+        let (domain, other_domain) = (DOMAINS[which], DOMAINS[1 - which]);
+        let mut config = Config::new(dir);
+        config.text = config
+            .text
+            .replace("fnaa.unix.ar", &format!("fnaa.{domain}"))
+            .replace("flows.unix.ar", NAMESPACES[which])
+            .replace("127.0.0.1:0", &format!("{own}:61000"));
+        config.text += &format!(
+            "\n[names]\nzones = [{{ zone = \"{other_domain}\", servers = [\"{other}:5300\"] }}]\n\
+             \n[peers]\ndomain = \"{domain}\"\nsecret_file = \"{}\"\n\
+             \n[dns]\nagent = \"fnaa.{domain}:61000\"\naddresses = [\"{own}\"]\nlisten = [\"{own}:5300\"]\n\
+             [[dns.zones]]\nname = \"{domain}\"\nembedded = true\n",
+            self.dir.path().join("peers.secret").display()
+        );
+        if which == UNIX {
+            config.text += &format!(
+                "\n[[brokers]]\nname = \"kafka\"\ntype = \"kafka\"\nservers = \"{}\"\n\
+                 [brokers.subscriptions]\nservers = \"{}\"\nsecurity = \"SASL_PLAINTEXT\"\n",
+                self.node.servers(),
+                self.node.sasl_servers()
+            );
+        }
+        config
+    }
+
+    fn wire(&self, which: usize) -> Wire {
+        self.hosts[which].as_ref().unwrap().login_as("test", "test")
+    }
+}
+
+fn subscription(user: &mut Wire) -> Value {
+    user.json("GET SUBSCRIPTIONS").pop().unwrap_or(Value::Null)
+}
+
+fn subscribe(user: &mut Wire) -> String {
+    let answer = user.data(&format!("SUBSCRIBE {TIME} LOCAL {LOCAL} transport=kafka"));
+    let id = answer[0].strip_prefix(&format!("{LOCAL} SUBSCRIBED TO ")).unwrap();
+    id.to_owned()
+}
+
+fn numbers(user: &mut Wire) -> Vec<u64> {
+    user.read(LOCAL).iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_subscription_over_kafka_takes_each_event_once_whichever_host_is_killed() {
+    let mut two = Two::start(1);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    owner.write(TIME, &events(0..100));
+    let id = subscribe(&mut user);
+    assert_eq!(subscribe(&mut user), id, "the same again");
+    eventually_holds(&mut user, LOCAL, 100);
+    let seen = subscription(&mut user);
+    assert_eq!((&seen["state"], &seen["transport"]), (&"active".into(), &"kafka".into()));
+    assert_eq!(owner.json(&format!("GET SUBSCRIBERS {TIME}"))[0]["transport"], "kafka");
+    drop((owner, user));
+    for (round, which) in [EMILIANO, UNIX].into_iter().enumerate() {
+        two.hosts[which].take().unwrap().kill();
+        two.begin(which);
+        let from = 100 + round * 100;
+        two.wire(UNIX).write(TIME, &events(from..from + 100));
+    }
+    let mut user = two.wire(EMILIANO);
+    eventually_holds(&mut user, LOCAL, 300);
+    assert_eq!(numbers(&mut user), (0..300).collect::<Vec<u64>>());
+    user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+    let mut owner = two.wire(UNIX);
+    eventually("an owner who is told", || match owner.data("GET FLOWS") {
+        flows if flows == [TIME] => Ok(()),
+        flows => Err(format!("{flows:?}")),
+    });
+    assert_eq!(subscription(&mut user), Value::Null);
+    assert_eq!(user.data("GET FLOWS"), [LOCAL]);
+    assert_eq!(numbers(&mut user).len(), 300, "what came stays");
+    // The password was in memory alone.
+    for file in ["registry.db", "registry.db-wal"] {
+        let kept = std::fs::read(two.dir_of(EMILIANO).join("data").join(file)).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&kept).contains("password"), "{file}");
+    }
+}
+
+#[test]
+fn what_its_owner_ends_ends_at_the_subscribers_too_and_nothing_more_comes() {
+    let two = Two::start(2);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    owner.write(TIME, &events(0..10));
+    let id = subscribe(&mut user);
+    eventually_holds(&mut user, LOCAL, 10);
+    owner.ok(&format!("REMOVE SUBSCRIBER {id}"));
+    owner.write(TIME, &events(10..20));
+    eventually("a subscription that has ended", || {
+        let seen = subscription(&mut user);
+        let is_over = seen["state"] == "ended";
+        if is_over { Ok(()) } else { Err(seen.to_string()) }
+    });
+    let why = subscription(&mut user)["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("403 FORBIDDEN") && why.contains("owner"), "{why}");
+    assert_eq!(numbers(&mut user), (0..10).collect::<Vec<u64>>());
+    eventually("nothing but the events", || match user.data("GET PROCESSORS") {
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("{left:?}")),
+    });
+    user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
+    assert_eq!(user.data("GET FLOWS"), [LOCAL]);
+}
