@@ -193,6 +193,23 @@ impl Seeker<'_> {
 
     /// The zone that a name is in, as far as its servers say, and whether there is no such name.
     async fn delegation(&mut self, name: &Name) -> Result<(Option<String>, bool), FindError> {
+        let (zone, missing) = self.zone_of(name).await?;
+        let leads_away =
+            |zone: &Option<String>| zone.as_ref().is_some_and(|zone| !holds(zone, name));
+        if !leads_away(&zone) {
+            return Ok((zone, missing));
+        }
+        // An alias leads into somebody else's zone; the name itself is in that of the names above it.
+        for above in std::iter::successors(name.parent(), Name::parent).take(MAX_LEVELS) {
+            let (zone, _) = self.zone_of(&above).await?;
+            if !leads_away(&zone) {
+                return Ok((zone, missing));
+            }
+        }
+        Ok((Some(name.to_string()), missing))
+    }
+
+    async fn zone_of(&mut self, name: &Name) -> Result<(Option<String>, bool), FindError> {
         let (mut step, answer) = self.ask(Stage::Delegation, name.as_str(), RecordType::SOA).await;
         let zone = answer.as_ref().ok().and_then(|answer| {
             let apex = (!answer.records.is_empty() && !answer.aliased).then(|| name.to_string());
@@ -367,15 +384,16 @@ pub(crate) fn service_of(name: &Name, pointers: Vec<Ptr>) -> Option<String> {
     (at < services.len()).then(|| services.swap_remove(at).0)
 }
 
+/// Whether a name lies in a zone.
+fn holds(zone: &str, name: &Name) -> bool {
+    let front = name.as_str().strip_suffix(zone);
+    zone.is_empty() || front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
+}
+
 /// The name and those above it, up to the beginning of its zone: nobody's neighbours are asked, and no top level.
 fn levels<'a>(name: &Name, zone: Option<&'a str>) -> impl Iterator<Item = Name> + use<'a> {
-    let is_inside = move |name: &Name| {
-        let below = |zone: &str| {
-            let front = name.as_str().strip_suffix(zone);
-            zone.is_empty() || front.is_some_and(|front| front.is_empty() || front.ends_with('.'))
-        };
-        name.parent().is_some() && zone.is_none_or(below)
-    };
+    let is_inside =
+        move |name: &Name| name.parent().is_some() && zone.is_none_or(|zone| holds(zone, name));
     let all = std::iter::successors(Some(name.clone()), Name::parent);
     all.take_while(is_inside).take(MAX_LEVELS)
 }

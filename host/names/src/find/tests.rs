@@ -301,3 +301,27 @@ fn levels_end_at_the_zone_and_below_the_top() {
     assert_eq!(levels("a.unix.ar", Some("nix.ar")), "");
     assert_eq!(levels("unix", None), "");
 }
+
+#[tokio::test]
+async fn an_alias_into_a_zone_elsewhere_does_not_hide_the_namespace_above_it() {
+    let records =
+        "time.flows CNAME x.emiliano.ar.\n_flow._tcp.flows SRV 0 0 61000 fnaa\nfnaa A 192.0.2.1\n";
+    let usual = Bind::start(&[Zone::unsigned("unix.ar", records)]);
+    let theirs = Bind::start(&[Zone::unsigned("emiliano.ar", "x A 192.0.2.9\n")]);
+    let zone = ZoneServers {
+        name: "emiliano.ar".parse().unwrap(),
+        servers: vec![theirs.address()],
+        trust_anchors: None,
+    };
+    let finder = asking(Options {
+        servers: vec![usual.address()],
+        trust_anchors: Some(usual.trust_anchors().to_owned()),
+        zones: vec![zone],
+        ..Options::default()
+    });
+    let there = found(&finder, "time.flows.unix.ar").await;
+    assert_eq!(
+        (shown(&there), there.way),
+        (vec!["fnaa.unix.ar:61000 192.0.2.1".to_owned()], Way::Namespace)
+    );
+}
