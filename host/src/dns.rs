@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use fnap::name::Name;
-use host_names::publish::{Difference, Set, UPDATE_TIMEOUT, Zone, compare};
+use host_names::publish::{Difference, Set, UPDATE_TIMEOUT, Zone, compare, own_names};
 use serde_json::json;
 
 use crate::cli::ListFormat;
@@ -87,8 +87,14 @@ pub async fn check(path: &Path, format: ListFormat, out: &mut impl Write) -> Res
     for DnsZone { name, served } in &config.dns.zones {
         let zone = Zone::new(name.clone());
         let sets: Vec<Set> = zones.get(&zone).into_iter().flatten().cloned().collect();
+        let gone = match served {
+            Served::Update { .. } => left_over(&config, name, &sets)?,
+            // It begins empty whenever the host does.
+            Served::Embedded => Vec::new(),
+        };
+        let own = own_names(&sets);
         for server in servers(&config, name, served)? {
-            let told = match compare(server, &sets, &[], UPDATE_TIMEOUT).await {
+            let told = match compare(server, &sets, &gone, &own, UPDATE_TIMEOUT).await {
                 Ok(differences) => differences.iter().map(Told::of).collect(),
                 Err(error) => vec![Told { owner: None, kind: None, words: error.to_string() }],
             };
@@ -99,6 +105,22 @@ pub async fn check(path: &Path, format: ListFormat, out: &mut impl Write) -> Res
         }
     }
     Ok(agrees)
+}
+
+/// What may be in a zone by the host's own books, and should not.
+fn left_over(config: &Config, zone: &Name, wanted: &[Set]) -> Result<Vec<Set>> {
+    let rows = host_registry::peek_published(&config.data_dir.join("registry.db"));
+    let mut left = BTreeSet::new();
+    for (of, unit, row) in rows.context("registry")? {
+        if of == zone.as_str() {
+            let sets: BTreeSet<Set> =
+                serde_json::from_str(&row.sets).with_context(|| format!("published {unit}"))?;
+            left.extend(sets);
+        }
+    }
+    let wanted: BTreeSet<_> = wanted.iter().map(|set| (&set.owner, &set.data)).collect();
+    left.retain(|set| !wanted.contains(&(&set.owner, &set.data)));
+    Ok(left.into_iter().collect())
 }
 
 /// Something that is not as it should be.

@@ -57,7 +57,7 @@ pub use performer::{PerformError, Performer};
 pub use plugins::{Activation, MAX_COMPONENT};
 pub use processors::derived_name;
 pub use publish::{PUBLISH, Publish};
-pub use published::{Findable, Published, PublishedRow, peek};
+pub use published::{Findable, Published, PublishedRow, peek, peek_published};
 pub use reconciler::{COMMAND_WAIT, Reconciler};
 pub use registry::Registry;
 pub use reports::{MAX_REPORTS, REPORTS, Report, Waiting};

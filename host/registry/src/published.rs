@@ -141,3 +141,11 @@ pub fn peek(path: &Path) -> Result<Findable, RegistryError> {
     let database = host_store::open_reader(path, &store::SCHEMA)?;
     Ok(Findable::of(&store::load(&database)?))
 }
+
+/// What may stand in DNS by a registry that a host may have open, by zone and unit. Changes nothing.
+///
+/// # Errors
+/// As [`peek`].
+pub fn peek_published(path: &Path) -> Result<Vec<(String, String, Published)>, RegistryError> {
+    published(&host_store::open_reader(path, &store::SCHEMA)?)
+}

@@ -12,9 +12,10 @@ use hickory_net::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_net::proto::rr::{RData, RecordType};
 
 use super::connection::Connection;
+use super::records::SERVICE_TYPES;
 use super::text::lines;
 use super::wire::{impossible, name, owner, record_type, shown};
-use super::{Kind, Owner, PublishError, Set};
+use super::{Data, Kind, Owner, PublishError, QUEUE_SERVICE, Set, sign_of};
 
 /// What is not as it should be with the records of one owner and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +56,8 @@ pub enum Found {
     NoAnswer(String),
 }
 
-/// Asks a server for everything in `wanted`, and for the owners and types of `gone`, none of whose records should be
-/// there; one question after the other, each within `limit`.
+/// Asks a server for everything in `wanted`, for the owners and types of `gone`, none of whose records should be
+/// there, and for what lies under names of ours alone ([`Own`]); one question after the other, each within `limit`.
 ///
 /// # Errors
 /// [`PublishError::Away`] when the server does not answer at all.
@@ -64,12 +65,13 @@ pub async fn compare(
     server: SocketAddr,
     wanted: &[Set],
     gone: &[Set],
+    own: &BTreeSet<Own>,
     limit: Duration,
 ) -> Result<Vec<Difference>, PublishError> {
     let away = |error: std::io::Error| PublishError::Away { reason: format!("{server}: {error}") };
     let mut connection = Connection::open(server, limit).await.map_err(away)?;
     let mut differences = Vec::new();
-    for ((owner, kind), wish) in wishes(wanted, gone) {
+    for ((owner, kind), wish) in wishes(wanted, gone, own) {
         let mut message = Message::new(connection.id(), MessageType::Query, OpCode::Query);
         message.metadata.recursion_desired = true;
         message.add_query(Query::query(name(&owner)?, record_type(kind)));
@@ -86,16 +88,41 @@ pub async fn compare(
     Ok(differences)
 }
 
+/// An owner and a type of which nothing may be there but what is wanted: nobody else has the name.
+pub type Own = (Owner, Kind);
+
+/// What a host has under its flows and namespaces alone, of those that these sets are about.
+#[must_use]
+pub fn own_names(wanted: &[Set]) -> BTreeSet<Own> {
+    let mut own = BTreeSet::new();
+    for set in wanted {
+        if let (Data::Ptr(services), Some(_)) =
+            (&set.data, set.owner.as_str().strip_prefix(SERVICE_TYPES))
+        {
+            // The list of a namespace.
+            own.extend(services.iter().map(|service| (service.clone(), Kind::Ptr)));
+        }
+    }
+    for (_, flow, _) in wanted.iter().filter_map(|set| sign_of([set])) {
+        // There may be no room for it.
+        if let Ok(queue) = format!("{QUEUE_SERVICE}.{flow}").parse::<Owner>() {
+            own.extend([Kind::Srv, Kind::Txt].map(|kind| (queue.clone(), kind)));
+        }
+    }
+    own
+}
+
 /// What should be there of one owner and type.
 #[derive(Default)]
 struct Wish {
     wanted: BTreeSet<String>,
     gone: BTreeSet<String>,
+    is_own: bool,
     ttl: Option<u32>,
 }
 
 /// Several units have records in one set, so that they are looked at together.
-fn wishes(wanted: &[Set], gone: &[Set]) -> BTreeMap<(Owner, Kind), Wish> {
+fn wishes(wanted: &[Set], gone: &[Set], own: &BTreeSet<Own>) -> BTreeMap<(Owner, Kind), Wish> {
     let mut wishes: BTreeMap<(Owner, Kind), Wish> = BTreeMap::new();
     for set in wanted {
         let wish = wishes.entry((set.owner.clone(), set.kind())).or_default();
@@ -105,6 +132,9 @@ fn wishes(wanted: &[Set], gone: &[Set]) -> BTreeMap<(Owner, Kind), Wish> {
     for set in gone {
         let wish = wishes.entry((set.owner.clone(), set.kind())).or_default();
         wish.gone.extend(lines(&set.data));
+    }
+    for one in own {
+        wishes.entry(one.clone()).or_default().is_own = true;
     }
     wishes
 }
@@ -138,7 +168,8 @@ impl Wish {
         let missing: Vec<String> = self.wanted.difference(there).cloned().collect();
         let too_much = there.difference(&self.wanted);
         // Of what nothing is wanted, others may have records; ours have to be gone.
-        let too_much = too_much.filter(|one| !self.wanted.is_empty() || self.gone.contains(*one));
+        let all = self.is_own || !self.wanted.is_empty();
+        let too_much = too_much.filter(|one| all || self.gone.contains(*one));
         let too_much: Vec<String> = too_much.cloned().collect();
         match (missing.is_empty(), too_much.is_empty()) {
             (true, true) => None,

@@ -18,15 +18,16 @@ mod updater;
 mod wire;
 mod zone;
 
-pub use check::{Difference, Found, compare};
+pub use check::{Difference, Found, Own, compare, own_names};
 pub use embedded::{
-    Embedded, EmbeddedError, EmbeddedOptions, IDLE, MAX_CONNECTIONS, MAX_UDP_ANSWER,
+    Embedded, EmbeddedError, EmbeddedOptions, IDLE, LONGEST, MAX_CONNECTIONS, MAX_OF_ONE,
+    MAX_UDP_ANSWER,
 };
 pub use owner::{Owner, OwnerError};
-pub use publisher::{Change, Outcome, PublishError, Publisher};
+pub use publisher::{Change, Doubt, Outcome, PublishError, Publisher};
 pub use records::{
     Agent, Flow, MAX_LISTED, MAX_SUBSCRIPTION_TTL, QUEUE_SERVICE, Queue, agent_sets, flow_sets,
-    namespace_sets,
+    namespace_sets, sign_of,
 };
 pub use set::{Data, Kind, Service, Set};
 pub use updater::{Key, KeyError, UPDATE_TIMEOUT, Updater};

@@ -11,6 +11,22 @@ pub trait Publisher: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// See [`PublishError`].
     async fn change(&self, zone: &Zone, change: &Change) -> Result<Outcome, PublishError>;
+
+    /// Which of these sets, by their places, a zone does not have any more; at most `most` of them. A set whose text
+    /// names an incarnation has to be there alone, of others some records of their type are enough. Changes
+    /// nothing. Whoever remembers nothing over a restart has lost nothing.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    async fn lost(
+        &self,
+        zone: &Zone,
+        marks: &[Set],
+        most: usize,
+    ) -> Result<Vec<usize>, PublishError> {
+        let _ = (zone, marks, most);
+        Ok(Vec::new())
+    }
 }
 
 /// What shall be different in a zone. Everything removed comes before everything added.
@@ -24,6 +40,19 @@ pub struct Change {
     /// `_flow._tcp`), and the `id` that their TXT records have. This is looked at before anything is removed: an
     /// earlier flow of the name is removed by a change of its own.
     pub fresh: Vec<(Owner, String)>,
+    /// Records that shall not be there either, if they are ours: nobody has said yet that they are.
+    pub doubtful: Vec<Doubt>,
+}
+
+/// Records of a flow that may be ours, or somebody else's who has the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The flow's name.
+    pub flow: Owner,
+    /// The `id` that its TXT records have if they are ours.
+    pub id: String,
+    /// What is removed then, and left where it is otherwise.
+    pub remove: Vec<Set>,
 }
 
 /// What a change was.
@@ -43,17 +72,25 @@ pub enum PublishError {
         /// Which servers, and what each of them did.
         reason: String,
     },
+    /// Somebody answered, and cannot do it: perhaps for a time, perhaps only something of it.
+    #[error("name server cannot do it: {reason}")]
+    Unable {
+        /// Which servers, and what each of them did.
+        reason: String,
+    },
     /// Somebody answered, and does not let us: trying again does not help before an administrator has acted.
     #[error("name server refused: {reason}")]
     Refused {
         /// Which server, and why.
         reason: String,
     },
-    /// These names have records that are not ours; nothing was changed. Without them the rest can be done.
+    /// These names have records that are not ours. Without them the rest can be done.
     #[error("names in use by others: {}", list(.owners))]
     Taken {
         /// The names: of fresh flows, or aliases that hide what would be added.
         owners: Vec<Owner>,
+        /// Whether a first part of the change was made, as one may be that does not fit into one message.
+        partly: bool,
     },
     /// It cannot be said to a name server at all: a fault of whoever made the change.
     #[error("impossible change: {reason}")]

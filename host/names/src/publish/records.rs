@@ -138,6 +138,24 @@ fn queue_sets(flow: &Flow, queue: &Queue) -> [Set; 2] {
     [Set::srv(owner.clone(), flow.ttl, service), Set::txt(owner, flow.ttl, words)]
 }
 
+/// The set among a flow's by which its host recognises them, the flow, and the incarnation that it carries. None where
+/// the flow's own names lie in another zone.
+#[must_use]
+pub fn sign_of<'a>(sets: impl IntoIterator<Item = &'a Set>) -> Option<(&'a Set, Owner, String)> {
+    let prefix = format!("{AGENT_SERVICE}.");
+    sets.into_iter().find_map(|set| {
+        let flow = set.owner.as_str().strip_prefix(&prefix)?.parse().ok()?;
+        Some((set, flow, incarnation(set)?))
+    })
+}
+
+/// The incarnation that a text carries.
+pub(crate) fn incarnation(set: &Set) -> Option<String> {
+    let Data::Txt(texts) = &set.data else { return None };
+    let key = format!("{ID}=");
+    texts.iter().flatten().find_map(|string| string.strip_prefix(&key)).map(str::to_owned)
+}
+
 /// The name of a flow as DNS-SD shows it: what it has before its namespace, as one label. None where that is longer
 /// than a label may be: DNS-SD does not know the flow then, the other readers do.
 fn instance(flow: &Flow) -> Option<Owner> {
@@ -170,7 +188,7 @@ fn pair(key: &str, value: &str) -> String {
 pub(crate) const ID: &str = "id";
 
 /// Where DNS-SD lists the services of a domain (RFC 6763, section 9).
-const SERVICE_TYPES: &str = "_services._dns-sd._udp";
+pub(crate) const SERVICE_TYPES: &str = "_services._dns-sd._udp";
 
 /// What the draft's example has (section 3.1.2).
 const PRIORITY: u16 = 30;

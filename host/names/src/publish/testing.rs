@@ -31,7 +31,7 @@ pub(crate) fn flow(name: &str, id: &str) -> Flow {
 /// Everything about a flow that was not there before.
 pub(crate) fn fresh(flow: &Flow) -> Change {
     let fresh = vec![(Owner::from(&flow.name), flow.id.clone())];
-    Change { add: flow_sets(flow, &agent()), remove: vec![], fresh }
+    Change { add: flow_sets(flow, &agent()), fresh, ..Change::default() }
 }
 
 /// The host and its namespace.

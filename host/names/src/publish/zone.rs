@@ -48,7 +48,8 @@ pub fn zone_of<'a>(owner: &Owner, zones: impl IntoIterator<Item = &'a Zone>) -> 
 
 /// Whether a change is one of this zone, and of no wildcards: what we publish are names, and no answers for others.
 pub(crate) fn check(zone: &Zone, change: &Change) -> Result<(), PublishError> {
-    let sets = change.add.iter().chain(&change.remove).map(|set| &set.owner);
+    let doubtful = change.doubtful.iter().flat_map(|doubt| &doubt.remove);
+    let sets = change.add.iter().chain(&change.remove).chain(doubtful).map(|set| &set.owner);
     for owner in sets.chain(change.fresh.iter().map(|(flow, _)| flow)) {
         if !zone.contains(owner) {
             return Err(impossible(format!("{owner} is not in zone {zone}")));

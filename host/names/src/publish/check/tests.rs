@@ -2,7 +2,7 @@ use bind_node::{Bind, Zone};
 
 use super::*;
 use crate::publish::testing::{agent, flow, fresh};
-use crate::publish::{Data, flow_sets};
+use crate::publish::{Data, Flow, flow_sets};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -16,7 +16,7 @@ fn text(sets: &[Set]) -> String {
 
 async fn shown(records: &str, wanted: &[Set], gone: &[Set]) -> Vec<String> {
     let bind = Bind::start(&[Zone::unsigned("unix.ar", records)]);
-    let found = compare(bind.address(), wanted, gone, LIMIT).await.unwrap();
+    let found = compare(bind.address(), wanted, gone, &own_names(wanted), LIMIT).await.unwrap();
     found.iter().map(ToString::to_string).collect()
 }
 
@@ -73,10 +73,28 @@ async fn an_alias_a_zone_elsewhere_and_a_server_that_is_away_are_told_apart() {
         Zone::unsigned("unix.ar", "fnaa CNAME host\nhost A 192.0.2.1\n"),
         Zone::unsigned("ar", ""),
     ]);
-    let found = compare(bind.address(), &wanted, &[], LIMIT).await.unwrap();
+    let found = compare(bind.address(), &wanted, &[], &BTreeSet::new(), LIMIT).await.unwrap();
     assert_eq!(found[0].found, Found::Missing(vec!["192.0.2.1".to_owned()]));
     assert_eq!(found[1].found, Found::Alias("host.unix.ar.".to_owned()));
     bind.kill();
-    let away = compare(bind.address(), &wanted, &[], LIMIT).await;
+    let away = compare(bind.address(), &wanted, &[], &BTreeSet::new(), LIMIT).await;
     assert!(matches!(away, Err(PublishError::Away { .. })), "{away:?}");
+}
+
+#[tokio::test]
+async fn what_lies_under_own_names_and_should_not_is_named() {
+    let mut wanted = crate::publish::testing::ground().add;
+    let one = Flow { queue: None, listed: false, ..flow("time.flows.unix.ar", "4711") };
+    wanted.extend(flow_sets(&one, &agent()));
+    let left = flow_sets(&flow("time.flows.unix.ar", "4711"), &agent());
+    let served = text(&wanted)
+        + &text(&left.iter().filter(|set| !wanted.contains(set)).cloned().collect::<Vec<_>>())
+        + "time.flows.unix.ar. 60 IN A 192.0.2.7\n";
+    let found = shown(&served, &wanted, &[]).await;
+    let said = [
+        "_flow._tcp.flows.unix.ar. PTR: too much time._flow._tcp.flows.unix.ar.",
+        "_queue._flow._tcp.time.flows.unix.ar. SRV: too much 30 30 9092 kafka.unix.ar.",
+        "_queue._flow._tcp.time.flows.unix.ar. TXT: too much \"txtvers=1\" \"broker-type=kafka\" \"tls\"",
+    ];
+    assert_eq!(found, said);
 }

@@ -7,6 +7,8 @@
 //! is accepted.
 
 mod answer;
+mod places;
+mod rate;
 mod records;
 mod serve;
 mod zone;
@@ -20,7 +22,8 @@ use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneHandler, ZoneType};
 use tokio::task::JoinSet;
 
-pub use serve::{IDLE, MAX_CONNECTIONS, MAX_UDP_ANSWER};
+pub use places::{MAX_CONNECTIONS, MAX_OF_ONE};
+pub use serve::{IDLE, LONGEST, MAX_UDP_ANSWER};
 
 use self::zone::Served;
 use super::wire::{impossible, name};
@@ -124,7 +127,8 @@ impl Publisher for Embedded {
         let no_zone = || impossible(format!("no zone {zone} here"));
         let handler = self.handler(zone).ok_or_else(no_zone)?;
         // In the zone that is cut out of another one, nobody would find it in that other one.
-        for set in change.add.iter().chain(&change.remove) {
+        let doubtful = change.doubtful.iter().flat_map(|doubt| &doubt.remove);
+        for set in change.add.iter().chain(&change.remove).chain(doubtful) {
             let zones = self.zones.iter().map(|(zone, _)| zone);
             if zone_of(&set.owner, zones) != Some(zone) {
                 return Err(impossible(format!("{} is in a zone below {zone}", set.owner)));

@@ -11,7 +11,7 @@ use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordSet, Recor
 use crate::AGENT_SERVICE;
 use crate::publish::records::ID;
 use crate::publish::wire::{impossible, name, record_type, records};
-use crate::publish::{Change, Outcome, Owner, PublishError, Set};
+use crate::publish::{Change, Doubt, Outcome, Owner, PublishError, Set};
 
 type Records = BTreeMap<RrKey, Arc<RecordSet>>;
 
@@ -45,7 +45,12 @@ pub(super) fn change(
     let recognised = sort_out(zone, change)?;
     // What may fail comes before what is changed.
     let add = prepared(&change.add)?;
-    let remove = prepared(&change.remove)?;
+    let mut remove = prepared(&change.remove)?;
+    for Doubt { flow, id, remove: doubtful } in &change.doubtful {
+        if has_id(zone, flow, id)? {
+            remove.extend(prepared(doubtful)?);
+        }
+    }
     let mut changed = false;
     for (key, records) in remove {
         changed |= take(zone, key, &records);
@@ -64,12 +69,19 @@ fn sort_out(zone: &Records, change: &Change) -> Result<Vec<Owner>, PublishError>
     for (flow, id) in &change.fresh {
         let lower = LowerName::new(&name(flow)?);
         let first = RrKey::new(lower.clone(), RecordType::Unknown(u16::MIN));
-        let in_use = zone.range(first..).next().is_some_and(|(key, _)| key.name == lower);
+        let here = zone.range(first..).map(|(key, _)| key).take_while(|key| key.name == lower);
+        // Those of the zone itself do not make its name somebody's.
+        let of_zone = [RecordType::SOA, RecordType::NS];
+        let in_use = here.into_iter().any(|key| !of_zone.contains(&key.record_type));
         if in_use {
             if has_id(zone, flow, id)? { &mut ours } else { &mut taken }.push(flow.clone());
         }
     }
-    if taken.is_empty() { Ok(ours) } else { Err(PublishError::Taken { owners: taken }) }
+    if taken.is_empty() {
+        Ok(ours)
+    } else {
+        Err(PublishError::Taken { owners: taken, partly: false })
+    }
 }
 
 fn has_id(zone: &Records, flow: &Owner, id: &str) -> Result<bool, PublishError> {

@@ -9,12 +9,13 @@ use hickory_server::net::xfer::Protocol;
 use hickory_server::zone_handler::Catalog;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
-use super::answer::answer;
+use super::answer::{answer, cut};
+use super::places::Places;
+use super::rate::{Rate, Verdict};
 
 /// Listens by UDP and TCP, answers from then on; where it listens.
 pub(super) async fn listen(
@@ -45,6 +46,7 @@ async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 
 async fn datagrams(socket: UdpSocket, catalog: Arc<Catalog>) {
     let mut buffer = vec![0; MAX_QUESTION];
+    let mut rate = Rate::new(false);
     loop {
         let (length, from) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
@@ -58,7 +60,12 @@ async fn datagrams(socket: UdpSocket, catalog: Arc<Catalog>) {
         if from.port() == 0 {
             continue;
         }
-        let Some(octets) = answered(&catalog, message, from, Protocol::Udp).await else { continue };
+        let octets = match rate.verdict(from.ip()) {
+            Verdict::Answer => answered(&catalog, message, from, Protocol::Udp).await,
+            Verdict::Cut => cut(&message),
+            Verdict::Nothing => None,
+        };
+        let Some(octets) = octets else { continue };
         if let Err(error) = socket.send_to(&octets, from).await {
             debug!(%error, %from, "no answer of dns sent");
         }
@@ -66,7 +73,7 @@ async fn datagrams(socket: UdpSocket, catalog: Arc<Catalog>) {
 }
 
 async fn connections(listener: TcpListener, catalog: Arc<Catalog>) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::default();
     let mut tasks = JoinSet::new();
     loop {
         let (stream, from) = match listener.accept().await {
@@ -79,7 +86,7 @@ async fn connections(listener: TcpListener, catalog: Arc<Catalog>) {
         };
         while tasks.try_join_next().is_some() {}
         // Who comes when all places are taken is sent away at once, and not left to wait.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Some(place) = places.take(from.ip()) else { continue };
         let catalog = Arc::clone(&catalog);
         tasks.spawn(async move {
             let _place = place;
@@ -95,8 +102,10 @@ async fn connection(
     from: SocketAddr,
     catalog: &Arc<Catalog>,
 ) -> io::Result<()> {
+    // Whoever has more to ask comes again, and somebody else in between.
+    let end = Instant::now() + LONGEST;
     loop {
-        let message = timeout(IDLE, question(&mut stream)).await??;
+        let message = timeout_at(end.min(Instant::now() + IDLE), question(&mut stream)).await??;
         let Some(octets) = answered(catalog, message, from, Protocol::Tcp).await else {
             return Ok(());
         };
@@ -130,12 +139,11 @@ async fn answered(
     task.await.unwrap_or_default()
 }
 
-/// Most connections at once, and of each address one listens on: resolvers ask by UDP, and one of a hundred comes
-/// again by TCP.
-pub const MAX_CONNECTIONS: usize = 64;
-
 /// How long a connection may be without a whole question, and how long it may take to send an answer.
 pub const IDLE: Duration = Duration::from_secs(10);
+
+/// How long a connection may last, however much is asked: places are few, and a connection costs a millisecond.
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 /// Largest answer by UDP, whatever somebody says that he takes: what fits a datagram that nobody has to cut (as agreed on
 /// the DNS flag day of 2020), and little enough for a forged address not to be worth it.

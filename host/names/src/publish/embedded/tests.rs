@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
-use crate::publish::Flow;
 use crate::publish::testing::{flow, fresh, ground, withdrawn, zone};
+use crate::publish::{Doubt, Flow};
 
 async fn start() -> Embedded {
     let other = Zone::new("flows.emiliano.ar".parse().unwrap());
@@ -96,6 +96,9 @@ async fn what_is_not_there_is_told_as_dns_tells_it() {
             continue;
         }
         assert_eq!(status(&answer), wanted, "{question}: {answer}");
+        // Whoever does not find his own question in an answer takes it for nobody's, and a refusal for silence.
+        assert!(answer.contains("; EDNS: version: 0"), "{question}: {answer}");
+        assert!(answer.contains("QUERY: 1,"), "{question}: {answer}");
         let is_empty = matches!(wanted, "NXDOMAIN" | "NOERROR");
         assert_eq!(answer.contains("SOA\tfnaa.unix.ar."), is_empty, "{question}: {answer}");
         assert!(!answer.contains("ANSWER SECTION"), "{question}: {answer}");
@@ -166,12 +169,28 @@ async fn the_name_of_another_flow_is_taken_and_nothing_is_changed() {
     change.add.extend(other.add);
     change.fresh.extend(other.fresh);
     match server.change(&zone(), &change).await {
-        Err(PublishError::Taken { owners }) => {
+        Err(PublishError::Taken { owners, partly: false }) => {
             assert_eq!(owners[0].as_str(), "time.flows.unix.ar.")
         }
         other => panic!("{other:?}"),
     }
     assert_eq!(server.serial(&zone()).await, serial);
+}
+
+#[tokio::test]
+async fn a_flow_may_have_the_name_of_its_zone_and_what_is_doubtful_goes_if_it_is_ours() {
+    let server = start().await;
+    let mut change = fresh(&flow("unix.ar", "4711"));
+    server.change(&zone(), &change).await.unwrap();
+    assert_eq!(short(&server, "unix.ar PTR").await, ["_flow._tcp.unix.ar."]);
+    assert_eq!(server.change(&zone(), &change).await.unwrap().recognised.len(), 1);
+    let (flow, _) = change.fresh.pop().unwrap();
+    for (id, left) in [("4712", 1), ("4711", 0)] {
+        let doubt = Doubt { flow: flow.clone(), id: id.to_owned(), remove: change.add.clone() };
+        let doubtful = Change { doubtful: vec![doubt], ..Change::default() };
+        server.change(&zone(), &doubtful).await.unwrap();
+        assert_eq!(short(&server, "unix.ar PTR").await.len(), left);
+    }
 }
 
 #[tokio::test]
@@ -203,8 +222,11 @@ async fn a_large_answer_is_cut_by_udp_and_whole_by_tcp() {
     let question = "+ignore +bufsize=4096 _flow._tcp.flows.unix.ar PTR";
     let cut = asked(&server, question).await;
     assert!(cut.contains("flags: qr aa tc;"), "{cut}");
-    let size: usize = cut.split_once("MSG SIZE  rcvd: ").unwrap().1.trim().parse().unwrap();
-    assert!(size <= MAX_UDP_ANSWER.into());
+    // Nothing but the question and EDNS: no more comes back than was sent.
+    assert!(cut.contains("QUERY: 1, ANSWER: 0, AUTHORITY: 0, ADDITIONAL: 1"), "{cut}");
+    let everything = asked(&server, "+ignore +notcp fnaa.unix.ar ANY").await;
+    assert!(everything.contains("flags: qr tc;"), "{everything}");
+    assert!(everything.contains("ANSWER: 0, AUTHORITY: 0, ADDITIONAL: 1"), "{everything}");
     assert_eq!(short(&server, "_flow._tcp.flows.unix.ar PTR").await.len(), 100);
 }
 
@@ -233,8 +255,9 @@ async fn one_connection_more_than_there_are_places_is_sent_away_until_one_is_fre
     server.change(&zone(), &ground()).await.unwrap();
     let address = server.addresses()[0];
     let mut held = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+    for number in 0..MAX_CONNECTIONS {
+        let from = format!("127.77.54.{}", 1 + number / MAX_OF_ONE);
+        let mut stream = connect_from(&from, address).await.unwrap();
         // An answer proves that it has its place.
         stream.write_all(QUESTION).await.unwrap();
         stream.read_u16().await.unwrap();
@@ -255,6 +278,29 @@ async fn one_connection_more_than_there_are_places_is_sent_away_until_one_is_fre
         }
     };
     timeout(LONG, free_again).await.unwrap();
+}
+
+async fn connect_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(format!("{from}:0").parse().unwrap())?;
+    socket.connect(to).await
+}
+
+#[tokio::test]
+async fn one_address_does_not_keep_the_others_out() {
+    let server = start().await;
+    server.change(&zone(), &ground()).await.unwrap();
+    let address = server.addresses()[0];
+    let mut held = Vec::new();
+    for _ in 0..MAX_OF_ONE {
+        let mut stream = connect_from("127.77.55.1", address).await.unwrap();
+        stream.write_all(QUESTION).await.unwrap();
+        stream.read_u16().await.unwrap();
+        held.push(stream);
+    }
+    let mut one_more = connect_from("127.77.55.1", address).await.unwrap();
+    assert_eq!(one_more.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    assert_eq!(short(&server, "+tcp fnaa.unix.ar A").await, ["192.0.2.1"]);
 }
 
 #[tokio::test]

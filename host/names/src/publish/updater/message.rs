@@ -11,14 +11,18 @@ use hickory_net::proto::op::{Message, MessageType, OpCode, Query};
 use hickory_net::proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_net::proto::serialize::binary::BinEncodable as _;
 
-use crate::publish::wire::{impossible, name, records};
-use crate::publish::{Change, Owner, PublishError, Set, Zone};
+use crate::publish::wire::{impossible, name, record_type, records};
+use crate::publish::{Change, Kind, Owner, PublishError, Set, Zone};
 
 /// What has to be true before a message is made.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Condition {
     /// The name of a flow has no records.
     Free(Owner),
+    /// The name of a flow that is a zone's, too, has no records of the types that flows have there.
+    Absent(Owner, Kind),
+    /// A name has records of a type; where something is said of them, those and no others.
+    There(Set, bool),
     /// A name has no alias, which would make the server ignore what is added (RFC 2136, section 3.4.2.2).
     NoAlias(Owner),
 }
@@ -34,18 +38,35 @@ pub(super) struct Piece {
 impl Condition {
     pub(super) fn owner(&self) -> &Owner {
         match self {
-            Self::Free(owner) | Self::NoAlias(owner) => owner,
+            Self::Free(owner) | Self::Absent(owner, _) | Self::NoAlias(owner) => owner,
+            Self::There(set, _) => &set.owner,
         }
     }
 
-    fn record(&self) -> Result<Record, PublishError> {
-        let kind = match self {
-            Self::Free(_) => RecordType::ANY,
-            Self::NoAlias(_) => RecordType::CNAME,
+    fn records(&self) -> Result<Vec<Record>, PublishError> {
+        let (kind, class) = match self {
+            Self::Free(_) => (RecordType::ANY, DNSClass::NONE),
+            Self::Absent(_, kind) => (record_type(*kind), DNSClass::NONE),
+            Self::NoAlias(_) => (RecordType::CNAME, DNSClass::NONE),
+            Self::There(set, false) => (record_type(set.kind()), DNSClass::ANY),
+            Self::There(set, true) => {
+                let mut all = records(set)?;
+                all.iter_mut().for_each(|record| record.ttl = 0);
+                return Ok(all);
+            }
         };
         let mut record = Record::update0(name(self.owner())?, 0, kind);
-        record.dns_class = DNSClass::NONE;
-        Ok(record)
+        record.dns_class = class;
+        Ok(vec![record])
+    }
+
+    /// Octets of it at most, as it travels.
+    pub(super) fn octets(&self) -> usize {
+        let said = match self {
+            Self::There(set, true) => set.to_string().len(),
+            _ => 0,
+        };
+        self.owner().as_str().len() + FIXED + said
     }
 }
 
@@ -59,7 +80,7 @@ impl Piece {
         let mut message = Message::new(id, MessageType::Query, OpCode::Update);
         message.add_query(Query::query(zone_name(zone)?, RecordType::SOA));
         for condition in &self.conditions {
-            message.add_answer(condition.record()?);
+            message.add_answers(condition.records()?);
         }
         message.add_authorities(self.updates.iter().cloned());
         Ok(message)
@@ -87,7 +108,7 @@ impl Piece {
     }
 
     fn condition(&mut self, condition: Condition) {
-        let octets = condition.owner().as_str().len() + FIXED;
+        let octets = condition.octets();
         if self.conditions.insert(condition) {
             self.octets += octets;
         }
@@ -100,8 +121,9 @@ impl Piece {
     }
 }
 
-/// The messages of a change, in order; `recognised` are fresh flows whose names are known to be in use by ourselves.
+/// The messages of a change of a zone, in order; `recognised` are fresh flows whose names are known to be in use by ourselves.
 pub(super) fn pieces(
+    zone: &Zone,
     change: &Change,
     recognised: &BTreeSet<Owner>,
 ) -> Result<Vec<Piece>, PublishError> {
@@ -119,7 +141,7 @@ pub(super) fn pieces(
         };
         let mut piece = Piece::default();
         if !recognised.contains(flow) {
-            piece.condition(Condition::Free(flow.clone()));
+            free(flow, zone).into_iter().for_each(|condition| piece.condition(condition));
         }
         let (own, others) = rest.into_iter().partition(|set| of_flow(&set.owner));
         rest = others;
@@ -133,6 +155,14 @@ pub(super) fn pieces(
         small.push(piece);
     }
     pack(small)
+}
+
+/// That nobody has the name of a flow. The name of a zone is always in use: there it is the types of a flow's records.
+fn free(flow: &Owner, zone: &Zone) -> Vec<Condition> {
+    match *flow == Owner::from(zone.name()) {
+        true => [Kind::Ptr, Kind::Srv].map(|kind| Condition::Absent(flow.clone(), kind)).into(),
+        false => vec![Condition::Free(flow.clone())],
+    }
 }
 
 fn pack(small: Vec<Piece>) -> Result<Vec<Piece>, PublishError> {
@@ -162,7 +192,7 @@ const OF_FLOW: &str = "_flow._tcp.";
 const FIXED: usize = 10;
 
 /// Most octets of a message's records: with the header, the zone and the signature it has to stay below 64 KiB.
-const MAX_OCTETS: usize = 60 * 1_024;
+pub(super) const MAX_OCTETS: usize = 60 * 1_024;
 
 #[cfg(test)]
 mod tests;

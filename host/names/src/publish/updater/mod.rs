@@ -11,7 +11,8 @@ mod key;
 mod message;
 mod tsig;
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,13 +20,13 @@ use hickory_net::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_net::proto::rr::{RData, RecordType};
 
 pub use key::{Key, KeyError};
-use message::{Condition, Piece, pieces};
+use message::{Condition, MAX_OCTETS, Piece, pieces};
 
 use super::connection::Connection;
-use super::records::ID;
+use super::records::{ID, incarnation};
 use super::wire::{impossible, name};
 use super::zone::check;
-use super::{Change, Outcome, Owner, PublishError, Publisher, Zone};
+use super::{Change, Doubt, Outcome, Owner, PublishError, Publisher, Set, Zone};
 use crate::AGENT_SERVICE;
 
 /// Writes to zones by way of their name servers.
@@ -67,6 +68,31 @@ impl Updater {
         talk.change(change).await
     }
 
+    /// Tries one server after the other, while they are away or cannot do it.
+    async fn somewhere<T, F: Future<Output = Result<T, PublishError>>>(
+        &self,
+        zone: &Zone,
+        at: impl Fn(SocketAddr) -> F,
+    ) -> Result<T, PublishError> {
+        let (mut reasons, mut unable) = (Vec::new(), false);
+        for server in &self.servers {
+            match at(*server).await {
+                Err(PublishError::Away { reason }) => reasons.push(reason),
+                Err(PublishError::Unable { reason }) => {
+                    unable = true;
+                    reasons.push(reason);
+                }
+                done => return done,
+            }
+        }
+        let reason = reasons.join("; ");
+        Err(match (reasons.is_empty(), unable) {
+            (true, _) => impossible(format!("no name server for zone {zone}")),
+            (false, true) => PublishError::Unable { reason },
+            (false, false) => PublishError::Away { reason },
+        })
+    }
+
     fn away(server: SocketAddr, error: &std::io::Error) -> PublishError {
         PublishError::Away { reason: format!("{server}: {error}") }
     }
@@ -76,17 +102,22 @@ impl Updater {
 impl Publisher for Updater {
     async fn change(&self, zone: &Zone, change: &Change) -> Result<Outcome, PublishError> {
         check(zone, change)?;
-        let mut reasons = Vec::new();
-        for server in &self.servers {
-            match self.at(*server, zone, change).await {
-                Err(PublishError::Away { reason }) => reasons.push(reason),
-                done => return done,
-            }
-        }
-        match reasons.is_empty() {
-            true => Err(impossible(format!("no name server for zone {zone}"))),
-            false => Err(PublishError::Away { reason: reasons.join("; ") }),
-        }
+        self.somewhere(zone, |server| self.at(server, zone, change)).await
+    }
+
+    async fn lost(
+        &self,
+        zone: &Zone,
+        marks: &[Set],
+        most: usize,
+    ) -> Result<Vec<usize>, PublishError> {
+        let at = |server| async move {
+            let away = |error: std::io::Error| Self::away(server, &error);
+            let connection = Connection::open(server, self.timeout).await.map_err(away)?;
+            let mut talk = Talk { connection, server, key: &self.key, zone };
+            talk.lost(marks, most).await
+        };
+        self.somewhere(zone, at).await
     }
 }
 
@@ -101,13 +132,17 @@ struct Talk<'a> {
 impl Talk<'_> {
     async fn change(&mut self, change: &Change) -> Result<Outcome, PublishError> {
         let mut recognised = BTreeSet::new();
-        let mut in_vain = 0;
+        let (mut in_vain, mut partly) = (0, false);
+        let change = &self.without_doubt(change).await?;
         while in_vain < TRIES {
-            let Some(unmet) = self.all(pieces(change, &recognised)?).await? else {
+            let all = pieces(self.zone, change, &recognised)?;
+            let (made, unmet) = self.all(all).await?;
+            let Some(unmet) = unmet else {
                 return Ok(Outcome { recognised: recognised.into_iter().collect() });
             };
+            partly |= made > 0;
             let known = recognised.len();
-            recognised.extend(self.sort_out(unmet, change).await?);
+            recognised.extend(self.sort_out(unmet, change, partly).await?);
             if recognised.len() == known {
                 in_vain += 1;
             }
@@ -116,14 +151,53 @@ impl Talk<'_> {
         Err(PublishError::Away { reason })
     }
 
-    /// Makes all pieces, or those before the one whose conditions were not met.
-    async fn all(&mut self, pieces: Vec<Piece>) -> Result<Option<Piece>, PublishError> {
-        for piece in pieces {
-            if !self.update(&piece).await? {
-                return Ok(Some(piece));
+    /// What is doubtful is removed with the rest where it is ours, and not at all otherwise.
+    async fn without_doubt<'c>(
+        &mut self,
+        change: &'c Change,
+    ) -> Result<Cow<'c, Change>, PublishError> {
+        if change.doubtful.is_empty() {
+            return Ok(Cow::Borrowed(change));
+        }
+        let mut whole = change.clone();
+        for Doubt { flow, id, remove } in std::mem::take(&mut whole.doubtful) {
+            if self.has_id(&flow, &id).await? {
+                whole.remove.extend(remove);
             }
         }
-        Ok(None)
+        Ok(Cow::Owned(whole))
+    }
+
+    /// Makes all pieces, or those before the one whose conditions were not met: how many, and that one.
+    async fn all(&mut self, pieces: Vec<Piece>) -> Result<(usize, Option<Piece>), PublishError> {
+        for (made, piece) in pieces.into_iter().enumerate() {
+            if !self.update(&piece).await? {
+                return Ok((made, Some(piece)));
+            }
+        }
+        Ok((0, None))
+    }
+
+    async fn lost(&mut self, marks: &[Set], most: usize) -> Result<Vec<usize>, PublishError> {
+        let is_sign = |set: &Set| incarnation(set).is_some();
+        let there = |set: &Set| Condition::There(set.clone(), is_sign(set));
+        let mut places: BTreeMap<Condition, usize> =
+            marks.iter().enumerate().map(|(place, set)| (there(set), place)).collect();
+        let mut lost = Vec::new();
+        while lost.len() < most && !places.is_empty() {
+            let (mut some, mut octets) = (BTreeSet::new(), 0);
+            while octets < MAX_OCTETS / 2
+                && let Some((condition, place)) = places.pop_first()
+            {
+                octets += condition.octets();
+                some.insert((condition, place));
+            }
+            let conditions = some.iter().map(|(condition, _)| condition.clone()).collect();
+            let unmet = self.unmet(conditions, most - lost.len()).await?;
+            let is_unmet = |condition: &Condition| unmet.contains(condition);
+            lost.extend(some.iter().filter(|(one, _)| is_unmet(one)).map(|(_, place)| *place));
+        }
+        Ok(lost)
     }
 
     /// Whether the conditions of a piece were met, and so it was made.
@@ -131,7 +205,10 @@ impl Talk<'_> {
         let message = piece.message(self.connection.id(), self.zone)?;
         match self.answer(message).await?.response_code {
             ResponseCode::NoError => Ok(true),
-            ResponseCode::YXDomain | ResponseCode::YXRRSet => Ok(false),
+            ResponseCode::YXDomain
+            | ResponseCode::YXRRSet
+            | ResponseCode::NXRRSet
+            | ResponseCode::NXDomain => Ok(false),
             code => Err(self.refusal(code)),
         }
     }
@@ -141,30 +218,34 @@ impl Talk<'_> {
         &mut self,
         piece: Piece,
         change: &Change,
+        partly: bool,
     ) -> Result<BTreeSet<Owner>, PublishError> {
         let (mut ours, mut taken) = (BTreeSet::new(), BTreeSet::new());
-        for condition in self.unmet(piece.conditions).await? {
+        for condition in self.unmet(piece.conditions, usize::MAX).await? {
             let id = change.fresh.iter().find(|(flow, _)| flow == condition.owner());
             let is_ours = match (&condition, id) {
-                (Condition::Free(flow), Some((_, id))) => self.has_id(flow, id).await?,
+                (Condition::Free(flow) | Condition::Absent(flow, _), Some((_, id))) => {
+                    self.has_id(flow, id).await?
+                }
                 _ => false,
             };
             if is_ours { &mut ours } else { &mut taken }.insert(condition.owner().clone());
         }
         match taken.is_empty() {
             true => Ok(ours),
-            false => Err(PublishError::Taken { owners: taken.into_iter().collect() }),
+            false => Err(PublishError::Taken { owners: taken.into_iter().collect(), partly }),
         }
     }
 
-    /// Those that are not true, found by halves: mostly few are.
+    /// Those that are not true, found by halves: mostly few are. No more are looked for where there are `most`.
     async fn unmet(
         &mut self,
         conditions: BTreeSet<Condition>,
+        most: usize,
     ) -> Result<Vec<Condition>, PublishError> {
         let mut unmet = Vec::new();
         let mut left: Vec<Vec<Condition>> = vec![conditions.into_iter().collect()];
-        while let Some(mut some) = left.pop() {
+        while let Some(mut some) = left.pop().filter(|_| unmet.len() < most) {
             if some.is_empty() || self.update(&Piece::question(&some)).await? {
                 continue;
             }
@@ -211,7 +292,7 @@ impl Talk<'_> {
         let refused = |why: String| PublishError::Refused { reason: format!("{server}: {why}") };
         match code {
             ResponseCode::ServFail | ResponseCode::NotImp => {
-                PublishError::Away { reason: format!("{server}: cannot do it ({code})") }
+                PublishError::Unable { reason: format!("{server}: {code}") }
             }
             ResponseCode::Refused => {
                 refused(format!("its policy does not let key {key} change this in zone {zone}"))

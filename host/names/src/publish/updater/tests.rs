@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::publish::testing::{flow, fresh, ground, withdrawn, zone};
-use crate::publish::{Flow, MAX_LISTED, flow_sets};
+use crate::publish::{Flow, Kind, MAX_LISTED, flow_sets};
 
 struct Primary {
     bind: Bind,
@@ -92,7 +92,7 @@ fn refusal(result: Result<Outcome, PublishError>) -> String {
 
 fn taken(result: Result<Outcome, PublishError>) -> Vec<String> {
     match result {
-        Err(PublishError::Taken { owners }) => owners.iter().map(ToString::to_string).collect(),
+        Err(PublishError::Taken { owners, .. }) => owners.iter().map(ToString::to_string).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -227,7 +227,7 @@ async fn a_change_larger_than_a_message_is_made_of_several_and_repeated_as_one()
         change.add.extend(one.add);
         change.fresh.extend(one.fresh);
     }
-    assert!(pieces(&change, &BTreeSet::new()).unwrap().len() > 1);
+    assert!(pieces(&zone(), &change, &BTreeSet::new()).unwrap().len() > 1);
     updater.change(&zone(), &change).await.unwrap();
     assert_eq!(primary.everything(), lines(&change.add));
     let outcome = updater.change(&zone(), &change).await.unwrap();
@@ -355,4 +355,82 @@ async fn a_clock_that_is_wrong_is_named_as_such() {
     assert!(signed.check(&answer, &key, now()).is_ok());
     let later = signed.check(&answer, &key, now() + 3_600).unwrap_err();
     assert_eq!(later, tsig::Distrust::Refused(TsigError::BadTime));
+}
+
+#[tokio::test]
+async fn a_set_that_is_full_is_a_server_that_cannot_and_not_one_that_is_away() {
+    let full: String =
+        (0..MAX_LISTED).map(|n| format!("_flow._tcp.flows PTR x{n}._flow._tcp.flows\n")).collect();
+    let primary = Primary::with(&full);
+    let before = primary.everything();
+    let result =
+        primary.updater().change(&zone(), &fresh(&flow("time.flows.unix.ar", "4711"))).await;
+    assert!(matches!(result, Err(PublishError::Unable { .. })), "{result:?}");
+    assert_eq!(primary.everything(), before);
+}
+
+#[tokio::test]
+async fn what_nobody_has_said_to_be_ours_is_withdrawn_if_it_is() {
+    let primary = Primary::start();
+    let updater = primary.updater();
+    let theirs = fresh(&flow("time.flows.unix.ar", "4711"));
+    updater.change(&zone(), &theirs).await.unwrap();
+    let doubt = |id: &str| {
+        let ours = fresh(&flow("time.flows.unix.ar", id));
+        let (flow, id) = ours.fresh[0].clone();
+        Change { doubtful: vec![Doubt { flow, id, remove: ours.add }], ..Change::default() }
+    };
+    updater.change(&zone(), &doubt("4712")).await.unwrap();
+    assert_eq!(primary.everything(), lines(&theirs.add));
+    updater.change(&zone(), &doubt("4711")).await.unwrap();
+    assert_eq!(primary.everything(), [""; 0]);
+    updater.change(&zone(), &doubt("4711")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flow_with_the_name_of_its_zone_is_published_once_and_recognised() {
+    let key = bind_node::Key::new("fnaa-key");
+    let name = "time.flows.unix.ar";
+    let zones = [bind_node::Zone::unsigned(name, "").updated_by(&key)];
+    let bind = Bind::start_with(key.statement(), &zones);
+    let (zone, updater) = (Zone::new(name.parse().unwrap()), updater(vec![bind.address()], &key));
+    let mut change = fresh(&flow(name, "4711"));
+    change.add.retain(|set| zone.contains(&set.owner));
+    assert_eq!(updater.change(&zone, &change).await.unwrap(), Outcome::default());
+    let found = dig(bind.address(), &["+short", name, "PTR"]);
+    assert_eq!(found.trim(), "_flow._tcp.time.flows.unix.ar.");
+    let again = updater.change(&zone, &change).await.unwrap();
+    assert_eq!(again.recognised, [change.fresh[0].0.clone()]);
+    change.fresh[0].1 = "4712".to_owned();
+    assert_eq!(taken(updater.change(&zone, &change).await), ["time.flows.unix.ar."]);
+}
+
+#[tokio::test]
+async fn what_a_zone_has_lost_is_told_by_its_place() {
+    let primary = Primary::start();
+    let updater = primary.updater();
+    let marks: Vec<Set> = (0..500)
+        .map(|n| {
+            let sets = fresh(&flow(&format!("f{n}.flows.unix.ar"), &format!("id-{n}"))).add;
+            crate::publish::sign_of(&sets).unwrap().0.clone()
+        })
+        .chain(ground().add)
+        .collect();
+    let there = |mark: &&Set| !mark.owner.as_str().contains("f77.") && mark.kind() != Kind::Aaaa;
+    let add = marks.iter().filter(there).cloned().collect();
+    updater.change(&zone(), &Change { add, ..Change::default() }).await.unwrap();
+    let mut lost = updater.lost(&zone(), &marks, 100).await.unwrap();
+    lost.sort_unstable();
+    let aaaa = marks.iter().position(|mark| mark.kind() == Kind::Aaaa).unwrap();
+    assert_eq!(lost, [77, aaaa]);
+    // Another incarnation, and records of others in its set, are not what was left there.
+    let mut other = marks[3].clone();
+    other.data = crate::publish::Data::Txt([vec!["id=other".to_owned()]].into());
+    let add = Change { add: vec![other], ..Change::default() };
+    updater.change(&zone(), &add).await.unwrap();
+    assert_eq!(updater.lost(&zone(), &marks[3..5], 9).await.unwrap(), [0]);
+    assert!(updater.lost(&Zone::new("other.ar".parse().unwrap()), &marks, 9).await.is_err());
+    // Of a zone that is empty not everything is asked for alone.
+    let empty = Primary::start();
+    assert!((5..20).contains(&empty.updater().lost(&zone(), &marks, 5).await.unwrap().len()));
 }

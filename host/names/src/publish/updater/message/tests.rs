@@ -30,7 +30,7 @@ fn change(flows: usize) -> Change {
 #[test]
 fn a_change_of_a_hundred_flows_is_one_message() {
     let change = change(100);
-    let pieces = pieces(&change, &BTreeSet::new()).unwrap();
+    let pieces = pieces(&zone(), &change, &BTreeSet::new()).unwrap();
     assert_eq!(pieces.len(), 1);
     let message = pieces[0].message(1, &zone()).unwrap();
     assert_eq!(message.authorities.len(), change.add.len());
@@ -41,7 +41,7 @@ fn a_change_of_a_hundred_flows_is_one_message() {
 #[test]
 fn a_change_that_does_not_fit_is_split_between_flows_only() {
     let change = change(2_000);
-    let pieces = pieces(&change, &BTreeSet::new()).unwrap();
+    let pieces = pieces(&zone(), &change, &BTreeSet::new()).unwrap();
     assert!(pieces.len() > 1);
     let mut records = 0;
     for piece in &pieces {
@@ -67,7 +67,7 @@ fn a_change_that_does_not_fit_is_split_between_flows_only() {
 fn what_is_recognised_need_not_be_free() {
     let change = change(2);
     let known = [change.fresh[0].0.clone()].into();
-    let pieces = pieces(&change, &known).unwrap();
+    let pieces = pieces(&zone(), &change, &known).unwrap();
     assert!(!pieces[0].conditions.contains(&Condition::Free(change.fresh[0].0.clone())));
     assert!(pieces[0].conditions.contains(&Condition::Free(change.fresh[1].0.clone())));
 }
@@ -76,8 +76,20 @@ fn what_is_recognised_need_not_be_free() {
 fn removals_come_first() {
     let mut change = change(1);
     change.remove = change.add.clone();
-    let pieces = pieces(&change, &BTreeSet::new()).unwrap();
+    let pieces = pieces(&zone(), &change, &BTreeSet::new()).unwrap();
     let message = pieces[0].message(1, &zone()).unwrap();
     let removals = message.authorities.iter().take_while(|one| one.dns_class == DNSClass::NONE);
     assert_eq!(removals.count(), change.remove.len());
+}
+
+#[test]
+fn the_name_of_a_flow_that_is_the_zones_may_have_what_a_zone_has() {
+    let change = change(1);
+    let zone = Zone::new("f0.flows.example".parse().unwrap());
+    let pieces = pieces(&zone, &change, &BTreeSet::new()).unwrap();
+    let flow = &change.fresh[0].0;
+    assert!(!pieces[0].conditions.contains(&Condition::Free(flow.clone())));
+    for kind in [Kind::Ptr, Kind::Srv] {
+        assert!(pieces[0].conditions.contains(&Condition::Absent(flow.clone(), kind)));
+    }
 }
