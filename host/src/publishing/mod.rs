@@ -4,6 +4,7 @@
 //! in `plan`, and what may be there is a table of the registry. Changes no flow.
 
 mod plan;
+mod source;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wanted;
@@ -21,12 +22,12 @@ use host_names::publish::{
 use host_registry::Registry;
 use host_server::{AgentFacts, NameserverFacts, Outward};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::config::{Config, Served};
 use plan::{Row, Rows};
+use source::Source;
 use wanted::{AGENT, Presence};
-use zone::Agreement;
+use zone::{Agreement, LOOK_EVERY};
 
 /// What this host publishes, and how far that is.
 pub(crate) struct Publishing {
@@ -69,19 +70,21 @@ impl Publishing {
         self.read(registry).await?;
         let mut tasks = Vec::new();
         let embedded = self.serve(&presence).await?;
+        let source = Source::new(registry, &presence);
         for (zone, state) in &self.zones {
             let Some(publisher) = self.publisher(zone, embedded.as_ref())? else { continue };
             let agreement = Agreement {
                 zone: zone.clone(),
                 publisher,
                 registry: registry.clone(),
-                presence: presence.clone(),
+                source: Arc::clone(&source),
+                look_every: LOOK_EVERY,
                 state: Arc::clone(state),
                 is_kept: self.is_updated(zone.name().as_str()),
             };
             if !agreement.is_kept {
                 // Nobody finds it empty once the host is ready. What fails is tried again.
-                drop(agreement.round(Instant::now()).await);
+                agreement.first().await;
             }
             tasks.push(tokio::spawn(agreement.keep()));
         }

@@ -3,9 +3,11 @@
 //! A row says what may be there before it is sent, so that whatever a crash interrupts can be made again, and
 //! withdrawn to the letter. Sends nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Bound;
 
-use host_names::publish::{Change, Set};
+use host_names::publish::{Change, Data, Doubt, Owner, Set, sign_of};
 use host_registry::Published;
 use tokio::time::Instant;
 
@@ -61,10 +63,12 @@ pub(crate) struct Step {
     pub(crate) during: Vec<(String, Row)>,
     /// What is there when it was made; units without a row are gone.
     pub(crate) after: Vec<(String, Option<Row>)>,
+    /// How many from the front of the queue it is about, those left out included.
+    pub(crate) looked: usize,
 }
 
 /// Whether what is there is what should be.
-fn agrees(unit: Option<&Unit>, row: Option<&Row>) -> bool {
+pub(crate) fn agrees(unit: Option<&Unit>, row: Option<&Row>) -> bool {
     match (unit, row) {
         (Some(unit), Some(row)) => row.settled && row.sets == unit.sets,
         (None, row) => row.is_none(),
@@ -89,32 +93,53 @@ pub(crate) fn unnoted(wanted: &Units, rows: &Rows, now: i64) -> Vec<(String, Row
     names(wanted, rows).into_iter().filter(waits).map(noted).collect()
 }
 
-/// The next change of at most so many units; none where nothing is to be done now.
+/// Units whose turn it is, in the order in which they are to be tried: what fails holds up nothing that has failed
+/// less often, and what many find others by comes before what few look for.
+pub(crate) fn due(wanted: &Units, rows: &Rows, due: Instant) -> VecDeque<String> {
+    let mut all: Vec<(_, &String)> = names(wanted, rows)
+        .into_iter()
+        .filter(|name| is_due(wanted.get(*name), rows.get(*name), due))
+        .map(|name| (rank(name, wanted, rows), name))
+        .collect();
+    all.sort_unstable();
+    all.into_iter().map(|(_, name)| name.clone()).collect()
+}
+
+fn is_due(unit: Option<&Unit>, row: Option<&Row>, due: Instant) -> bool {
+    let is_gone = unit.is_none() && row.is_some_and(|row| row.sets.is_empty());
+    let waits = row.and_then(|row| row.again).is_some_and(|again| again > due);
+    !agrees(unit, row) && (!waits || is_gone)
+}
+
+/// Neighbours by name often fail together, so beyond that the order is nobody's.
+fn rank(name: &str, wanted: &Units, rows: &Rows) -> (u32, bool, usize, u64) {
+    let failures = rows.get(name).map_or(0, |row| row.failures);
+    // A list that is full has room again before somebody else joins it.
+    let is_wanted = wanted.contains_key(name);
+    let kind = ["agent", "namespace "].iter().position(|kind| name.starts_with(kind));
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    (failures, is_wanted, kind.unwrap_or(usize::MAX), hasher.finish())
+}
+
+/// The next change of at most so many units from the front of those whose turn it is; none where nothing is to be done
+/// now.
 pub(crate) fn next(
-    wanted: &Units,
-    rows: &Rows,
+    queue: &VecDeque<String>,
+    (wanted, rows): (&Units, &Rows),
     most: usize,
     due: Instant,
     now: i64,
 ) -> Option<Step> {
     let mut step = Step::default();
     let mut octets = 0;
-    // A list that is full has room again before somebody else joins it.
-    let (gone, rest): (Vec<_>, Vec<_>) =
-        names(wanted, rows).into_iter().partition(|name| !wanted.contains_key(*name));
-    for name in gone.into_iter().chain(rest) {
+    for name in queue {
+        step.looked += 1;
         let (unit, row) = (wanted.get(name), rows.get(name));
-        let is_gone = unit.is_none() && row.is_some_and(|row| row.sets.is_empty());
-        let waits = row.and_then(|row| row.again).is_some_and(|again| again > due);
-        if agrees(unit, row) || (waits && !is_gone) {
+        if !is_due(unit, row, due) {
             continue;
         }
-        let before = (step.change.add.len(), step.change.remove.len());
-        step.take(name, unit, row, now);
-        let text = |sets: &[Set]| sets.iter().map(|set| set.to_string().len()).sum::<usize>();
-        let added = step.change.add.get(before.0..).unwrap_or_default();
-        let removed = step.change.remove.get(before.1..).unwrap_or_default();
-        octets += text(added) + text(removed);
+        octets += step.take(name, unit, row, now);
         if step.after.len() >= most || octets >= MOST_OCTETS {
             break;
         }
@@ -126,19 +151,26 @@ pub(crate) fn next(
     Some(step)
 }
 
+fn octets(sets: &[Set]) -> usize {
+    sets.iter().map(|set| set.to_string().len()).sum()
+}
+
 impl Step {
-    fn take(&mut self, name: &str, unit: Option<&Unit>, row: Option<&Row>, now: i64) {
+    /// Makes a unit part of the change; gives the octets of its records.
+    fn take(&mut self, name: &str, unit: Option<&Unit>, row: Option<&Row>, now: i64) -> usize {
         self.before.push((name.to_owned(), row.cloned()));
         let none = (Unit::default(), Row::default());
         let (unit, row) = (unit.unwrap_or(&none.0), row.unwrap_or(&none.1));
-        let foreign: Vec<Set> = row.sets.difference(&unit.sets).cloned().collect();
         let fresh = unit.fresh.as_ref().filter(|_| !row.claimed);
         // Under our own older records the name would look like somebody else's.
-        let first = fresh.is_some() && !foreign.is_empty();
+        let first = fresh.is_some() && !row.sets.is_subset(&unit.sets);
         let wanted = if first { &none.0.sets } else { &unit.sets };
         let added = wanted.iter().filter(|set| !(row.settled && row.sets.contains(*set)));
-        self.change.add.extend(added.cloned());
-        self.change.remove.extend(row.sets.difference(wanted).cloned());
+        let added: Vec<Set> = added.cloned().collect();
+        let gone: Vec<Set> = row.sets.difference(wanted).cloned().collect();
+        let taken = octets(&added) + octets(&gone);
+        self.change.add.extend(added);
+        self.withdraw(row, gone);
         self.change.fresh.extend(fresh.filter(|_| !first).cloned());
         let since = row.since.or(Some(now));
         let during = Row { settled: false, since, ..row.clone() };
@@ -152,26 +184,55 @@ impl Step {
         let sets = row.sets.union(wanted).cloned().collect();
         self.during.push((name.to_owned(), Row { sets, ..during }));
         self.after.push((name.to_owned(), after));
+        taken
+    }
+
+    /// What no answer has ever said to be ours may be somebody else's, who publishes the same of that name.
+    fn withdraw(&mut self, row: &Row, gone: Vec<Set>) {
+        match sign_of(&row.sets).filter(|_| !row.claimed && !gone.is_empty()) {
+            Some((_, flow, id)) => self.change.doubtful.push(Doubt { flow, id, remove: gone }),
+            None => self.change.remove.extend(gone),
+        }
     }
 
     /// What another unit has as well is not taken away with this one.
     fn spare(&mut self, wanted: &Units) {
-        if self.change.remove.is_empty() {
+        let Change { add, remove, doubtful, .. } = &mut self.change;
+        let gone = remove.iter().chain(doubtful.iter().flat_map(|doubt| &doubt.remove));
+        let gone: BTreeSet<_> = gone.map(|set| (&set.owner, &set.data)).collect();
+        if gone.is_empty() {
             return;
         }
-        let all: BTreeSet<_> = wanted
-            .values()
-            .flat_map(|unit| &unit.sets)
-            .map(|set| (&set.owner, &set.data))
-            .collect();
+        let stay = wanted.values().flat_map(|unit| &unit.sets);
+        let stay = stay.map(|set| (&set.owner, &set.data)).filter(|one| gone.contains(one));
         // What only has another TTL now is taken away before it is added.
-        let added: BTreeSet<_> =
-            self.change.add.iter().map(|set| (set.owner.clone(), set.data.clone())).collect();
-        self.change.remove.retain(|set| {
-            !all.contains(&(&set.owner, &set.data))
-                || added.contains(&(set.owner.clone(), set.data.clone()))
-        });
+        let added: BTreeSet<_> = add.iter().map(|set| (&set.owner, &set.data)).collect();
+        let stay: BTreeSet<(Owner, Data)> = stay
+            .filter(|one| !added.contains(one))
+            .map(|(owner, data)| (owner.clone(), data.clone()))
+            .collect();
+        let goes = |set: &Set| !stay.contains(&(set.owner.clone(), set.data.clone()));
+        remove.retain(goes);
+        doubtful.iter_mut().for_each(|doubt| doubt.remove.retain(goes));
     }
+}
+
+/// The next units after one that are said to be in the zone, and by which set one sees it; from the beginning after
+/// the last one.
+pub(crate) fn looked_at(rows: &Rows, after: Option<&String>, most: usize) -> Vec<(String, Set)> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let rest = rows.range::<String, _>((from, Bound::Unbounded));
+    let mark = |(name, row): (&String, &Row)| {
+        let set = sign_of(&row.sets).map(|(set, ..)| set).or_else(|| row.sets.first());
+        set.filter(|_| row.settled).map(|set| (name.clone(), set.clone()))
+    };
+    rest.filter_map(mark).take(most).collect()
+}
+
+/// What is known of a unit whose records are not where they were left: somebody else may have the name meanwhile.
+pub(crate) fn lost(row: &Row, now: i64) -> Row {
+    let why = Some("records have gone from the zone".to_owned());
+    Row { settled: false, claimed: false, since: row.since.or(Some(now)), why, ..row.clone() }
 }
 
 /// Octets of records, as text, after which no further unit joins a change: one message holds 65,535, each unit is at
@@ -184,6 +245,10 @@ mod tests {
     use super::*;
 
     const MOST: usize = 1000;
+
+    fn next(wanted: &Units, rows: &Rows, most: usize, when: Instant, now: i64) -> Option<Step> {
+        super::next(&due(wanted, rows, when), (wanted, rows), most, when, now)
+    }
 
     fn units(flows: &[host_registry::Flow]) -> Units {
         let zone = "unix.ar";
@@ -244,9 +309,13 @@ mod tests {
         let again = next(&with, &rows, MOST, Instant::now(), 2).unwrap();
         assert_eq!(again.change, first.change);
         assert_eq!(again.during[0].1.since, Some(1), "it waits since the first time");
+        // Nobody has said that they are ours, so they go only if they are.
         let back = agree(&without, &mut rows.clone());
-        let removed: BTreeSet<Set> = back[0].remove.iter().cloned().collect();
-        assert!(removed.is_superset(&with["flow a.flows.unix.ar"].sets));
+        let Doubt { flow, id, remove } = &back[0].doubtful[0];
+        let unit = &with["flow a.flows.unix.ar"];
+        assert_eq!(unit.fresh, Some((flow.clone(), id.clone())));
+        assert_eq!(remove.iter().cloned().collect::<BTreeSet<_>>(), unit.sets);
+        assert!(back[0].remove.iter().all(|set| !unit.sets.contains(set)), "{back:?}");
     }
 
     #[tokio::test]
@@ -258,7 +327,7 @@ mod tests {
         during(&mut rows, &first);
         let changes = agree(&two, &mut rows);
         assert_eq!(changes.len(), 2, "{changes:?}");
-        assert!(changes[0].fresh.is_empty() && !changes[0].remove.is_empty());
+        assert!(changes[0].fresh.is_empty() && !changes[0].doubtful.is_empty());
         assert_eq!(changes[1].fresh, [two["flow a.flows.unix.ar"].fresh.clone().unwrap()]);
         // With an answer the name was ours already.
         let mut rows = Rows::new();

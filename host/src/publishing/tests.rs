@@ -2,20 +2,25 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use host_names::publish::{Change, Outcome, PublishError, Publisher, Zone};
+use host_names::publish::{Change, Outcome, PublishError, Publisher, Set, Zone};
 use host_registry::{NewFlow, Registry};
 use tokio::time::Instant;
 
 use super::plan::Row;
+use super::source::Source;
+use super::wanted::Units;
 use super::wanted::tests::presence;
-use super::zone::Agreement;
+use super::zone::{Agreement, Trouble};
 
 /// Answers by what a change holds, and keeps what was sent.
 #[derive(Debug)]
 struct Server {
     answer: fn(&Change) -> Result<Outcome, PublishError>,
     sent: Mutex<Vec<Change>>,
+    /// Names of sets that are not there any more.
+    gone: Mutex<Vec<String>>,
 }
 
 #[async_trait::async_trait]
@@ -23,6 +28,13 @@ impl Publisher for Server {
     async fn change(&self, _: &Zone, change: &Change) -> Result<Outcome, PublishError> {
         self.sent.lock().unwrap().push(change.clone());
         (self.answer)(change)
+    }
+
+    async fn lost(&self, _: &Zone, marks: &[Set], most: usize) -> Result<Vec<usize>, PublishError> {
+        let gone = self.gone.lock().unwrap();
+        let is_gone = |set: &Set| gone.iter().any(|name| set.owner.as_str().ends_with(name));
+        let lost = marks.iter().enumerate().filter(|(_, set)| is_gone(set));
+        Ok(lost.map(|(place, _)| place).take(most).collect())
     }
 }
 
@@ -49,16 +61,26 @@ fn agreement(
     registry: &Registry,
     answer: fn(&Change) -> Result<Outcome, PublishError>,
 ) -> (Agreement, Arc<Server>) {
-    let server = Arc::new(Server { answer, sent: Mutex::default() });
+    let server = Arc::new(Server { answer, sent: Mutex::default(), gone: Mutex::default() });
     let agreement = Agreement {
         zone: Zone::new("unix.ar".parse().unwrap()),
         publisher: Arc::clone(&server) as _,
         registry: registry.clone(),
-        presence: presence(&["unix.ar"]),
+        source: Source::new(registry, &presence(&["unix.ar"])),
+        look_every: Duration::from_millis(50),
         state: Arc::default(),
         is_kept: true,
     };
     (agreement, server)
+}
+
+async fn wanted(agreement: &Agreement) -> Units {
+    let zones = agreement.source.zones().await.unwrap();
+    zones[&agreement.zone].clone()
+}
+
+async fn round(agreement: &Agreement, due: Instant) -> Result<(), Trouble> {
+    agreement.round(&wanted(agreement).await, due).await
 }
 
 fn is_about(change: &Change, name: &str) -> bool {
@@ -82,13 +104,17 @@ async fn a_name_that_is_refused_or_taken_holds_up_no_other() {
         true => Err(PublishError::Refused { reason: "no".to_owned() }),
         false => Ok(Outcome::default()),
     };
-    let taken: fn(&Change) -> _ = |change| match is_about(change, BAD) {
-        true => Err(PublishError::Taken { owners: vec![BAD.parse().unwrap()] }),
+    let unable: fn(&Change) -> _ = |change| match is_about(change, BAD) {
+        true => Err(PublishError::Unable { reason: "no".to_owned() }),
         false => Ok(Outcome::default()),
     };
-    for answer in [refusing, taken] {
+    let taken: fn(&Change) -> _ = |change| match is_about(change, BAD) {
+        true => Err(PublishError::Taken { owners: vec![BAD.parse().unwrap()], partly: false }),
+        false => Ok(Outcome::default()),
+    };
+    for answer in [refusing, unable, taken] {
         let (agreement, server) = agreement(&registry, answer);
-        agreement.round(Instant::now()).await.unwrap();
+        round(&agreement, Instant::now()).await.unwrap();
         let waiting = waiting(&agreement);
         let names: Vec<&str> = waiting.iter().map(|(unit, _)| unit.as_str()).collect();
         assert_eq!(names, ["flow f7.flows.unix.ar"]);
@@ -97,7 +123,7 @@ async fn a_name_that_is_refused_or_taken_holds_up_no_other() {
         assert!(server.sent.lock().unwrap().len() < 20, "it is asked for each by itself");
         // Not again before its time.
         let sent = server.sent.lock().unwrap().len();
-        agreement.round(Instant::now()).await.unwrap();
+        round(&agreement, Instant::now()).await.unwrap();
         assert_eq!(server.sent.lock().unwrap().len(), sent);
         let stored = registry.published().await.unwrap();
         assert_eq!(stored.len(), 22);
@@ -111,14 +137,92 @@ async fn what_is_refused_whatever_it_is_or_answered_by_nobody_is_not_tried_for_e
     let dir = tempfile::tempdir().unwrap();
     let registry = registry(dir.path(), 20).await;
     let refusing: fn(&Change) -> _ = |_| Err(PublishError::Refused { reason: "no".to_owned() });
+    let unable: fn(&Change) -> _ = |_| Err(PublishError::Unable { reason: "no".to_owned() });
     let away: fn(&Change) -> _ = |_| Err(PublishError::Away { reason: "gone".to_owned() });
-    for (answer, most) in [(refusing, 8), (away, 1)] {
+    for (answer, most) in [(refusing, 12), (unable, 12), (away, 1)] {
         let (agreement, server) = agreement(&registry, answer);
-        agreement.round(Instant::now()).await.unwrap_err();
+        round(&agreement, Instant::now()).await.unwrap_err();
         assert!(server.sent.lock().unwrap().len() <= most);
-        agreement.note().await.unwrap();
+        agreement.note(&wanted(&agreement).await).await.unwrap();
         let waiting = waiting(&agreement);
         assert_eq!(waiting.len(), 22);
         assert!(waiting.iter().all(|(_, row)| row.since.is_some()), "{waiting:?}");
     }
+}
+
+#[tokio::test]
+async fn many_that_are_refused_do_not_starve_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry(dir.path(), 40).await;
+    // All but those with a 7, whichever are tried first.
+    let is_good =
+        |owner: &str| owner.contains('7') || !owner.starts_with('f') || owner.starts_with("fnaa");
+    let few: fn(&Change) -> _ = |change| {
+        let is_good = |owner: &str| {
+            owner.contains('7') || !owner.starts_with('f') || owner.starts_with("fnaa")
+        };
+        match change.add.iter().all(|set| is_good(set.owner.as_str())) {
+            true => Ok(Outcome::default()),
+            false => Err(PublishError::Refused { reason: "no".to_owned() }),
+        }
+    };
+    let (agreement, _) = agreement(&registry, few);
+    let mut due = Instant::now();
+    for _ in 0..8 {
+        // By then each of them is due again.
+        due += Duration::from_secs(3_600);
+        drop(round(&agreement, due).await);
+    }
+    let unpublished: Vec<_> = waiting(&agreement).into_iter().map(|(unit, _)| unit).collect();
+    let left = |unit: &String| unit.strip_prefix("flow ").is_none_or(is_good);
+    assert!(!unpublished.iter().any(left), "{unpublished:?}");
+    assert_eq!(unpublished.len(), 36);
+}
+
+#[tokio::test]
+async fn what_went_through_before_a_name_that_is_taken_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry(dir.path(), 1).await;
+    let partly: fn(&Change) -> _ =
+        |_| Err(PublishError::Taken { owners: vec!["x.unix.ar.".parse().unwrap()], partly: true });
+    let (agreement, _) = agreement(&registry, partly);
+    round(&agreement, Instant::now()).await.unwrap();
+    let rows = waiting(&agreement);
+    assert!(rows.len() == 3 && rows.iter().all(|(_, row)| !row.sets.is_empty()), "{rows:?}");
+}
+
+#[tokio::test]
+async fn what_has_gone_from_a_zone_is_published_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry(dir.path(), 30).await;
+    let (agreement, server) = agreement(&registry, |_| Ok(Outcome::default()));
+    round(&agreement, Instant::now()).await.unwrap();
+    let flow = |change: &Change| change.fresh.len();
+    assert_eq!(
+        server.sent.lock().unwrap().drain(..).map(|change| flow(&change)).sum::<usize>(),
+        30
+    );
+    let mut last = None;
+    for (gone, flows) in [(vec![], 0), (vec!["f7.flows.unix.ar."], 1), (vec!["."], 30)] {
+        *server.gone.lock().unwrap() = gone.iter().map(ToString::to_string).collect();
+        last = None;
+        agreement.look(&mut last).await;
+        round(&agreement, Instant::now()).await.unwrap();
+        let sent: Vec<Change> = server.sent.lock().unwrap().drain(..).collect();
+        assert_eq!(sent.iter().map(flow).sum::<usize>(), flows, "{gone:?}");
+    }
+    assert_eq!(last.as_deref(), Some("namespace flows.unix.ar"));
+    agreement.look(&mut last).await;
+    assert_eq!(last, None, "from the beginning after the last one");
+    // And by itself.
+    *server.gone.lock().unwrap() = vec!["f9.flows.unix.ar.".to_owned()];
+    let server = Arc::clone(&server);
+    let kept = tokio::spawn(agreement.keep());
+    let again = async {
+        while server.sent.lock().unwrap().len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), again).await.unwrap();
+    kept.abort();
 }

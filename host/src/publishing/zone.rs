@@ -3,6 +3,7 @@
 //! What cannot be done waits longer from try to try, a zone whose servers are away as a whole, a thing whose name
 //! somebody else has alone. Each change is written down before it is sent, so a crash costs nothing.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,26 +14,52 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::State;
 use super::plan::{self, Row, Step};
-use super::wanted::{self, Presence, Units};
+use super::source::Source;
+use super::wanted::Units;
 
 /// Makes one zone agree.
 pub(super) struct Agreement {
     pub(super) zone: Zone,
     pub(super) publisher: Arc<dyn Publisher>,
     pub(super) registry: Registry,
-    pub(super) presence: Presence,
+    pub(super) source: Arc<Source>,
     pub(super) state: Arc<Mutex<State>>,
     /// Whether the zone outlives this process, and with it what is known of it.
     pub(super) is_kept: bool,
+    /// How often it is looked whether what was left in the zone is still there.
+    pub(super) look_every: Duration,
 }
 
 /// Why a round ended early.
 #[derive(Debug)]
-pub(super) struct Trouble(String);
+pub(super) struct Trouble {
+    words: String,
+    /// Whether something was made before.
+    progress: bool,
+}
+
+impl Trouble {
+    pub(super) fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), progress: false }
+    }
+}
 
 impl From<RegistryError> for Trouble {
     fn from(error: RegistryError) -> Self {
-        Self(format!("what is published could not be written down: {error}"))
+        Self::new(format!("what is published could not be written down: {error}"))
+    }
+}
+
+/// When a zone is tried again.
+struct Pace {
+    failures: u32,
+    again: Instant,
+    told: String,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { failures: 0, again: Instant::now(), told: String::new() }
     }
 }
 
@@ -41,8 +68,8 @@ enum Sent {
     /// It is made.
     Made,
     /// Somebody else has some of the names.
-    Taken(Vec<Owner>, String),
-    /// It is not allowed, or not possible.
+    Taken(Vec<Owner>, String, bool),
+    /// It is not allowed, or not possible, or cannot be done now.
     Refused(String),
     /// Nobody knows.
     Unknown(String),
@@ -52,34 +79,19 @@ impl Agreement {
     /// Until the host ends.
     pub(super) async fn keep(self) {
         let mut changes = self.registry.subscribe();
-        let (mut failures, mut again, mut told) = (0, Instant::now(), String::new());
+        let mut pace = Pace::new();
+        let (mut look, mut looked) = (Instant::now(), None);
         loop {
             changes.borrow_and_update();
             let began = Instant::now();
-            if again <= began {
-                match self.round(began).await {
-                    Ok(()) => {
-                        if !told.is_empty() {
-                            tracing::info!(zone = %self.zone, "names are published again");
-                        }
-                        (failures, told) = (0, String::new());
-                        self.trouble(None);
-                    }
-                    Err(Trouble(words)) => {
-                        if words != told {
-                            tracing::warn!(zone = %self.zone, cause = words, "names wait to be published");
-                        }
-                        again = Instant::now() + wait_after(failures);
-                        failures += 1;
-                        self.trouble(Some(words.clone()));
-                        told = words;
-                    }
-                }
+            if self.is_kept && look <= began {
+                look = began + self.look(&mut looked).await;
             }
-            if let Err(Trouble(words)) = self.note().await {
-                tracing::warn!(zone = %self.zone, cause = words, "what waits is not written down");
+            if pace.again <= began {
+                self.tried(began, &mut pace).await;
             }
-            let next = if failures > 0 { Some(again) } else { self.next(began) };
+            let next = if pace.failures > 0 { Some(pace.again) } else { self.next(began) };
+            let next = [next, self.is_kept.then_some(look)].into_iter().flatten().min();
             tokio::select! {
                 changed = changes.changed() => match changed {
                     // Many commands in a row are one change.
@@ -91,33 +103,113 @@ impl Agreement {
         }
     }
 
+    async fn tried(&self, began: Instant, pace: &mut Pace) {
+        // Kept to the end, so that the other zones need not compute it, too.
+        let zones = self.source.zones().await;
+        let none = Units::new();
+        let wanted = zones.as_ref().ok().map(|zones| zones.get(&self.zone).unwrap_or(&none));
+        let round = match (&zones, wanted) {
+            (_, Some(wanted)) => self.round(wanted, began).await,
+            (Ok(_), None) => Ok(()),
+            (Err(words), None) => Err(Trouble::new(words)),
+        };
+        match round {
+            Ok(()) => {
+                if !pace.told.is_empty() {
+                    tracing::info!(zone = %self.zone, "names are published again");
+                }
+                *pace = Pace::new();
+                self.trouble(None);
+            }
+            Err(Trouble { words, progress }) => {
+                if words != pace.told {
+                    tracing::warn!(zone = %self.zone, cause = words, "names wait to be published");
+                }
+                if progress {
+                    pace.failures = 0;
+                }
+                pace.again = Instant::now() + wait_after(pace.failures);
+                pace.failures += 1;
+                self.trouble(Some(words.clone()));
+                pace.told = words;
+            }
+        }
+        if let Some(wanted) = wanted
+            && let Err(Trouble { words, .. }) = self.note(wanted).await
+        {
+            tracing::warn!(zone = %self.zone, cause = words, "what waits is not written down");
+        }
+    }
+
+    /// Looks whether a part of what was left in the zone is still there: whoever serves it may have changed, or
+    /// have gone back to what was. What is not is published again. Gives when to look again.
+    pub(super) async fn look(&self, last: &mut Option<String>) -> Duration {
+        let looked = plan::looked_at(&self.state().rows, last.as_ref(), MOST_LOOKED);
+        if looked.is_empty() {
+            *last = None;
+            return self.look_every;
+        }
+        let marks: Vec<_> = looked.iter().map(|(_, set)| set.clone()).collect();
+        let lost = timeout(PATIENCE, self.publisher.lost(&self.zone, &marks, MANY_LOST)).await;
+        let Ok(Ok(lost)) = lost else { return LONGEST_WAIT };
+        *last = looked.last().map(|(unit, _)| unit.clone());
+        if lost.is_empty() {
+            return self.look_every;
+        }
+        // Where so many are not there nobody has to be asked about each.
+        let is_lost: BTreeSet<&String> =
+            lost.iter().filter_map(|place| looked.get(*place)).map(|(unit, _)| unit).collect();
+        let all = is_lost.len() >= MANY_LOST;
+        let rows: Vec<_> = {
+            let state = self.state();
+            let rows = state.rows.iter().filter(|(_, row)| row.settled);
+            let rows = rows.filter(|(unit, _)| all || is_lost.contains(unit));
+            rows.map(|(unit, row)| (unit.clone(), Some(plan::lost(row, now())))).collect()
+        };
+        tracing::warn!(zone = %self.zone, units = rows.len(), "records have gone from a zone: published again");
+        for some in rows.chunks(AT_ONCE) {
+            if self.put(some.to_vec()).await.is_err() {
+                return LONGEST_WAIT;
+            }
+        }
+        self.look_every
+    }
+
     /// Does all that can be done now.
-    pub(super) async fn round(&self, due: Instant) -> Result<(), Trouble> {
-        let wanted = self.wanted().await?;
-        let (mut most, mut refusals) = (MOST_UNITS, 0);
+    pub(super) async fn round(&self, wanted: &Units, due: Instant) -> Result<(), Trouble> {
+        let mut queue = plan::due(wanted, &self.state().rows, due);
+        let (mut most, mut refusals, mut progress) = (MOST_UNITS, 0, false);
         loop {
-            let step = plan::next(&wanted, &self.state().rows, most, due, now());
+            let step = plan::next(&queue, (wanted, &self.state().rows), most, due, now());
             let Some(step) = step else { return Ok(()) };
             let units = step.after.len();
             match self.make(&step).await? {
-                Sent::Made => (most, refusals) = ((most * 2).min(MOST_UNITS), 0),
-                Sent::Taken(owners, words) => {
-                    self.set_aside(&wanted, &step, &owners, &words).await?
+                Sent::Made => (most, refusals, progress) = ((most * 2).min(MOST_UNITS), 0, true),
+                Sent::Taken(owners, words, partly) => {
+                    self.set_aside(wanted, &step, &owners, &words, partly).await?;
                 }
                 Sent::Unknown(words) => {
                     self.failed(&step, &words, false).await?;
-                    return Err(Trouble(words));
+                    return Err(Trouble { words, progress });
                 }
                 // Perhaps it is only some of them.
-                Sent::Refused(_) if units > 1 => most = (units / 2).max(1),
+                Sent::Refused(_) if units > 1 => {
+                    most = (units / 2).max(1);
+                    continue;
+                }
                 Sent::Refused(words) => {
                     self.failed(&step, &words, true).await?;
                     refusals += 1;
                     if refusals >= MOST_REFUSALS {
-                        return Err(Trouble(words));
+                        return Err(Trouble { words, progress });
                     }
                 }
             }
+            queue.drain(..step.looked.min(queue.len()));
+            let agrees =
+                |unit: &String| plan::agrees(wanted.get(unit), self.state().rows.get(unit));
+            let left = step.after.into_iter().map(|(unit, _)| unit).filter(|unit| !agrees(unit));
+            queue.extend(left);
         }
     }
 
@@ -129,7 +221,7 @@ impl Agreement {
             failpoint!("publishing.noted");
         }
         let change = &step.change;
-        if !change.add.is_empty() || !change.remove.is_empty() {
+        if !(change.add.is_empty() && change.remove.is_empty() && change.doubtful.is_empty()) {
             let sent = timeout(PATIENCE, self.publisher.change(&self.zone, change)).await;
             if self.is_kept {
                 failpoint!("publishing.sent");
@@ -149,21 +241,23 @@ impl Agreement {
         Ok(Sent::Made)
     }
 
-    /// Nothing was changed: what is known is what was known before, and who has no right to a name waits.
+    /// Who has no right to a name waits. Where nothing was changed, what is known is what was known before.
     async fn set_aside(
         &self,
         wanted: &Units,
         step: &Step,
         owners: &[Owner],
         words: &str,
+        partly: bool,
     ) -> Result<(), Trouble> {
         let is_his = |unit: &str| {
             let unit = wanted.get(unit);
             unit.is_some_and(|unit| unit.sets.iter().any(|set| owners.contains(&set.owner)))
         };
         let nobody = !step.before.iter().any(|(unit, _)| is_his(unit));
-        let rows = step.before.iter().map(|(unit, row)| {
-            let mut row = row.clone().unwrap_or_default();
+        let known = step.before.iter().zip(&step.during);
+        let rows = known.map(|((unit, before), (_, during))| {
+            let mut row = if partly { during.clone() } else { before.clone().unwrap_or_default() };
             row.since = row.since.or(Some(now()));
             if nobody || is_his(unit) {
                 row = failed(row, words, true);
@@ -182,9 +276,8 @@ impl Agreement {
     }
 
     /// Writes down what waits, and since when.
-    pub(super) async fn note(&self) -> Result<(), Trouble> {
-        let wanted = self.wanted().await?;
-        let noted = plan::unnoted(&wanted, &self.state().rows, now());
+    pub(super) async fn note(&self, wanted: &Units) -> Result<(), Trouble> {
+        let noted = plan::unnoted(wanted, &self.state().rows, now());
         let noted: Vec<_> = noted.into_iter().map(|(unit, row)| (unit, Some(row))).collect();
         for some in noted.chunks(AT_ONCE) {
             self.put(some.to_vec()).await?;
@@ -192,14 +285,13 @@ impl Agreement {
         Ok(())
     }
 
-    async fn wanted(&self) -> Result<Units, Trouble> {
-        let (registry, presence) = (self.registry.clone(), self.presence.clone());
-        let zone = self.zone.clone();
-        let all = move || wanted::wanted(&registry.findable(), &presence);
-        // A hundred thousand flows take a moment.
-        let all = tokio::task::spawn_blocking(all).await;
-        let mut all = all.map_err(|error| Trouble(error.to_string()))?;
-        Ok(all.remove(&zone).unwrap_or_default())
+    /// A first round, where the host waits for it.
+    pub(super) async fn first(&self) {
+        if let Ok(zones) = self.source.zones().await
+            && let Some(wanted) = zones.get(&self.zone)
+        {
+            drop(self.round(wanted, Instant::now()).await);
+        }
     }
 
     /// On disk first.
@@ -207,7 +299,7 @@ impl Agreement {
         if self.is_kept {
             let stored = rows.iter().map(|(unit, row)| {
                 let row = row.as_ref().map(Row::stored).transpose();
-                let row = row.map_err(|error| Trouble(error.to_string()))?;
+                let row = row.map_err(|error| Trouble::new(error.to_string()))?;
                 Ok((self.zone.to_string(), unit.clone(), row))
             });
             let stored: Vec<PublishedRow> = stored.collect::<Result<_, Trouble>>()?;
@@ -242,8 +334,10 @@ impl Agreement {
 fn sent_of(error: PublishError) -> Sent {
     let words = error.to_string();
     match error {
-        PublishError::Taken { owners } => Sent::Taken(owners, words),
-        PublishError::Refused { .. } | PublishError::Impossible { .. } => Sent::Refused(words),
+        PublishError::Taken { owners, partly } => Sent::Taken(owners, words, partly),
+        PublishError::Refused { .. }
+        | PublishError::Unable { .. }
+        | PublishError::Impossible { .. } => Sent::Refused(words),
         _ => Sent::Unknown(words),
     }
 }
@@ -287,7 +381,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MOST_UNITS: usize = 256;
 
 /// Refusals of single units one after the other, after which the whole zone waits: it is not about them.
-const MOST_REFUSALS: u32 = 3;
+const MOST_REFUSALS: u32 = 8;
+
+/// How often it is looked whether what was left in a zone is still there.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Units that are looked at each time, from where the last time ended: some four messages.
+const MOST_LOOKED: usize = 2_000;
+
+/// So many units of one look that are not there mean that it is not the zone that it was: everything is published again.
+const MANY_LOST: usize = 16;
 
 /// Rows that are written in one transaction, so that commands come in between.
 const AT_ONCE: usize = 1_000;
