@@ -87,9 +87,8 @@ impl Agreement {
             if self.is_kept && look <= began {
                 look = began + self.look(&mut looked).await;
             }
-            if pace.again <= began {
-                self.tried(began, &mut pace).await;
-            }
+            let due = pace.again <= began;
+            self.tried(began, due.then_some(&mut pace)).await;
             let next = if pace.failures > 0 { Some(pace.again) } else { self.next(began) };
             let next = [next, self.is_kept.then_some(look)].into_iter().flatten().min();
             tokio::select! {
@@ -103,42 +102,44 @@ impl Agreement {
         }
     }
 
-    async fn tried(&self, began: Instant, pace: &mut Pace) {
+    /// Tries, where it is time to, and writes down what waits.
+    async fn tried(&self, began: Instant, pace: Option<&mut Pace>) {
         // Kept to the end, so that the other zones need not compute it, too.
         let zones = self.source.zones().await;
         let none = Units::new();
-        let wanted = zones.as_ref().ok().map(|zones| zones.get(&self.zone).unwrap_or(&none));
-        let round = match (&zones, wanted) {
-            (_, Some(wanted)) => self.round(wanted, began).await,
-            (Ok(_), None) => Ok(()),
-            (Err(words), None) => Err(Trouble::new(words)),
-        };
-        match round {
-            Ok(()) => {
-                if !pace.told.is_empty() {
-                    tracing::info!(zone = %self.zone, "names are published again");
-                }
-                *pace = Pace::new();
-                self.trouble(None);
-            }
-            Err(Trouble { words, progress }) => {
-                if words != pace.told {
-                    tracing::warn!(zone = %self.zone, cause = words, "names wait to be published");
-                }
-                if progress {
-                    pace.failures = 0;
-                }
-                pace.again = Instant::now() + wait_after(pace.failures);
-                pace.failures += 1;
-                self.trouble(Some(words.clone()));
-                pace.told = words;
-            }
+        let wanted = zones.as_ref().map(|zones| zones.get(&self.zone).unwrap_or(&none));
+        if let Some(pace) = pace {
+            let round = match wanted {
+                Ok(wanted) => self.round(wanted, began).await,
+                Err(words) => Err(Trouble::new(words)),
+            };
+            self.told(round, pace);
         }
-        if let Some(wanted) = wanted
+        if let Ok(wanted) = wanted
             && let Err(Trouble { words, .. }) = self.note(wanted).await
         {
             tracing::warn!(zone = %self.zone, cause = words, "what waits is not written down");
         }
+    }
+
+    fn told(&self, round: Result<(), Trouble>, pace: &mut Pace) {
+        let Err(Trouble { words, progress }) = round else {
+            if !pace.told.is_empty() {
+                tracing::info!(zone = %self.zone, "names are published again");
+            }
+            *pace = Pace::new();
+            return self.trouble(None);
+        };
+        if words != pace.told {
+            tracing::warn!(zone = %self.zone, cause = words, "names wait to be published");
+        }
+        if progress {
+            pace.failures = 0;
+        }
+        pace.again = Instant::now() + wait_after(pace.failures);
+        pace.failures += 1;
+        self.trouble(Some(words.clone()));
+        pace.told = words;
     }
 
     /// Looks whether a part of what was left in the zone is still there: whoever serves it may have changed, or

@@ -280,6 +280,55 @@ fn key_line(key: &Key) -> String {
 }
 
 #[test]
+fn a_set_that_its_server_calls_full_holds_up_no_name_outside_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::new("fnaad");
+    let full: String =
+        (0..100).map(|n| format!("_flow._tcp.flows PTR x{n}._flow._tcp.flows\n")).collect();
+    let bind = bind(&key, &full);
+    let config = updated(dir.path(), &bind, &key.write(dir.path()));
+    let host = Fnaad::serve(dir.path(), config.save());
+    let mut wire = host.login_as("test", "test");
+    for n in 0..12 {
+        wire.ok(&format!("CREATE FLOW f{n}.flows.unix.ar"));
+    }
+    wire.ok("CREATE NAMESPACE more.unix.ar");
+    wire.ok("CREATE FLOW a.more.unix.ar");
+    eventually("the flow of another namespace", || {
+        let found = answers(bind.address(), "a.more.unix.ar", "SRV");
+        if found.is_empty() { Err(nameserver(&mut wire).to_string()) } else { Ok(()) }
+    });
+    eventually_shown(&mut wire, "those that wait, and why", |seen| {
+        seen["waiting"] == 12
+            && seen["why"].as_str().is_some_and(|why| why.contains("cannot do it"))
+    });
+    let script = format!(
+        "{}\nzone unix.ar\nupdate delete _flow._tcp.flows.unix.ar PTR\nsend\n",
+        key_line(&key)
+    );
+    assert!(nsupdate(bind.address(), &script).0);
+    eventually_shown(&mut wire, "all of it", is_whole);
+}
+
+#[test]
+fn another_server_of_a_zone_gets_what_the_former_one_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::new("fnaad");
+    let former = bind(&key, "");
+    let config = updated(dir.path(), &former, &key.write(dir.path()));
+    let host = Fnaad::serve(dir.path(), config.save());
+    host.login_as("test", "test").ok(&format!("CREATE FLOW {TIME}"));
+    eventually_found(former.address(), TIME);
+    eventually_shown(&mut host.login_as("test", "test"), "all of it", is_whole);
+    host.kill();
+    let other = bind(&key, "");
+    let config = updated(dir.path(), &other, &key.write(dir.path()));
+    let host = Fnaad::serve(dir.path(), config.save());
+    eventually_found(other.address(), TIME);
+    eventually_shown(&mut host.login_as("test", "test"), "all of it", is_whole);
+}
+
+#[test]
 fn what_is_exported_is_a_zone_and_what_differs_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let key = Key::new("fnaad");
@@ -314,6 +363,39 @@ fn what_is_exported_is_a_zone_and_what_differs_is_told() {
     // Without the host it is the same.
     host.kill();
     assert_eq!(run(&["dns", "export", "--zone", "unix.ar"], &path), (0, text));
+}
+
+#[test]
+fn what_was_left_over_is_told_by_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::new("fnaad");
+    let bind = bind(&key, "");
+    let config = updated(dir.path(), &bind, &key.write(dir.path()));
+    let path = config.save().to_owned();
+    let host = Fnaad::serve(dir.path(), &path);
+    host.login_as("test", "test").ok(&format!("CREATE FLOW {TIME}"));
+    eventually_found(bind.address(), TIME);
+    eventually_shown(&mut host.login_as("test", "test"), "all of it", is_whole);
+    host.kill();
+    // Deleted while nobody could withdraw it.
+    let without = dir.path().join("without.toml");
+    std::fs::copy(&path, &without).unwrap();
+    std::fs::write(
+        &without,
+        std::fs::read_to_string(&path).unwrap().split("\n[dns]").next().unwrap(),
+    )
+    .unwrap();
+    let host = Fnaad::serve(dir.path(), &without);
+    host.login_as("test", "test").ok(&format!("DELETE FLOW {TIME}"));
+    host.kill();
+    let (code, told) = run(&["dns", "check"], &path);
+    assert_eq!(code, 1, "{told}");
+    let wanted = format!("{TIME}. PTR: too much _flow._tcp.{TIME}.\n");
+    assert!(
+        told.contains(&wanted) && told.contains("_flow._tcp.flows.unix.ar. PTR: too much time."),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 7, "{told}");
 }
 
 #[test]
