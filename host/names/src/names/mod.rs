@@ -68,6 +68,8 @@ impl Names {
     /// When there are no servers, or the trust anchors cannot be used.
     pub fn new(options: &Options) -> Result<Self, SetupError> {
         let usual = match options.servers.as_slice() {
+            // A machine without a network finds what it has servers of its own for.
+            [] if !options.zones.is_empty() => of_the_system().unwrap_or_default(),
             [] => of_the_system()?,
             servers => servers.iter().map(|server| name_server(*server)).collect(),
         };
