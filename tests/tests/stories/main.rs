@@ -29,6 +29,7 @@ mod logs;
 mod matrix;
 mod mechanisms;
 mod neighbours;
+mod nonsense;
 mod observe;
 mod participants;
 mod peers;
