@@ -34,7 +34,7 @@ use std::collections::BTreeMap;
 
 use crate::name::FlowName;
 
-pub use batch::Batch;
+pub use batch::{Batch, Opened};
 pub use credit::Room;
 pub use error::{PackError, Refused, StreamError};
 pub use follower::{Followed, Follower};

@@ -70,7 +70,7 @@ fn the_longest_frame_is_taken() {
 #[test]
 fn octets_of_a_frame_are_slices_of_it() {
     let record =
-        Record { key: Some("k".into()), value: Some("v".repeat(100).into()), ..record(1, b"") };
+        Record { key: Some("k".into()), value: Some("v".repeat(20_000).into()), ..record(1, b"") };
     let body: Bytes = RecordSet { records: vec![record] }.encode_to_vec().into();
     let records = Records { stream: 1, next: 2, count: 1, body, ..Records::default() };
     let frame = encoded(Message::Records(records));
