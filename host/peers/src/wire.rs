@@ -145,6 +145,8 @@ pub struct StreamConnection<S, M> {
     taken: Instant,
     /// Something was written and not flushed.
     unflushed: bool,
+    /// How it ends, once it does, and until when the last words may be said.
+    ending: Option<(Result<(), StreamError>, Instant)>,
     /// Why nothing can be written any more. What the peer said before it closed can still be read, and says why.
     broken: Option<io::Error>,
 }
@@ -155,7 +157,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Side> StreamConnection<S, M> {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let now = Instant::now();
-        Self { io, side, ticks, told: now, taken: now, unflushed: false, broken: None }
+        Self {
+            io,
+            side,
+            ticks,
+            told: now,
+            taken: now,
+            unflushed: false,
+            ending: None,
+            broken: None,
+        }
     }
 
     /// The state machine, for saying things; they are written by [`Self::next`].
@@ -171,17 +182,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Side> StreamConnection<S, M> {
     /// The connection is of no use any more; what the peer should know was sent to it.
     pub async fn next(&mut self) -> Result<Turn<M::Event>, WireError> {
         loop {
-            match self.side.next_event() {
-                Ok(Some(event)) => return Ok(Turn::Event(event)),
-                Ok(None) => {}
-                Err(error) => {
-                    self.say_last_words().await;
-                    return Err(error.into());
-                }
-            }
-            if self.side.is_over() {
+            if let Some((how, _)) = self.ending.clone() {
                 self.say_last_words().await;
-                return Ok(Turn::Over);
+                return how.map(|()| Turn::Over).map_err(WireError::from);
+            }
+            let how = match self.side.next_event() {
+                Ok(Some(event)) => return Ok(Turn::Event(event)),
+                Ok(None) => self.side.is_over().then_some(Ok(())),
+                Err(error) => Some(Err(error)),
+            };
+            if let Some(how) = how {
+                self.ending = Some((how, Instant::now() + CLOSING));
+                continue;
             }
             let was_full = !self.side.outgoing().takes_records();
             poll_fn(|context| self.turn(context)).await?;
@@ -220,8 +232,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Side> StreamConnection<S, M> {
     }
 
     /// A peer that does not listen to them has only itself to blame. What it still says is thrown away as it comes: a
-    /// socket closed over unread octets takes back what was written to it.
+    /// socket closed over unread octets takes back what was written to it. Goes on where it was dropped half-way, and has no more
+    /// time for that.
     async fn say_last_words(&mut self) {
+        let until =
+            self.ending.as_ref().map_or_else(|| Instant::now() + CLOSING, |(_, until)| *until);
         let words = async {
             self.flush().await?;
             self.io.shutdown().await?;
@@ -231,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, M: Side> StreamConnection<S, M> {
             }
             Ok::<_, WireError>(())
         };
-        match tokio::time::timeout(CLOSING, words).await {
+        match tokio::time::timeout_at(until, words).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "last words not sent"),
             Err(_) => tracing::debug!("last words not taken"),

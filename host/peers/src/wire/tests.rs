@@ -302,3 +302,21 @@ fn what_is_packed_unpacks_to_what_was_said_and_never_to_more() {
     let (noise, _) = Packed::of(&[record], fnap::stream::Room::WHOLE).unwrap();
     assert_eq!(pack(&noise), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn last_words_have_their_time_once_however_often_they_are_waited_for() {
+    let (near, far) = duplex(1 << 16);
+    let mut follower = StreamConnection::new(near, Follower::new(false));
+    // It breaks a rule, and does not close.
+    let mut far = far;
+    far.write_all(&0_u32.to_be_bytes()).await.unwrap();
+    let began = Instant::now();
+    let error = loop {
+        let wait = Duration::from_secs(1);
+        if let Ok(turn) = tokio::time::timeout(wait, follower.next()).await {
+            break turn.unwrap_err();
+        }
+        assert!(began.elapsed() <= 2 * CLOSING, "it never ends");
+    };
+    assert!(matches!(error, WireError::Stream(StreamError::EmptyFrame)), "{error}");
+}
