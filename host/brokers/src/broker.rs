@@ -70,6 +70,25 @@ pub trait Broker: Send + Sync {
         partition: u32,
         time: i64,
     ) -> Result<u64, BrokerError>;
+    /// The time (milliseconds since 1970 UTC) of the first record at or behind an offset that lies before the end; `None` where
+    /// it is not found soon. It is asked every few seconds of what lags, so it has to be cheap.
+    async fn time_at(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        from: u64,
+    ) -> Result<Option<i64>, BrokerError> {
+        let mut source = self.source(topic, partition, from).await?;
+        for _ in 0..MOST_GAPS {
+            if let Some(stored) = source.next(ONE).await?.records.first() {
+                return Ok(Some(stored.record.timestamp));
+            }
+        }
+        Ok(None)
+    }
+    /// A reader has dealt with all before an offset, durably: for those whose other side wants to know. It is said
+    /// every few seconds, also where nothing has changed.
+    fn safe(&self, _topic: &TopicRef, _partition: u32, _next: u64) {}
     /// Takes a shard over: whoever had it open before is fenced, and what is true is read.
     async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError>;
     /// Sets positions of a shard that nobody holds open, and where asked drops its state.
@@ -95,6 +114,12 @@ pub trait Broker: Send + Sync {
     /// next start quicker. For some seconds at the most. Dropping it without this loses nothing.
     async fn close(&self) {}
 }
+
+/// Steps over gaps until the first record behind a position is given up.
+const MOST_GAPS: u32 = 16;
+
+/// Just the first record.
+const ONE: BatchLimits = BatchLimits { records: 1, bytes: 1 };
 
 /// Reads one partition in order.
 #[async_trait]

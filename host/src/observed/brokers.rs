@@ -220,6 +220,19 @@ impl Broker for Measured {
         self.inner.offset_at(topic, partition, time).await
     }
 
+    async fn time_at(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        from: u64,
+    ) -> Result<Option<i64>, BrokerError> {
+        self.inner.time_at(topic, partition, from).await
+    }
+
+    fn safe(&self, topic: &TopicRef, partition: u32, next: u64) {
+        self.inner.safe(topic, partition, next);
+    }
+
     async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError> {
         let opened = self.inner.open(shard).await;
         self.measures.note(opened.as_ref().err());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fnap::name::Name;
 use futures::future::join_all;
-use host_brokers::{BatchLimits, Broker, BrokerError, TopicRef};
+use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::{Incarnation, Position};
 
 use super::{Marks, Oldest, Seen};
@@ -25,12 +25,6 @@ pub(super) const MOST_READS: u32 = 64;
 
 /// How old a look may become where the reads do not suffice.
 const STALE: Duration = Duration::from_secs(60);
-
-/// Steps over gaps until the first record behind a position is given up for this sweep.
-const MOST_GAPS: u32 = 16;
-
-/// Just the first record.
-const ONE: BatchLimits = BatchLimits { records: 1, bytes: 1 };
 
 /// Flows after which the sweep lets other tasks have a turn: it waits for nothing where brokers answer
 /// from memory.
@@ -132,6 +126,7 @@ impl Sweep {
             (seen.events, seen.oldest) = (None, Oldest::Unknown);
             return;
         };
+        input.broker.safe(&input.topic, partition, position);
         let behind = end.saturating_sub(position);
         seen.events = seen.events.map(|events| events.saturating_add(behind));
         if behind == 0 {
@@ -179,7 +174,7 @@ impl Sweep {
             return last;
         }
         self.reads += 1;
-        let first = first(input, partition, position);
+        let first = input.broker.time_at(&input.topic, partition, position);
         let timestamp = self.ask(&input.broker, first).await.flatten()?;
         Some(Mark { position, timestamp, read: Instant::now() })
     }
@@ -209,19 +204,4 @@ impl Endpoint {
         let flow = self.name.parse().ok()?;
         (partitions > self.partitions).then_some((flow, self.topic.incarnation, partitions))
     }
-}
-
-/// The time of the first record at or behind an offset that lies before the end.
-async fn first(
-    input: &Endpoint,
-    partition: u32,
-    position: u64,
-) -> Result<Option<i64>, BrokerError> {
-    let mut source = input.broker.source(&input.topic, partition, position).await?;
-    for _ in 0..MOST_GAPS {
-        if let Some(stored) = source.next(ONE).await?.records.first() {
-            return Ok(Some(stored.record.timestamp));
-        }
-    }
-    Ok(None)
 }
