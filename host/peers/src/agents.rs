@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use fnap::command::Command;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure};
-use fnap::stream::MAX_HOST_NAME;
+use host_names::Found;
 
 use crate::agent::{Again, Agents, PeerError, Step};
 use crate::reach::{Choice, Opened, Reach, Unreached};
+use crate::trace::is_host;
 
 /// Wait before a host is tried again that may do better by itself.
 const SOON: Duration = Duration::from_secs(2);
@@ -29,8 +30,12 @@ impl Reach for Agents {
         Ok(answer.data)
     }
 
-    async fn stream(&self, flow: &Name) -> Result<Opened, Unreached> {
-        let peer = Self::reach(self, flow).await.map_err(unreached)?;
+    async fn find(&self, flow: &Name) -> Result<Found, Unreached> {
+        Self::find(self, flow).await.map_err(unreached)
+    }
+
+    async fn stream(&self, found: &Found) -> Result<Opened, Unreached> {
+        let peer = self.connect(found).await.map_err(unreached)?;
         // What it calls itself: it is what stands in the traces of what it passes on.
         let host = peer.greeting().split_whitespace().next().unwrap_or_default().to_owned();
         if !is_host(&host) {
@@ -53,10 +58,4 @@ fn unreached(error: PeerError) -> Unreached {
     let failure = error.refusal().cloned();
     let failure = failure.unwrap_or_else(|| Failure::new(Code::ConnError, error.to_string()));
     Unreached { failure, again, heard }
-}
-
-/// Whether it can stand in a trace.
-fn is_host(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    (1..=MAX_HOST_NAME).contains(&name.len()) && name.bytes().all(fits)
 }

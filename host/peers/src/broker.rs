@@ -1,31 +1,60 @@
 //! The flows of other hosts, as a broker that can only be read: so an ordinary processor carries a subscription, and its commit
 //! makes events and position durable together at its own broker.
 
+mod source;
+mod standstill;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use fnap::name::{FlowName, Name};
 use fnap::reply::{Code, Failure};
+use fnap::stream::MAX_OFFSET;
+use futures::future::join_all;
 use host_brokers::{
     Append, Appended, BatchLimits, Broker, BrokerError, Opened, PartitionInfo, ShardId, Source,
     TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
-use host_events::{Batch, Incarnation, Position, Stored};
+use host_events::Position;
 use host_registry::{Registry, Transport};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::borrowed::Borrowed;
-use crate::follow::{Following, Links, Lost, Seen};
+use crate::follow::{ANSWER, CREDIT, Following, GLANCE, Links, Lost, Place, Seen, Teller};
 use crate::reach::Reach;
+use source::{PeerSource, first};
+pub use standstill::Standstill;
+use standstill::Standstills;
+
+/// How long a host may take where all hosts are looked at together, every few seconds: less than whoever looks waits for
+/// all of them, so that of a host that is silent nothing is known, and of others everything.
+const SWEEP: Duration = Duration::from_millis(1_500);
+
+/// Steps over gaps in a topic until the first record behind a position is given up.
+const MOST_GAPS: u32 = 16;
+
+const ONE: BatchLimits = BatchLimits { records: 1, bytes: 1 };
 
 /// A broker of flows that lie with others. Topics are the names that their owners gave to subscriptions.
-pub struct PeerBroker {
-    links: Arc<Links>,
+pub struct PeerBroker(Arc<Inner>);
+
+struct Inner {
+    links: Links,
     borrowed: Borrowed,
     registry: Registry,
     gone: mpsc::Sender<Gone>,
+    /// Why events do not come.
+    standstills: Standstills,
+    /// By whom a host is told how far a partition is.
+    tellers: Mutex<HashMap<(FlowName, u32), Teller>>,
+    /// Topics of which nothing was heard at the last look.
+    dark: Mutex<HashSet<Arc<str>>>,
 }
 
 /// A subscription that its owner's host does not know, or not any more.
@@ -49,18 +78,55 @@ impl PeerBroker {
         gone: mpsc::Sender<Gone>,
     ) -> Self {
         let borrowed = Borrowed::new(Arc::clone(&reach), Arc::clone(&own), ca_file, gone.clone());
-        Self { links: Arc::new(Links::new(reach, own)), borrowed, registry, gone }
+        Self(Arc::new(Inner {
+            links: Links::new(reach, own),
+            borrowed,
+            registry,
+            gone,
+            standstills: Standstills::default(),
+            tellers: Mutex::default(),
+            dark: Mutex::default(),
+        }))
     }
 
     /// Nothing more is wanted of a subscription.
     pub(crate) async fn give_back(&self, name: &Name) {
-        self.borrowed.give_back(name).await;
+        self.0.borrowed.give_back(name).await;
     }
 
     /// Whether the owner of a subscription's flow holds it, as far as he has said so.
     #[must_use]
     pub fn is_held(&self, subscription: &Name) -> bool {
-        self.links.is_held(subscription)
+        self.0.links.is_held(subscription)
+    }
+
+    /// Why no events of a subscription come, where they do not.
+    #[must_use]
+    pub fn standstill(&self, name: &Name) -> Option<Standstill> {
+        self.0.standstills.of(name)
+    }
+}
+
+impl Inner {
+    fn tellers(&self) -> MutexGuard<'_, HashMap<(FlowName, u32), Teller>> {
+        // Nothing panics while it holds the lock.
+        self.tellers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dark(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
+        self.dark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what was known of subscriptions that are gone.
+    fn tidy(&self) {
+        if self.dark().is_empty() && self.standstills.is_empty() {
+            return;
+        }
+        let rows = self.registry.subscriptions();
+        let live: HashSet<&str> =
+            rows.iter().filter_map(|row| Some(row.remote.as_ref()?.as_str())).collect();
+        self.dark().retain(|topic| live.contains(&**topic));
+        self.standstills.keep(&live);
     }
 
     /// What a loss means to a processor; an end is told of, too.
@@ -77,10 +143,58 @@ impl PeerBroker {
         Ok((name, subscription.flow, subscription.transport))
     }
 
-    async fn seen(&self, topic: &TopicRef, name: FlowName, at: Name) -> Result<Seen, BrokerError> {
-        let seen = self.links.look(&name, &at).await.map_err(|lost| self.lost(&name, lost))?;
+    async fn look(&self, topic: &TopicRef, patience: Duration) -> Result<TopicInfo, BrokerError> {
+        let (name, at, transport) = self.of(topic)?;
+        if transport == Transport::Kafka {
+            return self.borrowed.look(topic, &name, &at).await;
+        }
+        let seen = self.links.look(&name, &at, patience).await;
+        let seen = seen.map_err(|lost| self.lost(&name, lost))?;
         check_life(topic, &seen.incarnation)?;
-        Ok(seen)
+        info(seen)
+    }
+
+    /// Reads a partition as it comes.
+    async fn source(
+        self: &Arc<Self>,
+        topic: &TopicRef,
+        partition: u32,
+        from: u64,
+    ) -> Result<Box<dyn Source>, BrokerError> {
+        let (name, at, transport) = self.of(topic)?;
+        if transport == Transport::Kafka {
+            return self.borrowed.source(topic, name, at, partition, from).await;
+        }
+        let following = self.follow(topic, (name.clone(), &at), (partition, from), CREDIT).await?;
+        self.tellers().insert((name.clone(), partition), following.teller());
+        let followed = source::Followed { following, name, at, flow: topic.incarnation, partition };
+        Ok(Box::new(PeerSource::new(Arc::clone(self), followed, from)))
+    }
+
+    /// Follows a partition of a flow at the hosts of `at`.
+    async fn follow(
+        &self,
+        topic: &TopicRef,
+        (name, at): (FlowName, &Name),
+        (partition, next): (u32, u64),
+        credit: u64,
+    ) -> Result<Following, BrokerError> {
+        let place = Place { flow: name.clone(), partition, next };
+        let following = self.links.follow(place, at, credit).await.map_err(|lost| {
+            out_of_range(&lost, partition, next).unwrap_or_else(|| self.lost(&name, lost))
+        })?;
+        check_life(topic, &following.incarnation)?;
+        Ok(following)
+    }
+}
+
+/// Tells of a subscription that its owner's host does not know any more, or has taken away.
+pub(crate) fn tell(gone: &mpsc::Sender<Gone>, name: &FlowName, lost: &Lost) {
+    if let Lost::Ended(failure) = lost
+        && lost.is_end()
+    {
+        // Where nobody listens the host is ending; where too many are told of at once, the processor tries again.
+        drop(gone.try_send(Gone { name: name.clone(), failure: failure.clone() }));
     }
 }
 
@@ -92,6 +206,44 @@ fn check_life(topic: &TopicRef, incarnation: &str) -> Result<(), BrokerError> {
         }
         _ => Ok(()),
     }
+}
+
+fn info(seen: Seen) -> Result<TopicInfo, BrokerError> {
+    let Seen { incarnation, mut partitions } = seen;
+    partitions.sort_by_key(|partition| partition.partition);
+    if partitions.iter().zip(0_u32..).any(|(partition, number)| partition.partition != number) {
+        return Err(BrokerError::Invalid("the other host leaves partitions out".to_owned()));
+    }
+    let log = |partition: &fnap::stream::Partition| PartitionInfo {
+        earliest: partition.earliest,
+        latest: partition.latest,
+    };
+    Ok(TopicInfo {
+        id: incarnation.parse().ok(),
+        replication: None,
+        partitions: partitions.iter().map(log).collect(),
+        bytes: None,
+        config: Default::default(),
+    })
+}
+
+/// A position that is not in the log any more: whoever reads decides whether to go on behind the gap.
+fn out_of_range(lost: &Lost, partition: u32, wanted: u64) -> Option<BrokerError> {
+    let Lost::Ended(failure) = lost else { return None };
+    let fact = |key: &str| {
+        let value = |word: &str| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok();
+        failure.words.split_whitespace().find_map(value)
+    };
+    let (earliest, latest): (u64, u64) = (fact("earliest")?, fact("latest")?);
+    let proper = failure.code == Code::OutOfRange
+        && earliest <= latest
+        && latest <= MAX_OFFSET
+        && !(earliest..=latest).contains(&wanted);
+    proper.then_some(BrokerError::OutOfRange { partition, wanted, earliest, latest })
+}
+
+fn silent(topic: &TopicRef) -> BrokerError {
+    BrokerError::Unavailable(format!("the host of {}", topic.topic))
 }
 
 fn read_only<T>() -> Result<T, BrokerError> {
@@ -117,26 +269,25 @@ impl Broker for PeerBroker {
     }
 
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
-        let (name, at, transport) = self.of(topic)?;
-        if transport == Transport::Kafka {
-            return self.borrowed.look(topic, &name, &at).await;
+        self.0.look(topic, ANSWER).await
+    }
+
+    /// All hosts side by side: one that is silent is unknown alone.
+    async fn look(&self, topics: &[TopicRef]) -> Vec<Result<TopicInfo, BrokerError>> {
+        let looks = join_all(topics.iter().map(|topic| async {
+            // What lies with a broker of theirs has patience of its own, and more of it.
+            let looked = tokio::time::timeout(SWEEP, self.0.look(topic, SWEEP)).await;
+            looked.unwrap_or_else(|_| Err(silent(topic)))
+        }))
+        .await;
+        for (topic, look) in topics.iter().zip(&looks) {
+            match look {
+                Ok(_) => self.0.dark().remove(&*topic.topic),
+                Err(_) => self.0.dark().insert(Arc::clone(&topic.topic)),
+            };
         }
-        let Seen { incarnation, mut partitions } = self.seen(topic, name, at).await?;
-        partitions.sort_by_key(|partition| partition.partition);
-        if partitions.iter().zip(0_u32..).any(|(partition, number)| partition.partition != number) {
-            return Err(BrokerError::Invalid("the other host leaves partitions out".to_owned()));
-        }
-        let log = |partition: &fnap::stream::Partition| PartitionInfo {
-            earliest: partition.earliest,
-            latest: partition.latest,
-        };
-        Ok(TopicInfo {
-            id: incarnation.parse().ok(),
-            replication: None,
-            partitions: partitions.iter().map(log).collect(),
-            bytes: None,
-            config: Default::default(),
-        })
+        self.0.tidy();
+        looks
     }
 
     async fn delete(&self, _: &TopicRef) -> Result<(), BrokerError> {
@@ -157,21 +308,51 @@ impl Broker for PeerBroker {
         partition: u32,
         from: u64,
     ) -> Result<Box<dyn Source>, BrokerError> {
-        let (name, at, transport) = self.of(topic)?;
-        if transport == Transport::Kafka {
-            return self.borrowed.source(topic, name, at, partition, from).await;
+        let source = self.0.source(topic, partition, from).await;
+        match &source {
+            Ok(_) => self.0.standstills.ends(&topic.topic),
+            Err(error) => self.0.standstills.begins(&topic.topic, error),
         }
-        let following = self.links.follow(&name, &at, partition, from).await;
-        let following = following.map_err(|lost| self.lost(&name, lost))?;
-        check_life(topic, &following.incarnation)?;
-        let (flow, gone) = (topic.incarnation, self.gone.clone());
-        let (rest, next) = (Vec::new(), from);
-        Ok(Box::new(PeerSource { following, name, flow, partition, rest, next, gone }))
+        source
     }
 
     async fn offset_at(&self, _: &TopicRef, _: u32, _: i64) -> Result<u64, BrokerError> {
         let words = "a time as the start of what another participant sends";
         Err(BrokerError::Invalid(words.to_owned()))
+    }
+
+    /// One record, and no more than one is sent for it. A host of which nothing was heard just now is not asked.
+    async fn time_at(
+        &self,
+        topic: &TopicRef,
+        partition: u32,
+        from: u64,
+    ) -> Result<Option<i64>, BrokerError> {
+        if self.0.dark().contains(&*topic.topic) {
+            return Err(silent(topic));
+        }
+        let (name, at, transport) = self.0.of(topic)?;
+        let looked = tokio::time::timeout(SWEEP, async {
+            if transport == Transport::Kafka {
+                let mut source = self.0.borrowed.source(topic, name, at, partition, from).await?;
+                for _ in 0..MOST_GAPS {
+                    if let Some(stored) = source.next(ONE).await?.records.first() {
+                        return Ok(Some(stored.record.timestamp));
+                    }
+                }
+                return Ok(None);
+            }
+            let following = self.0.follow(topic, (name, &at), (partition, from), GLANCE);
+            first(&mut following.await?).await
+        });
+        looked.await.unwrap_or_else(|_| Err(silent(topic)))
+    }
+
+    fn safe(&self, topic: &TopicRef, partition: u32, next: u64) {
+        let Ok(name) = topic.topic.parse() else { return };
+        if let Some(teller) = self.0.tellers().get(&(name, partition)) {
+            teller.safe(next);
+        }
     }
 
     async fn open(&self, _: ShardId) -> Result<Opened, BrokerError> {
@@ -188,56 +369,6 @@ impl Broker for PeerBroker {
     }
 
     async fn close(&self) {
-        self.borrowed.close().await;
-    }
-}
-
-/// Tells of a subscription that its owner's host does not know any more, or has taken away.
-pub(crate) fn tell(gone: &mpsc::Sender<Gone>, name: &FlowName, lost: &Lost) {
-    if let Lost::Ended(failure) = lost
-        && matches!(failure.code, Code::Forbidden | Code::NotFound)
-    {
-        // Where nobody listens the host is ending; where too many are told of at once, the processor tries again.
-        drop(gone.try_send(Gone { name: name.clone(), failure: failure.clone() }));
-    }
-}
-
-struct PeerSource {
-    following: Following,
-    name: FlowName,
-    gone: mpsc::Sender<Gone>,
-    flow: Incarnation,
-    partition: u32,
-    /// What came and did not fit into a batch, the last first.
-    rest: Vec<Stored>,
-    /// The position behind all that came.
-    next: u64,
-}
-
-#[async_trait]
-impl Source for PeerSource {
-    async fn next(&mut self, limits: BatchLimits) -> Result<Batch, BrokerError> {
-        // A frame that brings nothing and leads nowhere is no batch.
-        let before = self.next;
-        while self.rest.is_empty() && self.next == before {
-            let came = self.following.next().await.map_err(|lost| {
-                tell(&self.gone, &self.name, &lost);
-                lost.broker_error()
-            })?;
-            self.rest = came.records;
-            self.rest.reverse();
-            self.next = came.next;
-        }
-        let (mut records, mut bytes) = (Vec::new(), 0);
-        while let Some(stored) = self.rest.last() {
-            bytes += stored.record.size();
-            let fits = records.len() < limits.records && bytes <= limits.bytes;
-            if !fits && !records.is_empty() {
-                break;
-            }
-            records.extend(self.rest.pop());
-        }
-        let next = self.rest.last().map_or(self.next, |stored| stored.offset);
-        Ok(Batch { flow: self.flow, partition: self.partition, records: records.into(), next })
+        self.0.borrowed.close().await;
     }
 }

@@ -17,5 +17,5 @@ mod subscriptions;
 pub mod trace;
 pub mod wire;
 
-pub use broker::{Gone, PeerBroker};
-pub use subscriptions::{Subscriptions, Trouble};
+pub use broker::{Gone, PeerBroker, Standstill};
+pub use subscriptions::{CARRIER, Subscriptions, Trouble};

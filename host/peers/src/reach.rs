@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use fnap::command::Command;
 use fnap::name::Name;
 use fnap::reply::Failure;
+use host_names::Found;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connection's octets, clear or encrypted.
@@ -31,8 +32,10 @@ pub trait Reach: Send + Sync {
     async fn ask(&self, flow: &Name, command: &Command) -> Result<Vec<String>, Unreached>;
     /// Says a command that depends on what the host of a flow says that it can do.
     async fn ask_able(&self, flow: &Name, choose: Choice<'_>) -> Result<Vec<String>, Unreached>;
-    /// Opens a stream to the host of a flow.
-    async fn stream(&self, flow: &Name) -> Result<Opened, Unreached>;
+    /// Which hosts have a flow.
+    async fn find(&self, flow: &Name) -> Result<Found, Unreached>;
+    /// Opens a stream to one of the hosts that were found.
+    async fn stream(&self, found: &Found) -> Result<Opened, Unreached>;
 }
 
 /// Why something was not answered as it should be.

@@ -230,15 +230,20 @@ impl State {
         here.chain(coming.map(|row| row.owner.as_ref()))
     }
 
-    /// The namespace that a local name counts to: its own, or that whose name it begins with, or the first.
-    pub(crate) fn namespace_for(&self, local: &Name) -> Option<Name> {
+    /// The namespace that a local name counts to: the one that it lies in, or, of an alias, the one whose name and a hyphen
+    /// it begins with.
+    fn counts_to(&self, local: &Name) -> Option<Name> {
         let begins = |name: &&Name| {
-            let rest = local.as_str().strip_prefix(name.as_str());
-            rest.is_some_and(|rest| rest.starts_with('-'))
+            local.as_str().strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'))
         };
-        let own = self.namespace_of(local).map(|own| &own.name);
-        let names = || self.namespaces.keys();
-        own.or_else(|| names().find(begins)).or_else(|| names().next()).cloned()
+        let within = self.namespace_of(local).map(|one| &one.name);
+        let names = self.namespaces.keys().filter(begins);
+        within.or_else(|| names.max_by_key(|name| name.as_str().len())).cloned()
+    }
+
+    /// The same, or the first where it counts to none any more.
+    pub(crate) fn namespace_for(&self, local: &Name) -> Option<Name> {
+        self.counts_to(local).or_else(|| self.namespaces.keys().next().cloned())
     }
 
     /// Subscriptions whose flow and processor may yet be made.
@@ -383,6 +388,16 @@ impl Registry {
             Ok(Settled { rows: vec![Row::DropSubscription(local)], notes, answer: () })
         })
         .await
+    }
+
+    /// The namespace that a local flow counts to: the one that it lies in, or, of an alias, the one whose name and a hyphen
+    /// it begins with.
+    ///
+    /// # Errors
+    /// `NoNamespace`.
+    pub fn counts_to(&self, local: &Name) -> Result<Name, RegistryError> {
+        self.look(|state| state.counts_to(local))
+            .ok_or_else(|| RegistryError::NoNamespace { name: local.to_string() })
     }
 
     /// A subscription by its local flow, or by the name that its owner gave it.

@@ -466,7 +466,7 @@ fn killed_at_each_step(number: u8, which: usize) {
             let mut user = two.wire(EMILIANO);
             eventually("the end of it", || match subscription(&mut user) {
                 Value::Null => Ok(()),
-                seen if seen["state"] == "active" => {
+                seen if seen["state"] == "active" || seen["state"] == "waiting" => {
                     user.ask(&end);
                     Err(seen.to_string())
                 }
@@ -513,6 +513,46 @@ fn a_host_that_is_away_is_shown_with_words_and_found_when_it_is_back() {
     eventually_is(&mut user, "active");
     two.wire(UNIX).write(TIME, &[event(1)]);
     eventually_holds(&mut user, LOCAL, 1);
+    // One that carried events says so, too.
+    two.kill(UNIX);
+    let waits = eventually_is(&mut user, "waiting");
+    assert!(waits["why"].as_str().unwrap().contains("502"), "{waits}");
+    two.start_one(UNIX);
+    two.wire(UNIX).write(TIME, &[event(2)]);
+    eventually_holds(&mut user, LOCAL, 2);
+    let active = eventually_is(&mut user, "active");
+    assert_eq!(active["why"], Value::Null, "{active}");
+}
+
+#[test]
+fn a_flow_grows_and_its_owner_sees_how_far_the_subscriber_is() {
+    let two = Two::start(31);
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open max.message.bytes=4194304"));
+    owner.write(TIME, &events(0..20));
+    subscribe(&mut user);
+    eventually_holds(&mut user, LOCAL, 20);
+    let acked = |owner: &mut Wire, wanted: &[u64]| {
+        eventually("what is safe there", || {
+            let seen = owner.json(&format!("GET SUBSCRIBERS {TIME}")).remove(0)["acked"].take();
+            let is = |(partition, next): (usize, &u64)| seen[partition.to_string()] == *next;
+            if wanted.iter().enumerate().all(is) { Ok(()) } else { Err(seen.to_string()) }
+        });
+    };
+    acked(&mut owner, &[20]);
+    // A local flow takes whatever can come.
+    let here = user.data(&format!("DESCRIBE FLOW {LOCAL}"));
+    let takes = here.iter().find_map(|line| line.strip_prefix("config.max.message.bytes="));
+    assert!(takes.unwrap().parse::<u64>().unwrap() >= 4 << 20, "{here:?}");
+    owner.ok(&format!("UPDATE FLOW {TIME} partitions=2"));
+    owner.write(TIME, &events(20..40));
+    eventually_holds(&mut user, LOCAL, 40);
+    let ends = owner.read(TIME).iter().fold([0, 0], |mut ends, event| {
+        ends[event["flowpartition"].as_u64().unwrap() as usize] += 1;
+        ends
+    });
+    assert!(ends[1] > 0, "{ends:?}");
+    acked(&mut owner, &ends);
 }
 
 #[test]

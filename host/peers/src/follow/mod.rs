@@ -1,40 +1,56 @@
-//! Flows of other hosts, followed: one connection for each host and flow's domain, one stream for each partition.
+//! Flows of other hosts, followed: one connection for each host that was found, one stream for each partition.
 //!
 //! A connection is opened when somebody wants something, and closed when nobody has for a while. Nothing is kept: who
-//! follows attaches again from what is committed. Decides nothing about subscriptions.
+//! follows attaches again from what is committed. What waits are octets, within the streams' credits; records are made of
+//! them as they are taken. Decides nothing about subscriptions.
 
+mod following;
+mod hosts;
 mod link;
+mod notes;
+#[cfg(test)]
+pub(crate) mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fnap::name::{FlowName, Name};
-use fnap::reply::Failure;
-use fnap::stream::Partition;
+use fnap::reply::{Code, Failure};
+use fnap::stream::{Batch, Partition};
 use host_brokers::BrokerError;
-use host_events::Stored;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+pub(crate) use following::{Came, Following, Place, Teller};
+
 use crate::reach::{Reach, Unreached};
+use hosts::{Found, Hosts, Whose};
+use notes::Notes;
 
 /// Asks of one link that wait: each is somebody who waits for its answer.
 const ASKS: usize = 1_024;
 
 /// How long a host may take to say what there is of a flow; its broker may be slow.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
 /// Octets of a stream that may be under way or wait here: a fast path's round trip, and no more than some
 /// hundred streams can hold at once.
 pub(crate) const CREDIT: u64 = 4 << 20;
 
-/// All links, by the host they lead to.
+/// Credit of a stream of which one record is wanted: a record may pass alone whatever it takes, and nothing behind it.
+pub(crate) const GLANCE: u64 = 1;
+
+/// All links, by the hosts they lead to.
 pub(crate) struct Links {
     reach: Arc<dyn Reach>,
     /// How this host is called in traces.
     own: Arc<str>,
-    open: Mutex<HashMap<Name, mpsc::Sender<Ask>>>,
+    open: Mutex<HashMap<Hosts, Line>>,
+    found: Found,
+    /// Followers so far, which gives each a number.
+    followers: AtomicU64,
     held: Arc<Holds>,
 }
 
@@ -48,26 +64,30 @@ impl Holds {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mark(&self, place: &(Name, u32), held: bool) {
+    fn mark(&self, place: &Place, held: bool) {
+        let place = (Name::clone(&place.flow), place.partition);
         let mut set = self.set();
         if held {
-            set.insert(place.clone());
+            set.insert(place);
         } else {
-            set.remove(place);
+            set.remove(&place);
         }
     }
 }
 
+/// How a link is spoken to.
+#[derive(Clone)]
+struct Line {
+    asks: mpsc::Sender<Ask>,
+    notes: Arc<Notes>,
+}
+
 /// What is asked of a link.
-pub(super) enum Ask {
+enum Ask {
     /// What there is of a flow.
     Look { flow: FlowName, answer: oneshot::Sender<Result<Seen, Lost>> },
     /// One partition, from there on.
-    Follow { flow: FlowName, partition: u32, next: u64, told: mpsc::UnboundedSender<Told> },
-    /// A batch was taken.
-    Used { stream: u32, cost: u64 },
-    /// Somebody wants no more.
-    Leave { stream: u32 },
+    Follow { follower: u64, place: Place, credit: u64, told: mpsc::UnboundedSender<Told> },
 }
 
 /// What a flow has.
@@ -80,23 +100,19 @@ pub(crate) struct Seen {
 }
 
 /// What whoever follows is told.
-pub(super) enum Told {
+enum Told {
     /// The stream has begun.
-    Began { stream: u32, incarnation: String },
+    Began {
+        incarnation: String,
+        /// How the host is called in traces.
+        host: Arc<str>,
+    },
     /// Its owner holds it, or lets it go on.
     Held(bool),
     /// Records.
-    Batch { records: Vec<Stored>, next: u64, cost: u64 },
+    Batch(Batch),
     /// That is all.
     Over(Lost),
-}
-
-/// What came of a partition.
-pub(crate) struct Came {
-    /// The records, in the order of their offsets.
-    pub(crate) records: Vec<Stored>,
-    /// The position behind them.
-    pub(crate) next: u64,
 }
 
 /// Why nothing more comes.
@@ -109,6 +125,12 @@ pub(crate) enum Lost {
 }
 
 impl Lost {
+    /// Whether it says that there is no such flow for us, or not any more.
+    pub(crate) fn is_end(&self) -> bool {
+        let ends = |failure: &Failure| matches!(failure.code, Code::Forbidden | Code::NotFound);
+        matches!(self, Self::Ended(failure) if ends(failure))
+    }
+
     /// As a broker says it.
     pub(crate) fn broker_error(self) -> BrokerError {
         let failure = match self {
@@ -126,26 +148,25 @@ impl Lost {
 
 impl Links {
     pub(crate) fn new(reach: Arc<dyn Reach>, own: Arc<str>) -> Self {
-        Self { reach, own, open: Mutex::default(), held: Arc::default() }
+        let found = Found::default();
+        let (followers, held) = (AtomicU64::new(0), Arc::default());
+        Self { reach, own, open: Mutex::default(), found, followers, held }
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Name, mpsc::Sender<Ask>>> {
+    /// The link to the hosts that were found; what is asked of it says by itself whether it leads anywhere.
+    fn to(&self, whose: &Whose) -> Line {
         // Nothing panics while it holds the lock.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The link to the host that has a flow; what is asked of it says by itself whether it leads anywhere.
-    fn to(&self, flow: &Name) -> mpsc::Sender<Ask> {
-        let domain = flow.parent().unwrap_or_else(|| flow.clone());
-        let mut open = self.open();
-        open.retain(|_, link| !link.is_closed());
-        let link = open.entry(domain).or_insert_with(|| {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, line| !line.asks.is_closed());
+        let line = open.entry(whose.hosts.clone()).or_insert_with(|| {
             let (asks, asked) = mpsc::channel(ASKS);
-            let (reach, own, flow) = (Arc::clone(&self.reach), Arc::clone(&self.own), flow.clone());
-            tokio::spawn(link::keep(reach, own, flow, asked));
-            asks
+            let line = Line { asks, notes: Arc::default() };
+            let (reach, own) = (Arc::clone(&self.reach), Arc::clone(&self.own));
+            let (notes, found) = (Arc::clone(&line.notes), Arc::clone(&whose.found));
+            tokio::spawn(link::keep(reach, own, found, asked, notes));
+            line
         });
-        link.clone()
+        line.clone()
     }
 
     /// Whether the owner of a flow holds it, as far as he has said so to somebody who follows.
@@ -154,104 +175,77 @@ impl Links {
         self.held.set().range(from..).next().is_some_and(|(held, _)| held == flow)
     }
 
-    /// What a flow has now.
-    pub(crate) async fn look(&self, flow: &FlowName, at: &Name) -> Result<Seen, Lost> {
+    /// Which hosts a flow has.
+    async fn whose(&self, flow: &Name) -> Result<Whose, Lost> {
+        self.found.find(&*self.reach, flow).await.map_err(Lost::Away)
+    }
+
+    /// What a flow has now, asked at the hosts of `at`, if they say so in time.
+    pub(crate) async fn look(
+        &self,
+        flow: &FlowName,
+        at: &Name,
+        patience: Duration,
+    ) -> Result<Seen, Lost> {
+        let seen = timeout(patience, self.seen(flow, at)).await;
+        seen.unwrap_or_else(|_| Err(Lost::Away(link::silent())))
+    }
+
+    async fn seen(&self, flow: &FlowName, at: &Name) -> Result<Seen, Lost> {
+        let whose = self.whose(at).await?;
         // A link that closes just now is opened again once.
         for _ in 0..2 {
             let (answer, answered) = oneshot::channel();
             let ask = Ask::Look { flow: flow.clone(), answer };
-            if self.to(at).send(ask).await.is_err() {
+            if self.to(&whose).asks.send(ask).await.is_err() {
                 continue;
             }
-            match timeout(ANSWER, answered).await {
-                Ok(Ok(seen)) => return seen,
-                Ok(Err(_)) => {}
-                Err(_) => return Err(Lost::Away(link::silent())),
+            match answered.await {
+                Ok(Ok(seen)) => return Ok(seen),
+                Ok(Err(lost)) => return Err(self.theirs(at, &whose, lost).await),
+                Err(_) => {}
             }
         }
         Err(Lost::Away(link::closed()))
     }
 
-    /// Follows one partition of a flow.
+    /// Follows one partition of a flow from the hosts of `at`.
     pub(crate) async fn follow(
         &self,
-        flow: &FlowName,
+        place: Place,
         at: &Name,
-        partition: u32,
-        next: u64,
+        credit: u64,
     ) -> Result<Following, Lost> {
+        let whose = self.whose(at).await?;
+        let follower = self.followers.fetch_add(1, Ordering::Relaxed);
         #[expect(
             clippy::disallowed_methods,
             reason = "the stream's credit bounds what waits in it"
         )]
         let (told, hears) = mpsc::unbounded_channel();
-        let link = self.to(at);
-        let ask = Ask::Follow { flow: flow.clone(), partition, next, told };
-        if link.send(ask).await.is_err() {
+        let Line { asks, notes } = self.to(&whose);
+        let own = Arc::clone(&self.own);
+        let holds = (Arc::clone(&self.held), place.clone());
+        let mut following = Following::new(notes, (follower, hears), own, whose, holds);
+        if asks.send(Ask::Follow { follower, place, credit, told }).await.is_err() {
             return Err(Lost::Away(link::closed()));
         }
-        let place = (Name::clone(flow), partition);
-        let (stream, incarnation) = (None, String::new());
-        let held = Arc::clone(&self.held);
-        let mut following = Following { link, hears, stream, incarnation, place, held };
-        let heard = timeout(ANSWER, following.hears.recv()).await;
-        let Ok(heard) = heard else { return Err(Lost::Away(link::silent())) };
-        match heard {
-            Some(Told::Began { stream, incarnation }) => {
-                (following.stream, following.incarnation) = (Some(stream), incarnation);
-                Ok(following)
-            }
-            Some(Told::Over(lost)) => Err(lost),
-            Some(Told::Batch { .. } | Told::Held(_)) | None => Err(Lost::Away(link::closed())),
+        match timeout(ANSWER, following.begin()).await {
+            Ok(Ok(())) => Ok(following),
+            Ok(Err(lost)) => Err(self.theirs(at, following.whose(), lost).await),
+            Err(_) => Err(Lost::Away(link::silent())),
         }
     }
-}
 
-/// A partition that is followed, until it is dropped. What waits in it is bounded by [`CREDIT`].
-pub(crate) struct Following {
-    link: mpsc::Sender<Ask>,
-    hears: mpsc::UnboundedReceiver<Told>,
-    stream: Option<u32>,
-    pub(crate) incarnation: String,
-    place: (Name, u32),
-    held: Arc<Holds>,
-}
-
-impl Following {
-    /// The next batch. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> Result<Came, Lost> {
-        let mut told = self.hears.recv().await;
-        while let Some(Told::Held(held)) = told {
-            self.held.mark(&self.place, held);
-            told = self.hears.recv().await;
+    /// An end counts where whoever says it is still a host of the flow: one that has moved is asked for where it is.
+    pub(crate) async fn theirs(&self, at: &Name, whose: &Whose, lost: Lost) -> Lost {
+        if !lost.is_end() {
+            return lost;
         }
-        match told {
-            Some(Told::Batch { records, next, cost }) => {
-                if let Some(stream) = self.stream {
-                    // A link that is gone needs no credit.
-                    drop(self.link.try_send(Ask::Used { stream, cost }));
-                }
-                Ok(Came { records, next })
-            }
-            Some(Told::Over(lost)) => Err(lost),
-            Some(Told::Began { .. } | Told::Held(_)) | None => Err(Lost::Away(link::closed())),
+        self.found.forget(at);
+        match self.whose(at).await {
+            Ok(now) if now.hosts != whose.hosts => Lost::Away(link::moved(at)),
+            _ => lost,
         }
     }
-}
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        self.held.mark(&self.place, false);
-        if let Some(stream) = self.stream {
-            drop(self.link.try_send(Ask::Leave { stream }));
-        }
-    }
-}
-
-/// What each stream of a link is for.
-type Streams = BTreeMap<u32, Stream>;
-
-enum Stream {
-    Looks(oneshot::Sender<Result<Seen, Lost>>),
-    Follows { partition: u32, told: mpsc::UnboundedSender<Told>, began: bool },
 }

@@ -27,7 +27,6 @@ use fnap::reply::{Code, Failure};
 
 pub use connection::serve;
 pub use logs::Logs;
-pub use record::TRACE;
 
 /// The parts of the participant that streams are served from.
 #[derive(Clone, Copy)]

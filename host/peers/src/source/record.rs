@@ -3,12 +3,10 @@
 //! Who wrote the record may have written any nonsense there: what is no name of a host is left out.
 
 use bytes::Bytes;
-use fnap::stream::{MAX_HOST_NAME, MAX_TRACE, Recorded};
+use fnap::stream::Recorded;
 use host_events::Stored;
 
-/// The header of a record on a broker that names the hosts that have passed it on: oldest first, separated by
-/// commas.
-pub const TRACE: &[u8] = b"fnaa-trace";
+use crate::trace;
 
 /// A record on its way.
 #[derive(Clone, Copy, Debug)]
@@ -32,27 +30,21 @@ impl Recorded for Sent<'_> {
     }
 
     fn headers(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.0.record.headers.iter().filter(|(name, _)| *name != TRACE)
+        trace::sent(&self.0.record.headers)
     }
 
     fn trace(&self) -> impl Iterator<Item = &str> {
-        let traces = self.0.record.headers.iter().filter(|(name, _)| *name == TRACE);
-        let texts = traces.filter_map(|(_, value)| std::str::from_utf8(value?).ok());
-        // Who has sixteen there goes no further, wherever he comes to.
-        texts.flat_map(|text| text.split(',')).map(str::trim).filter(is_host).take(MAX_TRACE)
+        trace::of(&self.0.record.headers)
     }
-}
-
-fn is_host(name: &&str) -> bool {
-    let proper = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
-    (1..=MAX_HOST_NAME).contains(&name.len()) && name.bytes().all(proper)
 }
 
 #[cfg(test)]
 mod tests {
+    use fnap::stream::MAX_TRACE;
     use host_events::{Headers, Record};
 
     use super::*;
+    use crate::trace::HEADER as TRACE;
 
     fn stored(headers: &[(&[u8], Option<&[u8]>)]) -> Stored {
         let headers = headers.iter().copied().collect::<Headers>();

@@ -16,10 +16,10 @@ use host_events::{Headers, Incarnation, Position, Record, Stored};
 use host_observe::Traffic;
 use uuid::Uuid;
 
-use super::TRACE;
 use super::attach::{Carried, Extent};
 use super::give::{Given, Giving, Place, Stream};
 use super::logs::{Found, Log, Logs, Waiter, Wakes};
+use crate::trace::HEADER as TRACE;
 use crate::wire::unpack;
 
 const LIFE: Incarnation = Incarnation(Uuid::from_u128(1));

@@ -17,7 +17,7 @@ use host_registry::Lens;
 use tokio::time::sleep;
 
 use super::logs::{Found, Log, Waiter, Wakes, locked};
-use super::record::TRACE;
+use crate::trace::HEADER;
 
 /// How often a view that fails is tried before those who wait are told, and the first wait between two tries, which
 /// doubles: 3 s in all, in which an owner's plugin may be swapped or a host may find room again.
@@ -57,7 +57,7 @@ impl Views {
             return view;
         }
         known.open.retain(|_, view| view.strong_count() > 0);
-        let view = Arc::new(processors.view(flow, lenses, TRACE));
+        let view = Arc::new(processors.view(flow, lenses, HEADER));
         known.open.insert(key, Arc::downgrade(&view));
         view
     }

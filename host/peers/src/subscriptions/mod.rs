@@ -7,8 +7,10 @@
 
 mod care;
 mod steps;
+#[cfg(test)]
+mod tests;
+mod turns;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +19,10 @@ use fnap::reply::{Code, Failure};
 use host_registry::{NewSubscription, Registry, RegistryError, Stage, Subscription};
 use tokio::sync::{Mutex, mpsc};
 
-use crate::broker::{Gone, PeerBroker};
+use crate::broker::{Gone, PeerBroker, Standstill};
 use crate::reach::Reach;
+pub use steps::CARRIER;
+use turns::Turns;
 
 /// Cloning shares it.
 #[derive(Clone)]
@@ -29,7 +33,7 @@ struct Inner {
     reach: Arc<dyn Reach>,
     broker: Arc<PeerBroker>,
     /// One step of a subscription at a time.
-    under_way: Mutex<HashMap<Name, Arc<Mutex<()>>>>,
+    turns: Turns,
     /// What other hosts have ended.
     gone: Mutex<mpsc::Receiver<Gone>>,
 }
@@ -63,8 +67,8 @@ impl Subscriptions {
         broker: Arc<PeerBroker>,
         gone: mpsc::Receiver<Gone>,
     ) -> Self {
-        let (under_way, gone) = (Mutex::default(), Mutex::new(gone));
-        Self(Arc::new(Inner { registry, reach, broker, under_way, gone }))
+        let (turns, gone) = (Turns::default(), Mutex::new(gone));
+        Self(Arc::new(Inner { registry, reach, broker, turns, gone }))
     }
 
     /// Subscribes, and returns when events flow, or why they do not. What is refused leaves nothing behind; what waits
@@ -87,11 +91,7 @@ impl Subscriptions {
                 format!("subscription {}", row.local),
             ))),
             // It goes on by itself, as far as it has come before or now.
-            Err(trouble @ (Trouble::Later(..) | Trouble::Unclear(..) | Trouble::Registry(_)))
-                if granted() || !is_new =>
-            {
-                Err(trouble)
-            }
+            Err(trouble) if trouble.may_pass() && (granted() || !is_new) => Err(trouble),
             Err(Trouble::Pending(failure)) => Err(Trouble::Pending(failure)),
             Err(trouble) => {
                 let refused = matches!(trouble, Trouble::Refused(_) | Trouble::Later(..));
@@ -105,6 +105,13 @@ impl Subscriptions {
     #[must_use]
     pub fn is_held(&self, row: &Subscription) -> bool {
         row.remote.as_ref().is_some_and(|remote| self.0.broker.is_held(remote))
+    }
+
+    /// Why no events of an active subscription come, where they do not.
+    #[must_use]
+    pub fn standstill(&self, row: &Subscription) -> Option<Standstill> {
+        let remote = row.remote.as_ref().filter(|_| row.stage == Stage::Active)?;
+        self.0.broker.standstill(remote)
     }
 
     /// Ends a subscription. What there is of it here is gone when this returns; its owner is told, now or when his host

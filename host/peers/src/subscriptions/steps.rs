@@ -1,12 +1,12 @@
 //! The steps of one subscription, each from what the row says to what it says next.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fnap::command::Command;
 use fnap::name::{FlowName, Name};
 use fnap::reply::{Code, Failure};
+use fnap::stream::MAX_BODY;
 use fnap::value::Settings;
 use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::Incarnation;
@@ -34,19 +34,22 @@ const LONG: Duration = Duration::from_secs(60);
 /// Between two questions whether the owner has said his word: owners are people.
 const PENDING: Duration = Duration::from_secs(5);
 
-/// What carries the events.
-const KIND: &str = "bridge";
+/// The type of the processors that carry the events.
+pub const CARRIER: &str = "bridge";
+
+/// The setting of a flow that says how large its events may be, by Kafka's name.
+const MAX_MESSAGE: &str = "max.message.bytes";
+
+/// What the local flow takes: whatever a stream can bring, since only the owner knows what his flow takes, and may
+/// change it.
+const LARGEST: usize = MAX_BODY;
 
 impl Subscriptions {
     /// Brings a subscription as far as it goes now; none where nothing of it is left.
     pub(super) async fn drive(&self, local: &Name) -> Result<Option<Subscription>, Trouble> {
-        let turn = Arc::clone(self.0.under_way.lock().await.entry(local.clone()).or_default());
-        let _turn = turn.lock().await;
+        let _turn = self.0.turns.take(local).await;
         loop {
-            let Some(row) = self.0.registry.subscription(local) else {
-                self.0.under_way.lock().await.remove(local);
-                return Ok(None);
-            };
+            let Some(row) = self.0.registry.subscription(local) else { return Ok(None) };
             let done = match row.stage {
                 Stage::Asking | Stage::Pending { .. } => self.ask(&row).await,
                 Stage::Making => self.make(&row).await,
@@ -115,8 +118,11 @@ impl Subscriptions {
                 Err(Trouble::Unclear(failure, again.unwrap_or(LONG)))
             }
             Err(Unreached { failure, again: None, .. }) => match row.stage {
-                // The owner has said no.
+                // The owner has said no, or has taken away what he had granted.
                 Stage::Pending { .. } if is_word(&failure) => {
+                    self.ended(row, failure.to_string()).await
+                }
+                _ if row.remote.is_some() && is_word(&failure) => {
                     self.ended(row, failure.to_string()).await
                 }
                 Stage::Pending { .. } => Err(Trouble::Later(failure, AGAIN)),
@@ -134,12 +140,12 @@ impl Subscriptions {
         let Some(remote) = &row.remote else {
             return self.advance(row, Stage::Asking, None).await;
         };
-        let namespace = self.namespace_for(&row.local).await?;
+        let namespace = registry.counts_to(&row.local)?;
         // Whether he may have them was asked when he subscribed.
         let maker = Maker { owner: row.owner.clone(), most: None };
         let mut from = registry.flow(remote).await?;
         if from.is_none() {
-            let info = self.describe(remote).await?;
+            let info = self.describe(row, remote).await?;
             let new = NewFlow {
                 broker: Some(PEER.to_owned()),
                 partitions: u32::try_from(info.partitions.len()).unwrap_or(u32::MAX),
@@ -158,7 +164,9 @@ impl Subscriptions {
         settled(local.as_ref())?;
         if local.is_none() {
             let (maker, alias_of) = (maker.clone(), Some(namespace));
-            let new = NewFlow { partitions, maker, alias_of, ..NewFlow::named(row.local.clone()) };
+            let config = [(MAX_MESSAGE.to_owned(), LARGEST.to_string())].into();
+            let named = NewFlow::named(row.local.clone());
+            let new = NewFlow { partitions, config, maker, alias_of, ..named };
             self.carry_out(registry.create_flow(new).await?).await?;
         }
         if registry.processor(&row.processor).await?.is_none() {
@@ -278,28 +286,26 @@ impl Subscriptions {
         }
     }
 
-    async fn describe(&self, remote: &Name) -> Result<host_brokers::TopicInfo, Trouble> {
+    /// What there is of a subscription at its owner's. One that went before anybody attached to it is asked for again, by
+    /// the same reference, which says whether there is another one or none.
+    async fn describe(
+        &self,
+        row: &Subscription,
+        remote: &Name,
+    ) -> Result<host_brokers::TopicInfo, Trouble> {
         let topic = TopicRef::new(remote.as_str(), Incarnation(Uuid::nil()));
-        self.0.broker.describe(&topic).await.map_err(|error| match error {
+        let error = match self.0.broker.describe(&topic).await {
+            Ok(info) => return Ok(info),
             // It cannot be had this way.
-            BrokerError::Invalid(words) => {
-                Trouble::Refused(Failure::new(Code::NotImplemented, words))
+            Err(BrokerError::Invalid(words)) => {
+                return Err(Trouble::Refused(Failure::new(Code::NotImplemented, words)));
             }
-            error => Trouble::Later(Failure::new(Code::Unavailable, error.to_string()), AGAIN),
-        })
-    }
-
-    /// The namespace that a name counts to: its own, or that of this host whose name it begins with, or the first.
-    async fn namespace_for(&self, local: &Name) -> Result<Name, Trouble> {
-        if let Some(own) = self.0.registry.namespace_of(local).await? {
-            return Ok(own.name);
+            Err(error) => error,
+        };
+        if matches!(error, BrokerError::NotFound(_) | BrokerError::Refused(_)) {
+            self.advance(row, Stage::Asking, None).await?;
         }
-        let all = self.0.registry.namespaces().await?;
-        let named = all.iter().find(|one| {
-            local.as_str().strip_prefix(one.name.as_str()).is_some_and(|rest| rest.starts_with('-'))
-        });
-        let found = named.or(all.first()).map(|one| one.name.clone());
-        found.ok_or_else(|| RegistryError::NoNamespace { name: local.to_string() }.into())
+        Err(Trouble::Later(Failure::new(Code::Unavailable, error.to_string()), AGAIN))
     }
 }
 
@@ -334,7 +340,7 @@ fn settled(flow: Option<&Flow>) -> Result<(), Trouble> {
 fn bridge(row: &Subscription, remote: &Name, maker: Maker) -> NewProcessor {
     NewProcessor {
         name: row.processor.clone(),
-        kind: KIND.to_owned(),
+        kind: CARRIER.to_owned(),
         inputs: vec![remote.clone()],
         outputs: vec![row.local.clone()],
         config: "{}".to_owned(),
@@ -386,6 +392,23 @@ fn request_of(failure: &Failure) -> String {
 }
 
 impl Trouble {
+    /// Whether it goes on by itself, without anybody changing something.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::Pending(_) | Self::Later(..) | Self::Unclear(..) => true,
+            // What the other host says of a flow can be more than there may be here.
+            Self::Registry(error) => !matches!(
+                error,
+                RegistryError::Conflict { .. }
+                    | RegistryError::Invalid { .. }
+                    | RegistryError::TooMany { .. }
+                    | RegistryError::OverQuota { .. }
+                    | RegistryError::NoNamespace { .. }
+            ),
+        }
+    }
+
     /// When it is worth a try again; none where it is not.
     pub(super) fn again(&self) -> Option<Duration> {
         match self {

@@ -6,7 +6,7 @@ use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::Right;
 use fnap::value::Settings;
 use host_iam::Principal;
-use host_peers::{Subscriptions, Trouble};
+use host_peers::{CARRIER, Standstill, Subscriptions, Trouble};
 use host_registry::{Most, NewSubscription, Stage, Subscription, Transport, derived_name};
 
 use super::describe::{Description, list as list_of, time};
@@ -23,7 +23,7 @@ pub(super) async fn subscribe(
     settings: &Settings,
 ) -> Answer {
     let Some(peers) = &services.peers else { return Err(alone()) };
-    let namespace = counts_to(services, &local).await?;
+    let namespace = services.registry.counts_to(&local).map_err(registry_failure)?;
     may::place(services, who, if local.is_within(&namespace) { &local } else { &namespace })?;
     if services.registry.namespace_of(&flow).await.map_err(registry_failure)?.is_some() {
         let words = "LOCAL with a flow of this host: REPLICATE copies it";
@@ -32,7 +32,7 @@ pub(super) async fn subscribe(
     let (filter, transport) = wanted(settings)?;
     let (inputs, outputs) = ([flow.clone()], [local.clone()]);
     let config = filter.as_deref().unwrap_or_default();
-    let processor = derived_name(KIND, &inputs, &outputs, config, &namespace);
+    let processor = derived_name(CARRIER, &inputs, &outputs, config, &namespace);
     let quota = services.quotas.of(who);
     let new = NewSubscription {
         processor: processor.map_err(registry_failure)?,
@@ -52,9 +52,6 @@ pub(super) async fn subscribe(
     }
 }
 
-/// What carries subscriptions.
-const KIND: &str = "bridge";
-
 fn alone() -> Failure {
     Failure::new(Code::NotImplemented, "flows of other participants: this host has no [peers]")
 }
@@ -67,23 +64,6 @@ pub(super) fn failure(trouble: Trouble) -> Failure {
         | Trouble::Unclear(failure, _) => failure,
         Trouble::Registry(error) => registry_failure(error),
     }
-}
-
-/// The namespace that a local name lies in, or whose name an alias begins with.
-async fn counts_to(services: &Services, local: &Name) -> Result<Name, Failure> {
-    let own = services.registry.namespace_of(local).await.map_err(registry_failure)?;
-    if let Some(own) = own {
-        return Ok(own.name);
-    }
-    let all = services.registry.namespaces().await.map_err(registry_failure)?;
-    let begins = |name: &Name| {
-        local.as_str().strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'))
-    };
-    let found = all.into_iter().map(|one| one.name).find(begins);
-    found.ok_or_else(|| {
-        let words = format!("no namespace of this host holds {local}, and it begins with none");
-        Failure::new(Code::NotFound, words)
-    })
 }
 
 fn wanted(settings: &Settings) -> Result<(Option<String>, Option<Transport>), Failure> {
@@ -120,19 +100,29 @@ pub(super) async fn unsubscribe(peers: &Subscriptions, row: &Subscription) -> An
 pub(super) fn list(services: &Services, who: &Principal, format: Format) -> Reply {
     let mut rows = services.registry.subscriptions();
     rows.retain(|row| is_his(services, who, row));
-    list_of(rows.iter().map(described).collect(), format)
+    let told = |row: &Subscription| {
+        let stands = services.peers.as_ref().and_then(|peers| peers.standstill(row));
+        described(row, stands)
+    };
+    list_of(rows.iter().map(told).collect(), format)
 }
 
-fn described(row: &Subscription) -> (String, Description) {
+fn described(row: &Subscription, stands: Option<Standstill>) -> (String, Description) {
+    let (since, why) = stands
+        .map_or_else(|| (row.since, row.why.clone()), |Standstill { since, why }| (since, why));
     let state = match &row.stage {
         // It does not go on by itself.
-        Stage::Asking | Stage::Making | Stage::Ending if !row.why.is_empty() => "waiting",
+        Stage::Asking | Stage::Making | Stage::Active | Stage::Ending if !why.is_empty() => {
+            "waiting"
+        }
         stage => stage.as_str(),
     };
     let condition = row.condition.as_ref().filter(|_| row.stage == Stage::Active);
     let (state, since, why) = match condition {
-        Some(condition) => (condition.kind.as_str(), condition.since, &condition.words),
-        None => (state, row.since, &row.why),
+        Some(condition) if why.is_empty() => {
+            (condition.kind.as_str(), condition.since, condition.words.clone())
+        }
+        _ => (state, since, why),
     };
     let mut told = Description::default()
         .with("local", row.local.to_string())
@@ -142,7 +132,7 @@ fn described(row: &Subscription) -> (String, Description) {
     let is_kafka = row.transport == Transport::Kafka;
     let texts = [
         ("subscription", row.remote.as_ref().map(ToString::to_string)),
-        ("why", Some(why.clone()).filter(|why| !why.is_empty())),
+        ("why", Some(why).filter(|why| !why.is_empty())),
         (
             "request",
             match &row.stage {
