@@ -1,7 +1,7 @@
 //! Where a host listens: a name or an IP address, and a port.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The port by habit, when an address names none (fnap has no assigned port).
@@ -31,6 +31,11 @@ impl Address {
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether nobody has to be asked where it is.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.host.eq_ignore_ascii_case("localhost") || self.host.parse::<IpAddr>().is_ok()
     }
 }
 

@@ -13,6 +13,7 @@ use crate::cli::login::{LoginArgs, LogoutArgs};
 use crate::config::{Agent, Config, Keep, Kept, Login, Source, TlsMode};
 use crate::connection::{Need, connect_for};
 use crate::error::Error;
+use crate::hosts::Hosts;
 use crate::io;
 use crate::run::Setting;
 use crate::secret::Password;
@@ -26,7 +27,7 @@ type Stdin = Box<dyn Read + Send>;
 pub(crate) async fn login(
     args: &LoginArgs,
     mut agent: Agent,
-    keep: &Keep,
+    (keep, hosts): (&Keep, &mut Hosts),
     setting: &Setting,
     stdin: Stdin,
 ) -> Result<(), Error> {
@@ -62,7 +63,8 @@ pub(crate) async fn login(
         mechanism,
         ..agent.login
     };
-    let connection = connect_for(&agent, setting, Need::Password).await?;
+    let located = hosts.located(agent.clone()).await?;
+    let connection = connect_for(&located, setting, Need::Password).await?;
     let proved = connection.mechanism().map_or("nothing", Mechanism::name);
     connection.quit().await;
     keep.keep(Kept {

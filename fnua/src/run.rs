@@ -116,7 +116,9 @@ async fn execute(
         }
         Command::Login(args) => {
             let (agent, keep) = kept_for(cli, args.target.as_deref())?;
-            login::login(args, agent, &keep, setting, stdin).await
+            let names = Config { names: asked_names(cli, config(cli)?).names, ..Config::default() };
+            let mut hosts = Hosts::new(names, None, setting.trace.clone());
+            login::login(args, agent, (&keep, &mut hosts), setting, stdin).await
         }
         Command::Logout(args) => {
             let (agent, keep) = kept_for(cli, args.target.as_deref())?;
@@ -240,11 +242,16 @@ fn hosts(cli: &Cli, setting: &Setting) -> Result<Hosts, Error> {
     if let Some(keep) = keep() {
         config = config.with_kept(&keep.all()?);
     }
+    Ok(Hosts::new(asked_names(cli, config), cli.agent.clone(), setting.trace.clone()))
+}
+
+/// With the name servers of the command line.
+fn asked_names(cli: &Cli, mut config: Config) -> Config {
     if !cli.nameserver.is_empty() {
         config.names.servers.clone_from(&cli.nameserver);
     }
     ZoneServers::overrule(&mut config.names.zones, &cli.resolve);
-    Ok(Hosts::new(config, cli.agent.clone(), setting.trace.clone()))
+    config
 }
 
 /// Says what goes in clear.

@@ -171,6 +171,11 @@ impl Login {
         }
     }
 
+    /// Whether there is nothing to prove oneself with.
+    pub(crate) const fn is_nobody(&self) -> bool {
+        self.username.is_none() && self.token.is_none() && self.certificate.is_none()
+    }
+
     /// The user's name, or nothing.
     pub(crate) fn user(&self) -> &str {
         self.username.as_deref().unwrap_or_default()

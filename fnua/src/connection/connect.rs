@@ -1,11 +1,14 @@
 //! From an address to a greeted connection, under TLS where it has to be.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use fnap::{ClientSession, Command};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_rustls::client::TlsStream;
 
 use super::offer::Offer;
@@ -19,6 +22,12 @@ use crate::trace::Trace;
 /// a minute and a half.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long an address has before the next one is tried beside it (RFC 8305, section 8).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// Most addresses of a name that are tried: all of them have had their turn long before [`CONNECT_TIMEOUT`](super::CONNECT_TIMEOUT).
+const MAX_ADDRESSES: usize = 16;
 
 /// What is done about TLS at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +61,14 @@ pub(super) async fn reach(agent: &Agent) -> Result<(TcpStream, SocketAddr), Erro
         address: agent.address.to_string(),
         reason: error.to_string(),
     };
-    let stream = match agent.at.as_slice() {
-        [] => TcpStream::connect((agent.address.host(), agent.address.port())).await,
-        addresses => TcpStream::connect(addresses).await,
+    let addresses = match agent.at.as_slice() {
+        [] => {
+            let looked = lookup_host((agent.address.host(), agent.address.port())).await;
+            looked.map_err(unreachable)?.take(MAX_ADDRESSES).collect()
+        }
+        addresses => addresses.to_vec(),
     };
-    let stream = stream.map_err(unreachable)?;
+    let stream = first_of(addresses).await.map_err(unreachable)?;
     let peer = stream.peer_addr().map_err(unreachable)?;
     stream.set_nodelay(true).map_err(unreachable)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
@@ -64,14 +76,37 @@ pub(super) async fn reach(agent: &Agent) -> Result<(TcpStream, SocketAddr), Erro
     Ok((stream, peer))
 }
 
+/// The first of the addresses that answers. Each next one is tried as soon as one before it has failed, or has not answered for
+/// a moment (as RFC 8305, section 5): one that drops every packet holds nobody up.
+async fn first_of(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let (mut addresses, mut tries) = (addresses.into_iter(), JoinSet::new());
+    let mut why = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address");
+    loop {
+        if let Some(address) = addresses.next() {
+            tries.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            tried = tries.join_next() => match tried {
+                None => return Err(why),
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => why = error,
+                Some(Err(error)) => why = io::Error::other(error),
+            },
+            () = sleep(NEXT_ADDRESS), if addresses.len() > 0 => {}
+        }
+    }
+}
+
 pub(super) fn security(agent: &Agent, loopback: bool) -> Result<Security, Error> {
+    // Who answers for a name can let it lead to loopback, where anybody may listen: nobody's secret goes there in clear.
+    let is_here = loopback && (agent.address.is_literal() || agent.login.is_nobody());
     match agent.tls.mode {
         Some(TlsMode::Implicit) => Ok(Security::Implicit),
         Some(TlsMode::StartTls) => Ok(Security::StartTls),
         Some(TlsMode::Never) if loopback || agent.tls.allow_plaintext => Ok(Security::Clear),
         Some(TlsMode::Never) => Err(Error::Plaintext(agent.address.to_string())),
         // Who says whom to believe wants somebody believed, also on loopback: any user can listen there.
-        None if !loopback || agent.tls.ca_file.is_some() || agent.login.certificate.is_some() => {
+        None if !is_here || agent.tls.ca_file.is_some() || agent.login.certificate.is_some() => {
             Ok(Security::StartTls)
         }
         None => Ok(Security::Clear),
@@ -205,6 +240,42 @@ mod tests {
         assert!(matches!(refused, Error::Plaintext(_)), "{refused}");
         let twice = Tls { allow_plaintext: true, ..mode(TlsMode::Never) };
         assert_eq!(decided(twice, false).unwrap(), Security::Clear);
+    }
+
+    #[test]
+    fn a_name_that_leads_to_loopback_takes_tls_from_nobody_who_has_a_secret() {
+        let nobody = Agent::stranger("fnaa.unix.ar:1".parse().unwrap());
+        assert_eq!(security(&nobody, true).unwrap(), Security::Clear);
+        let ana = || crate::secret::Password::new("sesame".to_owned());
+        let named = nobody.clone().with_password("ana", ana());
+        assert_eq!(security(&named, true).unwrap(), Security::StartTls);
+        for literal in ["127.0.0.1:1", "[::1]:1", "localhost:1"] {
+            let here = Agent::stranger(literal.parse().unwrap()).with_password("ana", ana());
+            assert_eq!(security(&here, true).unwrap(), Security::Clear, "{literal}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_holds_up_no_other() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = listener.local_addr().unwrap();
+        // A queue that is full: whoever comes then gets no answer at all.
+        let full =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        full.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+        full.listen(0).unwrap();
+        let silent = full.local_addr().unwrap().as_socket().unwrap();
+        let mut held = Vec::new();
+        while let Ok(stream) =
+            tokio::time::timeout(Duration::from_secs(2), TcpStream::connect(silent)).await
+        {
+            held.push(stream.unwrap());
+        }
+        let closed = "127.0.0.1:1".parse().unwrap();
+        let stream = first_of(vec![silent, closed, there]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), there);
+        assert!(first_of(vec![closed]).await.is_err());
+        assert!(first_of(vec![]).await.is_err());
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Hosts {
 
     /// An agent whose host is looked up where one has said who is to be asked about it: as the draft's transcripts do,
     /// by SRV at its name where no other port than the usual one was said, then by its addresses.
-    async fn located(&mut self, agent: Agent) -> Result<Agent, Error> {
+    pub(crate) async fn located(&mut self, agent: Agent) -> Result<Agent, Error> {
         let host: Option<Name> = agent.address.host().parse().ok();
         let is_address = agent.address.host().parse::<std::net::IpAddr>().is_ok();
         let Some(host) = host.filter(|host| !is_address && self.config.names.covers(host)) else {

@@ -174,7 +174,9 @@ impl Seeker<'_> {
     }
 
     async fn host(&mut self, host: &Name, port: u16, look: bool) -> Result<Found, FindError> {
-        let mut path = Path { security: Security::Secure, ttl: Duration::MAX };
+        // Where nothing is asked that could lead elsewhere, nothing is proved either.
+        let security = if look { Security::Secure } else { Security::Insecure };
+        let mut path = Path { security, ttl: Duration::MAX };
         if look {
             let there: Read<Srv> =
                 self.read(Stage::Service, host.as_str(), RecordType::SRV).await?;
