@@ -77,10 +77,12 @@ impl Subscriptions {
     /// # Errors
     /// What stands against it.
     pub async fn subscribe(&self, new: NewSubscription) -> Result<Subscription, Trouble> {
+        // Nobody asks in the background while somebody waits for the answer, or he would wait for both.
+        let _turn = self.0.turns.take(&new.local).await;
         let row = self.0.registry.begin_subscription(new).await?;
         let is_new =
             row.stage == Stage::Asking && row.why.is_empty() && row.since == row.created_at;
-        let outcome = self.drive(&row.local).await;
+        let outcome = self.drive_in_turn(&row.local).await;
         let granted =
             || self.0.registry.subscription(&row.local).is_some_and(|row| row.remote.is_some());
         match outcome {
@@ -95,7 +97,8 @@ impl Subscriptions {
             Err(Trouble::Pending(failure)) => Err(Trouble::Pending(failure)),
             Err(trouble) => {
                 let refused = matches!(trouble, Trouble::Refused(_) | Trouble::Later(..));
-                self.begin_end(&row.local, refused && is_new).await?;
+                self.ending(&row.local, refused && is_new).await?;
+                ended(&row.local, self.drive_in_turn(&row.local).await)?;
                 Err(trouble)
             }
         }
@@ -120,25 +123,33 @@ impl Subscriptions {
     /// # Errors
     /// `NotFound`, or when it could not be written.
     pub async fn end(&self, local: &Name) -> Result<(), RegistryError> {
-        self.begin_end(local, false).await
+        self.ending(local, false).await?;
+        ended(local, self.drive(local).await)
     }
 
-    /// The same; `unheard` where nothing was granted and its owner has nothing of it.
-    async fn begin_end(&self, local: &Name, unheard: bool) -> Result<(), RegistryError> {
+    /// Writes down that it ends; `unheard` where nothing was granted and its owner has nothing of it.
+    async fn ending(&self, local: &Name, unheard: bool) -> Result<(), RegistryError> {
         let ending = move |row: &mut Subscription| {
             // Of what he has ended himself there is nothing more to tell him.
             row.unheard |= unheard || (row.stage == Stage::Ended && row.remote.is_none());
             row.stage = Stage::Ending;
             row.why = String::new();
         };
-        self.0.registry.advance_subscription(local, ending).await?;
-        match self.drive(local).await {
-            Ok(_) | Err(Trouble::Later(..) | Trouble::Unclear(..)) => Ok(()),
-            Err(Trouble::Registry(error)) => Err(error),
-            Err(trouble) => {
-                tracing::warn!(%local, cause = %trouble, "the end of a subscription goes on later");
-                Ok(())
-            }
+        self.0.registry.advance_subscription(local, ending).await.map(drop)
+    }
+}
+
+/// What came of taking one away: what has to be tried again is, in the background.
+fn ended(
+    local: &Name,
+    outcome: Result<Option<Subscription>, Trouble>,
+) -> Result<(), RegistryError> {
+    match outcome {
+        Ok(_) | Err(Trouble::Later(..) | Trouble::Unclear(..)) => Ok(()),
+        Err(Trouble::Registry(error)) => Err(error),
+        Err(trouble) => {
+            tracing::warn!(%local, cause = %trouble, "the end of a subscription goes on later");
+            Ok(())
         }
     }
 }

@@ -48,6 +48,14 @@ impl Subscriptions {
     /// Brings a subscription as far as it goes now; none where nothing of it is left.
     pub(super) async fn drive(&self, local: &Name) -> Result<Option<Subscription>, Trouble> {
         let _turn = self.0.turns.take(local).await;
+        self.drive_in_turn(local).await
+    }
+
+    /// The same, for who has its turn.
+    pub(super) async fn drive_in_turn(
+        &self,
+        local: &Name,
+    ) -> Result<Option<Subscription>, Trouble> {
         loop {
             let Some(row) = self.0.registry.subscription(local) else { return Ok(None) };
             let done = match row.stage {
