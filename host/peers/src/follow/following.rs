@@ -79,7 +79,7 @@ impl Following {
                 Ok(())
             }
             Some(Told::Over(lost)) => Err(lost),
-            Some(Told::Batch(_) | Told::Held(_)) | None => Err(Lost::Away(link::closed())),
+            Some(Told::Batch(_)) | None => Err(Lost::Away(link::closed())),
         }
     }
 
@@ -90,13 +90,7 @@ impl Following {
 
     /// The next batch. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Came, Lost> {
-        let mut told = self.hears.recv().await;
-        while let Some(Told::Held(held)) = told {
-            let (holds, place) = &self.holds;
-            holds.mark(place, held);
-            told = self.hears.recv().await;
-        }
-        match told {
+        match self.hears.recv().await {
             Some(Told::Batch(batch)) => {
                 let records = batch.each(unpack).map_err(|error| self.wrong(error))?;
                 self.notes.say(self.follower, |note| note.used += batch.cost);
@@ -104,7 +98,7 @@ impl Following {
                 Ok(Came { records, host, own, next: batch.next })
             }
             Some(Told::Over(lost)) => Err(lost),
-            Some(Told::Began { .. } | Told::Held(_)) | None => Err(Lost::Away(link::closed())),
+            Some(Told::Began { .. }) | None => Err(Lost::Away(link::closed())),
         }
     }
 
@@ -126,7 +120,7 @@ impl Drop for Following {
         // First of all: what the link says now is refused, so that a stream that begins just now ends, too.
         self.hears.close();
         let (holds, place) = &self.holds;
-        holds.mark(place, false);
+        holds.forget(place);
         self.notes.say(self.follower, |note| note.left = true);
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::notes::{Note, Notes};
-use super::{Ask, Lost, Place, Seen, Told};
+use super::{Ask, Holds, Lost, Place, Seen, Told};
 use crate::reach::{Octets, Reach, Unreached};
 use crate::wire::{StreamConnection, Turn};
 
@@ -105,6 +105,8 @@ enum Stream {
         follower: u64,
         partition: u32,
         told: mpsc::UnboundedSender<Told>,
+        /// Where it is written down that the owner holds it.
+        holds: (Arc<Holds>, Name),
         /// Since when it is asked for, until it has begun.
         since: Option<Instant>,
         /// What the other host knows to be safe here.
@@ -195,8 +197,8 @@ impl Link {
             Ask::Look { flow, answer } => self.look(flow, answer),
             // He has left before it came to this.
             Ask::Follow { told, .. } if told.is_closed() => {}
-            Ask::Follow { follower, place, credit, told } => {
-                self.follow(follower, place, credit, told);
+            Ask::Follow { follower, place, credit, told, holds } => {
+                self.follow(follower, place, credit, told, holds);
             }
         }
         None
@@ -225,13 +227,16 @@ impl Link {
         place: Place,
         credit: u64,
         told: mpsc::UnboundedSender<Told>,
+        holds: Arc<Holds>,
     ) {
         let Place { flow, partition, next } = place;
         match self.attach(&flow, Some((partition, next)), credit) {
             Ok(stream) => {
                 self.followers.insert(follower, stream);
                 let since = Some(Instant::now());
-                let follows = Stream::Follows { follower, partition, told, since, safe: None };
+                let holds = (holds, Name::clone(&flow));
+                let follows =
+                    Stream::Follows { follower, partition, told, holds, since, safe: None };
                 self.streams.insert(stream, follows);
             }
             Err(refused) => drop(told.send(Told::Over(not_now(&refused)))),
@@ -320,9 +325,10 @@ impl Link {
         match event {
             Followed::Hello | Followed::Added { .. } => None,
             Followed::Held { stream, held } => {
-                if let Some(Stream::Follows { told, .. }) = self.streams.get(&stream) {
-                    // Who does not listen is found with the next records.
-                    drop(told.send(Told::Held(held)));
+                let stream = self.streams.get(&stream);
+                if let Some(Stream::Follows { told, partition, holds: (holds, flow), .. }) = stream
+                {
+                    holds.mark((flow.clone(), *partition), held, told);
                 }
                 None
             }

@@ -64,14 +64,19 @@ impl Holds {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn mark(&self, place: &Place, held: bool) {
-        let place = (Name::clone(&place.flow), place.partition);
+    /// What its owner says, for as long as somebody listens: not in the queue of what he is told, which such words would
+    /// fill without credit.
+    fn mark(&self, place: (Name, u32), held: bool, told: &mpsc::UnboundedSender<Told>) {
         let mut set = self.set();
-        if held {
+        if held && !told.is_closed() {
             set.insert(place);
         } else {
             set.remove(&place);
         }
+    }
+
+    fn forget(&self, place: &Place) {
+        self.set().remove(&(Name::clone(&place.flow), place.partition));
     }
 }
 
@@ -87,7 +92,13 @@ enum Ask {
     /// What there is of a flow.
     Look { flow: FlowName, answer: oneshot::Sender<Result<Seen, Lost>> },
     /// One partition, from there on.
-    Follow { follower: u64, place: Place, credit: u64, told: mpsc::UnboundedSender<Told> },
+    Follow {
+        follower: u64,
+        place: Place,
+        credit: u64,
+        told: mpsc::UnboundedSender<Told>,
+        holds: Arc<Holds>,
+    },
 }
 
 /// What a flow has.
@@ -107,8 +118,6 @@ enum Told {
         /// How the host is called in traces.
         host: Arc<str>,
     },
-    /// Its owner holds it, or lets it go on.
-    Held(bool),
     /// Records.
     Batch(Batch),
     /// That is all.
@@ -225,9 +234,10 @@ impl Links {
         let (told, hears) = mpsc::unbounded_channel();
         let Line { asks, notes } = self.to(&whose);
         let own = Arc::clone(&self.own);
-        let holds = (Arc::clone(&self.held), place.clone());
-        let mut following = Following::new(notes, (follower, hears), own, whose, holds);
-        if asks.send(Ask::Follow { follower, place, credit, told }).await.is_err() {
+        let holds = Arc::clone(&self.held);
+        let held = (Arc::clone(&holds), place.clone());
+        let mut following = Following::new(notes, (follower, hears), own, whose, held);
+        if asks.send(Ask::Follow { follower, place, credit, told, holds }).await.is_err() {
             return Err(Lost::Away(link::closed()));
         }
         match timeout(ANSWER, following.begin()).await {

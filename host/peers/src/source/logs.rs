@@ -211,19 +211,25 @@ impl Logs {
 
     /// Forgets all that was read of a topic, also what is being read now: it has been purged.
     pub fn forget(&self, broker: &str, topic: &TopicRef) {
-        let open = locked(&self.0.open);
-        let of = open.iter().filter(|(key, _)| key.0 == broker && key.1 == *topic);
-        let logs: Vec<Arc<Log>> = of.filter_map(|(_, log)| log.upgrade()).collect();
-        drop(open);
-        // Twice: a log that reads from another one may have got something there before that one forgot it.
-        for log in logs.iter().chain(&logs) {
-            log.forget();
+        // Twice: a log that reads from another one, and may have been opened meanwhile, may have got something there before
+        // that one forgot it.
+        let mut logs = Vec::new();
+        for _ in 0..2 {
+            let again = self.of(broker, topic);
+            again.iter().for_each(|log| log.forget());
+            logs.extend(again);
         }
         let gone = |piece: &Piece| logs.iter().any(|log| piece.log.as_ptr() == Arc::as_ptr(log));
         let mut kept = locked(&self.0.kept);
         let freed: usize = kept.order.iter().filter(|piece| gone(piece)).map(|p| p.octets).sum();
         kept.order.retain(|piece| !gone(piece));
         kept.octets -= freed;
+    }
+
+    fn of(&self, broker: &str, topic: &TopicRef) -> Vec<Arc<Log>> {
+        let open = locked(&self.0.open);
+        let of = open.iter().filter(|(key, _)| key.0 == broker && key.1 == *topic);
+        of.filter_map(|(_, log)| log.upgrade()).collect()
     }
 
     /// Octets of what is kept.

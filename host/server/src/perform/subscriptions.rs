@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::describe::{Description, list as list_of, time};
-use super::flows::streams_settled;
+use super::flows::{all_streams_settled, streams_settled};
 use super::lent;
 use super::processors::candidate_failure;
 use super::{Answer, find_flow, registry_failure};
@@ -169,6 +169,8 @@ pub(super) async fn approve(
     let approved = services.registry.approve(request.as_str(), by, filter, policy).await;
     let name = approved.map_err(registry_failure)?;
     tracing::info!(principal = %who, %request, subscription = %name, "approved");
+    // One that was there already is sent nothing of what its policy leaves out, once this is answered.
+    streams_settled(services, &name).await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -290,6 +292,7 @@ pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
         0 => Ok(()),
         ended => {
             tracing::info!(ended, "subscriptions that are not covered any more");
+            all_streams_settled(services).await?;
             let_go(services).await?;
             lent::ended_since(services, began).await
         }
