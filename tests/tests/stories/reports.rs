@@ -125,7 +125,7 @@ fn a_request_that_nobody_answers_is_told_when_it_expires() {
 
 #[test]
 fn a_subscriber_is_told_that_he_is_behind_that_the_other_host_is_away_and_of_a_gap() {
-    let mut two = Two::start_with(22, "\n[reports]\nlate_seconds = 3\n");
+    let mut two = Two::start_with(22, "\n[reports]\nlate_seconds = 8\n");
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..5));
