@@ -35,6 +35,8 @@ pub use wire::Wire;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -45,6 +47,14 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// Where a host that lends a topic to a subscriber ends itself if it is told to: around what it does at the broker.
 pub const PLACES_OF_LENDING: [&str; 4] =
     ["lending.before-lent", "lending.lent", "lending.before-taken-back", "lending.taken-back"];
+
+/// The middle of loopback addresses that no other test of this process has, nor most likely another process: for hosts whose
+/// ports have to be told beforehand.
+pub fn own_network() -> [u8; 2] {
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let process = u8::try_from(std::process::id() % 128).unwrap();
+    [64 + process, NEXT.fetch_add(1, Ordering::Relaxed)]
+}
 
 /// A program of this workspace, built before the stories run.
 #[must_use]

@@ -25,10 +25,10 @@ struct Two {
 }
 
 impl Two {
-    fn start(number: u8) -> Self {
+    fn start() -> Self {
         let node = Node::start(Setup::default().user("nobody", "nobody").acls());
         let dir = tempfile::tempdir().unwrap();
-        let mut two = Self { node, dir, place: [89, number], hosts: [None, None] };
+        let mut two = Self { node, dir, place: stories::own_network(), hosts: [None, None] };
         two.begin(UNIX);
         two.begin(EMILIANO);
         two
@@ -94,7 +94,7 @@ fn numbers(user: &mut Wire) -> Vec<u64> {
 
 #[test]
 fn a_subscription_over_kafka_takes_each_event_once_whichever_host_is_killed() {
-    let mut two = Two::start(1);
+    let mut two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..100));
@@ -132,7 +132,7 @@ fn a_subscription_over_kafka_takes_each_event_once_whichever_host_is_killed() {
 
 #[test]
 fn what_its_owner_ends_ends_at_the_subscribers_too_and_nothing_more_comes() {
-    let two = Two::start(2);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..10));

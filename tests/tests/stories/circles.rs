@@ -8,12 +8,12 @@ use stories::{Config, Fnaad, Wire, event, eventually, eventually_holds};
 const NAMES: [&str; 3] = ["a.test", "b.test", "c.test"];
 
 /// An address of its own for each, so that ports can be told beforehand.
-fn address(which: usize) -> String {
-    format!("127.88.40.{}", which + 1)
+fn address([a, b]: [u8; 2], which: usize) -> String {
+    format!("127.{a}.{b}.{}", which + 1)
 }
 
-fn start(dir: &Path, which: usize) -> Fnaad {
-    let (domain, own) = (NAMES[which], address(which));
+fn start(dir: &Path, network: [u8; 2], which: usize) -> Fnaad {
+    let (domain, own) = (NAMES[which], address(network, which));
     let secret = dir.join("peers.secret");
     let dir = dir.join(domain);
     std::fs::create_dir_all(&dir).unwrap();
@@ -25,7 +25,11 @@ fn start(dir: &Path, which: usize) -> Fnaad {
         .replace("127.0.0.1:0", &format!("{own}:61000"));
     let others = (0..NAMES.len()).filter(|other| *other != which);
     let zones = others.map(|other| {
-        format!("{{ zone = \"{}\", servers = [\"{}:5300\"] }}", NAMES[other], address(other))
+        format!(
+            "{{ zone = \"{}\", servers = [\"{}:5300\"] }}",
+            NAMES[other],
+            address(network, other)
+        )
     });
     config.text += &format!(
         "\n[names]\nzones = [{}]\n\n[peers]\ndomain = \"{domain}\"\nsecret_file = \"{}\"\n\
@@ -47,7 +51,9 @@ fn numbers(wire: &mut Wire, flow: &str) -> Vec<u64> {
 #[test]
 fn three_who_follow_each_other_get_every_event_once() {
     let dir = tempfile::tempdir().unwrap();
-    let hosts: Vec<Fnaad> = (0..NAMES.len()).map(|which| start(dir.path(), which)).collect();
+    let network = stories::own_network();
+    let hosts: Vec<Fnaad> =
+        (0..NAMES.len()).map(|which| start(dir.path(), network, which)).collect();
     let mut wires: Vec<Wire> = hosts.iter().map(|host| host.login_as("test", "test")).collect();
     let flow = |which: usize| format!("all.{}", NAMES[which % NAMES.len()]);
     let from = |which: usize| format!("next.{}", NAMES[which]);

@@ -58,14 +58,15 @@ pub(crate) const UNIX: usize = 0;
 pub(crate) const EMILIANO: usize = 1;
 
 impl Two {
-    pub(crate) fn start(number: u8) -> Self {
-        Self::start_with(number, "")
+    pub(crate) fn start() -> Self {
+        Self::start_with("")
     }
 
     /// The same with something more in the configuration of both hosts.
-    pub(crate) fn start_with(number: u8, more: &str) -> Self {
+    pub(crate) fn start_with(more: &str) -> Self {
+        let [a, b] = stories::own_network();
         let place = |domain, namespace, last| {
-            let address = [127, 88, number, last];
+            let address = [127, a, b, last];
             At { domain, namespace, address }
         };
         let places = [place("unix.ar", "flows.unix.ar", 1), place("emiliano.ar", "emiliano.ar", 2)];
@@ -165,7 +166,7 @@ pub(crate) fn eventually_is(wire: &mut Wire, state: &str) -> Value {
 
 #[test]
 fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
-    let two = Two::start(1);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open partitions=3"));
     owner.write(TIME, &events(0..100));
@@ -197,7 +198,7 @@ fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
 
 #[test]
 fn who_has_to_ask_waits_for_the_owners_word_and_then_goes_on_by_himself() {
-    let two = Two::start(2);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
     owner.write(TIME, &events(0..10));
@@ -226,7 +227,7 @@ fn who_has_to_ask_waits_for_the_owners_word_and_then_goes_on_by_himself() {
 
 #[test]
 fn a_request_that_waits_is_withdrawn_by_who_asked_also_while_the_owners_host_is_away() {
-    let mut two = Two::start(9);
+    let mut two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
     let begin = format!("SUBSCRIBE {TIME} LOCAL {LOCAL}");
@@ -274,7 +275,7 @@ fn a_request_that_waits_is_withdrawn_by_who_asked_also_while_the_owners_host_is_
 
 #[test]
 fn a_request_is_withdrawn_whole_whichever_host_is_killed_at_whatever_step() {
-    let mut two = Two::start(10);
+    let mut two = Two::start();
     two.wire(UNIX).ok(&format!("CREATE FLOW {TIME} access=ask"));
     let (begin, end) = (format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"), format!("UNSUBSCRIBE {LOCAL}"));
     for (which, place) in
@@ -308,7 +309,7 @@ fn a_request_is_withdrawn_whole_whichever_host_is_killed_at_whatever_step() {
 
 #[test]
 fn a_subscriptions_flow_and_processor_count_to_the_quota_of_who_made_it() {
-    let mut two = Two::start(11);
+    let mut two = Two::start();
     let mut owner = two.wire(UNIX);
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..3));
@@ -332,7 +333,7 @@ fn a_subscriptions_flow_and_processor_count_to_the_quota_of_who_made_it() {
 
 #[test]
 fn either_host_may_be_killed_and_every_event_comes_once() {
-    let mut two = Two::start(3);
+    let mut two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..200));
@@ -356,7 +357,7 @@ fn either_host_may_be_killed_and_every_event_comes_once() {
 
 #[test]
 fn who_is_approved_gets_what_the_owner_lets_him_see_of_what_he_wants() {
-    let two = Two::start(21);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
     owner.write(TIME, &events(0..60));
@@ -374,7 +375,7 @@ fn who_is_approved_gets_what_the_owner_lets_him_see_of_what_he_wants() {
 
 #[test]
 fn another_policy_counts_for_what_comes_after_it_and_nothing_is_lost_over_it() {
-    let two = Two::start(22);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     subscribe(&mut user);
@@ -393,7 +394,7 @@ fn another_policy_counts_for_what_comes_after_it_and_nothing_is_lost_over_it() {
 
 #[test]
 fn of_a_part_of_a_flow_every_event_comes_once_whichever_host_is_killed_and_the_rest_never() {
-    let mut two = Two::start(20);
+    let mut two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..200));
@@ -439,8 +440,8 @@ fn attached(owner: &mut Wire) -> usize {
 }
 
 /// One of the hosts is killed at each step of a subscription and of its end.
-fn killed_at_each_step(number: u8, which: usize) {
-    let mut two = Two::start(number);
+fn killed_at_each_step(which: usize) {
+    let mut two = Two::start();
     let mut owner = two.wire(UNIX);
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..10));
@@ -486,17 +487,17 @@ fn killed_at_each_step(number: u8, which: usize) {
 
 #[test]
 fn the_subscribers_host_is_killed_at_any_step_and_there_is_a_whole_subscription_or_none() {
-    killed_at_each_step(6, EMILIANO);
+    killed_at_each_step(EMILIANO);
 }
 
 #[test]
 fn the_owners_host_is_killed_at_any_step_and_there_is_a_whole_subscription_or_none() {
-    killed_at_each_step(7, UNIX);
+    killed_at_each_step(UNIX);
 }
 
 #[test]
 fn a_host_that_is_away_is_shown_with_words_and_found_when_it_is_back() {
-    let mut two = Two::start(4);
+    let mut two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
     let request = user.refused(&format!("SUBSCRIBE {TIME} LOCAL {LOCAL}"));
@@ -526,7 +527,7 @@ fn a_host_that_is_away_is_shown_with_words_and_found_when_it_is_back() {
 
 #[test]
 fn a_flow_grows_and_its_owner_sees_how_far_the_subscriber_is() {
-    let two = Two::start(31);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open max.message.bytes=4194304"));
     owner.write(TIME, &events(0..20));
@@ -557,7 +558,7 @@ fn a_flow_grows_and_its_owner_sees_how_far_the_subscriber_is() {
 
 #[test]
 fn what_is_not_there_and_what_may_not_be_had_leaves_nothing_behind() {
-    let two = Two::start(5);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=closed"));
     for (flow, local, code) in [
@@ -579,7 +580,7 @@ fn what_is_not_there_and_what_may_not_be_had_leaves_nothing_behind() {
 fn events_go_both_ways_and_none_goes_in_a_circle() {
     const THERE: &str = "time.emiliano.ar";
     const BACK: &str = "back.flows.unix.ar";
-    let two = Two::start(8);
+    let two = Two::start();
     let (mut unix, mut emiliano) = (two.wire(UNIX), two.wire(EMILIANO));
     unix.ok(&format!("CREATE FLOW {TIME} access=open"));
     unix.write(TIME, &events(0..10));

@@ -45,7 +45,7 @@ fn ask(wire: &mut Wire) -> String {
 
 #[test]
 fn what_is_asked_and_answered_is_told_to_both_ends() {
-    let two = Two::start(20);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=ask"));
     // Taken back.
@@ -113,7 +113,7 @@ fn what_is_asked_and_answered_is_told_to_both_ends() {
 
 #[test]
 fn a_request_that_nobody_answers_is_told_when_it_expires() {
-    let mut two = Two::start(21);
+    let mut two = Two::start();
     two.wire(UNIX).ok(&format!("CREATE FLOW {TIME} access=ask"));
     ask(&mut two.wire(EMILIANO));
     two.kill(EMILIANO);
@@ -125,7 +125,7 @@ fn a_request_that_nobody_answers_is_told_when_it_expires() {
 
 #[test]
 fn a_subscriber_is_told_that_he_is_behind_that_the_other_host_is_away_and_of_a_gap() {
-    let mut two = Two::start_with(22, "\n[reports]\nlate_seconds = 8\n");
+    let mut two = Two::start_with("\n[reports]\nlate_seconds = 8\n");
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.write(TIME, &events(0..5));
@@ -180,7 +180,7 @@ fn a_subscriber_is_told_that_he_is_behind_that_the_other_host_is_away_and_of_a_g
 
 #[test]
 fn an_owner_whose_policy_fails_is_told_once() {
-    let two = Two::start(25);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     drop_in(&two.dir_of(UNIX).join("data/plugins"), "guest.wasm", guest());
     eventually("the type guest", || match owner.data("GET PROCESSOR TYPES") {
@@ -201,7 +201,7 @@ fn an_owner_whose_policy_fails_is_told_once() {
 
 #[test]
 fn killed_between_a_change_and_its_report_there_is_one_report() {
-    let mut two = Two::start(23);
+    let mut two = Two::start();
     two.wire(UNIX).ok(&format!("CREATE FLOW {TIME} access=ask"));
     let said = format!("SUBSCRIBE {TIME} LOCAL {LOCAL}");
     let (mut owners, mut users) = (Vec::new(), Vec::new());
@@ -235,7 +235,7 @@ fn killed_between_a_change_and_its_report_there_is_one_report() {
 
 #[test]
 fn a_flow_that_somebody_has_made_is_not_written_to_and_reports_wait_for_their_place() {
-    let two = Two::start(24);
+    let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
     owner.ok(&format!("CREATE FLOW {TIME} access=open"));
     owner.ok(&format!("CREATE FLOW {}", OWNERS.0));
