@@ -221,6 +221,11 @@ fn a_request_waits_for_the_owner_who_says_yes() {
     let yes = format!("APPROVE {request} FILTER \"data.n < 9\" POLICY \"bridge {{}}\"");
     let name = owner.ok(&yes);
     assert_eq!(owner.ok(&yes), name, "a repeat is harmless");
+    for other in [format!("APPROVE {request}"), yes.replacen("n < 9", "n < 8", 1)] {
+        let told =
+            format!("409 CONFLICT request {request} was approved with another filter or policy: ");
+        assert!(owner.refused(&other).starts_with(&told), "{other}");
+    }
     house.sleep(0);
     let (mut owner, mut domain) = (house.owner(), house.domain());
     assert_eq!(subscribe(&mut domain, &wanted), name);

@@ -103,6 +103,14 @@ impl State {
         check_length("filter", approval.filter.as_deref(), MAX_FILTER)?;
         check_length("policy", approval.policy.as_deref(), MAX_POLICY)?;
         if let Some(row) = self.approved(&approval.request) {
+            let said = |approval: &Approval| (approval.filter.clone(), approval.policy.clone());
+            if row.approval.as_ref().map(said) != Some(said(&approval)) {
+                let words = format!(
+                    "request {} was approved with another filter or policy: {}",
+                    approval.request, row.name
+                );
+                return Err(RegistryError::conflict(words));
+            }
             return Ok(Settled::nothing(row.name.clone()));
         }
         let at = approval.at;
