@@ -36,7 +36,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -50,6 +49,7 @@ pub const PLACES_OF_LENDING: [&str; 4] =
 
 /// The middle of loopback addresses that no other test of this process has, nor most likely another process: for hosts whose
 /// ports have to be told beforehand.
+#[must_use]
 pub fn own_network() -> [u8; 2] {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     let process = u8::try_from(std::process::id() % 128).unwrap();
