@@ -146,10 +146,12 @@ pub(super) async fn held(
             return Err(Failure::new(Code::Unavailable, words));
         }
         held = row.hold != Hold::Active;
-    } else {
+    }
+    // A flow that goes takes the rights on it along: what is said is that it is gone.
+    let flow = usable(house, carried).await?;
+    if !carried.subscription {
         may_read(house, who, &carried.flow)?;
     }
-    let flow = usable(house, carried).await?;
     Ok(Held { held: held || flow.status == FlowStatus::Paused, partitions: flow.partitions })
 }
 
