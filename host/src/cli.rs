@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::cert::{Client, HostName};
 use crate::config::LogFormat;
 use crate::dev::DevBroker;
+use crate::plugin::Plugin;
 
 /// A participant of the event streaming open network: carries events between flows, through sandboxed
 /// processors.
@@ -46,6 +47,8 @@ pub enum Command {
     HashPassword,
     /// Add, change and list the users of a users file
     User(User),
+    /// Make a plugin, and try it out
+    Plugin(Plugin),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -343,7 +346,8 @@ Examples:
   fnaad serve --config fnaad.toml             SIGTERM drains, SIGHUP reads the file again
   fnaad cert ./tls --name fnaa.example.org    certificates for trying TLS out
   fnaad user add ana --config fnaad.toml      somebody who may come in
-  fnaad hash-password < password.txt          a verifier, to be written into a file by hand";
+  fnaad hash-password < password.txt          a verifier, to be written into a file by hand
+  fnaad plugin new --lang python mask         a plugin of your own, in your language";
 
 const DNS_EXAMPLES: &str = "\
 Export needs no zone in the configuration: whoever may not let a host write to his zone puts there what it prints.

@@ -17,6 +17,7 @@ pub mod lock;
 mod observed;
 mod open_files;
 pub mod peers;
+pub mod plugin;
 mod plugin_store;
 mod publishing;
 mod reports;

@@ -39,6 +39,7 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
         Command::User(args) => {
             fnaad::user::run(&args.command, &mut stdout()).map(|()| ExitCode::SUCCESS)
         }
+        Command::Plugin(args) => fnaad::plugin::run(&args.command, &mut stdout(), &mut stderr()),
         Command::Completions { shell } => {
             cli::completions(shell, &mut stdout());
             Ok(ExitCode::SUCCESS)

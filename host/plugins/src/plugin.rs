@@ -125,7 +125,11 @@ fn wrong(field: &'static str, reason: impl Into<String>) -> LoadError {
     LoadError::Info { field, reason: reason.into() }
 }
 
-pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+/// Whether a type can be called that.
+///
+/// # Errors
+/// With the rule that it breaks.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > MAX_NAME {
         Err("must be 1 to 63 characters long")
