@@ -1,5 +1,7 @@
 //! One call into a guest: its deadline, its lane, and what its failure means.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use wasmtime::Store;
 
@@ -11,6 +13,7 @@ use crate::lanes::History;
 use crate::limits::{self, LIFTED, Limits, MAX_STACK};
 use crate::log::cut;
 use crate::ticker::ticks;
+use crate::usage::Usage;
 use crate::v1::{Lifecycle, Processor, ProcessorPre};
 
 /// A store, what runs in it, and how its calls went.
@@ -20,7 +23,8 @@ pub(crate) struct Caller {
     running: Option<Box<Running>>,
     limits: Limits,
     history: History,
-    memory: usize,
+    memory: Memory,
+    usage: Arc<Usage>,
 }
 
 /// A store with what runs in it.
@@ -47,7 +51,8 @@ impl Caller {
             running: Some(Box::new(Running { store, guest: None })),
             limits: setup.limits.clone(),
             history: History::default(),
-            memory: 0,
+            memory: Memory(0, Arc::clone(&setup.usage)),
+            usage: Arc::clone(&setup.usage),
         }
     }
 
@@ -72,6 +77,7 @@ impl Caller {
         C: FnOnce(&mut Running) -> BoxFuture<'_, wasmtime::Result<T>> + Send + 'static,
     {
         let mut running = self.running.take().ok_or(CallError::Dead)?;
+        self.usage.called();
         host::begin_call(&mut running.store, ticks(deadline.of(&self.limits).1));
         let meter = running.store.data().meter.clone();
         let soft = ticks(self.limits.soft_ms);
@@ -86,20 +92,26 @@ impl Caller {
             // Starting up says nothing about how long a batch takes.
             self.history.record(meter.ticks() >= soft);
         }
-        let (mut running, result) = ended.ok_or_else(host_failed)?;
-        self.memory = running.store.data().limiter.memory();
+        let Some((mut running, result)) = ended else {
+            self.memory.now(0);
+            return Err(host_failed());
+        };
+        self.memory.now(running.store.data().limiter.memory());
         match result {
             Ok(answer) => {
                 self.running = Some(running);
                 Ok(answer)
             }
-            Err(error) => Err(failure(&error, running.store.data_mut(), &self.limits, deadline)),
+            Err(error) => {
+                self.memory.now(0);
+                Err(failure(&error, running.store.data_mut(), &self.limits, deadline))
+            }
         }
     }
 
     /// Bytes of the linear memories after the latest call.
     pub(crate) fn memory(&self) -> usize {
-        self.memory
+        self.memory.0
     }
 
     /// How the calls went.
@@ -110,6 +122,22 @@ impl Caller {
     /// Whether it can be called again.
     pub(crate) fn is_alive(&self) -> bool {
         self.running.is_some()
+    }
+}
+
+/// Bytes of the linear memories after the latest call, counted as long as it lives.
+struct Memory(usize, Arc<Usage>);
+
+impl Memory {
+    fn now(&mut self, bytes: usize) {
+        self.1.memory(self.0, bytes);
+        self.0 = bytes;
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.now(0);
     }
 }
 

@@ -50,7 +50,7 @@ impl Host {
             },
             may_write: false,
             batches: Batches::default(),
-            meter: Meter::default(),
+            meter: Meter::of(&setup.usage),
             log,
             processor: setup.processor.clone(),
             shard: setup.shard,

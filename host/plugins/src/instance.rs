@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::log::{LogSink, NoLog};
 use crate::plugin::{Info, Plugin};
 use crate::state::SharedState;
+use crate::usage::Usage;
 use crate::v1::{self, ProcessorPre};
 use crate::view::View;
 
@@ -39,6 +40,8 @@ pub struct Setup {
     pub log: Arc<dyn LogSink>,
     /// A JSON object for whatever may grow.
     pub more: String,
+    /// What it uses up is counted here.
+    pub usage: Arc<Usage>,
 }
 
 impl Setup {
@@ -55,6 +58,7 @@ impl Setup {
             limits: Limits::default(),
             log: Arc::new(NoLog),
             more: "{}".to_owned(),
+            usage: Arc::default(),
         }
     }
 
@@ -76,10 +80,22 @@ pub struct Instance {
     caller: Caller,
     limits: Limits,
     outputs: u32,
+    usage: Arc<Usage>,
 }
 
 impl Instance {
     pub(crate) async fn start(plugin: &Plugin, setup: Setup) -> Result<Self, CallError> {
+        let usage = Arc::clone(&setup.usage);
+        let started = Self::start_uncounted(plugin, setup).await;
+        match &started {
+            Ok(_) => usage.made(),
+            Err(error) => usage.failed(error),
+        }
+        started
+    }
+
+    async fn start_uncounted(plugin: &Plugin, setup: Setup) -> Result<Self, CallError> {
+        let usage = Arc::clone(&setup.usage);
         let mut caller = Caller::new(&plugin.0.engine, &setup);
         let limits = setup.limits.clone();
         let outputs = u32::try_from(setup.outputs.len()).unwrap_or(u32::MAX);
@@ -91,7 +107,7 @@ impl Instance {
             })
         });
         done.await?.map_err(|error| v1::refused(error, None))?;
-        Ok(Self { plugin: plugin.clone(), caller, limits, outputs })
+        Ok(Self { plugin: plugin.clone(), caller, limits, outputs, usage })
     }
 
     /// Hands a batch over and gives back what the plugin decided, checked. Call
@@ -106,6 +122,11 @@ impl Instance {
         batch: Batch,
     ) -> Result<Vec<Action>, CallError> {
         let view = View { input, flow: Arc::clone(flow), batch };
+        let answer = self.process_uncounted(view).await;
+        answer.inspect_err(|error| self.usage.failed(error))
+    }
+
+    async fn process_uncounted(&mut self, view: View) -> Result<Vec<Action>, CallError> {
         let shown = view.clone();
         let answer = self.caller.call(Deadline::Call, move |running| {
             Box::pin(async move {
@@ -132,7 +153,8 @@ impl Instance {
                 lifecycle.call_pause(store).await
             })
         });
-        done.await?.map_err(|error| v1::refused(error, None))
+        let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
+        done.inspect_err(|error| self.usage.failed(error))
     }
 
     /// Calls `resume`.
@@ -146,7 +168,8 @@ impl Instance {
                 lifecycle.call_resume(store).await
             })
         });
-        done.await?.map_err(|error| v1::refused(error, None))
+        let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
+        done.inspect_err(|error| self.usage.failed(error))
     }
 
     /// Calls `destroy`, once, when the processor is deleted.
@@ -160,7 +183,8 @@ impl Instance {
                 lifecycle.call_destroy(store).await
             })
         });
-        done.await?.map_err(|error| v1::refused(error, None))
+        let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
+        done.inspect_err(|error| self.usage.failed(error))
     }
 
     /// The version it runs.

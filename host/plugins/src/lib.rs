@@ -11,6 +11,7 @@
 //! - [`action`]: what a plugin decided, checked.
 //! - [`state`]: the bytes of a shard and the overlays of batches that are not committed yet.
 //! - [`limits`]: what a plugin may use up.
+//! - [`usage`]: what they did use up.
 //! - [`log`]: lines that plugins write.
 //! - [`catalog`], [`store`] and [`watch`]: which types are installed, where their bytes lie, and the
 //!   directory they come from.
@@ -33,6 +34,7 @@ mod sound;
 pub mod state;
 pub mod store;
 mod ticker;
+pub mod usage;
 mod v1;
 mod version;
 mod view;
@@ -52,4 +54,5 @@ pub use log::{Level, LogLine, LogSink};
 pub use plugin::{Cardinality, Info, Plugin};
 pub use state::{ShardState, SharedState};
 pub use store::{MemoryStore, PluginStore, StoreError, StoredActive};
+pub use usage::{Usage, Used};
 pub use watch::Watcher;

@@ -42,15 +42,15 @@ impl Worker<'_> {
             CommitOutcome::Aborted(cause) if blames_an_event(&cause) => cause,
             other => return Ok(other),
         };
-        let InFlight { positions, batches, events_in, largest, given, .. } = in_flight;
-        if *events_in == 0 {
+        let InFlight { positions, batches, moved, largest, given, .. } = in_flight;
+        if moved.events_in == 0 {
             return Ok(CommitOutcome::Aborted(cause));
         }
         let given = match given {
             // Nothing is left to be cut off.
             Some(given) if given.truncated => return Ok(CommitOutcome::Aborted(cause)),
             Some(given) => Some(Given { truncated: true, ..given.clone() }),
-            None if (*batches, *events_in) == (1, 1) => {
+            None if (*batches, moved.events_in) == (1, 1) => {
                 Some(Given::new(Kind::Broker, cause.to_string()))
             }
             None => None,
@@ -80,7 +80,7 @@ impl Worker<'_> {
         in_flight: &InFlight,
         cause: BrokerError,
     ) -> Result<CommitOutcome, Failure> {
-        let (batches, events) = (in_flight.batches.max(1), in_flight.events_in);
+        let (batches, events) = (in_flight.batches.max(1), in_flight.moved.events_in);
         // What a batch of it had is halved.
         let each = usize::try_from(events).unwrap_or(usize::MAX).div_ceil(batches);
         if each <= 1 {

@@ -105,7 +105,7 @@ impl Worker<'_> {
         self.waiting.given = Some(given.clone());
         // An overlay without changes, so that there is one for each batch that is committed.
         self.state.lock().begin();
-        self.moved(piece.batch.records.len(), moves);
+        self.moved(&piece.batch.records, moves);
         self.drain().await?;
         for stored in piece.batch.records.iter() {
             self.shard.told_of_letter(given, flow, partition, stored.offset);

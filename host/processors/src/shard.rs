@@ -26,7 +26,7 @@ use crate::outputs::{OutputError, Ready};
 use crate::pieces::Size;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
-use crate::status::{Phase, ShardStatus};
+use crate::status::{Moved, Phase, ShardStatus};
 use crate::worker::{End, Worker, commit_all};
 
 /// How long a shard waits before it begins again after a failure.
@@ -259,9 +259,8 @@ impl Shard {
         plugin: &Plugin,
         state: &SharedState,
     ) -> Result<Instance, CallError> {
-        plugin
-            .instantiate(setup(&self.spec, self.shard, state, &self.limits, &self.log.sink()))
-            .await
+        let setup = setup(&self.spec, self.shard, state, &self.limits, &self.log.sink());
+        plugin.instantiate(Setup { usage: self.status.usage(), ..setup }).await
     }
 
     pub(crate) fn current_plugin(&mut self) -> Result<Plugin, Failure> {
@@ -290,9 +289,9 @@ impl Shard {
     }
 
     /// Notes what a commit made durable.
-    pub(crate) fn committed(&mut self, positions: &Position, taken: u64, given: u64, letters: u64) {
+    pub(crate) fn committed(&mut self, positions: &Position, moved: Moved) {
         self.episode.recovered(&self.spec.name, self.shard);
-        self.status.committed(&self.in_flows(positions), taken, given, letters);
+        self.status.committed(&self.in_flows(positions), moved);
     }
 
     /// One line a minute at most: a plugin that fails on many must not fill the log.
@@ -371,6 +370,7 @@ pub(crate) fn setup(
         limits: limits.clone(),
         log: Arc::clone(log),
         more: "{}".into(),
+        usage: Arc::default(),
     }
 }
 

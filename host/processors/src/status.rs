@@ -1,9 +1,11 @@
 //! What a shard is doing, for people who ask. Counts are since the host started.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use host_events::Position;
+use host_plugins::{Usage, Used};
 use tokio::sync::Notify;
 
 /// What a shard is doing.
@@ -52,16 +54,34 @@ pub struct ShardReport {
     pub events_in: u64,
     /// Events committed to outputs.
     pub events_out: u64,
+    /// Bytes of keys, values and headers of those that were taken in.
+    pub bytes_in: u64,
+    /// Bytes of those that were committed to outputs, dead letters included.
+    pub bytes_out: u64,
     /// Events that became dead letters.
     pub dead_letters: u64,
     /// Commits.
     pub commits: u64,
+    /// Time that commits took, those that failed included.
+    pub commit_time: Duration,
     /// How often it began again after a failure.
     pub failures: u64,
-    /// Bytes of its instance's linear memories after the latest batch; 0 before the first.
-    pub memory: u64,
+    /// Instances that were made anew because the one before had grown.
+    pub recycled: u64,
+    /// What its instances used up.
+    pub used: Used,
     /// Share of its instance's calls that ended in the slow lane, 0 to 1.
     pub slow_share: f64,
+}
+
+/// What one commit made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) events_in: u64,
+    pub(crate) events_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) dead_letters: u64,
 }
 
 /// Written by the shard's task, read by anybody.
@@ -71,10 +91,15 @@ pub(crate) struct ShardStatus {
     changed: Notify,
     events_in: AtomicU64,
     events_out: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
     dead_letters: AtomicU64,
     commits: AtomicU64,
+    /// Nanoseconds.
+    commit_time: AtomicU64,
     failures: AtomicU64,
-    memory: AtomicU64,
+    recycled: AtomicU64,
+    usage: Arc<Usage>,
     /// The bits of an `f64`.
     slow_share: AtomicU64,
 }
@@ -131,27 +156,33 @@ impl ShardStatus {
         });
     }
 
-    pub(crate) fn committed(
-        &self,
-        positions: &Position,
-        events_in: u64,
-        events_out: u64,
-        dead_letters: u64,
-    ) {
-        self.dead_letters.fetch_add(dead_letters, Ordering::Relaxed);
+    pub(crate) fn committed(&self, positions: &Position, moved: Moved) {
+        self.dead_letters.fetch_add(moved.dead_letters, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
-        self.events_in.fetch_add(events_in, Ordering::Relaxed);
-        self.events_out.fetch_add(events_out, Ordering::Relaxed);
+        self.events_in.fetch_add(moved.events_in, Ordering::Relaxed);
+        self.events_out.fetch_add(moved.events_out, Ordering::Relaxed);
+        self.bytes_in.fetch_add(moved.bytes_in, Ordering::Relaxed);
+        self.bytes_out.fetch_add(moved.bytes_out, Ordering::Relaxed);
         self.positions(positions);
+    }
+
+    /// A commit took so long, however it ended.
+    pub(crate) fn commit_took(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.commit_time.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Where its instances count what they use up.
+    pub(crate) fn usage(&self) -> Arc<Usage> {
+        Arc::clone(&self.usage)
     }
 
     pub(crate) fn positions(&self, positions: &Position) {
         self.with(|told| told.positions.0.extend(&positions.0));
     }
 
-    /// What the instance uses up; once a batch.
-    pub(crate) fn instance(&self, memory: usize, slow_share: f64) {
-        self.memory.store(memory as u64, Ordering::Relaxed);
+    /// How the instance's calls go; once a batch.
+    pub(crate) fn slow_share(&self, slow_share: f64) {
         self.slow_share.store(slow_share.to_bits(), Ordering::Relaxed);
     }
 
@@ -164,10 +195,14 @@ impl ShardStatus {
             version: told.version.clone(),
             events_in: self.events_in.load(Ordering::Relaxed),
             events_out: self.events_out.load(Ordering::Relaxed),
+            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out.load(Ordering::Relaxed),
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
+            commit_time: Duration::from_nanos(self.commit_time.load(Ordering::Relaxed)),
             failures: self.failures.load(Ordering::Relaxed),
-            memory: self.memory.load(Ordering::Relaxed),
+            recycled: self.recycled.load(Ordering::Relaxed),
+            used: self.usage.look(),
             slow_share: f64::from_bits(self.slow_share.load(Ordering::Relaxed)),
         })
     }

@@ -5,9 +5,10 @@
 //! there is little to do and grow with the load.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use host_brokers::{Commit, CommitOutcome, Fence};
-use host_events::{Incarnation, Position};
+use host_events::{Incarnation, Position, Stored};
 use host_plugins::{Action, Instance, Plugin, SharedState};
 use tokio::task::JoinHandle;
 
@@ -19,6 +20,7 @@ use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
 use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::Endpoint;
+use crate::status::Moved;
 
 /// Batches that may wait for a commit: enough to fill it while the one before is written.
 const MOST_WAITING_BATCHES: usize = 8;
@@ -57,6 +59,7 @@ pub(crate) struct Waiting {
     state: Vec<(bytes::Bytes, Option<bytes::Bytes>)>,
     pub(crate) batches: usize,
     events_in: u64,
+    bytes_in: u64,
     /// A commit that is due even without events: the plugin changed.
     pub(crate) due: bool,
     /// It is one event that is given up.
@@ -67,9 +70,7 @@ pub(crate) struct InFlight {
     task: JoinHandle<(Box<dyn Fence>, CommitOutcome)>,
     pub(crate) positions: Position,
     pub(crate) batches: usize,
-    pub(crate) events_in: u64,
-    events_out: u64,
-    dead_letters: u64,
+    pub(crate) moved: Moved,
     /// Bytes of its largest record.
     pub(crate) largest: usize,
     pub(crate) given: Option<Given>,
@@ -239,20 +240,22 @@ impl<'a> Worker<'a> {
             let route = Route { endpoints, shard: shard.shard, dead, scene };
             self.waiting.outputs.apply(&route, batch, actions)?;
             self.shard.row = 0;
-            self.shard.status.instance(self.instance.memory(), self.instance.slow_share());
+            self.shard.status.slow_share(self.instance.slow_share());
         }
         self.waiting.state.extend(self.state.lock().take_changes());
-        self.moved(batch.records.len(), moves);
+        self.moved(&batch.records, moves);
         Ok(())
     }
 
     /// Accounts for a batch whose overlay of the state is open.
-    pub(crate) fn moved(&mut self, events: usize, moves: Moves<'_>) {
+    pub(crate) fn moved(&mut self, events: &[Stored], moves: Moves<'_>) {
         for (flow, partition, next) in moves {
             self.waiting.positions.set(*flow, *partition, *next);
         }
         self.waiting.batches += 1;
-        self.waiting.events_in += events as u64;
+        self.waiting.events_in += events.len() as u64;
+        let bytes: usize = events.iter().map(|stored| stored.record.size()).sum();
+        self.waiting.bytes_in += bytes as u64;
     }
 
     pub(crate) async fn need_dead_flow(&mut self) -> Result<(), Failure> {
@@ -269,6 +272,13 @@ impl<'a> Worker<'a> {
         let Some(mut fence) = self.fence.take() else { return };
         let waiting = std::mem::take(&mut self.waiting);
         let (events_out, dead_letters) = waiting.outputs.counts();
+        let moved = Moved {
+            events_in: waiting.events_in,
+            events_out,
+            bytes_in: waiting.bytes_in,
+            bytes_out: waiting.outputs.bytes() as u64,
+            dead_letters,
+        };
         let largest = waiting.outputs.largest();
         let commit = Commit {
             positions: waiting.positions.clone(),
@@ -277,17 +287,18 @@ impl<'a> Worker<'a> {
             rewinds: false,
         };
         let outputs = waiting.outputs.into_ready();
+        let status = Arc::clone(&self.shard.status);
         let task = tokio::spawn(async move {
+            let began = Instant::now();
             let outcome = commit_all(fence.as_mut(), outputs, commit).await;
+            status.commit_took(began.elapsed());
             (fence, outcome)
         });
         self.in_flight = Some(InFlight {
             task,
             positions: waiting.positions,
             batches: waiting.batches,
-            events_in: waiting.events_in,
-            events_out,
-            dead_letters,
+            moved,
             largest,
             given: waiting.given,
         });
@@ -307,9 +318,9 @@ impl<'a> Worker<'a> {
         for _ in 0..in_flight.batches {
             self.state.lock().committed();
         }
-        let InFlight { positions, events_in, events_out, dead_letters, given, .. } = in_flight;
-        self.went_through(&positions, events_in > 0 && given.is_none());
-        self.shard.committed(&positions, events_in, events_out, dead_letters);
+        let InFlight { positions, moved, given, .. } = in_flight;
+        self.went_through(&positions, moved.events_in > 0 && given.is_none());
+        self.shard.committed(&positions, moved);
         Ok(())
     }
 
@@ -349,6 +360,7 @@ impl Waiting {
         self.state.extend(later.state);
         self.batches += later.batches;
         self.events_in += later.events_in;
+        self.bytes_in += later.bytes_in;
         self.due |= later.due;
     }
 

@@ -1,13 +1,15 @@
 //! The page of metrics. Labels are names that the operator and his users gave, never what a peer sends;
 //! one look at each thing, no lock is held from one to the next.
 
+use std::time::Duration;
+
 use host_brokers::TopicInfo;
 use host_observe::{Exposition, Kind, process};
 use host_plugins::Snapshot;
 use host_processors::{Lag, Phase, Report, ShardReport};
 use host_registry::{Desired, Flow, Processor};
 
-use super::{Stage, Up, brokers};
+use super::{Stage, Up, brokers, series};
 
 /// Words for a processor's state; `unknown` while it is being changed.
 const STATES: [&str; 6] = ["starting", "running", "paused", "stopped", "failed", "unknown"];
@@ -45,8 +47,12 @@ async fn running(page: &mut Exposition, up: &Up) {
     let pending = up.services.registry.pending().len() as u64;
     let help = "Changes that were decided and are not carried out yet.";
     page.single("fnaa_changes_pending", Kind::Gauge, help, pending);
-    processors(page, &looks(up).await).await;
-    let flows = up.services.registry.flows(None).await.unwrap_or_default();
+    let (looks, without) = looks(up).await;
+    processors(page, &looks).await;
+    let mut flows = up.services.registry.flows(None).await.unwrap_or_default();
+    let age = |flow: &Flow| (flow.created_at, flow.name.clone());
+    let omitted = series::oldest(&mut flows, series::MOST_FLOWS, age);
+    series::write(page, &vec![("processor", without), ("flow", omitted)]);
     let infos = up.services.look_at_flows(&flows).await;
     self::flows(page, &flows, &infos).await;
 }
@@ -96,19 +102,20 @@ impl Look {
     }
 }
 
-async fn looks(up: &Up) -> Vec<Look> {
-    let processors = up.services.registry.processors().await.unwrap_or_default();
+/// Those with series of their own, and how many have none.
+async fn looks(up: &Up) -> (Vec<Look>, u64) {
+    let mut processors = up.services.registry.processors().await.unwrap_or_default();
+    processors.retain(|processor| processor.desired != Desired::Deleted);
+    let age = |processor: &Processor| (processor.created_at, processor.name.clone());
+    let omitted = series::oldest(&mut processors, series::MOST_PROCESSORS, age);
     let mut looks = Vec::with_capacity(processors.len());
     for processor in processors {
-        if processor.desired == Desired::Deleted {
-            continue;
-        }
         let report = up.services.processors.report(processor.id).await;
         let lag = up.services.processors.lag(processor.id);
         looks.push(Look { processor, report, lag });
         turn(looks.len()).await;
     }
-    looks
+    (looks, omitted)
 }
 
 /// Name and help of a counter, and what is added up over the shards.
@@ -116,7 +123,7 @@ type Total = (&'static str, &'static str, fn(&ShardReport) -> u64);
 
 async fn processors(page: &mut Exposition, looks: &[Look]) {
     states(page, looks);
-    let counters: [Total; 5] = [
+    let counters: [Total; 13] = [
         ("fnaa_processor_events_in_total", "Events taken in and committed.", |shard| {
             shard.events_in
         }),
@@ -126,6 +133,32 @@ async fn processors(page: &mut Exposition, looks: &[Look]) {
         ("fnaa_processor_dead_letters_total", "Events that became dead letters.", |shard| {
             shard.dead_letters
         }),
+        (
+            "fnaa_processor_bytes_in_total",
+            "Octets of keys, values and headers of the events taken in and committed.",
+            |shard| shard.bytes_in,
+        ),
+        (
+            "fnaa_processor_bytes_out_total",
+            "Octets of keys, values and headers of what was committed, dead letters included.",
+            |shard| shard.bytes_out,
+        ),
+        ("fnaa_processor_calls_total", "Calls into plugin instances.", |shard| shard.used.calls),
+        ("fnaa_processor_traps_total", "Calls that ended in a trap.", |shard| shard.used.traps),
+        ("fnaa_processor_limits_passed_total", "Calls that passed a limit.", |shard| {
+            shard.used.limits
+        }),
+        ("fnaa_processor_retries_total", "Batches that the plugin wanted again, later.", |shard| {
+            shard.used.retries
+        }),
+        ("fnaa_processor_instances_total", "Plugin instances that were made.", |shard| {
+            shard.used.instances
+        }),
+        (
+            "fnaa_processor_recycled_total",
+            "Instances that were made anew because the one before had grown.",
+            |shard| shard.recycled,
+        ),
         ("fnaa_processor_commits_total", "Commits.", |shard| shard.commits),
         (
             "fnaa_processor_failures_total",
@@ -138,6 +171,7 @@ async fn processors(page: &mut Exposition, looks: &[Look]) {
         looks.iter().for_each(|look| family.sample(&look.labels(), look.total(of)));
         tokio::task::yield_now().await;
     }
+    times(page, looks);
     let help =
         "Offsets between the committed positions and the ends of the inputs. Absent where unknown.";
     let mut family = page.family("fnaa_processor_lag_events", Kind::Gauge, help);
@@ -152,12 +186,44 @@ async fn processors(page: &mut Exposition, looks: &[Look]) {
     tokio::task::yield_now().await;
     let help = "Linear memory of the processor's plugin instances.";
     let mut family = page.family("fnaa_processor_memory_bytes", Kind::Gauge, help);
-    looks.iter().for_each(|look| family.sample(&look.labels(), look.total(|shard| shard.memory)));
+    looks
+        .iter()
+        .for_each(|look| family.sample(&look.labels(), look.total(|shard| shard.used.memory)));
+    let help = "The most linear memory that the processor's plugin instances had, shard by shard.";
+    let mut family = page.family("fnaa_processor_memory_peak_bytes", Kind::Gauge, help);
+    looks.iter().for_each(|look| {
+        family.sample(&look.labels(), look.total(|shard| shard.used.most_memory));
+    });
     let help = "Share of calls that ended in the slow lane, the highest of the shards.";
     let mut family = page.family("fnaa_processor_slow_ratio", Kind::Gauge, help);
     for look in looks {
         let slowest = look.shards().iter().map(|shard| shard.slow_share).fold(0.0, f64::max);
         family.sample(&look.labels(), slowest);
+    }
+}
+
+/// Name and help of a counter of seconds, and what is added up over the shards.
+type Time = (&'static str, &'static str, fn(&ShardReport) -> Duration);
+
+fn times(page: &mut Exposition, looks: &[Look]) {
+    let counters: [Time; 2] = [
+        (
+            "fnaa_processor_cpu_seconds_total",
+            "Processor time in which plugin instances ran, or the host for them.",
+            |shard| shard.used.cpu,
+        ),
+        (
+            "fnaa_processor_commit_seconds_total",
+            "Time that commits took, however they ended.",
+            |shard| shard.commit_time,
+        ),
+    ];
+    for (name, help, of) in counters {
+        let mut family = page.family(name, Kind::Counter, help);
+        for look in looks {
+            let all: Duration = look.shards().iter().map(of).sum();
+            family.sample(&look.labels(), all.as_secs_f64());
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod brokers;
 mod metrics;
+mod series;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -73,6 +73,12 @@ fn metrics_follow_what_is_written_and_carried() {
         (state("running").as_str(), 1.0),
         (&state("failed"), 0.0),
         (&of_processor("fnaa_processor_shards"), 2.0),
+        (&of_processor("fnaa_processor_instances_total"), 2.0),
+        (&of_processor("fnaa_processor_traps_total"), 0.0),
+        (&of_processor("fnaa_processor_limits_passed_total"), 0.0),
+        (&of_processor("fnaa_processor_retries_total"), 0.0),
+        (&of_processor("fnaa_processor_recycled_total"), 0.0),
+        ("fnaa_series_omitted{of=\"processor\"}", 0.0),
         ("fnaa_flow_records_total{flow=\"a.flows.unix.ar\"}", 100.0),
         ("fnaa_flow_records_total{flow=\"b.flows.unix.ar\"}", 100.0),
         ("fnaa_flow_partitions{flow=\"b.flows.unix.ar\"}", 2.0),
@@ -93,6 +99,16 @@ fn metrics_follow_what_is_written_and_carried() {
     ] {
         metrics.is(series, value).unwrap();
     }
+    let of = |name: &str| metrics.get(&of_processor(&format!("fnaa_processor_{name}"))).unwrap();
+    assert!(of("bytes_in_total") > 100.0 * 10.0);
+    assert_eq!(of("bytes_in_total"), of("bytes_out_total"), "a bridge changes nothing");
+    assert!(of("calls_total") > 4.0 && of("cpu_seconds_total") > 0.0);
+    assert!(of("commit_seconds_total") > 0.0);
+    assert!(of("memory_peak_bytes") >= of("memory_bytes") && of("memory_bytes") > 65_536.0);
+    let usage = &wire.describe("PROCESSOR p.flows.unix.ar");
+    assert_eq!(usage["usage"]["bytes-in"], of("bytes_in_total"), "{usage}");
+    assert_eq!(usage["usage"]["instances"], 2, "{usage}");
+    assert_eq!(usage["usage.1"]["instances"], 1, "{usage}");
     let commits = metrics.get("fnaa_commit_duration_seconds_count{broker=\"embedded\"}").unwrap();
     let counted =
         metrics.get("fnaa_broker_commits_total{broker=\"embedded\",outcome=\"committed\"}");

@@ -10,6 +10,7 @@ mod lies;
 mod load;
 mod neighbours;
 mod reload;
+mod usage;
 mod world;
 
 use std::path::{Path, PathBuf};

@@ -315,5 +315,6 @@ fn setup(flow: &str, lens: &Lens, limits: Limits) -> Setup {
         limits,
         log: Arc::new(NoLog),
         more: "{}".into(),
+        usage: Arc::default(),
     }
 }

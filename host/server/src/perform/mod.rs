@@ -17,6 +17,7 @@ pub(crate) mod processors;
 mod subscribed;
 pub(crate) mod subscriptions;
 mod taking;
+mod usage;
 
 use std::fmt::Display;
 use std::time::Duration;

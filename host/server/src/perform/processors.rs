@@ -15,7 +15,7 @@ use host_registry::{
 use serde_json::{Value, json};
 
 use super::describe::{Description, list as list_of, time};
-use super::{Answer, carried_out, log, registry_failure};
+use super::{Answer, carried_out, log, registry_failure, usage};
 use crate::services::Services;
 
 pub(super) async fn create(services: &Services, who: &Principal, new: NewProcessor) -> Answer {
@@ -301,6 +301,9 @@ fn detail(
     }
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
+    }
+    if let Some(report) = &report {
+        description = usage::with_usage(description, report);
     }
     for (name, value) in services.processors.limits_of(processor).shown() {
         description = description.with(&format!("limit.{name}"), value);
