@@ -181,6 +181,19 @@ impl Error {
         }
     }
 
+    /// Whether the host may be elsewhere by now: nobody is where it was, or somebody else.
+    pub(crate) const fn may_be_elsewhere(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Broken { .. }
+                | Self::Tls { .. }
+                | Self::Distrusted { .. }
+                | Self::Protocol { .. }
+                | Self::NoMechanism { .. }
+        )
+    }
+
     /// Whether the same may go well on another connection a little later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {

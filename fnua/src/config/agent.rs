@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fnap::sasl::Mechanism;
 
 use crate::address::Address;
+use crate::hosts::Origin;
 use crate::secret::Password;
 
 /// One host, and who one is there.
@@ -29,6 +31,8 @@ pub struct Agent {
     pub tls: Tls,
     /// What one proves oneself with.
     pub login: Login,
+    /// How it was found in DNS, where it was.
+    pub(crate) origin: Option<Arc<Origin>>,
 }
 
 /// How a connection is encrypted, and who is believed to be the host.
@@ -118,6 +122,7 @@ impl Agent {
             prefix: None,
             tls: Tls::default(),
             login: Login::default(),
+            origin: None,
         }
     }
 

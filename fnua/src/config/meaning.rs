@@ -85,6 +85,7 @@ fn agent(mut table: Table, directory: &Path) -> Result<Agent, Fault> {
         prefix: table.take("prefix").map(prefix).transpose()?,
         tls: tls(&mut table, directory)?,
         login: login(&mut table, directory)?,
+        origin: None,
     };
     if agent.tls.mode == Some(TlsMode::Never) && agent.login.certificate.is_some() {
         return Err(fault(line, "a client certificate needs tls, and tls = \"never\" is set"));

@@ -91,7 +91,27 @@ impl Connection {
         Self::open_for(agent, trace, Need::Somebody).await
     }
 
+    /// The same for something in particular. A host that was found in DNS is looked for again, once, where it cannot be
+    /// reached any more.
     pub(crate) async fn open_for(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
+        let Some(origin) = &agent.origin else {
+            return Self::open_there(agent, trace, need).await;
+        };
+        let moved = origin.moved();
+        let before = moved.as_ref().unwrap_or(agent);
+        match Self::open_there(before, trace.clone(), need).await {
+            Err(error) if error.may_be_elsewhere() => match origin.elsewhere(before).await {
+                Some(now) => {
+                    trace.note(|| format!("C: {error}; found again at {}", now.address));
+                    Self::open_there(&now, trace, need).await
+                }
+                None => Err(error),
+            },
+            opened => opened,
+        }
+    }
+
+    async fn open_there(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
         let mut tried = Self::open_one(agent, trace.clone(), need).await;
         for other in &agent.others {
             match &tried {

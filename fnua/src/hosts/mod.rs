@@ -3,24 +3,27 @@
 //! What is given to a host that was found in DNS: what was configured or kept for that very name and port, and nothing
 //! else. So a record that somebody forged leads to a stranger, who gets no credential.
 
+mod origin;
 mod tell;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fnap::{Code, Failure, Name};
-use host_names::{Finder, Found, Names, Place, Search};
+use host_names::{Age, Finder, Found, Names, Place, Search};
 
-use crate::address::{Address, DEFAULT_PORT};
+use crate::address::Address;
 use crate::agent::{NoAgent, choose, fits};
 use crate::config::{Agent, Config, TlsMode};
 use crate::error::Error;
 use crate::trace::Trace;
+pub(crate) use origin::Origin;
+use origin::Sought;
 
 /// The hosts that a run may talk to.
 #[derive(Debug)]
 pub(crate) struct Hosts {
-    config: Config,
+    config: Arc<Config>,
     asked: Option<String>,
     finder: Option<Arc<Finder>>,
     trace: Trace,
@@ -38,8 +41,8 @@ pub(crate) enum Own {
 }
 
 impl Hosts {
-    pub(crate) const fn new(config: Config, asked: Option<String>, trace: Trace) -> Self {
-        Self { config, asked, finder: None, trace }
+    pub(crate) fn new(config: Config, asked: Option<String>, trace: Trace) -> Self {
+        Self { config: Arc::new(config), asked, finder: None, trace }
     }
 
     /// The own host for something about this name.
@@ -73,45 +76,17 @@ impl Hosts {
 
     /// The host of a flow or of a namespace, by its name alone.
     pub(crate) async fn find(&mut self, name: &Name) -> Result<Agent, Error> {
-        let search = self.search(name).await?;
-        let found = search.found;
-        let found = found.map_err(|reason| Error::NotFound { name: name.clone(), reason })?;
-        self.agent_of(&found).ok_or_else(|| Error::Usage(format!("no host of {name}")))
+        Origin::begin(self.origin(Sought::Flow(name.clone()))?).await
     }
 
     /// The same with all steps.
     pub(crate) async fn search(&mut self, name: &Name) -> Result<Search, Error> {
-        self.trace.note(|| format!("Resolving {name}"));
-        let search = self.finder()?.find(name).await;
-        tell::steps(&search.steps, &self.trace);
-        Ok(search)
+        Ok(self.origin(Sought::Flow(name.clone()))?.search(Age::Any).await)
     }
 
     /// The hosts that were found, the first of them before the others.
     pub(crate) fn agent_of(&self, found: &Found) -> Option<Agent> {
-        let mut agents = found.agents.iter().filter_map(|place| self.of_place(place));
-        let first = agents.next()?;
-        Some(Agent { others: agents.collect(), ..first })
-    }
-
-    fn of_place(&self, place: &Place) -> Option<Agent> {
-        let address = Address::new(place.target.as_str(), place.port)?;
-        let known = self.config.agents.iter().find(|agent| agent.address == address);
-        let mut agent = known.cloned().unwrap_or_else(|| {
-            let mut stranger = Agent::stranger(address);
-            stranger.tls.ca_file.clone_from(&self.config.names.ca_file);
-            stranger
-        });
-        agent.at = at(place);
-        if agent.tls.mode.is_none() {
-            agent.tls.mode = match (place.tls, known) {
-                (true, _) => Some(TlsMode::Implicit),
-                // Who answers for DNS may lead a password to loopback, where anybody listens in clear.
-                (false, Some(_)) => Some(TlsMode::StartTls),
-                (false, None) => None,
-            };
-        }
-        Some(agent)
+        agent_of(&self.config, found)
     }
 
     /// An agent whose host is looked up where one has said who is to be asked about it: as the draft's transcripts do,
@@ -122,19 +97,12 @@ impl Hosts {
         let Some(host) = host.filter(|host| !is_address && self.config.names.covers(host)) else {
             return Ok(agent);
         };
-        let port = agent.address.port();
-        let search = self.finder()?.host(&host, port, port == DEFAULT_PORT).await;
-        tell::steps(&search.steps, &self.trace);
-        let found = search.found.map_err(|reason| Error::NotFound { name: host, reason })?;
-        let place = |place: &Place| {
-            let address = Address::new(place.target.as_str(), place.port)?;
-            // Whatever its record leads to, it has to be the host that was configured.
-            let server_name = Some(agent.server_name().to_owned());
-            Some(Agent { address, server_name, at: at(place), ..agent.clone() })
-        };
-        let mut places = found.agents.iter().filter_map(place);
-        let first = places.next().unwrap_or_else(|| agent.clone());
-        Ok(Agent { others: places.collect(), ..first })
+        Origin::begin(self.origin(Sought::Host { agent: Box::new(agent), host })?).await
+    }
+
+    fn origin(&mut self, sought: Sought) -> Result<Origin, Error> {
+        let (config, finder) = (Arc::clone(&self.config), self.finder()?);
+        Ok(Origin::new(config, finder, sought, self.trace.clone()))
     }
 
     fn finder(&mut self) -> Result<Arc<Finder>, Error> {
@@ -146,6 +114,33 @@ impl Hosts {
         self.finder = Some(Arc::clone(&finder));
         Ok(finder)
     }
+}
+
+/// The hosts that were found, the first of them before the others.
+fn agent_of(config: &Config, found: &Found) -> Option<Agent> {
+    let mut agents = found.agents.iter().filter_map(|place| of_place(config, place));
+    let first = agents.next()?;
+    Some(Agent { others: agents.collect(), ..first })
+}
+
+fn of_place(config: &Config, place: &Place) -> Option<Agent> {
+    let address = Address::new(place.target.as_str(), place.port)?;
+    let known = config.agents.iter().find(|agent| agent.address == address);
+    let mut agent = known.cloned().unwrap_or_else(|| {
+        let mut stranger = Agent::stranger(address);
+        stranger.tls.ca_file.clone_from(&config.names.ca_file);
+        stranger
+    });
+    agent.at = at(place);
+    if agent.tls.mode.is_none() {
+        agent.tls.mode = match (place.tls, known) {
+            (true, _) => Some(TlsMode::Implicit),
+            // Who answers for DNS may lead a password to loopback, where anybody listens in clear.
+            (false, Some(_)) => Some(TlsMode::StartTls),
+            (false, None) => None,
+        };
+    }
+    Some(agent)
 }
 
 /// Whether a host says that it does not have what a name means, rather than something that belongs to it.
@@ -188,24 +183,25 @@ mod tests {
     #[test]
     fn a_stranger_gets_no_credential_and_has_to_be_who_the_record_names() {
         let hosts = hosts(vec![known("fnaa.unix.ar:61001"), known("192.0.2.1:61000")]);
-        let agent = hosts.of_place(&place(true)).unwrap();
+        let agent = of_place(&hosts.config, &place(true)).unwrap();
         assert!(agent.login.username.is_none() && agent.login.password.is_none());
         assert_eq!(agent.server_name(), "fnaa.unix.ar");
         assert_eq!(agent.tls.mode, Some(TlsMode::Implicit));
         assert_eq!(agent.tls.ca_file.as_deref(), Some("ca.pem".as_ref()));
         assert_eq!(agent.at, ["192.0.2.1:61000".parse().unwrap()]);
-        assert_eq!(hosts.of_place(&place(false)).unwrap().tls.mode, None);
+        assert_eq!(of_place(&hosts.config, &place(false)).unwrap().tls.mode, None);
     }
 
     #[test]
     fn a_host_that_one_knows_gets_what_is_its_own_but_never_in_clear() {
-        let agent = hosts(vec![known("fnaa.unix.ar:61000")]).of_place(&place(false)).unwrap();
+        let agent =
+            of_place(&hosts(vec![known("fnaa.unix.ar:61000")]).config, &place(false)).unwrap();
         assert_eq!(agent.login.user(), "ana");
         assert_eq!(agent.tls.mode, Some(TlsMode::StartTls));
         assert_eq!(agent.tls.ca_file, None, "its own authorities, which are the system's");
         let mut never = known("fnaa.unix.ar:61000");
         never.tls.mode = Some(TlsMode::Never);
-        let never = hosts(vec![never]).of_place(&place(true)).unwrap();
+        let never = of_place(&hosts(vec![never]).config, &place(true)).unwrap();
         assert_eq!(never.tls.mode, Some(TlsMode::Never), "what is configured counts");
     }
 

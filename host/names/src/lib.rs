@@ -31,7 +31,7 @@ pub use find::{
     FindError, Finder, Found, MAX_ADDRESSES, MAX_LEVELS, MAX_RECORDS, MAX_VALUE, MAX_WORDS, Place,
     Queue, SHOWN, Search, Stage, Step, WHOLE, Way, Words, order,
 };
-pub use names::{DNS_PORT, Names, NoServer, Options, TIMEOUT, ZoneServers, name_server_of};
+pub use names::{Age, DNS_PORT, Names, NoServer, Options, TIMEOUT, ZoneServers, name_server_of};
 pub use records::{Answer, Ptr, Security, Srv, Tlsa, Txt};
 pub use roots::Roots;
 pub use told::{Told, told_by};

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use fnap::command::Command;
 use fnap::name::Name;
 use fnap::reply::{Code, Failure};
-use host_names::Found;
+use host_names::{Age, Found};
 
-use crate::agent::{Again, Agents, PeerError, Step};
+use crate::agent::{Again, Agents, PeerError, Step, Why};
 use crate::reach::{Choice, Opened, Reach, Unreached};
 use crate::trace::is_host;
 
@@ -18,20 +18,23 @@ const SOON: Duration = Duration::from_secs(2);
 #[async_trait]
 impl Reach for Agents {
     async fn ask(&self, flow: &Name, command: &Command) -> Result<Vec<String>, Unreached> {
-        let mut peer = Self::reach(self, flow).await.map_err(unreached)?;
-        let answer = peer.command(command).await.map_err(unreached)?;
-        Ok(answer.data)
+        self.ask_able(flow, &|_| Ok(command.clone())).await
     }
 
     async fn ask_able(&self, flow: &Name, choose: Choice<'_>) -> Result<Vec<String>, Unreached> {
-        let mut peer = Self::reach(self, flow).await.map_err(unreached)?;
-        let command = choose(peer.capabilities()).map_err(Unreached::never)?;
-        let answer = peer.command(&command).await.map_err(unreached)?;
-        Ok(answer.data)
+        let found = Self::find(self, flow, Age::Any).await.map_err(unreached)?;
+        let answer = match self.asked(&found, choose).await {
+            Err(error) => match self.elsewhere(flow, &found, &error).await {
+                Some(now) => self.asked(&now, choose).await,
+                None => Err(error),
+            },
+            answer => answer,
+        };
+        answer.map_err(unreached)
     }
 
-    async fn find(&self, flow: &Name) -> Result<Found, Unreached> {
-        Self::find(self, flow).await.map_err(unreached)
+    async fn find(&self, flow: &Name, age: Age) -> Result<Found, Unreached> {
+        Self::find(self, flow, age).await.map_err(unreached)
     }
 
     async fn stream(&self, found: &Found) -> Result<Opened, Unreached> {
@@ -44,6 +47,17 @@ impl Reach for Agents {
         }
         let octets = peer.into_stream().await.map_err(unreached)?;
         Ok(Opened { octets: Box::new(octets), host })
+    }
+}
+
+impl Agents {
+    /// Says a command at one of these hosts.
+    async fn asked(&self, found: &Found, choose: Choice<'_>) -> Result<Vec<String>, PeerError> {
+        let mut peer = self.connect(found).await?;
+        let command = choose(peer.capabilities());
+        let command = command
+            .map_err(|failure| PeerError::new(Step::Command, peer.host(), Why::refused(failure)))?;
+        Ok(peer.command(&command).await?.data)
     }
 }
 

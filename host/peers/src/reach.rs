@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use fnap::command::Command;
 use fnap::name::Name;
 use fnap::reply::Failure;
-use host_names::Found;
+use host_names::{Age, Found};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connection's octets, clear or encrypted.
@@ -28,12 +28,13 @@ pub type Choice<'a> = &'a (dyn Fn(&[String]) -> Result<Command, Failure> + Send 
 /// The way to the hosts of others.
 #[async_trait]
 pub trait Reach: Send + Sync {
-    /// Says one command to the host of a flow, and gives the lines of its answer.
+    /// Says one command to the host of a flow, and gives the lines of its answer. Where nobody is found, or somebody who knows
+    /// nothing of the flow, by what DNS has said a while ago, it is asked anew, and the host that it names now.
     async fn ask(&self, flow: &Name, command: &Command) -> Result<Vec<String>, Unreached>;
     /// Says a command that depends on what the host of a flow says that it can do.
     async fn ask_able(&self, flow: &Name, choose: Choice<'_>) -> Result<Vec<String>, Unreached>;
-    /// Which hosts have a flow.
-    async fn find(&self, flow: &Name) -> Result<Found, Unreached>;
+    /// Which hosts have a flow, by answers of DNS that may be so old.
+    async fn find(&self, flow: &Name, age: Age) -> Result<Found, Unreached>;
     /// Opens a stream to one of the hosts that were found.
     async fn stream(&self, found: &Found) -> Result<Opened, Unreached>;
 }

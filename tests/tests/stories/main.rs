@@ -28,6 +28,7 @@ mod lists;
 mod logs;
 mod matrix;
 mod mechanisms;
+mod moved;
 mod neighbours;
 mod nonsense;
 mod observe;

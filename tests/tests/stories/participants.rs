@@ -17,6 +17,7 @@ struct At {
     domain: &'static str,
     namespace: &'static str,
     address: [u8; 4],
+    port: u16,
 }
 
 impl At {
@@ -26,18 +27,18 @@ impl At {
     }
 
     fn config(self, dir: &Path, other: Self, secret: &Path) -> Config {
-        let Self { domain, namespace, .. } = self;
+        let Self { domain, namespace, port, .. } = self;
         let (own, other_domain, other) = (self.text(), other.domain, other.text());
         let mut config = Config::new(dir);
         config.text = config
             .text
             .replace("fnaa.unix.ar", &format!("fnaa.{domain}"))
             .replace("flows.unix.ar", namespace)
-            .replace("127.0.0.1:0", &format!("{own}:61000"));
+            .replace("127.0.0.1:0", &format!("{own}:{port}"));
         config.text += &format!(
             "\n[names]\nzones = [{{ zone = \"{other_domain}\", servers = [\"{other}:5300\"] }}]\n\
              \n[peers]\ndomain = \"{domain}\"\nsecret_file = \"{}\"\n\
-             \n[dns]\nagent = \"fnaa.{domain}:61000\"\naddresses = [\"{own}\"]\nlisten = [\"{own}:5300\"]\n\
+             \n[dns]\nagent = \"fnaa.{domain}:{port}\"\naddresses = [\"{own}\"]\nlisten = [\"{own}:5300\"]\n\
              [[dns.zones]]\nname = \"{domain}\"\nembedded = true\n",
             secret.display()
         );
@@ -52,6 +53,8 @@ pub(crate) struct Two {
     hosts: [Option<Fnaad>; 2],
     /// What else stands in the configuration of a host that is started.
     pub(crate) more: String,
+    /// The same, before all of its tables.
+    pub(crate) keys: String,
 }
 
 pub(crate) const UNIX: usize = 0;
@@ -67,11 +70,12 @@ impl Two {
         let [a, b] = stories::own_network();
         let place = |domain, namespace, last| {
             let address = [127, a, b, last];
-            At { domain, namespace, address }
+            At { domain, namespace, address, port: 61_000 }
         };
         let places = [place("unix.ar", "flows.unix.ar", 1), place("emiliano.ar", "emiliano.ar", 2)];
         let dir = tempfile::tempdir().unwrap();
-        let mut two = Self { dir, places, hosts: [None, None], more: more.to_owned() };
+        let (hosts, more, keys) = ([None, None], more.to_owned(), String::new());
+        let mut two = Self { dir, places, hosts, more, keys };
         two.start_one(UNIX);
         two.start_one(EMILIANO);
         two
@@ -87,6 +91,8 @@ impl Two {
         std::fs::create_dir_all(&dir).unwrap();
         let mut config = place.config(&dir, other, &self.dir.path().join("peers.secret"));
         config.text += &self.more;
+        let keys = format!("{}\n[[namespaces]]", self.keys);
+        config.text = config.text.replacen("\n[[namespaces]]", &keys, 1);
         Fnaad::arm(&dir, "");
         let mortal = [("FNAAD_FAILPOINTS", &*dir.join("failpoints"))];
         self.hosts[which] = Some(Fnaad::serve_with(&dir, config.save(), &mortal));
@@ -129,6 +135,23 @@ impl Two {
 
     pub(crate) fn kill(&mut self, which: usize) {
         self.hosts[which].take().unwrap().kill();
+    }
+
+    /// Kills a host; another one starts at this port.
+    pub(crate) fn moves(&mut self, which: usize, port: u16) {
+        self.kill(which);
+        self.start_at(which, port);
+    }
+
+    pub(crate) fn start_at(&mut self, which: usize, port: u16) {
+        self.places[which].port = port;
+        self.start_one(which);
+    }
+
+    /// The name server of a host's zone, as `--resolve` takes it.
+    pub(crate) fn resolves(&self, which: usize) -> String {
+        let place = self.places[which];
+        format!("{}={}:5300", place.domain, place.text())
     }
 
     pub(crate) fn wire(&self, which: usize) -> Wire {

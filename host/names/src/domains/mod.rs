@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::certificates::Chain;
 use crate::dane::{Published, published};
 use crate::records::{Answer, Security};
-use crate::{Agent, LookupError, Names, Roots};
+use crate::{Age, Agent, LookupError, Names, Roots};
 
 /// Decides about domains.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Domains {
 
     /// About one agent that DNSSEC proves to be the domain's.
     async fn of(&self, agent: &Agent, chain: &Chain) -> Result<Verdict, LookupError> {
-        let tlsa = self.names.tlsa(agent.host.as_str(), agent.port).await?;
+        let tlsa = self.names.tlsa(agent.host.as_str(), agent.port, Age::Any).await?;
         let says = match tlsa.security {
             Security::Secure => published(&tlsa.records, chain, &agent.host, &self.roots),
             Security::Insecure => Published::Nothing,

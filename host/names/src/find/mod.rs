@@ -9,6 +9,7 @@
 //! The first way that leads somewhere counts. Connects to nobody, and decides nothing about certificates: what DNS says
 //! of a host is whether TLS begins at once, and whether DNSSEC proves it.
 
+mod elsewhere;
 mod error;
 mod order;
 mod step;
@@ -31,7 +32,7 @@ pub use words::{MAX_VALUE, MAX_WORDS, Words};
 use crate::agents::{AGENT_SERVICE, MAX_AGENTS};
 use crate::asking::Found as Records;
 use crate::records::{Kind, Ptr, Security, Srv, written};
-use crate::{LookupError, Names};
+use crate::{Age, LookupError, Names};
 
 /// Finds the hosts of flows.
 #[derive(Clone, Debug)]
@@ -66,7 +67,7 @@ pub struct Found {
 }
 
 /// A host of a flow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Its name, which its certificate has to bear.
     pub target: Name,
@@ -119,9 +120,9 @@ impl Finder {
         Self { names }
     }
 
-    /// Finds the hosts of a flow, or of a namespace.
-    pub async fn find(&self, name: &Name) -> Search {
-        let mut seeker = Seeker { names: &self.names, steps: Vec::new() };
+    /// Finds the hosts of a flow, or of a namespace, by answers that may be so old.
+    pub async fn find(&self, name: &Name, age: Age) -> Search {
+        let mut seeker = Seeker { names: &self.names, age, steps: Vec::new() };
         let whole = self.names.timeout() * WHOLE;
         let found = timeout(whole, seeker.seek(name)).await;
         Search { steps: seeker.steps, found: found.unwrap_or(Err(FindError::TooSlow)) }
@@ -129,8 +130,8 @@ impl Finder {
 
     /// The addresses of a host that is known by its name, and at the port that an SRV record at that very name tells,
     /// as the proof of concept finds its own agent; at `port` where there is none.
-    pub async fn host(&self, host: &Name, port: u16, look_for_port: bool) -> Search {
-        let mut seeker = Seeker { names: &self.names, steps: Vec::new() };
+    pub async fn host(&self, host: &Name, port: u16, look_for_port: bool, age: Age) -> Search {
+        let mut seeker = Seeker { names: &self.names, age, steps: Vec::new() };
         let whole = self.names.timeout() * WHOLE;
         let found = timeout(whole, seeker.host(host, port, look_for_port)).await;
         Search { steps: seeker.steps, found: found.unwrap_or(Err(FindError::TooSlow)) }
@@ -139,6 +140,7 @@ impl Finder {
 
 struct Seeker<'a> {
     names: &'a Names,
+    age: Age,
     steps: Vec<Step>,
 }
 
@@ -357,7 +359,7 @@ impl Seeker<'_> {
         kind: RecordType,
     ) -> (Step, Result<Arc<Records>, LookupError>) {
         let began = Instant::now();
-        let answer = self.names.found(owner, kind).await;
+        let answer = self.names.found(owner, kind, self.age).await;
         let servers = self.names.servers(owner).to_vec();
         (Step::new(stage, owner, kind, servers, began.elapsed(), &answer), answer)
     }

@@ -37,7 +37,7 @@ fn asking(options: Options) -> Finder {
 }
 
 async fn find(finder: &Finder, name: &str) -> Search {
-    finder.find(&name.parse().unwrap()).await
+    finder.find(&name.parse().unwrap(), Age::Any).await
 }
 
 async fn found(finder: &Finder, name: &str) -> Found {
@@ -124,7 +124,8 @@ async fn the_proof_of_concept_and_namespaces_lead_to_hosts_too() {
     }
     // A pointer that leads to no service is another's.
     assert_eq!(found(&finder, "reverse.flows.unix.ar").await.way, Way::Direct);
-    let agent = finder.host(&"fnaa.unix.ar".parse().unwrap(), 61000, true).await.found.unwrap();
+    let agent = finder.host(&"fnaa.unix.ar".parse().unwrap(), 61000, true, Age::Any).await;
+    let agent = agent.found.unwrap();
     assert_eq!(shown(&agent), ["fnaa.unix.ar:61000 192.0.2.1,2001:db8::1"]);
 }
 

@@ -3,6 +3,7 @@
 //! Asks the servers that it is given and believes none of them about DNSSEC: every signature is checked here,
 //! from the trust anchor down.
 
+mod known;
 mod zone;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,8 @@ use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
 use tokio::time::{Instant, timeout};
 
+pub use known::Age;
+use known::Known;
 pub use zone::{DNS_PORT, NoServer, ZoneServers, name_server_of};
 
 use crate::asking::{Asker, Found, Handle, Servers};
@@ -57,7 +60,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Names {
     asker: Asker,
-    cache: Cache<(Name, RecordType), Result<Arc<Found>, LookupError>>,
+    cache: Cache<(Name, RecordType), Known>,
     timeout: Duration,
 }
 
@@ -112,8 +115,8 @@ impl Names {
     ///
     /// # Errors
     /// See [`LookupError`].
-    pub async fn tlsa(&self, host: &str, port: u16) -> Result<Answer<Tlsa>, LookupError> {
-        self.records(&format!("_{port}._tcp.{host}"), RecordType::TLSA).await
+    pub async fn tlsa(&self, host: &str, port: u16, age: Age) -> Result<Answer<Tlsa>, LookupError> {
+        self.records_of(&format!("_{port}._tcp.{host}"), RecordType::TLSA, age).await
     }
 
     async fn records<T: Kind>(
@@ -121,7 +124,16 @@ impl Names {
         owner: &str,
         kind: RecordType,
     ) -> Result<Answer<T>, LookupError> {
-        let found = self.found(owner, kind).await?;
+        self.records_of(owner, kind, Age::Any).await
+    }
+
+    async fn records_of<T: Kind>(
+        &self,
+        owner: &str,
+        kind: RecordType,
+        age: Age,
+    ) -> Result<Answer<T>, LookupError> {
+        let found = self.found(owner, kind, age).await?;
         Ok(Answer {
             records: found.records.iter().filter_map(T::read).collect(),
             security: found.security,
@@ -143,15 +155,17 @@ impl Names {
         &self,
         owner: &str,
         kind: RecordType,
+        age: Age,
     ) -> Result<Arc<Found>, LookupError> {
         let key = (name(owner)?, kind);
-        if let Some(known) = self.cache.get(&key) {
-            return known;
+        let known = self.cache.get(&key);
+        if let Some(known) = known.as_ref().filter(|known| known.counts(age)) {
+            return known.answer();
         }
         let asked = timeout(self.timeout, self.asker.ask(&key.0, kind)).await;
         let found = asked.unwrap_or(Err(LookupError::TooSlow)).map(Arc::new);
         let ttl = found.as_ref().map_or(SHORTEST, |found| remembered(found));
-        self.cache.put(key, found.clone(), Instant::now() + ttl);
+        self.cache.put(key, Known::new(found.clone(), known.as_ref()), Instant::now() + ttl);
         found
     }
 }

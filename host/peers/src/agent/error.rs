@@ -96,7 +96,7 @@ pub enum Again {
 }
 
 impl PeerError {
-    pub(super) fn new(step: Step, host: impl Into<String>, why: impl Into<Why>) -> Self {
+    pub(crate) fn new(step: Step, host: impl Into<String>, why: impl Into<Why>) -> Self {
         Self { step, host: host.into(), why: why.into() }
     }
 
@@ -112,6 +112,18 @@ impl PeerError {
         }
     }
 
+    /// Whether the flow may be elsewhere by now, where it was looked for at a place that was remembered: nobody is there, or
+    /// somebody else, or somebody who knows nothing of it.
+    #[must_use]
+    pub fn may_be_elsewhere(&self) -> bool {
+        match &self.why {
+            Why::Refused(_) => self.again() == Again::No,
+            Why::Ours(_) | Why::NoCertificate => false,
+            // What was said there may have been done.
+            _ => !matches!(self.step, Step::Resolve | Step::Command),
+        }
+    }
+
     /// What the host said, where it was the host who said no.
     #[must_use]
     pub const fn refusal(&self) -> Option<&Failure> {
@@ -123,7 +135,7 @@ impl PeerError {
 }
 
 impl Why {
-    pub(super) fn refused(failure: Failure) -> Self {
+    pub(crate) fn refused(failure: Failure) -> Self {
         let words = failure.words.chars().filter(|c| !c.is_control()).take(MAX_WORDS).collect();
         Self::Refused(Failure { words, ..failure })
     }
@@ -194,6 +206,32 @@ mod tests {
         assert_eq!(again(Code::Unavailable, ""), Again::Later);
         for code in [Code::AuthRequired, Code::Forbidden, Code::NotFound, Code::NotImplemented] {
             assert_eq!(again(code, "retry-after=7"), Again::No, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn only_who_was_not_met_or_decidedly_says_no_may_be_elsewhere() {
+        let elsewhere = |step, why: Why| PeerError::new(step, "a.test:1", why).may_be_elsewhere();
+        let refused = |code| Why::refused(Failure::new(code, "no"));
+        let broken = || Why::Broken("gone".to_owned());
+        for (step, why) in [
+            (Step::Connect, broken()),
+            (Step::Tls, Why::Certificate("another name".to_owned())),
+            (Step::Greeting, Why::Protocol("HTTP".to_owned())),
+            (Step::Authenticate, refused(Code::AuthRequired)),
+            (Step::Command, refused(Code::NotFound)),
+        ] {
+            assert!(elsewhere(step, why.clone()), "{step} {why}");
+        }
+        for (step, why) in [
+            (Step::Resolve, Why::NoAnswer(LookupError::TooSlow)),
+            (Step::Tls, Why::Ours("no such file".to_owned())),
+            (Step::Authenticate, Why::NoCertificate),
+            (Step::Greeting, refused(Code::Unavailable)),
+            (Step::Command, refused(Code::Pending)),
+            (Step::Command, broken()),
+        ] {
+            assert!(!elsewhere(step, why.clone()), "{step} {why}");
         }
     }
 

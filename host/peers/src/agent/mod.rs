@@ -5,7 +5,8 @@
 //! We are `domain:NAME` there, by our own certificate (EXTERNAL) or by that secret (SCRAM-SHA-256).
 //!
 //! Every step has an end in time and in octets, whatever the other side does, and every error names the step. Keeps no
-//! connection, tries nothing again later, and subscribes to nothing: that is for whoever calls. Without DNSSEC whoever forges
+//! connection, tries nothing again later, and subscribes to nothing: that is for whoever calls. Where DNS is remembered and leads
+//! nowhere, it is asked anew, once. Without DNSSEC whoever forges
 //! DNS can lead us to a host of his own with a good certificate of its own; what he gets is our name, and no secret.
 
 mod error;
@@ -15,11 +16,12 @@ mod talk;
 mod tls;
 mod way;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fnap::name::Name;
-use host_names::{Finder, Found, Names, Place, Roots, Security, Tlsa};
+use host_names::{Age, Finder, Found, Names, Place, Roots, Security, Tlsa};
 use tokio::time::{Instant, timeout_at};
 
 pub use error::{Again, PeerError, Step, Why};
@@ -29,7 +31,7 @@ pub use talk::Answer;
 pub use tls::OwnCertificate;
 
 use crate::dev::SharedSecret;
-use way::Way;
+use way::{Way, shown};
 
 /// Reaches the hosts of other participants.
 #[derive(Clone, Debug)]
@@ -87,22 +89,43 @@ impl Agents {
         &self.us
     }
 
-    /// Finds where a flow is.
+    /// Finds where a flow is, by answers of DNS that may be so old.
     ///
     /// # Errors
     /// Those of [`Step::Resolve`].
-    pub async fn find(&self, flow: &Name) -> Result<Found, PeerError> {
-        let search = Finder::new(Arc::clone(&self.names)).find(flow).await;
+    pub async fn find(&self, flow: &Name, age: Age) -> Result<Found, PeerError> {
+        let search = Finder::new(Arc::clone(&self.names)).find(flow, age).await;
         search.found.map_err(|error| PeerError::new(Step::Resolve, flow.as_str(), error))
     }
 
-    /// Finds a host of a flow and makes us known to it.
+    /// Finds a host of a flow and makes us known to it. A host that has moved since DNS was asked is found where it is now.
     ///
     /// # Errors
     /// That of the host with which most steps went well. A host that refuses whom we say we are is the last one that is
     /// asked; all others are passed over for the next.
     pub async fn reach(&self, flow: &Name) -> Result<Peer, PeerError> {
-        self.connect(&self.find(flow).await?).await
+        let found = self.find(flow, Age::Any).await?;
+        match self.connect(&found).await {
+            Err(error) => match self.elsewhere(flow, &found, &error).await {
+                Some(now) => self.connect(&now).await,
+                None => Err(error),
+            },
+            reached => reached,
+        }
+    }
+
+    /// Where a flow is by now, after this has come of the places that were remembered; none where it is not elsewhere.
+    pub(crate) async fn elsewhere(
+        &self,
+        flow: &Name,
+        before: &Found,
+        error: &PeerError,
+    ) -> Option<Found> {
+        if !error.may_be_elsewhere() {
+            return None;
+        }
+        let now = self.find(flow, Age::New).await.ok()?;
+        now.leads_elsewhere(before).then_some(now)
     }
 
     /// The same with hosts that were found.
@@ -114,22 +137,13 @@ impl Agents {
         let mut worst: Option<PeerError> = None;
         for place in &found.agents {
             let Place { target, port, addresses, .. } = place;
-            let tlsa = match self.tlsa(found, place).await {
-                Ok(tlsa) => tlsa,
-                Err(error) => {
-                    further(&mut worst, error);
-                    continue;
-                }
-            };
             tracing::debug!(%target, port, addresses = addresses.len(), "another host is tried");
             for address in addresses {
-                let way = Way { agents: self, place, address: *address, tlsa: &tlsa };
-                let host = way.shown();
-                let error = match timeout_at(deadline, way.go()).await {
+                let error = match timeout_at(deadline, self.at(found, place, *address)).await {
                     Ok(Ok(peer)) => return Ok(peer),
-                    Ok(Err((step, why))) => PeerError::new(step, host, why),
+                    Ok(Err(error)) => error,
                     Err(_) => {
-                        let why = Why::Slow(self.patience.whole);
+                        let (host, why) = (shown(place, *address), Why::Slow(self.patience.whole));
                         further(&mut worst, PeerError::new(Step::Connect, host, why));
                         return Err(worst.unwrap_or_else(|| no_host(found)));
                     }
@@ -146,13 +160,33 @@ impl Agents {
         Err(worst.unwrap_or_else(|| no_host(found)))
     }
 
+    /// One address of a host. A certificate that is not the one which DNS was remembered to mean may be a new one.
+    async fn at(&self, found: &Found, place: &Place, address: IpAddr) -> Result<Peer, PeerError> {
+        let tlsa = self.tlsa(found, place, Age::Any).await?;
+        let way = Way { agents: self, place, address, tlsa: &tlsa };
+        let error = match way.go().await {
+            Ok(peer) => return Ok(peer),
+            Err((step, why)) => PeerError::new(step, way.shown(), why),
+        };
+        if error.step != Step::Tls || found.security != Security::Secure {
+            return Err(error);
+        }
+        match self.tlsa(found, place, Age::New).await {
+            Ok(now) if now != tlsa => {
+                let way = Way { tlsa: &now, ..way };
+                way.go().await.map_err(|(step, why)| PeerError::new(step, way.shown(), why))
+            }
+            _ => Err(error),
+        }
+    }
+
     /// What DNSSEC proves of a host's certificate: nothing where it does not prove that this is the host.
-    async fn tlsa(&self, found: &Found, place: &Place) -> Result<Vec<Tlsa>, PeerError> {
+    async fn tlsa(&self, found: &Found, place: &Place, age: Age) -> Result<Vec<Tlsa>, PeerError> {
         if found.security != Security::Secure {
             return Ok(Vec::new());
         }
         let host = || format!("{}:{}", place.target, place.port);
-        let answer = self.names.tlsa(place.target.as_str(), place.port).await;
+        let answer = self.names.tlsa(place.target.as_str(), place.port, age).await;
         let answer = answer.map_err(|error| PeerError::new(Step::Resolve, host(), error))?;
         let secure = answer.security == Security::Secure;
         Ok(if secure { answer.records } else { Vec::new() })

@@ -32,8 +32,7 @@ pub(super) struct Way<'a> {
 
 impl Way<'_> {
     pub(super) fn shown(&self) -> String {
-        let Place { target, port, .. } = self.place;
-        format!("{target}:{port} ({})", self.address)
+        shown(self.place, self.address)
     }
 
     pub(super) async fn go(&self) -> Result<Peer, Ended> {
@@ -134,6 +133,12 @@ impl Way<'_> {
         let exchange = exchange.map_err(|error| Why::Ours(error.to_string()))?;
         talk.authenticate(exchange, self.agents.patience.authenticate).await
     }
+}
+
+/// `NAME:PORT (ADDRESS)`.
+pub(super) fn shown(place: &Place, address: IpAddr) -> String {
+    let Place { target, port, .. } = place;
+    format!("{target}:{port} ({address})")
 }
 
 fn has(offered: &[String], wanted: &str) -> bool {

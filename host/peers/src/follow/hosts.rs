@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fnap::name::Name;
+use host_names::Age;
 use tokio::time::Instant;
 
 use crate::reach::{Reach, Unreached};
@@ -47,13 +48,22 @@ impl Found {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Those that are remembered, or else found now.
     pub(super) async fn find(&self, reach: &dyn Reach, flow: &Name) -> Result<Whose, Unreached> {
-        let fresh =
-            |(until, whose): &(Instant, Whose)| (*until > Instant::now()).then(|| whose.clone());
-        if let Some(known) = self.known().get(flow).and_then(fresh) {
-            return Ok(known);
+        let known = self.known().get(flow).and_then(fresh);
+        match known {
+            Some(known) => Ok(known),
+            None => self.found(reach, flow, Age::Any).await,
         }
-        let found = reach.find(flow).await?;
+    }
+
+    /// Those that DNS says now.
+    pub(super) async fn anew(&self, reach: &dyn Reach, flow: &Name) -> Result<Whose, Unreached> {
+        self.found(reach, flow, Age::New).await
+    }
+
+    async fn found(&self, reach: &dyn Reach, flow: &Name, age: Age) -> Result<Whose, Unreached> {
+        let found = reach.find(flow, age).await?;
         let until = Instant::now() + found.ttl.min(REMEMBERED);
         let whose = Whose { hosts: Hosts::of(&found), found: Arc::new(found) };
         let mut known = self.known();
@@ -61,8 +71,8 @@ impl Found {
         known.insert(flow.clone(), (until, whose.clone()));
         Ok(whose)
     }
+}
 
-    pub(super) fn forget(&self, flow: &Name) {
-        self.known().remove(flow);
-    }
+fn fresh((until, whose): &(Instant, Whose)) -> Option<Whose> {
+    (*until > Instant::now()).then(|| whose.clone())
 }

@@ -202,17 +202,25 @@ impl Links {
 
     async fn seen(&self, flow: &FlowName, at: &Name) -> Result<Seen, Lost> {
         let whose = self.whose(at).await?;
+        match self.seen_there(flow, &whose).await {
+            Err(lost) => match self.elsewhere(at, &whose, &lost).await {
+                Some(now) => self.seen_there(flow, &now).await,
+                None => Err(lost),
+            },
+            seen => seen,
+        }
+    }
+
+    async fn seen_there(&self, flow: &FlowName, whose: &Whose) -> Result<Seen, Lost> {
         // A link that closes just now is opened again once.
         for _ in 0..2 {
             let (answer, answered) = oneshot::channel();
             let ask = Ask::Look { flow: flow.clone(), answer };
-            if self.to(&whose).asks.send(ask).await.is_err() {
+            if self.to(whose).asks.send(ask).await.is_err() {
                 continue;
             }
-            match answered.await {
-                Ok(Ok(seen)) => return Ok(seen),
-                Ok(Err(lost)) => return Err(self.theirs(at, &whose, lost).await),
-                Err(_) => {}
+            if let Ok(seen) = answered.await {
+                return seen;
             }
         }
         Err(Lost::Away(link::closed()))
@@ -226,6 +234,21 @@ impl Links {
         credit: u64,
     ) -> Result<Following, Lost> {
         let whose = self.whose(at).await?;
+        match self.follow_there(place.clone(), whose.clone(), credit).await {
+            Err(lost) => match self.elsewhere(at, &whose, &lost).await {
+                Some(now) => self.follow_there(place, now, credit).await,
+                None => Err(lost),
+            },
+            following => following,
+        }
+    }
+
+    async fn follow_there(
+        &self,
+        place: Place,
+        whose: Whose,
+        credit: u64,
+    ) -> Result<Following, Lost> {
         let follower = self.followers.fetch_add(1, Ordering::Relaxed);
         #[expect(
             clippy::disallowed_methods,
@@ -242,20 +265,30 @@ impl Links {
         }
         match timeout(ANSWER, following.begin()).await {
             Ok(Ok(())) => Ok(following),
-            Ok(Err(lost)) => Err(self.theirs(at, following.whose(), lost).await),
+            Ok(Err(lost)) => Err(lost),
             Err(_) => Err(Lost::Away(link::silent())),
         }
     }
 
     /// An end counts where whoever says it is still a host of the flow: one that has moved is asked for where it is.
     pub(crate) async fn theirs(&self, at: &Name, whose: &Whose, lost: Lost) -> Lost {
+        // Who went away is looked for when he cannot be reached again.
         if !lost.is_end() {
             return lost;
         }
-        self.found.forget(at);
-        match self.whose(at).await {
-            Ok(now) if now.hosts != whose.hosts => Lost::Away(link::moved(at)),
-            _ => lost,
+        match self.elsewhere(at, whose, &lost).await {
+            Some(_) => Lost::Away(link::moved(at)),
+            None => lost,
         }
+    }
+
+    /// Where a flow is by now, after this has come of where it was; none where it is still there, or whoever says no has a
+    /// reason of his own.
+    async fn elsewhere(&self, at: &Name, whose: &Whose, lost: &Lost) -> Option<Whose> {
+        if matches!(lost, Lost::Ended(_)) && !lost.is_end() {
+            return None;
+        }
+        let now = self.found.anew(&*self.reach, at).await.ok()?;
+        now.found.leads_elsewhere(&whose.found).then_some(now)
     }
 }

@@ -10,7 +10,7 @@ use fnap::stream::messages::{
     Ack, Attach, Attached, Credit, Detach, Ended, Hello, Message, RecordSet, Records,
 };
 use fnap::stream::{FrameDecoder, MAX_FRAME, Record, StreamError, decode, encode};
-use host_names::{Place as Host, Security, Way};
+use host_names::{Age, Place as Host, Security, Way};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -26,6 +26,8 @@ pub(crate) struct World {
     hosts: Mutex<HashMap<Name, &'static str>>,
     opened: mpsc::Sender<Far>,
     searches: AtomicUsize,
+    /// A host to which nobody comes through, and how many tried.
+    refused: Mutex<Option<(&'static str, Arc<AtomicUsize>)>>,
     /// What is answered to commands, in this order, and what was asked.
     pub(crate) answers: Mutex<VecDeque<Result<Vec<String>, Unreached>>>,
     pub(crate) asked: Mutex<Vec<String>>,
@@ -38,8 +40,15 @@ impl World {
         let flows = [(FLOW, "one.test"), (OTHER, "other.test")];
         let hosts = flows.map(|(flow, host)| (flow.parse().unwrap(), host)).into();
         let (hosts, searches) = (Mutex::new(hosts), AtomicUsize::new(0));
-        let (answers, asked) = (Mutex::default(), Mutex::default());
-        (Arc::new(Self { hosts, opened, searches, answers, asked }), receiver)
+        let (refused, answers, asked) = Default::default();
+        (Arc::new(Self { hosts, opened, searches, refused, answers, asked }), receiver)
+    }
+
+    /// Nobody comes through to a host any more; gives who has tried.
+    fn refuse(&self, host: &'static str) -> Arc<AtomicUsize> {
+        let tried = Arc::new(AtomicUsize::new(0));
+        *self.refused.lock().unwrap() = Some((host, Arc::clone(&tried)));
+        tried
     }
 }
 
@@ -55,7 +64,7 @@ impl Reach for World {
         self.ask(flow, &command).await
     }
 
-    async fn find(&self, flow: &Name) -> Result<host_names::Found, Unreached> {
+    async fn find(&self, flow: &Name, _: Age) -> Result<host_names::Found, Unreached> {
         self.searches.fetch_add(1, Ordering::Relaxed);
         let found = self.hosts.lock().unwrap().get(flow).copied();
         let target = found.ok_or_else(|| {
@@ -79,6 +88,11 @@ impl Reach for World {
     async fn stream(&self, found: &host_names::Found) -> Result<Opened, Unreached> {
         let (near, far) = duplex(1 << 20);
         let host = found.agents[0].target.to_string();
+        let refused = self.refused.lock().unwrap().clone();
+        if let Some((_, tried)) = refused.filter(|(name, _)| *name == host) {
+            tried.fetch_add(1, Ordering::Relaxed);
+            return Err(link::closed());
+        }
         let far = Far { host: host.clone(), pipe: far, frames: FrameDecoder::default() };
         self.opened.send(far).await.unwrap();
         Ok(Opened { octets: Box::new(near), host })
@@ -398,9 +412,7 @@ async fn an_end_is_believed_of_the_host_that_has_the_flow_and_of_no_other() {
     let Attach { stream, .. } = far.attach().await;
     near.world.hosts.lock().unwrap().insert(FLOW.parse().unwrap(), "new.test");
     far.say(gone(stream)).await;
-    let told = words(following.await.unwrap().err().unwrap());
-    assert!(told.contains("found at another host"), "{told}");
-    let following = near.follow(FLOW, 0);
+    // It is asked for there at once, and that host is the one to say so.
     let mut far = near.opened().await;
     assert_eq!(far.host, "new.test");
     let Attach { stream, .. } = far.attach().await;
@@ -414,6 +426,31 @@ async fn an_end_is_believed_of_the_host_that_has_the_flow_and_of_no_other() {
     far.say(gone(stream)).await;
     let lost = following.await.unwrap().err().unwrap();
     assert!(lost.is_end(), "{lost:?}");
+}
+
+#[tokio::test]
+async fn a_host_that_has_moved_is_followed_where_it_is_now_and_looked_at_there() {
+    let mut near = Near::new();
+    let (far, following) = near.followed().await;
+    drop((far, following));
+    // Nobody is where it was found.
+    let gone = near.world.refuse("one.test");
+    near.world.hosts.lock().unwrap().insert(FLOW.parse().unwrap(), "new.test");
+    let following = near.follow(FLOW, 0);
+    let mut far = near.opened().await;
+    assert_eq!(far.host, "new.test");
+    far.attached().await;
+    let following = following.await.unwrap().unwrap_or_else(|lost| panic!("{lost:?}"));
+    assert_eq!(gone.load(Ordering::Relaxed), 1, "it was tried where it was, once");
+    drop(following);
+    // A stream ends where its flow has moved meanwhile, and only where it has.
+    let (links, at): (_, Name) = (Arc::clone(&near.links), FLOW.parse().unwrap());
+    let whose = links.whose(&at).await.unwrap();
+    let end = || Lost::Ended(Failure::new(Code::NotFound, "no such flow"));
+    assert!(links.theirs(&at, &whose, end()).await.is_end());
+    near.world.hosts.lock().unwrap().insert(at.clone(), "one.test");
+    let told = words(links.theirs(&at, &whose, end()).await);
+    assert!(told.contains("found at another host"), "{told}");
 }
 
 #[tokio::test]
