@@ -118,6 +118,8 @@ pub enum Command {
     ConfigureProcessor { processor: ProcessorName, config: Json },
     /// `UPDATE PROCESSOR p POSITION … [STATE keep|reset]`
     MoveProcessor { processor: ProcessorName, position: Start, state: Option<KeepState> },
+    /// `UPDATE PROCESSOR p SHADOW version`, `… PROMOTE` and `… DISCARD`
+    ShadowProcessor { processor: ProcessorName, step: ShadowStep },
     /// `DELETE PROCESSOR p`
     DeleteProcessor { processor: ProcessorName },
     /// `DESCRIBE PROCESSOR p|t`: the name of a running one, or an installed type.
@@ -278,6 +280,17 @@ impl NewProcessor {
             NewKind::Signal(named) | NewKind::Create(named) => named.as_str(),
         }
     }
+}
+
+/// What becomes of a version that runs beside the one that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShadowStep {
+    /// It runs from now on: a version, or the beginning of a digest.
+    Begin(Word),
+    /// It takes over.
+    Promote,
+    /// It ends, and nothing else changes.
+    Discard,
 }
 
 /// What becomes of a processor's state when it is moved to another position.

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Command, Format, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, Read};
+use super::{
+    Command, Format, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, Read, ShadowStep,
+};
 use crate::name::Name;
 use crate::value::{Quoted, Settings};
 
@@ -72,6 +74,14 @@ fn changes(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
             });
             let state = Then("STATE ", state);
             write!(out, "UPDATE PROCESSOR {processor} POSITION {position}{state}")
+        }
+        Command::ShadowProcessor { processor, step } => {
+            write!(out, "UPDATE PROCESSOR {processor} ")?;
+            match step {
+                ShadowStep::Begin(version) => write!(out, "SHADOW {version}"),
+                ShadowStep::Promote => out.write_str("PROMOTE"),
+                ShadowStep::Discard => out.write_str("DISCARD"),
+            }
         }
         Command::DeleteProcessor { processor } => write!(out, "DELETE PROCESSOR {processor}"),
         other => subscriptions(other, out),

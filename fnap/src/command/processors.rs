@@ -1,7 +1,9 @@
 //! The commands about processors, from words to values.
 
 use super::words::{Words, once};
-use super::{Command, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, ParseError};
+use super::{
+    Command, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, ParseError, ShadowStep,
+};
 use crate::value::Settings;
 
 type Parsed = Result<Command, ParseError>;
@@ -32,11 +34,22 @@ pub(super) fn update(words: &mut Words<'_>) -> Parsed {
         };
         return words.end(Command::MoveProcessor { processor, position, state });
     }
+    if let Some(step) = shadow(words)? {
+        return words.end(Command::ShadowProcessor { processor, step });
+    }
     let settings = words.settings()?;
     if settings.is_empty() {
-        return Err(words.missing("CONFIG, POSITION or key=value"));
+        return Err(words.missing("CONFIG, POSITION, SHADOW, PROMOTE, DISCARD or key=value"));
     }
     words.end(Command::UpdateProcessor { processor, settings })
+}
+
+fn shadow(words: &mut Words<'_>) -> Result<Option<ShadowStep>, ParseError> {
+    if words.literal("SHADOW") {
+        return Ok(Some(ShadowStep::Begin(words.word("a version or the beginning of a digest")?)));
+    }
+    let promoted = words.literal("PROMOTE").then_some(ShadowStep::Promote);
+    Ok(promoted.or_else(|| words.literal("DISCARD").then_some(ShadowStep::Discard)))
 }
 
 /// Behind REPLICATE, COLLECT and DISTRIBUTE.

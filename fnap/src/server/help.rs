@@ -50,6 +50,8 @@ pub const SYNTAX: &[&str] = &[
     "CREATE PROCESSOR p TYPE t FROM a,b,... TO c,d,... [START start] [key=value...] [CONFIG json]",
     "UPDATE PROCESSOR p CONFIG json",
     "UPDATE PROCESSOR p POSITION earliest|latest|OFFSET p:n|TIME rfc3339 [STATE keep|reset]",
+    "UPDATE PROCESSOR p SHADOW version|digest",
+    "UPDATE PROCESSOR p PROMOTE|DISCARD",
     "UPDATE PROCESSOR p key=value...",
     "DELETE PROCESSOR p",
     "DESCRIBE PROCESSOR p|t [FORMAT json]",

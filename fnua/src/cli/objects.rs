@@ -179,7 +179,7 @@ pub(crate) enum Update {
     Namespace(Changed),
     /// Change a processor: its settings, its configuration, or where it stands.
     #[command(
-        after_help = "Examples:\n  fnua update processor p.flows.unix.ar --config-json '{\"rate\": 2}'\n  fnua update processor p.flows.unix.ar --position earliest --state reset"
+        after_help = "Examples:\n  fnua update processor p.flows.unix.ar --config-json '{\"rate\": 2}'\n  fnua update processor p.flows.unix.ar --position earliest --state reset\n  fnua update processor p.flows.unix.ar --shadow 1.3.0\n  fnua update processor p.flows.unix.ar --promote"
     )]
     Processor(UpdateProcessor),
 }
@@ -196,8 +196,18 @@ pub(crate) struct UpdateProcessor {
     /// What becomes of its state when it is moved.
     #[arg(long, requires = "position", value_parser = keep_state, value_name = "keep|reset")]
     pub(crate) state: Option<KeepState>,
+    /// Let another version of its plugin run beside the one that counts, with the same events: a version or the
+    /// beginning of a digest. `fnua describe processor` shows how they compare.
+    #[arg(long, value_name = "VERSION", group = "shadowing", conflicts_with_all = ["config_json", "config_file", "position"])]
+    pub(crate) shadow: Option<Word>,
+    /// Let the version that runs beside it take over.
+    #[arg(long, group = "shadowing", conflicts_with_all = ["config_json", "config_file", "position"])]
+    pub(crate) promote: bool,
+    /// End the version that runs beside it.
+    #[arg(long, group = "shadowing", conflicts_with_all = ["config_json", "config_file", "position"])]
+    pub(crate) discard: bool,
     /// Settings.
-    #[arg(value_name = "KEY=VALUE", value_parser = values::setting, conflicts_with_all = ["config_json", "config_file", "position"])]
+    #[arg(value_name = "KEY=VALUE", value_parser = values::setting, conflicts_with_all = ["config_json", "config_file", "position", "shadowing"])]
     pub(crate) settings: Vec<(String, String)>,
 }
 

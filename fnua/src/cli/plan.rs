@@ -1,6 +1,6 @@
 //! From what was typed to commands of the protocol, and to the name that chooses the host.
 
-use fnap::command::{Command as Fnap, Grant, MirrorTo, NewKind, NewMirror};
+use fnap::command::{Command as Fnap, Grant, MirrorTo, NewKind, NewMirror, ShadowStep};
 use fnap::pattern::Pattern;
 use fnap::{Format as FnapFormat, Name, NewProcessor, Object};
 
@@ -265,12 +265,21 @@ fn plan_update(update: &Update) -> Result<Plan, Error> {
 
 fn plan_update_processor(update: &UpdateProcessor) -> Result<Plan, Error> {
     let processor = update.name.clone();
+    if let Some(step) = shadow_step(update) {
+        return Ok(about(&update.name, Fnap::ShadowProcessor { processor, step }));
+    }
     let command = match (update.config.read()?, update.position) {
         (Some(config), _) => Fnap::ConfigureProcessor { processor, config },
         (None, Some(position)) => Fnap::MoveProcessor { processor, position, state: update.state },
         (None, None) => Fnap::UpdateProcessor { processor, settings: changes(&update.settings)? },
     };
     Ok(about(&update.name, command))
+}
+
+fn shadow_step(update: &UpdateProcessor) -> Option<ShadowStep> {
+    let begin = update.shadow.clone().map(ShadowStep::Begin);
+    let promote = update.promote.then_some(ShadowStep::Promote);
+    begin.or(promote).or_else(|| update.discard.then_some(ShadowStep::Discard))
 }
 
 fn changes(pairs: &[(String, String)]) -> Result<fnap::Settings, Error> {

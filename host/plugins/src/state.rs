@@ -124,6 +124,13 @@ impl ShardState {
         self.base.iter()
     }
 
+    /// What is to be read now, as a state of its own without open overlays. It shares the bytes.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let all = self.merged(Bound::Unbounded);
+        Self::with_base(all.filter_map(|(key, value)| Some((key.clone(), value?.clone()))))
+    }
+
     /// Reads one key.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {

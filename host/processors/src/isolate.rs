@@ -49,8 +49,9 @@ impl Worker<'_> {
                     }
                     self.may_give_up(&cause)?;
                     let flow = self.shard.spec.input_name(piece.input);
-                    let given = Given::of(&cause).ok_or(Failure::Plugin(cause))?;
+                    let given = Given::of(&cause).ok_or(Failure::Plugin(cause.clone()))?;
                     self.give_up(&piece, &flow, &given, &piece.moves()).await?;
+                    self.show_failed(&piece, &flow, &cause);
                     // Only what is committed counts: a broker that is full says nothing of the plugin.
                     self.shard.row = self.shard.row.saturating_add(1);
                     given_up = true;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
 use host_events::Position;
+use host_plugins::log::NoLog;
 use host_plugins::{
     CallError, Instance, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
 };
@@ -106,6 +107,8 @@ pub(crate) struct Shard {
     pub(crate) shard: u32,
     pub(crate) mode: watch::Receiver<Mode>,
     pub(crate) plugin: watch::Receiver<Option<Plugin>>,
+    /// The version that runs beside it.
+    pub(crate) shadow: watch::Receiver<Option<Plugin>>,
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) log: ShardLog,
     pub(crate) limits: Limits,
@@ -261,6 +264,11 @@ impl Shard {
     ) -> Result<Instance, CallError> {
         let setup = setup(&self.spec, self.shard, state, &self.limits, &self.log.sink());
         plugin.instantiate(Setup { usage: self.status.usage(), ..setup }).await
+    }
+
+    /// Where a shadow logs to: a reader of the log must not take its lines for those of the version that counts.
+    pub(crate) fn silent(&self) -> Arc<dyn LogSink> {
+        Arc::new(NoLog)
     }
 
     pub(crate) fn current_plugin(&mut self) -> Result<Plugin, Failure> {

@@ -8,6 +8,8 @@ use host_events::Position;
 use host_plugins::{Usage, Used};
 use tokio::sync::Notify;
 
+use crate::shadow::ShadowReport;
+
 /// What a shard is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -72,6 +74,8 @@ pub struct ShardReport {
     pub used: Used,
     /// Share of its instance's calls that ended in the slow lane, 0 to 1.
     pub slow_share: f64,
+    /// What a version that runs beside it would have done, where there is one.
+    pub shadow: Option<ShadowReport>,
 }
 
 /// What one commit made durable.
@@ -102,6 +106,7 @@ pub(crate) struct ShardStatus {
     usage: Arc<Usage>,
     /// The bits of an `f64`.
     slow_share: AtomicU64,
+    shadow: Mutex<Option<ShadowReport>>,
 }
 
 struct Told {
@@ -204,7 +209,12 @@ impl ShardStatus {
             recycled: self.recycled.load(Ordering::Relaxed),
             used: self.usage.look(),
             slow_share: f64::from_bits(self.slow_share.load(Ordering::Relaxed)),
+            shadow: self.with_report(|report| report.clone()),
         })
+    }
+
+    pub(crate) fn with_report<T>(&self, look: impl FnOnce(&mut Option<ShadowReport>) -> T) -> T {
+        look(&mut self.shadow.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {

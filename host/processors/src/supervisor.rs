@@ -100,6 +100,7 @@ struct Running {
     spec: Arc<Spec>,
     mode: watch::Sender<Mode>,
     plugin: watch::Sender<Option<Plugin>>,
+    shadow: watch::Sender<Option<Plugin>>,
     statuses: Vec<Arc<ShardStatus>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -252,12 +253,20 @@ impl Processors {
     }
 
     /// Starts the tasks; `before` are the shards that did the same until now, whose counts go on.
-    async fn start(&self, spec: Spec, mode: Mode, before: &[Arc<ShardStatus>]) -> Running {
+    async fn start(
+        &self,
+        spec: Spec,
+        shadow: Option<Plugin>,
+        mode: Mode,
+        before: &[Arc<ShardStatus>],
+    ) -> Running {
         let plugin = self.plugin_for(&spec).await;
         let spec = Arc::new(spec);
         let (mode, _) = watch::channel(mode);
         let (plugin, _) = watch::channel(plugin);
-        let mut running = Running { spec, mode, plugin, statuses: Vec::new(), tasks: Vec::new() };
+        let (shadow, _) = watch::channel(shadow);
+        let (statuses, tasks) = (Vec::new(), Vec::new());
+        let mut running = Running { spec, mode, plugin, shadow, statuses, tasks };
         for shard in 0..running.spec.shards() {
             let status = before.get(shard as usize).cloned().unwrap_or_default();
             status.phase(Phase::Starting);
@@ -276,6 +285,7 @@ impl Processors {
             shard,
             mode: running.mode.subscribe(),
             plugin: running.plugin.subscribe(),
+            shadow: running.shadow.subscribe(),
             status: Arc::clone(status),
             log: self.0.logs.shard(&spec.name, shard),
             retry: self.0.options.retry,
@@ -347,14 +357,16 @@ impl Entry {
             return self.cannot(processors, processor, problem).await;
         }
         self.problem = None;
+        let shadow = processors.shadow_of(processor).await;
         let fits = self.running.as_ref().is_some_and(|running| running.spec.same(&spec));
         if !fits || self.has_ended() && mode != Mode::Stop {
             self.stop(Mode::Stop).await;
             let before = self.running.take().map(|running| running.statuses).unwrap_or_default();
-            self.running = Some(processors.start(spec, mode, &before).await);
+            self.running = Some(processors.start(spec, shadow.clone(), mode, &before).await);
         }
         if let Some(running) = &self.running {
             running.offer(processors.plugin_for(&running.spec).await);
+            offer(&running.shadow, shadow);
         }
         self.tell(mode);
     }
@@ -401,7 +413,7 @@ impl Entry {
         if self.has_ended() || self.running.is_none() {
             let Inner { registry, brokers, .. } = &*processors.0;
             if let Ok(spec) = Spec::resolve(processor, registry, brokers).await {
-                self.running = Some(processors.start(spec, Mode::Destroy, &[]).await);
+                self.running = Some(processors.start(spec, None, Mode::Destroy, &[]).await);
             }
         }
         self.stop(Mode::Destroy).await;
@@ -434,14 +446,19 @@ impl Entry {
 
 impl Running {
     fn offer(&self, plugin: Option<Plugin>) {
-        let digest =
-            |plugin: &Option<Plugin>| plugin.as_ref().map(|plugin| Arc::clone(plugin.digest()));
-        self.plugin.send_if_modified(|now| {
-            let differs = digest(now) != digest(&plugin);
-            if differs {
-                *now = plugin;
-            }
-            differs
-        });
+        offer(&self.plugin, plugin);
     }
+}
+
+/// Tells of a version, if it is another one.
+fn offer(to: &watch::Sender<Option<Plugin>>, plugin: Option<Plugin>) {
+    let digest =
+        |plugin: &Option<Plugin>| plugin.as_ref().map(|plugin| Arc::clone(plugin.digest()));
+    to.send_if_modified(|now| {
+        let differs = digest(now) != digest(&plugin);
+        if differs {
+            *now = plugin;
+        }
+        differs
+    });
 }

@@ -18,6 +18,7 @@ use crate::delivery;
 use crate::inputs::{Inputs, Next};
 use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
+use crate::shadow::{Companion, Did, Outcome};
 use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::Endpoint;
 use crate::status::Moved;
@@ -49,6 +50,8 @@ pub(crate) struct Worker<'a> {
     pub(crate) dead: Option<Endpoint>,
     /// Committed when the shard was taken over.
     pub(crate) began_at: Position,
+    /// Another version that sees the same.
+    pub(crate) companion: Option<Companion>,
 }
 
 /// Decided, not yet committed.
@@ -80,6 +83,7 @@ enum Wake {
     Settled(Result<(Box<dyn Fence>, CommitOutcome), tokio::task::JoinError>),
     Mode,
     Plugin,
+    Shadow,
     Batch(Next),
 }
 
@@ -105,6 +109,7 @@ impl<'a> Worker<'a> {
             waiting: Waiting::default(),
             dead: None,
             began_at: held.positions,
+            companion: None,
         }
     }
 
@@ -112,6 +117,7 @@ impl<'a> Worker<'a> {
         if let Some(end) = self.replay().await? {
             return Ok(end);
         }
+        self.follow_shadow();
         loop {
             match self.wake().await? {
                 Wake::Settled(settled) => self.settled(settled)?,
@@ -122,6 +128,7 @@ impl<'a> Worker<'a> {
                     }
                 }
                 Wake::Plugin => self.swap().await?,
+                Wake::Shadow => self.follow_shadow(),
                 Wake::Batch(next) => {
                     if let Some(end) = self.process(next).await? {
                         return Ok(end);
@@ -164,6 +171,7 @@ impl<'a> Worker<'a> {
                 Wake::Mode
             }
             Ok(()) = self.shard.plugin.changed() => Wake::Plugin,
+            Ok(()) = self.shard.shadow.changed() => Wake::Shadow,
             next = self.inputs.next(), if room => Wake::Batch(next?),
         })
     }
@@ -223,6 +231,7 @@ impl<'a> Worker<'a> {
         let Next { input, batch } = next;
         let flow = self.shard.spec.input_name(*input);
         self.state.lock().begin();
+        let mut shown = None;
         if !batch.records.is_empty() {
             let actions = match self.instance.process(*input, &flow, batch.clone()).await {
                 Ok(actions) => actions,
@@ -234,6 +243,7 @@ impl<'a> Worker<'a> {
             if actions.iter().any(|action| matches!(action, Action::DeadLetter { .. })) {
                 self.need_dead_flow().await?;
             }
+            shown = self.companion.is_some().then(|| actions.clone());
             let shard = &*self.shard;
             let scene = Scene::of(&shard.spec, &self.plugin, &flow, batch.partition);
             let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
@@ -242,7 +252,12 @@ impl<'a> Worker<'a> {
             self.shard.row = 0;
             self.shard.status.slow_share(self.instance.slow_share());
         }
-        self.waiting.state.extend(self.state.lock().take_changes());
+        let changes = self.state.lock().take_changes();
+        if let Some(actions) = shown {
+            let did = Did::Answered(actions, changes.clone());
+            self.show(|| Outcome { next: next.clone(), flow, did });
+        }
+        self.waiting.state.extend(changes);
         self.moved(&batch.records, moves);
         Ok(())
     }

@@ -51,7 +51,7 @@ pub use mirrors::{MAX_MIRRORS_OF_ONE, Mirror};
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
     NewNamespace, NewProcessor, PEER, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,
-    ProcessorChange, Start, Taken,
+    ProcessorChange, ShadowChange, Start, Taken,
 };
 pub use performer::{PerformError, Performer};
 pub use plugins::{Activation, MAX_COMPONENT};

@@ -164,6 +164,9 @@ pub struct Processor {
     /// Digest of the plugin that it stays with, where `upgrade=pinned`.
     #[serde(default)]
     pub pinned: Option<String>,
+    /// Digest of the version that runs beside the one that counts, see [`ShadowChange`].
+    #[serde(default)]
+    pub shadow: Option<String>,
     /// What became of its dead letters.
     #[serde(default)]
     pub dead: Box<DeadLetters>,
@@ -198,6 +201,21 @@ impl Processor {
     #[must_use]
     pub fn is_pinned(&self) -> bool {
         self.option("upgrade") == Some("pinned")
+    }
+
+    /// Begins or ends a shadow.
+    pub(crate) fn settle_shadow(&mut self, change: ShadowChange) -> Result<(), RegistryError> {
+        if let ShadowChange::Begin(digest) = change {
+            self.shadow = Some(digest);
+            return Ok(());
+        }
+        let none = || RegistryError::conflict(format!("processor {} has no shadow", self.name));
+        let digest = self.shadow.take().ok_or_else(none)?;
+        if change == ShadowChange::Promote {
+            self.options.insert("upgrade".to_owned(), "pinned".to_owned());
+            self.pinned = Some(digest);
+        }
+        Ok(())
     }
 
     /// Fixes or forgets the version, as the options say. One that is pinned already stays where it is.
@@ -372,6 +390,7 @@ impl NewProcessor {
             input_incarnations: BTreeMap::new(),
             input_partitions: BTreeMap::new(),
             pinned: None,
+            shadow: None,
             dead: Box::default(),
             mirror: None,
             owner: self.maker.owner.clone(),
@@ -389,6 +408,21 @@ pub struct ProcessorChange {
     pub options: Config,
     /// Digest of the plugin that runs now: where this change pins, it stays with that.
     pub pin: Option<String>,
+    /// What becomes of its shadow.
+    pub shadow: Option<ShadowChange>,
+}
+
+/// A change of a processor's shadow: another version of its plugin that gets the same events, and whose
+/// answers are compared with those that count and thrown away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShadowChange {
+    /// The version with this digest runs from now on, in the place of another shadow.
+    Begin(String),
+    /// It takes over, and the processor stays with it: `upgrade=auto` becomes `pinned`, or the version that
+    /// was there before would come back at once.
+    Promote,
+    /// It ends.
+    Discard,
 }
 
 /// Flow setting: `true` refuses whatever would destroy the flow's events.

@@ -51,6 +51,7 @@ impl State {
             input_incarnations,
             input_partitions,
             pinned: None,
+            shadow: None,
             dead: Default::default(),
             mirror: new.mirror,
             owner: new.maker.owner,
@@ -78,6 +79,9 @@ impl State {
         check_processor_config(&after.config)?;
         check_options(&after.options)?;
         after.settle_pin(change.pin)?;
+        if let Some(change) = change.shadow {
+            after.settle_shadow(change)?;
+        }
         Ok(update(before, after))
     }
 

@@ -40,6 +40,7 @@ mod reading;
 mod reference;
 mod reload;
 mod reports;
+mod shadow;
 mod soak;
 mod steps;
 mod strangers;

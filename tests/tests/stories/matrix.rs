@@ -144,6 +144,13 @@ fn row(syntax: &str) -> Row {
         "UPDATE PROCESSOR p POSITION earliest|latest|OFFSET p:n|TIME rfc3339 [STATE keep|reset]" => {
             Row("UPDATE PROCESSOR p.team.test POSITION earliest", HIS)
         }
+        "UPDATE PROCESSOR p SHADOW version|digest" => {
+            Row("UPDATE PROCESSOR p.team.test SHADOW 9.9.9", HIS_AND_NONE)
+        }
+        // It has none.
+        "UPDATE PROCESSOR p PROMOTE|DISCARD" => {
+            Row("UPDATE PROCESSOR p.team.test DISCARD", HIS_AND_USED)
+        }
         "UPDATE PROCESSOR p key=value..." => Row("UPDATE PROCESSOR p.team.test on-gap=stop", HIS),
         "DELETE PROCESSOR p" => Row("DELETE PROCESSOR old-p-{who}.team.test", HIS),
         "DESCRIBE PROCESSOR p|t [FORMAT json]" => Row("DESCRIBE PROCESSOR p.team.test", SEEN),

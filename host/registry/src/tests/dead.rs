@@ -102,7 +102,7 @@ async fn a_pinned_processor_keeps_the_version_of_the_moment_it_was_pinned() {
     let (registry, reconciler, p) = started(dir.path()).await;
     let set = async |upgrade: &str, pin: &str| {
         let options = config(&[("upgrade", upgrade)]);
-        let change = ProcessorChange { options, pin: Some(pin.to_owned()), config: None };
+        let change = ProcessorChange { options, pin: Some(pin.to_owned()), ..Default::default() };
         let entry = registry.update_processor(&p, change).await.unwrap();
         reconciler.wait(entry).await.unwrap();
         registry.processor(&p).await.unwrap().unwrap().pinned

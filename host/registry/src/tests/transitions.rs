@@ -242,6 +242,7 @@ async fn a_processor_is_changed_held_moved_and_goes_on() {
         config: Some("[1]".to_owned()),
         options: config(&[("upgrade", "pinned")]),
         pin: Some("d1".to_owned()),
+        shadow: None,
     };
     done(&registry, registry.update_processor(&p, change).await).await;
     assert_eq!(

@@ -134,6 +134,7 @@ pub(super) fn needs(command: &Command) -> Vec<Need> {
         Command::UpdateProcessor { processor, .. }
         | Command::ConfigureProcessor { processor, .. }
         | Command::MoveProcessor { processor, .. }
+        | Command::ShadowProcessor { processor, .. }
         | Command::DeleteProcessor { processor }
         | Command::Replay { processor, .. }
         | Command::Discard { processor, .. }

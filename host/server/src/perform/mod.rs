@@ -14,6 +14,7 @@ mod namespaces;
 mod outside;
 mod participant;
 pub(crate) mod processors;
+mod shadow;
 mod subscribed;
 pub(crate) mod subscriptions;
 mod taking;
@@ -103,6 +104,9 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         }
         Command::MoveProcessor { processor, position, state } => {
             processors::reposition(services, processor, position, state).await
+        }
+        Command::ShadowProcessor { processor, step } => {
+            shadow::step(services, processor, step).await
         }
         Command::DeleteProcessor { processor } => processors::delete(services, processor).await,
         Command::Replay { processor, letters } => dead::replay(services, processor, letters).await,

@@ -56,7 +56,7 @@ pub(super) async fn create(services: &Services, who: &Principal, new: NewProcess
 }
 
 /// Digest of the version of a type that runs now.
-fn running(services: &Services, kind: &str) -> Option<String> {
+pub(super) fn running(services: &Services, kind: &str) -> Option<String> {
     services.catalog.active(kind).map(|active| active.plugin.digest().to_string())
 }
 
@@ -86,7 +86,8 @@ pub(super) async fn configure(services: &Services, name: Name, config: Json) -> 
 
 pub(super) async fn set_options(services: &Services, name: Name, settings: &Settings) -> Answer {
     let pin = running(services, &find(services, &name).await?.kind);
-    let change = ProcessorChange { options: options(services, settings)?, config: None, pin };
+    let change =
+        ProcessorChange { options: options(services, settings)?, pin, ..Default::default() };
     let tried = |key: &String| key.starts_with(LIMIT_PREFIX) || key == "delivery";
     if change.options.keys().any(tried) {
         try_options(services, &name, &change.options).await?;
@@ -298,6 +299,9 @@ fn detail(
     }
     if let Some(mirror) = &processor.mirror {
         description = description.with("pattern", mirror.to_string());
+    }
+    if let Some(report) = &report {
+        description = super::shadow::describe(description, report, his);
     }
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));

@@ -42,6 +42,9 @@ impl Processor for Guest {
 
     fn init(setup: &Setup) -> Result<Self, Error> {
         let config: Config = setup.config()?;
+        if lies::traps_in_init() {
+            trap("deliberate");
+        }
         match config.act.as_str() {
             "loop-in-init" => spin(),
             "trap-in-init" => trap("deliberate"),
@@ -141,7 +144,7 @@ impl Guest {
                 })
                 .collect(),
             "panic-at-odd" => {
-                if (0..batch.len()).any(|index| is_odd(batch, index)) {
+                if !lies::is_mended() && (0..batch.len()).any(|index| is_odd(batch, index)) {
                     trap("deliberate")
                 }
                 vec![Action::forward_all(0)]
@@ -170,6 +173,7 @@ impl Guest {
             }
             "print" => print(batch),
             "world" => vec![Action::forward_all(0), Action::emit(0, world())],
+            _ if lies::loops() => spin(),
             _ => vec![Action::forward_all(0)],
         })
     }

@@ -23,6 +23,21 @@ pub(crate) fn is_nines() -> bool {
     lie() == "nines"
 }
 
+/// Whether it is the version that no longer fails on some events.
+pub(crate) fn is_mended() -> bool {
+    lie() == "mended"
+}
+
+/// Whether it is a version that nothing can be done with.
+pub(crate) fn traps_in_init() -> bool {
+    lie() == "traps-in-init"
+}
+
+/// Whether it is a version that does not end.
+pub(crate) fn loops() -> bool {
+    lie() == "loops"
+}
+
 /// The description as it is told to be.
 pub(crate) fn told(info: Info) -> Info {
     match lie().as_str() {

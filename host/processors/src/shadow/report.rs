@@ -1,0 +1,81 @@
+//! What a shadow was found to do, for people who ask. Counts are since it was set or the host started.
+
+use std::time::SystemTime;
+
+/// Examples that are kept: enough to see a pattern, few enough to read.
+const EXAMPLES: usize = 5;
+
+/// What became of an event with both versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The event, as `flow:partition:offset`; of events that are new, the first of their batch.
+    pub event: String,
+    /// What the version that counts did.
+    pub counts: String,
+    /// What the shadow would have done.
+    pub shadow: String,
+}
+
+/// How a shadow does.
+#[derive(Clone, Debug)]
+pub struct ShadowReport {
+    /// Its digest.
+    pub digest: String,
+    /// Its version.
+    pub version: String,
+    /// Since when it is looked at.
+    pub since: SystemTime,
+    /// Why it does not run, where it does not.
+    pub problem: Option<String>,
+    /// Events with which both versions did the same.
+    pub agree: u64,
+    /// Events with which they did not.
+    pub differ: u64,
+    /// New events that are the same.
+    pub emitted_agree: u64,
+    /// New events that are not, or that only one of them made.
+    pub emitted_differ: u64,
+    /// Batches after which they had changed the state in different ways.
+    pub state_differ: u64,
+    /// Events that passed by while the shadow was behind.
+    pub skipped: u64,
+    /// The first that differed.
+    pub examples: Vec<Difference>,
+}
+
+impl ShadowReport {
+    pub(crate) fn new(digest: &str, version: &str) -> Self {
+        Self {
+            digest: digest.to_owned(),
+            version: version.to_owned(),
+            since: SystemTime::now(),
+            problem: None,
+            agree: 0,
+            differ: 0,
+            emitted_agree: 0,
+            emitted_differ: 0,
+            state_differ: 0,
+            skipped: 0,
+            examples: Vec::new(),
+        }
+    }
+
+    /// Whether another example is wanted.
+    pub(crate) fn wants_examples(&self) -> bool {
+        self.examples.len() < EXAMPLES
+    }
+
+    /// Adds what another shard found, or what one batch showed.
+    pub fn add(&mut self, other: Self) {
+        self.since = self.since.min(other.since);
+        self.problem = self.problem.take().or(other.problem);
+        self.agree += other.agree;
+        self.differ += other.differ;
+        self.emitted_agree += other.emitted_agree;
+        self.emitted_differ += other.emitted_differ;
+        self.state_differ += other.state_differ;
+        self.skipped += other.skipped;
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+    }
+}

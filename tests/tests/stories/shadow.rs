@@ -1,0 +1,152 @@
+//! Another version beside the one that counts: it sees the same events, nothing of what it does comes out, and
+//! what it would have done otherwise is shown.
+
+use serde_json::Value;
+use stories::{
+    A, B, Fnaad, Hosted, P, Wire, drop_in, events, eventually_described, eventually_holds, guest,
+    host_with, lying_guest,
+};
+use tempfile::TempDir;
+
+/// A processor `p` from `a` to `b` that stays with the first version of the guest, and the digest of another one,
+/// which is installed.
+fn host(act: &str, lie: &str, settings: &str) -> (Hosted, String) {
+    let (mut wire, host, dir) = host_with(&[A, B], 1);
+    install(&mut wire, &dir, guest());
+    wire.ok(&format!(
+        r#"CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} upgrade=pinned {settings} CONFIG {{"act":"{act}"}}"#
+    ));
+    let other = install(&mut wire, &dir, &lying_guest(lie));
+    ((wire, host, dir), other)
+}
+
+/// Drops a version in and gives its digest.
+fn install(wire: &mut Wire, dir: &TempDir, component: &[u8]) -> String {
+    let digest = |wire: &mut Wire| {
+        let types = wire.json("GET PROCESSOR TYPES");
+        types
+            .into_iter()
+            .find(|found| found["type"] == "guest")
+            .map(|found| found["digest"].clone())
+    };
+    let before = digest(wire);
+    drop_in(&dir.path().join("plugins"), "guest.wasm", component);
+    let now = stories::eventually("the other version", || {
+        digest(wire).filter(|now| before.as_ref() != Some(now)).ok_or_else(|| "not yet".to_owned())
+    });
+    now.as_str().unwrap().to_owned()
+}
+
+fn compared(wire: &mut Wire, key: &str, count: u64) -> Value {
+    eventually_described(wire, P, "what the shadow did", |seen| seen[key] == count)
+}
+
+#[test]
+fn a_shadow_sees_every_event_and_what_it_would_have_done_is_shown_and_thrown_away() {
+    let ((mut wire, _host, _dir), nines) = host("mask", "nines", "");
+    wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {}", &nines[..8]));
+    wire.write(A, &events(0..20));
+    let seen = compared(&mut wire, "shadow.differ", 20);
+    assert_eq!((&seen["shadow.digest"], &seen["shadow.agree"]), (&nines.clone().into(), &0.into()));
+    assert_eq!((&seen["shadow.state"], &seen["shadow.skipped"]), (&"running".into(), &0.into()));
+    let examples = seen["shadow.example"].as_array().unwrap();
+    assert_eq!(examples.len(), 5);
+    let [event, counts, shadow] = ["event", "counts", "shadow"].map(|side| &examples[1][side]);
+    assert_eq!(event, &Value::from(format!("{A}:0:1")));
+    assert_ne!(counts, shadow);
+    for (side, has) in [(counts, false), (shadow, true)] {
+        let side = side.as_str().unwrap();
+        assert!(side.starts_with(&format!("change to {B} data=")), "{side}");
+        assert_eq!(side.contains('9'), has, "{side}");
+    }
+    let masked = eventually_holds(&mut wire, B, 20);
+    assert!(!masked.iter().any(|event| event.to_string().contains("99")), "{masked:?}");
+
+    wire.ok(&format!("UPDATE PROCESSOR {P} PROMOTE"));
+    wire.write(A, &events(20..30));
+    let all = eventually_holds(&mut wire, B, 30);
+    let nines_in = all.iter().filter(|event| event.to_string().contains("99")).count();
+    assert_eq!(nines_in, 10, "{all:?}");
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    assert_eq!((&seen["pinned"], seen.get("shadow.state")), (&nines.into(), None));
+}
+
+#[test]
+fn a_shadow_that_mends_what_traps_agrees_on_the_rest_and_may_be_discarded() {
+    let ((mut wire, _host, _dir), mended) = host("panic-at-odd", "mended", "dead-letters=all");
+    wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {mended}"));
+    wire.write(A, &events(0..10));
+    let seen = compared(&mut wire, "shadow.agree", 5);
+    assert_eq!(seen["shadow.differ"], 5);
+    let example = &seen["shadow.example"][0];
+    assert_eq!(example["event"], format!("{A}:0:1"));
+    assert!(example["counts"].as_str().unwrap().starts_with("failed: "), "{example}");
+    assert_eq!(example["shadow"], format!("forward to {B}"));
+    eventually_holds(&mut wire, B, 5);
+
+    wire.ok(&format!("UPDATE PROCESSOR {P} DISCARD"));
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    assert_eq!(seen.get("shadow.state"), None);
+    for step in ["DISCARD", "PROMOTE"] {
+        let refused = wire.refused(&format!("UPDATE PROCESSOR {P} {step}"));
+        assert_eq!(refused, format!("409 CONFLICT processor {P} has no shadow"));
+    }
+}
+
+#[test]
+fn a_shadow_counts_with_a_state_of_its_own_and_agrees_over_a_kill() {
+    let ((mut wire, host, dir), other) = host("count", "mended", "");
+    wire.write(A, &events(0..7));
+    eventually_holds(&mut wire, B, 7);
+    // It begins with a copy of what was counted.
+    wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {other}"));
+    wire.write(A, &events(7..20));
+    let seen = compared(&mut wire, "shadow.agree", 13);
+    for key in ["shadow.differ", "shadow.emitted-differ", "shadow.state-differ"] {
+        assert_eq!(seen[key], 0, "{seen}");
+    }
+    drop(wire);
+    host.kill();
+    let host = Fnaad::dev(dir.path());
+    let mut wire = host.login();
+    eventually_described(&mut wire, P, "the shadow", |seen| seen["shadow.state"] == "running");
+    wire.write(A, &events(20..30));
+    let seen = compared(&mut wire, "shadow.agree", 10);
+    assert_eq!((&seen["shadow.state-differ"], &seen["shadow.digest"]), (&0.into(), &other.into()));
+    eventually_holds(&mut wire, B, 30);
+}
+
+#[test]
+fn a_shadow_that_loops_holds_up_nobody() {
+    let ((mut wire, _host, _dir), loops) = host("", "loops", "limit.call_ms=200");
+    wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {loops}"));
+    for from in (0..400).step_by(20) {
+        wire.write(A, &events(from..from + 20));
+    }
+    eventually_holds(&mut wire, B, 400);
+    eventually_described(&mut wire, P, "the loop", |seen| {
+        seen["shadow.differ"].as_u64() > Some(0)
+            && seen["shadow.example"][0]["shadow"].to_string().contains("limit passed: call_ms=200")
+    });
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    assert_eq!((&seen["state"], &seen["failures"]), (&"running".into(), &0.into()));
+}
+
+#[test]
+fn what_cannot_be_a_shadow_is_refused() {
+    let ((mut wire, _host, dir), _) = host("", "nines", "");
+    for (version, refusal) in [
+        ("9.9.9", "404 NOT_FOUND version 9.9.9 of processor type guest"),
+        ("0123456789", "404 NOT_FOUND version 0123456789 of processor type guest"),
+    ] {
+        assert_eq!(wire.refused(&format!("UPDATE PROCESSOR {P} SHADOW {version}")), refusal);
+    }
+    let runs = wire.describe(&format!("PROCESSOR {P}"))["pinned"].as_str().unwrap().to_owned();
+    let refused = wire.refused(&format!("UPDATE PROCESSOR {P} SHADOW {runs}"));
+    assert_eq!(refused, format!("409 CONFLICT processor {P} runs version 0.1.0 already"));
+    // One that takes another number of flows.
+    let many = install(&mut wire, &dir, &lying_guest("traps-in-init"));
+    let refused = wire.refused(&format!("UPDATE PROCESSOR {P} SHADOW {many}"));
+    assert!(refused.starts_with("400 BAD_FORMAT "), "{refused}");
+    assert_eq!(wire.describe(&format!("PROCESSOR {P}")).get("shadow.state"), None);
+}
