@@ -152,6 +152,9 @@ pub enum Error {
         /// How many.
         things: usize,
     },
+    /// `replay` found that two versions differ, or did not get through.
+    #[error("{0}")]
+    Differs(String),
     /// stdout cannot be written.
     #[error("cannot write to stdout: {0}")]
     Output(#[source] std::io::Error),
@@ -171,7 +174,7 @@ impl Error {
             Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
             Self::Refused(_) | Self::PutOut(_) | Self::NobodyYet { .. } => Exit::Refused,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
-            Self::Wrong { .. } | Self::Way { .. } => Exit::Wrong,
+            Self::Wrong { .. } | Self::Way { .. } | Self::Differs(_) => Exit::Wrong,
             Self::NotFound { .. } => Exit::Broken,
             Self::Names(_) => Exit::Usage,
             Self::Elsewhere { .. } => Exit::Refused,

@@ -21,6 +21,7 @@ mod look;
 mod output;
 mod printer;
 mod read;
+mod replay;
 mod run;
 mod secret;
 mod teller;

@@ -18,7 +18,7 @@ use crate::hosts::{Hosts, Own, does_not_know};
 use crate::io::{Io, Once, Words};
 use crate::look::status;
 use crate::trace::Trace;
-use crate::{deadletters, login, logs, output, read, top, way, write};
+use crate::{deadletters, login, logs, output, read, replay, top, way, write};
 
 /// What every command needs to know of the global options.
 #[derive(Debug)]
@@ -113,6 +113,10 @@ async fn execute(
         Command::DeadLetters(command) => {
             let (agent, _) = own(&mut hosts, setting, Some(command.processor())).await?;
             deadletters::run(command, &agent, setting, stdin, stdout).await
+        }
+        Command::Replay(args) => {
+            let (agent, _) = own(&mut hosts, setting, Some(&args.processor)).await?;
+            replay::replay(args, &agent, setting, stdout.as_mut()).await
         }
         Command::Login(args) => {
             let (agent, keep) = kept_for(cli, args.target.as_deref())?;

@@ -120,6 +120,10 @@ pub enum Command {
     MoveProcessor { processor: ProcessorName, position: Start, state: Option<KeepState> },
     /// `UPDATE PROCESSOR p SHADOW version`, `… PROMOTE` and `… DISCARD`
     ShadowProcessor { processor: ProcessorName, step: ShadowStep },
+    /// `COMPARE p VERSION v [FROM start] [TO start]`
+    Compare { processor: ProcessorName, version: Word, from: Option<Start>, to: Option<Start> },
+    /// `COMPARE p STOP`
+    StopComparing { processor: ProcessorName },
     /// `DELETE PROCESSOR p`
     DeleteProcessor { processor: ProcessorName },
     /// `DESCRIBE PROCESSOR p|t`: the name of a running one, or an installed type.

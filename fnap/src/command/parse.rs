@@ -30,6 +30,7 @@ pub(super) fn command(line: &str) -> Parsed {
         "COLLECT" => processors::make(words, NewKind::Collect),
         "DISTRIBUTE" => processors::make(words, NewKind::Distribute),
         "SIGNAL" => processors::signal(words),
+        "COMPARE" => processors::compare(words),
         "REPLAY" => letters::replay(words),
         "DISCARD" => letters::discard(words),
         "GRANT" => grants::grant(words),

@@ -83,6 +83,11 @@ fn changes(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
                 ShadowStep::Discard => out.write_str("DISCARD"),
             }
         }
+        Command::Compare { processor, version, from, to } => {
+            let (from, to) = (Then("FROM ", *from), Then("TO ", *to));
+            write!(out, "COMPARE {processor} VERSION {version}{from}{to}")
+        }
+        Command::StopComparing { processor } => write!(out, "COMPARE {processor} STOP"),
         Command::DeleteProcessor { processor } => write!(out, "DELETE PROCESSOR {processor}"),
         other => subscriptions(other, out),
     }

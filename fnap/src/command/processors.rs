@@ -52,6 +52,19 @@ fn shadow(words: &mut Words<'_>) -> Result<Option<ShadowStep>, ParseError> {
     Ok(promoted.or_else(|| words.literal("DISCARD").then_some(ShadowStep::Discard)))
 }
 
+/// Behind COMPARE.
+pub(super) fn compare(words: &mut Words<'_>) -> Parsed {
+    let processor = words.name("a processor")?;
+    if words.literal("STOP") {
+        return words.end(Command::StopComparing { processor });
+    }
+    words.expect("VERSION")?;
+    let version = words.word("a version or the beginning of a digest")?;
+    let from = if words.literal("FROM") { Some(words.start()?) } else { None };
+    let to = if words.literal("TO") { Some(words.start()?) } else { None };
+    words.end(Command::Compare { processor, version, from, to })
+}
+
 /// Behind REPLICATE, COLLECT and DISTRIBUTE.
 pub(super) fn make(words: &mut Words<'_>, kind: NewKind) -> Parsed {
     if kind != NewKind::Distribute && words.peek().is_some_and(|word| word.contains('*')) {

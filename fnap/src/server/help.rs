@@ -53,6 +53,8 @@ pub const SYNTAX: &[&str] = &[
     "UPDATE PROCESSOR p SHADOW version|digest",
     "UPDATE PROCESSOR p PROMOTE|DISCARD",
     "UPDATE PROCESSOR p key=value...",
+    "COMPARE p VERSION version|digest [FROM start] [TO start]",
+    "COMPARE p STOP",
     "DELETE PROCESSOR p",
     "DESCRIBE PROCESSOR p|t [FORMAT json]",
     "REPLAY p [OFFSET p:n,p:n,...]",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use fnap::Name;
+use fnap::{Name, Start, Word};
 
 /// `fnua status`
 #[derive(Debug, Args)]
@@ -59,6 +59,31 @@ pub(crate) struct LogsArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = super::streams::RETRY_SECONDS)]
     pub(crate) retry_for: u64,
 }
+
+/// `fnua replay`
+#[derive(Debug, Args)]
+#[command(after_help = REPLAY_HELP)]
+pub(crate) struct ReplayArgs {
+    /// The processor.
+    pub(crate) processor: Name,
+    /// The other version of its plugin: its number, or the beginning of its digest.
+    #[arg(long)]
+    pub(crate) version: Word,
+    /// The first event: earliest, latest, PARTITION:OFFSET or an RFC 3339 time.
+    #[arg(long, value_parser = super::values::start, value_name = "START")]
+    pub(crate) from: Option<Start>,
+    /// The event after the last one; the end of the flows where absent.
+    #[arg(long, value_parser = super::values::start, value_name = "START")]
+    pub(crate) to: Option<Start>,
+}
+
+const REPLAY_HELP: &str =
+    "Both versions begin with an empty state; nothing of what they do is written anywhere, and the
+processor goes on meanwhile. Ctrl-C ends it. Ends with 4 where the versions differ.
+
+Examples:
+  fnua replay p.flows.unix.ar --version 1.3.0
+  fnua replay p.flows.unix.ar --version 0a1b2c3d --from 2026-01-31T12:00:00Z --format json";
 
 /// `fnua deadletters`
 #[derive(Debug, Subcommand)]

@@ -18,7 +18,7 @@ use fnap::{Name, Word};
 use host_names::ZoneServers;
 
 use login::{LoginArgs, LogoutArgs};
-use looking::{DeadLetters, LogsArgs, StatusArgs, TopArgs};
+use looking::{DeadLetters, LogsArgs, ReplayArgs, StatusArgs, TopArgs};
 use objects::{Create, Delete, Describe, Get, GrantArgs, Purge, Remove, Update};
 use streams::{ReadArgs, WriteArgs};
 use values::{Meant, NameList, ProcessorOptions};
@@ -161,6 +161,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Watch what flows and processors do.
     Top(TopArgs),
+    /// Run another version of a processor's plugin over past events, beside the one that it has, and show what differs.
+    Replay(ReplayArgs),
     /// What a processor logs.
     Logs(LogsArgs),
     /// Events that a processor could not take: list, show, replay or drop them.

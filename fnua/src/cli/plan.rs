@@ -72,6 +72,7 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
         | Command::Status(_)
         | Command::Top(_)
         | Command::Logs(_)
+        | Command::Replay(_)
         | Command::Trace { .. }
         | Command::DeadLetters(_)
         | Command::Login(_)

@@ -35,7 +35,7 @@ mod worker;
 pub use delivery::Delivery;
 pub use lag::Lag;
 pub use logs::{KEPT_BYTES, KEPT_LINES, Logged, Logs, Tail};
-pub use shadow::{Difference, ShadowReport};
+pub use shadow::{Difference, PastError, PastReport, ShadowReport, Span};
 pub use shard::Backoff;
 pub use spec::{Brokers, SpecError, topic_of};
 pub use status::{Phase, ShardReport};

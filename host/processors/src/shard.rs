@@ -192,7 +192,7 @@ impl Shard {
         };
         self.committed_before(&held.positions);
         let instance = self.instantiate(&plugin, &held.state).await?;
-        let limits = self.batch_limits();
+        let limits = batch_limits(&self.limits);
         let inputs = Inputs::open(&self.spec, self.shard, &held.positions, limits).await?;
         self.status.plugin(plugin.digest(), &plugin.info().version);
         self.status.phase(Phase::Running);
@@ -280,11 +280,6 @@ impl Shard {
         })
     }
 
-    fn batch_limits(&self) -> BatchLimits {
-        let bytes = usize::try_from(self.limits.batch_bytes).unwrap_or(usize::MAX);
-        BatchLimits { records: self.limits.batch_events as usize, bytes }
-    }
-
     fn committed_before(&self, positions: &Position) {
         self.status.positions(&self.in_flows(positions));
     }
@@ -358,6 +353,12 @@ impl Shard {
             tracing::info!(processor = %self.spec.name, shard = self.shard, cause = %failure, "destroy did not succeed");
         }
     }
+}
+
+/// How much a plugin gets at once.
+pub(crate) fn batch_limits(limits: &Limits) -> BatchLimits {
+    let bytes = usize::try_from(limits.batch_bytes).unwrap_or(usize::MAX);
+    BatchLimits { records: limits.batch_events as usize, bytes }
 }
 
 /// What a plugin's `init` is told.

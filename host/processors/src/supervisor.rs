@@ -25,6 +25,7 @@ use crate::intake::Intake;
 use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::pieces::Size;
+use crate::shadow::Pasts;
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) lags: Lags,
     pub(crate) intake: Intake,
     pub(crate) parlour: Parlour,
+    pub(crate) pasts: Pasts,
     running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
 
@@ -114,8 +116,19 @@ impl Processors {
         let lags = Lags::default();
         let intake = Intake::default();
         let parlour = Parlour::default();
-        let inner =
-            Inner { registry, brokers, catalog, options, logs, lags, intake, parlour, running };
+        let pasts = Pasts::default();
+        let inner = Inner {
+            registry,
+            brokers,
+            catalog,
+            options,
+            logs,
+            lags,
+            intake,
+            parlour,
+            pasts,
+            running,
+        };
         Self(Arc::new(inner))
     }
 
@@ -155,6 +168,7 @@ impl Processors {
             entry.destroy(self, processor).await;
             self.0.running.lock().await.remove(&processor.id);
             self.0.logs.forget(processor.name.as_str());
+            self.end_comparison(processor.id);
             return;
         }
         entry.agree(self, processor).await;

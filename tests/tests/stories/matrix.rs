@@ -152,6 +152,10 @@ fn row(syntax: &str) -> Row {
             Row("UPDATE PROCESSOR p.team.test DISCARD", HIS_AND_USED)
         }
         "UPDATE PROCESSOR p key=value..." => Row("UPDATE PROCESSOR p.team.test on-gap=stop", HIS),
+        "COMPARE p VERSION version|digest [FROM start] [TO start]" => {
+            Row("COMPARE p.team.test VERSION 9.9.9", HIS_AND_NONE)
+        }
+        "COMPARE p STOP" => Row("COMPARE p.team.test STOP", HIS_AND_NONE),
         "DELETE PROCESSOR p" => Row("DELETE PROCESSOR old-p-{who}.team.test", HIS),
         "DESCRIBE PROCESSOR p|t [FORMAT json]" => Row("DESCRIBE PROCESSOR p.team.test", SEEN),
         // It has none.

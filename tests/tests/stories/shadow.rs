@@ -150,3 +150,46 @@ fn what_cannot_be_a_shadow_is_refused() {
     assert!(refused.starts_with("400 BAD_FORMAT "), "{refused}");
     assert_eq!(wire.describe(&format!("PROCESSOR {P}")).get("shadow.state"), None);
 }
+
+#[test]
+fn two_versions_are_compared_over_past_events_and_the_user_sees_what_differs() {
+    let ((mut wire, host, _dir), nines) = host("mask", "nines", "");
+    wire.write(A, &events(0..30));
+    eventually_holds(&mut wire, B, 30);
+    let fnua = host.fnua();
+    let said =
+        fnua.run(&["replay", P, "--version", &nines[..10], "--from", "0:10", "--to", "0:25"]);
+    assert_eq!(said.code, 4, "{said:?}");
+    assert!(said.stdout.starts_with("events: 0 alike, 15 not\n"), "{said:?}");
+    assert!(
+        said.stdout.contains(&format!("\n{A}:0:10\n  runs now  change to {B} data=")),
+        "{said:?}"
+    );
+    let runs = wire.describe(&format!("PROCESSOR {P}"))["pinned"].as_str().unwrap().to_owned();
+    let said = fnua.run(&["--format", "json", "replay", P, "--version", &runs]);
+    let found: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((said.code, &found["agree"], &found["state"]), (0, &30.into(), &"done".into()));
+    // It wrote nothing, and nothing of it is left.
+    assert_eq!(wire.read(B).len(), 30);
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    assert_eq!((seen.get("comparison.state"), &seen["events-in"]), (None, &30.into()));
+    let refused = wire.refused(&format!("COMPARE {P} STOP"));
+    assert_eq!(refused, format!("404 NOT_FOUND a comparison of processor {P}"));
+    let refused = wire.refused(&format!("COMPARE {P} VERSION {runs} FROM OFFSET 0:99"));
+    assert!(refused.starts_with("416 OUT_OF_RANGE "), "{refused}");
+}
+
+#[test]
+fn a_comparison_that_does_not_end_is_one_of_few_and_can_be_stopped() {
+    let ((mut wire, _host, _dir), loops) = host("", "loops", "limit.call_ms=500");
+    wire.write(A, &events(0..100));
+    eventually_holds(&mut wire, B, 100);
+    let compare = format!("COMPARE {P} VERSION {loops}");
+    wire.ok(&compare);
+    let refused = wire.refused(&compare);
+    assert_eq!(refused, format!("409 CONFLICT a comparison of processor {P} is under way"));
+    wire.write(A, &events(100..200));
+    eventually_holds(&mut wire, B, 200);
+    wire.ok(&format!("COMPARE {P} STOP"));
+    assert_eq!(wire.describe(&format!("PROCESSOR {P}")).get("comparison.state"), None);
+}

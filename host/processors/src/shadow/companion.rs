@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host_plugins::state::Change;
-use host_plugins::{Action, CallError, Instance, Plugin, Setup, ShardState, SharedState};
+use host_plugins::{Action, CallError, Plugin, Setup, ShardState};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 
 use crate::inputs::Next;
-use crate::pieces;
 use crate::shadow::answer::Effects;
 use crate::shadow::compare::{Scene, compare};
 use crate::shadow::report::ShadowReport;
+use crate::shadow::side::Side;
 use crate::status::ShardStatus;
 
 /// Batches that may wait for the shadow. Each holds up to `batch_bytes` and what was emitted: enough to bear a
@@ -103,77 +103,58 @@ struct Shadow {
 }
 
 impl Shadow {
-    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
-        if let Err(cause) = self.follow(&mut messages).await {
-            tracing::info!(processor = self.setup.processor, shard = self.setup.shard, %cause, "shadow ended");
-            self.status.shadow(|report| report.problem = Some(cause.to_string()));
+    async fn run(self, mut messages: mpsc::Receiver<Message>) {
+        let Self { plugin, setup, outputs, status } = self;
+        let (processor, shard) = (setup.processor.clone(), setup.shard);
+        if let Err(cause) = follow(plugin, setup, &outputs, &status, &mut messages).await {
+            tracing::info!(processor, shard, %cause, "shadow ended");
+            status.shadow(|report| report.problem = Some(cause.to_string()));
         }
     }
+}
 
-    async fn follow(&mut self, messages: &mut mpsc::Receiver<Message>) -> Result<(), CallError> {
-        let mut instance = self.plugin.instantiate(self.setup.clone()).await?;
-        self.status.shadow(|report| report.problem = None);
-        while let Some(message) = messages.recv().await {
-            match message {
-                Message::GoOn(state) => {
-                    self.setup.state = SharedState::new(state);
-                    instance = self.plugin.instantiate(self.setup.clone()).await?;
-                }
-                Message::Batch(outcome) => instance = self.batch(instance, *outcome).await?,
+async fn follow(
+    plugin: Plugin,
+    setup: Setup,
+    outputs: &[String],
+    status: &ShardStatus,
+    messages: &mut mpsc::Receiver<Message>,
+) -> Result<(), CallError> {
+    let mut side = Side::start(plugin, setup).await?;
+    status.shadow(|report| report.problem = None);
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::GoOn(state) => side.go_on(state).await?,
+            Message::Batch(outcome) => {
+                let Outcome { next, flow, did } = *outcome;
+                let (mine, changes) = side.answer(&next, &flow).await?;
+                let (counts, theirs) = did.effects(&next);
+                let scene = Scene { flow: &flow, batch: &next.batch, outputs };
+                status.shadow(|report| {
+                    compare(&scene, &counts, &mine, report);
+                    report.state_differ +=
+                        u64::from(theirs.is_some_and(|theirs| theirs != changes));
+                });
             }
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Answers a batch, compares, and gives the instance that goes on.
-    async fn batch(&self, mut instance: Instance, outcome: Outcome) -> Result<Instance, CallError> {
-        let Outcome { next, flow, did } = outcome;
-        let events = next.batch.records.len();
-        let mut mine = Effects::of(events);
-        let mut changes = Vec::new();
-        let mut first = 0;
-        let mut left = vec![next.clone()];
-        while let Some(piece) = left.pop() {
-            let len = piece.batch.records.len();
-            self.setup.state.lock().begin();
-            match instance.process(piece.input, &flow, piece.batch.clone()).await {
-                Ok(actions) => {
-                    changes.extend(self.setup.state.lock().take_changes());
-                    self.setup.state.lock().committed();
-                    mine.add(first, &piece.batch, actions);
-                    first += len;
-                }
-                Err(cause) => {
-                    self.setup.state.lock().abandon();
-                    // It asks to be stopped, or there is no room for it.
-                    if matches!(cause, CallError::Fatal(_) | CallError::Busy(_)) {
-                        return Err(cause);
-                    }
-                    instance = self.plugin.instantiate(self.setup.clone()).await?;
-                    if len > 1 {
-                        left.extend(pieces::split(&piece, &cause, false).into_iter().rev());
-                    } else {
-                        mine.failed(first, cause.to_string());
-                        first += len;
-                    }
-                }
+impl Did {
+    /// What it did to each event, and how it changed the state where that is known.
+    fn effects(self, next: &Next) -> (Effects, Option<Vec<Change>>) {
+        let mut effects = Effects::of(next.batch.records.len());
+        match self {
+            Self::Answered(actions, changes) => {
+                effects.add(0, &next.batch, actions);
+                (effects, Some(changes))
+            }
+            Self::Failed(words) => {
+                effects.failed(0, words);
+                (effects, None)
             }
         }
-        let scene = Scene { flow: &flow, batch: &next.batch, outputs: &self.outputs };
-        let mut counts = Effects::of(events);
-        let mut same_state = true;
-        match did {
-            Did::Answered(actions, theirs) => {
-                counts.add(0, &next.batch, actions);
-                same_state = theirs == changes;
-            }
-            Did::Failed(words) => counts.failed(0, words),
-        }
-        self.status.shadow(|report| {
-            compare(&scene, &counts, &mine, report);
-            report.state_differ += u64::from(!same_state);
-        });
-        Ok(instance)
     }
 }
 

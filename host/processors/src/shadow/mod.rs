@@ -8,7 +8,9 @@
 mod answer;
 mod companion;
 mod compare;
+mod past;
 mod report;
+mod side;
 
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use host_plugins::{CallError, Plugin, SharedState};
 use host_registry::Processor;
 
 pub(crate) use companion::{Companion, Did, Outcome};
+pub(crate) use past::Pasts;
+pub use past::{PastError, PastReport, Span};
 pub use report::{Difference, ShadowReport};
 
 use crate::inputs::Next;

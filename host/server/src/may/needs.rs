@@ -135,6 +135,8 @@ pub(super) fn needs(command: &Command) -> Vec<Need> {
         | Command::ConfigureProcessor { processor, .. }
         | Command::MoveProcessor { processor, .. }
         | Command::ShadowProcessor { processor, .. }
+        | Command::Compare { processor, .. }
+        | Command::StopComparing { processor }
         | Command::DeleteProcessor { processor }
         | Command::Replay { processor, .. }
         | Command::Discard { processor, .. }

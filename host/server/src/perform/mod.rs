@@ -108,6 +108,10 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         Command::ShadowProcessor { processor, step } => {
             shadow::step(services, processor, step).await
         }
+        Command::Compare { processor, version, from, to } => {
+            shadow::compare(services, processor, &version, from, to).await
+        }
+        Command::StopComparing { processor } => shadow::stop_comparing(services, processor).await,
         Command::DeleteProcessor { processor } => processors::delete(services, processor).await,
         Command::Replay { processor, letters } => dead::replay(services, processor, letters).await,
         Command::Discard { processor, letters } => {

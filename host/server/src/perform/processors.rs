@@ -303,6 +303,9 @@ fn detail(
     if let Some(report) = &report {
         description = super::shadow::describe(description, report, his);
     }
+    if let Some(past) = services.processors.comparison(processor.id) {
+        description = super::shadow::describe_past(description, &past, his);
+    }
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
     }

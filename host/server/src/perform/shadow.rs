@@ -1,17 +1,17 @@
 //! Another version of a processor's plugin beside the one that counts: which one is meant, and whether it would
-//! take the processor over.
+//! take the processor over; and what two versions do with past events.
 
-use fnap::command::ShadowStep;
+use fnap::command::{ShadowStep, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Reply};
 use fnap::value::Word;
 use host_plugins::Plugin;
-use host_processors::{Difference, Report, ShadowReport};
+use host_processors::{Difference, PastError, PastReport, Report, ShadowReport, Span};
 use host_registry::{Processor, ProcessorChange, ShadowChange};
 use serde_json::{Value, json};
 
 use super::describe::{Description, time};
-use super::processors::{candidate_failure, find, running};
+use super::processors::{candidate_failure, find, running, start};
 use super::{Answer, Failure, carried_out, registry_failure};
 use crate::services::Services;
 
@@ -57,6 +57,46 @@ async fn begin(
     Ok(ShadowChange::Begin(digest))
 }
 
+/// Begins to compare two versions over past events.
+pub(super) async fn compare(
+    services: &Services,
+    name: Name,
+    word: &Word,
+    from: Option<Start>,
+    to: Option<Start>,
+) -> Answer {
+    let processor = find(services, &name).await?;
+    let other = version(services, &processor.kind, word.as_str()).await?;
+    let pinned = Some(other.digest().to_string());
+    would_run(services, Processor { pinned, ..processor.clone() }).await?;
+    let span = Span {
+        from: start(from.unwrap_or(Start::Earliest)),
+        to: start(to.unwrap_or(Start::Latest)),
+    };
+    let begun = services.processors.compare_past(&processor, other, span).await;
+    begun.map_err(|error| {
+        let code = match error {
+            PastError::Span(_) => Code::OutOfRange,
+            PastError::UnderWay(_)
+            | PastError::TooMany
+            | PastError::Spec(_)
+            | PastError::NoPlugin(_) => Code::Conflict,
+        };
+        Failure::new(code, error.to_string())
+    })?;
+    Ok(Reply::ok_with(name))
+}
+
+/// Ends a comparison and forgets what it found.
+pub(super) async fn stop_comparing(services: &Services, name: Name) -> Answer {
+    let processor = find(services, &name).await?;
+    if !services.processors.end_comparison(processor.id) {
+        let words = format!("a comparison of processor {name}");
+        return Err(Failure::new(Code::NotFound, words));
+    }
+    Ok(Reply::ok_with(name))
+}
+
 async fn would_run(services: &Services, processor: Processor) -> Result<(), Failure> {
     services.processors.check(&processor).await.map_err(candidate_failure)
 }
@@ -86,29 +126,48 @@ async fn version(services: &Services, kind: &str, word: &str) -> Result<Plugin, 
 }
 
 /// What a description says of the shadow of a processor; `his` says whether he may see what events hold.
-pub(super) fn describe(mut description: Description, report: &Report, his: bool) -> Description {
+pub(super) fn describe(description: Description, report: &Report, his: bool) -> Description {
     let mut shadows = report.shards.iter().filter_map(|shard| shard.shadow.clone());
     let Some(mut all) = shadows.next() else { return description };
     shadows.for_each(|other| all.add(other));
-    let ShadowReport { digest, version, since, problem, examples, .. } = &all;
+    let state = if all.problem.is_some() { "failed" } else { "running" };
+    found(description.with("shadow.state", state), "shadow", &all, his)
+}
+
+/// What it says of a comparison over past events.
+pub(super) fn describe_past(description: Description, past: &PastReport, his: bool) -> Description {
+    let state = match (&past.found.problem, past.runs) {
+        (Some(_), _) => "failed",
+        (None, true) => "running",
+        (None, false) => "done",
+    };
+    let description = description
+        .with("comparison.state", state)
+        .with("comparison.done", past.done)
+        .with("comparison.all", past.all);
+    found(description, "comparison", &past.found, his)
+}
+
+fn found(mut description: Description, what: &str, all: &ShadowReport, his: bool) -> Description {
+    let ShadowReport { digest, version, since, problem, examples, .. } = all;
     let since = since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let key = |name: &str| format!("{what}.{name}");
     description = description
-        .with("shadow.version", version.clone())
-        .with("shadow.digest", digest.clone())
-        .with("shadow.state", if problem.is_some() { "failed" } else { "running" })
-        .with("shadow.since", time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
-        .with("shadow.agree", all.agree)
-        .with("shadow.differ", all.differ)
-        .with("shadow.emitted-agree", all.emitted_agree)
-        .with("shadow.emitted-differ", all.emitted_differ)
-        .with("shadow.state-differ", all.state_differ)
-        .with("shadow.skipped", all.skipped);
+        .with(&key("version"), version.clone())
+        .with(&key("digest"), digest.clone())
+        .with(&key("since"), time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+        .with(&key("agree"), all.agree)
+        .with(&key("differ"), all.differ)
+        .with(&key("emitted-agree"), all.emitted_agree)
+        .with(&key("emitted-differ"), all.emitted_differ)
+        .with(&key("state-differ"), all.state_differ)
+        .with(&key("skipped"), all.skipped);
     if let Some(problem) = problem.as_ref().filter(|_| his) {
-        description = description.with("shadow.reason", problem.clone());
+        description = description.with(&key("reason"), problem.clone());
     }
     if his && !examples.is_empty() {
         let examples: Vec<Value> = examples.iter().map(example).collect();
-        description = description.with("shadow.example", examples);
+        description = description.with(&key("example"), examples);
     }
     description
 }

@@ -1,0 +1,125 @@
+//! `fnua replay`: two versions of a plugin over past events, and what differs.
+//!
+//! The host runs them; this asks how far it is, and shows what it has found. Where somebody ends it, the host is told.
+
+use std::io::Write;
+use std::time::Duration;
+
+use fnap::command::Command;
+use fnap::{Format as FnapFormat, Word};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value};
+
+use crate::cli::Format;
+use crate::cli::looking::ReplayArgs;
+use crate::config::Agent;
+use crate::connection::{Connection, connect};
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::output;
+use crate::run::Setting;
+
+/// Time between two looks: a person sees it move, and the host has little to do with it.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Runs the command.
+pub(crate) async fn replay(
+    args: &ReplayArgs,
+    agent: &Agent,
+    setting: &Setting,
+    stdout: &mut (dyn Write + Send),
+) -> Result<(), Error> {
+    let mut interrupt = Interrupt::listen_to_all();
+    let mut connection = connect(agent, setting).await?;
+    let ReplayArgs { processor, version, from, to } = args;
+    let (processor, version) = (processor.clone(), version.clone());
+    let begin = Command::Compare { processor: processor.clone(), version, from: *from, to: *to };
+    connection.command(&begin).await?;
+    let progress = progress(setting);
+    let found = loop {
+        let found = look(&mut connection, args).await?;
+        progress.set_length(number(&found, "all"));
+        progress.set_position(number(&found, "done"));
+        progress.set_message(format!("{} differ", number(&found, "differ")));
+        if found.get("state").and_then(Value::as_str) != Some("running") {
+            break Some(found);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = interrupt.wait() => break None,
+        }
+    };
+    progress.finish_and_clear();
+    connection.command(&Command::StopComparing { processor }).await?;
+    connection.quit().await;
+    let Some(found) = found else {
+        return Err(Error::Usage("ended before it was through".to_owned()));
+    };
+    show(&found, setting, stdout)?;
+    match found.get("reason").and_then(Value::as_str) {
+        Some(reason) => Err(Error::Differs(format!("it did not get through: {reason}"))),
+        None if is_same(&found) => Ok(()),
+        None => Err(Error::Differs("the versions differ".to_owned())),
+    }
+}
+
+fn progress(setting: &Setting) -> ProgressBar {
+    let progress = if setting.progress { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:30} {human_pos} of {human_len}, {per_sec:0}, {msg}")
+    {
+        progress.set_style(style);
+    }
+    progress
+}
+
+/// What DESCRIBE PROCESSOR says of it, without the prefix.
+async fn look(connection: &mut Connection, args: &ReplayArgs) -> Result<Map<String, Value>, Error> {
+    let name = &args.processor;
+    let long = |_| Error::Usage(format!("{name} is too long a name"));
+    let processor: Word = name.as_str().parse().map_err(long)?;
+    let command = Command::DescribeProcessor { processor, format: FnapFormat::Json };
+    let answer = connection.command(&command).await?;
+    let line = answer.data.first().map(String::as_str).unwrap_or_default();
+    let description: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
+    let found = description
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix("comparison.")?.to_owned(), value)));
+    let found: Map<String, Value> = found.collect();
+    match found.is_empty() {
+        true => Err(Error::Differs("the host knows nothing of it any more".to_owned())),
+        false => Ok(found),
+    }
+}
+
+fn number(found: &Map<String, Value>, key: &str) -> u64 {
+    found.get(key).and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn is_same(found: &Map<String, Value>) -> bool {
+    ["differ", "emitted-differ", "state-differ"].iter().all(|key| number(found, key) == 0)
+}
+
+fn show(
+    found: &Map<String, Value>,
+    setting: &Setting,
+    stdout: &mut (dyn Write + Send),
+) -> Result<(), Error> {
+    if setting.format == Format::Json {
+        let line = format!("{}\n", Value::Object(found.clone()));
+        return output::bytes(stdout, line.as_bytes());
+    }
+    let mut text = String::new();
+    let counts = [("differ", "agree", "events"), ("emitted-differ", "emitted-agree", "new events")];
+    for (differ, agree, what) in counts {
+        let (differ, agree) = (number(found, differ), number(found, agree));
+        text.push_str(&format!("{what}: {agree} alike, {differ} not\n"));
+    }
+    text.push_str(&format!("batches with another state: {}\n", number(found, "state-differ")));
+    for example in found.get("example").and_then(Value::as_array).into_iter().flatten() {
+        let [event, counts, shadow] = ["event", "counts", "shadow"]
+            .map(|side| example.get(side).and_then(Value::as_str).unwrap_or_default());
+        text.push_str(&format!("\n{event}\n  runs now  {counts}\n  {:<9} {shadow}\n", "other"));
+    }
+    output::bytes(stdout, text.as_bytes())
+}
