@@ -47,6 +47,13 @@ pub struct Limits {
     pub state_value_bytes: u64,
     /// Lines of log a second; as many again may come at once.
     pub log_lines: u32,
+    /// Bytes of all linear memories of an instance from which on a fresh one takes its place, at the
+    /// boundary of two batches: some languages never give memory back. 0 for three quarters of `memory`,
+    /// which leaves room for the next batch; as much as `memory` for never.
+    pub recycle_bytes: u64,
+    /// Milliseconds without a batch after which an instance is given back; the next batch has one made,
+    /// which takes about a millisecond.
+    pub idle_ms: u64,
 }
 
 impl Default for Limits {
@@ -64,6 +71,8 @@ impl Default for Limits {
             state_bytes: 16 * MIB,
             state_value_bytes: 512 * KIB,
             log_lines: 50,
+            recycle_bytes: 0,
+            idle_ms: 60_000,
         }
     }
 }
@@ -73,7 +82,7 @@ impl Limits {
     /// changes nothing.
     #[must_use]
     pub fn with<'a>(&self, own: impl Iterator<Item = (&'a str, u64)>, most: &Self) -> Self {
-        let (mut values, most) = (self.values(), most.values());
+        let (mut values, most) = (self.values(), most.highest());
         for (name, value) in own {
             if let (Some(set), Some(most)) = (values.get_mut(name), most.get(name)) {
                 *set = value.min(*most);
@@ -82,6 +91,26 @@ impl Limits {
         let values = values.into_iter().map(|(name, value)| (name, value.into())).collect();
         // Each value lies within one that the type has held before.
         serde_json::from_value(serde_json::Value::Object(values)).unwrap_or_else(|_| self.clone())
+    }
+
+    /// Bytes from which on an instance is recycled.
+    #[must_use]
+    pub fn recycle_at(&self) -> u64 {
+        match self.recycle_bytes {
+            0 => self.memory / 4 * 3,
+            bytes => bytes,
+        }
+    }
+
+    /// The highest values there may be where these are what is granted, by name.
+    #[must_use]
+    pub fn highest(&self) -> BTreeMap<String, u64> {
+        let mut highest = self.values();
+        if self.recycle_bytes == 0 {
+            // Not to be recycled at all takes nothing from anybody.
+            highest.insert(RECYCLE.to_owned(), self.memory);
+        }
+        highest
     }
 
     /// Bytes that one call may lift into the host. A list is lifted whole before it can be counted, so
@@ -99,6 +128,7 @@ impl Limits {
     pub fn shown(&self) -> BTreeMap<String, u64> {
         let mut shown = self.values();
         shown.insert(LIFTED.to_owned(), self.lifted_bytes());
+        shown.insert(RECYCLE.to_owned(), self.recycle_at());
         shown.extend(FIXED.iter().map(|(name, value)| ((*name).to_owned(), *value)));
         shown
     }
@@ -157,6 +187,9 @@ pub const FIXED: &[(&str, u64)] = &[
 /// Name of [`Limits::lifted_bytes`].
 pub(crate) const LIFTED: &str = "lifted_bytes";
 
+/// Name of [`Limits::recycle_bytes`].
+const RECYCLE: &str = "recycle_bytes";
+
 /// Bytes of an emitted event beside its payload, when lifted: a dozen attributes of 64 bytes.
 const LIFTED_EVENT: u64 = 1024;
 
@@ -201,6 +234,21 @@ mod tests {
         let set: Limits = serde_json::from_str(r#"{"call_ms": 10}"#).unwrap();
         assert_eq!(set, Limits { call_ms: 10, ..Limits::default() });
         assert!(serde_json::from_str::<Limits>(r#"{"cal_ms": 10}"#).is_err());
+    }
+
+    #[test]
+    fn an_instance_is_recycled_at_a_share_of_its_memory_or_where_its_owner_wants_it() {
+        let usual = Limits::default();
+        let own = |own: &[(&'static str, u64)]| {
+            usual.with(own.iter().copied(), &Limits { memory: 256 * MIB, ..Limits::default() })
+        };
+        assert_eq!(usual.recycle_at(), 96 * MIB);
+        assert_eq!(own(&[("memory", 200 * MIB)]).recycle_at(), 150 * MIB);
+        assert_eq!(own(&[("recycle_bytes", 10 * MIB)]).recycle_at(), 10 * MIB);
+        assert_eq!(own(&[("recycle_bytes", 1 << 40)]).recycle_at(), 256 * MIB);
+        assert_eq!(usual.shown().get("recycle_bytes"), Some(&(96 * MIB)));
+        let granted = Limits { recycle_bytes: 20 * MIB, ..Limits::default() };
+        assert_eq!(granted.highest().get("recycle_bytes"), Some(&(20 * MIB)));
     }
 
     #[test]

@@ -136,6 +136,7 @@ impl Worker<'_> {
             self.give_up_refused(&piece, &flow, given, &moves).await?;
             return Ok(None);
         }
+        self.prepare().await?;
         let before = std::mem::take(&mut self.waiting);
         let decided = self.decide(&piece, &moves).await;
         let alone = std::mem::replace(&mut self.waiting, before);

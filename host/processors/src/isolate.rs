@@ -37,6 +37,7 @@ impl Worker<'_> {
             if self.is_called_away() {
                 return Ok(Some(End::ModeChanged));
             }
+            // Guest memory has seen what never happened.
             self.renew().await?;
             match self.decide(&piece, &piece.moves()).await {
                 Ok(()) => {}
@@ -65,12 +66,6 @@ impl Worker<'_> {
         }
         self.renew().await?;
         Ok(None)
-    }
-
-    /// A fresh instance from the last committed state: guest memory has seen what never happened.
-    pub(crate) async fn renew(&mut self) -> Result<(), Failure> {
-        self.instance = self.shard.instantiate(&self.plugin, &self.state).await?;
-        Ok(())
     }
 
     fn is_held(&self) -> bool {

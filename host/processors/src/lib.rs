@@ -16,6 +16,7 @@ mod intake;
 mod isolate;
 mod lag;
 mod limits;
+mod living;
 mod logs;
 mod outputs;
 mod pieces;

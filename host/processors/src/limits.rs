@@ -38,7 +38,7 @@ impl Processors {
     /// # Errors
     /// Names the first that is too high, and the highest there may be.
     pub fn check_limits(&self, options: &BTreeMap<String, String>) -> Result<(), String> {
-        let most = self.0.options.most.values();
+        let most = self.0.options.most.highest();
         for (key, value) in options {
             let Some(most) = key.strip_prefix(LIMIT_PREFIX).and_then(|name| most.get(name)) else {
                 continue;

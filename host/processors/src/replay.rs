@@ -123,6 +123,7 @@ impl Worker<'_> {
             let given = Given { truncated, ..Given::new(Kind::Broker, reason) };
             return self.give_up(&next, &flow, &given, &moves).await;
         }
+        self.prepare().await?;
         if let Err(failure) = self.decide(&next, &moves).await {
             self.replay_alone(&next, failure, &moves).await?;
         }

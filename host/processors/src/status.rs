@@ -177,6 +177,11 @@ impl ShardStatus {
         self.commit_time.fetch_add(nanos, Ordering::Relaxed);
     }
 
+    /// An instance made room for a fresh one.
+    pub(crate) fn recycled(&self) {
+        self.recycled.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Where its instances count what they use up.
     pub(crate) fn usage(&self) -> Arc<Usage> {
         Arc::clone(&self.usage)

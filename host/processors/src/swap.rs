@@ -2,6 +2,7 @@
 
 use host_plugins::{CallError, Level};
 
+use crate::living::Living;
 use crate::shard::Failure;
 use crate::worker::Worker;
 
@@ -24,7 +25,9 @@ impl Worker<'_> {
             }
         };
         // The old one is told so, but what it answers cannot hold up its successor.
-        if let Err(error) = self.instance.pause().await {
+        if let Some(old) = self.living.there()
+            && let Err(error) = old.pause().await
+        {
             tracing::info!(processor = %self.shard.spec.name, cause = %error, "pause of the old version failed");
         }
         instance.resume().await?;
@@ -35,7 +38,7 @@ impl Worker<'_> {
         );
         let version = &plugin.info().version;
         self.shard.log.host_line(Level::Info, "new version took over", &[("version", version)]);
-        self.instance = instance;
+        self.living = Living::new(instance);
         self.plugin = plugin;
         self.shard.row = 0;
         self.waiting.due = true;

@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use host_brokers::{Commit, CommitOutcome, Fence};
 use host_events::{Incarnation, Position, Stored};
-use host_plugins::{Action, Instance, Plugin, SharedState};
+use host_plugins::{Action, CallError, Instance, Plugin, SharedState};
 use tokio::task::JoinHandle;
 
 use crate::control::Mode;
 use crate::dead::{Given, Scene};
 use crate::delivery;
 use crate::inputs::{Inputs, Next};
+use crate::living::{Living, until};
 use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
 use crate::shadow::{Companion, Did, Outcome};
@@ -39,7 +40,7 @@ pub(crate) enum End {
 pub(crate) struct Worker<'a> {
     pub(crate) shard: &'a mut Shard,
     pub(crate) plugin: Plugin,
-    pub(crate) instance: Instance,
+    pub(crate) living: Living,
     pub(crate) state: SharedState,
     inputs: Inputs,
     /// Absent while a commit is in flight.
@@ -85,6 +86,8 @@ enum Wake {
     Plugin,
     Shadow,
     Batch(Next),
+    /// Nothing came for a while.
+    Idle,
 }
 
 /// Where a position moves once a batch is decided.
@@ -101,7 +104,7 @@ impl<'a> Worker<'a> {
         Self {
             shard,
             plugin,
-            instance,
+            living: Living::new(instance),
             state: held.state,
             inputs,
             fence: Some(held.fence),
@@ -129,6 +132,7 @@ impl<'a> Worker<'a> {
                 }
                 Wake::Plugin => self.swap().await?,
                 Wake::Shadow => self.follow_shadow(),
+                Wake::Idle => self.rest(),
                 Wake::Batch(next) => {
                     if let Some(end) = self.process(next).await? {
                         return Ok(end);
@@ -148,7 +152,10 @@ impl<'a> Worker<'a> {
             }
             Mode::Destroy => {
                 self.finish().await?;
-                self.instance.destroy().await?;
+                self.prepare().await?;
+                if let Some(instance) = self.living.there() {
+                    instance.destroy().await?;
+                }
                 Ok(Some(End::Destroyed))
             }
         }
@@ -156,6 +163,8 @@ impl<'a> Worker<'a> {
 
     async fn wake(&mut self) -> Result<Wake, Failure> {
         let room = self.has_room();
+        let busy = self.in_flight.is_some() || self.waiting.has_something();
+        let idle = if busy { None } else { self.living.until(&self.shard.limits) };
         let in_flight = async {
             match &mut self.in_flight {
                 Some(in_flight) => (&mut in_flight.task).await,
@@ -173,6 +182,7 @@ impl<'a> Worker<'a> {
             Ok(()) = self.shard.plugin.changed() => Wake::Plugin,
             Ok(()) = self.shard.shadow.changed() => Wake::Shadow,
             next = self.inputs.next(), if room => Wake::Batch(next?),
+            () = until(idle) => Wake::Idle,
         })
     }
 
@@ -213,6 +223,7 @@ impl<'a> Worker<'a> {
     }
 
     pub(crate) async fn attempt(&mut self, next: Next) -> Result<Option<End>, Failure> {
+        self.prepare().await?;
         match self.decide(&next, &next.moves()).await {
             Ok(()) => {
                 self.shard.size.went_well();
@@ -226,14 +237,18 @@ impl<'a> Worker<'a> {
     }
 
     /// Asks the plugin about a batch and gathers what it decides. When the plugin fails, nothing of
-    /// the batch is gathered.
+    /// the batch is gathered. [`Self::prepare`] comes before it.
     pub(crate) async fn decide(&mut self, next: &Next, moves: Moves<'_>) -> Result<(), Failure> {
         let Next { input, batch } = next;
         let flow = self.shard.spec.input_name(*input);
         self.state.lock().begin();
         let mut shown = None;
         if !batch.records.is_empty() {
-            let actions = match self.instance.process(*input, &flow, batch.clone()).await {
+            let answer = match self.living.there() {
+                Some(instance) => instance.process(*input, &flow, batch.clone()).await,
+                None => Err(CallError::Dead),
+            };
+            let actions = match answer {
                 Ok(actions) => actions,
                 Err(cause) => {
                     self.state.lock().abandon();
@@ -250,7 +265,9 @@ impl<'a> Worker<'a> {
             let route = Route { endpoints, shard: shard.shard, dead, scene };
             self.waiting.outputs.apply(&route, batch, actions)?;
             self.shard.row = 0;
-            self.shard.status.slow_share(self.instance.slow_share());
+            self.living.worked();
+            let share = self.living.there().map_or(0.0, |instance| instance.slow_share());
+            self.shard.status.slow_share(share);
         }
         let changes = self.state.lock().take_changes();
         if let Some(actions) = shown {
@@ -355,7 +372,11 @@ impl<'a> Worker<'a> {
 
     async fn finish(&mut self) -> Result<(), Failure> {
         self.drain().await?;
-        Ok(self.instance.pause().await?)
+        // One that is not there has nothing to end.
+        match self.living.there() {
+            Some(instance) => Ok(instance.pause().await?),
+            None => Ok(()),
+        }
     }
 }
 

@@ -449,6 +449,8 @@ pub const PROCESSOR_LIMITS: &[(&str, u64)] = &[
     ("state_bytes", 0),
     ("state_value_bytes", 0),
     ("log_lines", 0),
+    ("recycle_bytes", 0),
+    ("idle_ms", 10),
 ];
 
 /// Options of a processor and the values they take, the default first.

@@ -256,6 +256,8 @@ impl Reader<'_> {
             state_bytes: number(raw.state_bytes, 0..=4_096 * MIB, usual.state_bytes),
             state_value_bytes: number(raw.state_value_bytes, 1..=16 * MIB, usual.state_value_bytes),
             log_lines: small(number(raw.log_lines, 0..=10_000, usual.log_lines.into())),
+            recycle_bytes: number(raw.recycle_bytes, 0..=4_096 * MIB, usual.recycle_bytes),
+            idle_ms: number(raw.idle_ms, 10..=86_400_000, usual.idle_ms),
         }
     }
 

@@ -94,6 +94,8 @@ pub(super) struct RawPluginLimits {
     pub(super) state_bytes: At<u64>,
     pub(super) state_value_bytes: At<u64>,
     pub(super) log_lines: At<u64>,
+    pub(super) recycle_bytes: At<u64>,
+    pub(super) idle_ms: At<u64>,
 }
 
 #[derive(Debug, Deserialize)]

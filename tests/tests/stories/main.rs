@@ -37,6 +37,7 @@ mod peers;
 mod processors;
 mod quotas;
 mod reading;
+mod recycle;
 mod reference;
 mod reload;
 mod reports;

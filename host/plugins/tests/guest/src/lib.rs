@@ -100,6 +100,15 @@ impl Guest {
                 self.kept.push(vec![1; 1 << 20]);
                 vec![Action::forward_all(0)]
             }
+            "leak" => {
+                let kept = |_| vec![1; times as usize];
+                self.kept.extend((0..batch.len()).map(kept));
+                vec![Action::forward_all(0)]
+            }
+            "count-and-leak" => {
+                self.kept.push(vec![1; times as usize]);
+                return count_each(batch);
+            }
             "recurse" => vec![Action::forward_all(recurse(0) as u32)],
             "panic" => trap("deliberate"),
             "exit" => std::process::exit(3),
@@ -262,6 +271,18 @@ fn count(batch: &Batch) -> Result<Vec<Action>, Error> {
     let number = state::get(b"n").map_or(0, |number| number.first().copied().unwrap_or(0));
     state::set(b"n", &[number + 1]).map_err(|error| Error::fatal(error.to_string()))?;
     Ok((0..batch.len()).map(|index| Action::forward(index, 0)).collect())
+}
+
+/// Numbers events by the state.
+fn count_each(batch: &Batch) -> Result<Vec<Action>, Error> {
+    let number = |index: u32| {
+        let before = state::get(b"n").unwrap_or_default();
+        let before = <[u8; 4]>::try_from(before.as_slice()).map_or(0, u32::from_le_bytes);
+        state::set(b"n", &(before + 1).to_le_bytes())?;
+        let text = (before + 1).to_string();
+        Ok(Action::from(Action::rewrite(index, 0).set("counted", text.as_str())))
+    };
+    (0..batch.len()).map(number).collect()
 }
 
 /// Fills the state until it refuses.

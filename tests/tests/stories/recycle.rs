@@ -1,0 +1,99 @@
+//! Instances between batches: those that grow are made anew, those that have nothing to do are given back, and no
+//! event knows of it.
+
+use serde_json::{Value, json};
+use stories::{
+    Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds, guest,
+};
+use tempfile::TempDir;
+
+const A: &str = "a.flows.unix.ar";
+const B: &str = "b.flows.unix.ar";
+const P: &str = "p.flows.unix.ar";
+
+/// Two flows and a processor that does with each batch what `act` says.
+fn acting(act: &str, times: u32, settings: &str) -> (Wire, Fnaad, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Fnaad::dev(dir.path());
+    let mut wire = host.login();
+    drop_in(&dir.path().join("plugins"), "guest.wasm", guest());
+    eventually("the type guest", || {
+        let types = wire.json("GET PROCESSOR TYPES");
+        let found = types.iter().any(|found| found["type"] == "guest");
+        if found { Ok(()) } else { Err(format!("{types:?}")) }
+    });
+    wire.ok(&format!("CREATE FLOW {A}"));
+    wire.ok(&format!("CREATE FLOW {B}"));
+    let config = json!({"act": act, "times": times});
+    wire.ok(&format!("CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} {settings} CONFIG {config}"));
+    (wire, host, dir)
+}
+
+/// The output is the input: nothing lost, repeated or out of its order.
+fn assert_carried(wire: &mut Wire, count: usize) {
+    eventually_holds(wire, B, count);
+    let ids = |events: Vec<Value>| -> Vec<Value> {
+        events.into_iter().map(|event| event["id"].clone()).collect()
+    };
+    let (written, carried) = (ids(wire.read(A)), ids(wire.read(B)));
+    assert_eq!(carried.len(), count);
+    assert!(written == carried, "another order or other events");
+}
+
+#[test]
+fn a_guest_that_gives_no_memory_back_is_made_anew_and_every_event_goes_through_once() {
+    // Sixteen mebibytes, of which twenty-five hundred events would take forty.
+    let settings = "limit.memory=16777216 limit.batch_events=100";
+    let (mut wire, _host, _dir) = acting("leak", 16 * 1024, settings);
+    let count = 2_500;
+    for from in (0..count).step_by(250) {
+        wire.write(A, &events(from..from + 250));
+    }
+    assert_carried(&mut wire, count);
+    let counted = |seen: &Value| seen["events-out"] == count;
+    let seen = eventually_described(&mut wire, P, "all events counted", counted);
+    let usage = &seen["usage"];
+    let recycled = usage["recycled"].as_u64().unwrap();
+    assert!(recycled >= 2, "{seen}");
+    assert_eq!(usage["instances"].as_u64(), Some(recycled + 1), "{seen}");
+    assert_eq!((&usage["traps"], &usage["limits-passed"]), (&0.into(), &0.into()), "{seen}");
+    assert_eq!((&seen["failures"], &seen["state"]), (&0.into(), &"running".into()), "{seen}");
+    assert!(usage["memory-peak"].as_u64().unwrap() <= 16_777_216, "{seen}");
+}
+
+#[test]
+fn state_stays_when_an_instance_is_made_anew_and_one_batch_is_never_counted_twice() {
+    // The mark is always passed, so it is the room that the first batch left that counts.
+    let settings = "limit.memory=4194304 limit.batch_events=1 limit.recycle_bytes=1";
+    let (mut wire, _host, _dir) = acting("count-and-leak", 512 * 1024, settings);
+    wire.write(A, &events(0..20));
+    eventually_holds(&mut wire, B, 20);
+    let events = wire.read(B).into_iter();
+    let numbers = events.map(|event| event["counted"].as_str().unwrap().parse().unwrap());
+    assert_eq!(numbers.collect::<Vec<u64>>(), (1..=20).collect::<Vec<_>>());
+    let recycled = |seen: &Value| seen["usage"]["recycled"].as_u64() > Some(2);
+    let seen = eventually_described(&mut wire, P, "recycled instances", recycled);
+    assert_eq!(seen["failures"], 0, "{seen}");
+}
+
+#[test]
+fn an_instance_without_work_is_given_back_and_made_again_for_the_next_batch() {
+    let (mut wire, _host, _dir) = acting("count", 0, "limit.idle_ms=50");
+    let idle = |seen: &Value| seen["usage"]["memory"] == 0 && seen["state"] == "running";
+    let seen = eventually_described(&mut wire, P, "an instance given back at the start", idle);
+    assert_eq!(seen["usage"]["instances"], 1, "{seen}");
+    for written in [10, 20] {
+        wire.write(A, &events(written - 10..written));
+        eventually_holds(&mut wire, B, written);
+        let counted = |seen: &Value| seen["events-out"] == written && idle(seen);
+        eventually_described(&mut wire, P, "an instance given back", counted);
+    }
+    assert_carried(&mut wire, 20);
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    assert!(seen["usage"]["instances"].as_u64() >= Some(3), "{seen}");
+    assert_eq!((&seen["failures"], &seen["usage"]["recycled"]), (&0.into(), &0.into()), "{seen}");
+    // Who is not there can be held, told and taken away like any other.
+    wire.ok(&format!("PAUSE {P}"));
+    wire.ok(&format!("RESUME {P}"));
+    wire.ok(&format!("DELETE PROCESSOR {P}"));
+}
