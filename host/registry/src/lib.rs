@@ -65,7 +65,7 @@ pub use subscribers::{
     Approval, Asked, Attachment, Denial, End, FAILED_AGAIN, Hold, Lent, MAX_ENDED_OF_ONE,
     MAX_FILTER, MAX_LENT, MAX_LENT_OF_ONE, MAX_POLICY, MAX_REASON, MAX_REQUESTS,
     MAX_REQUESTS_FOR_FLOW, MAX_REQUESTS_OF_ONE, MAX_SUBSCRIBERS, MAX_SUBSCRIBERS_OF_FLOW,
-    MAX_SUBSCRIBERS_OF_ONE, REMEMBERED_FOR, Request, Standing, Subscribed, Subscriber,
+    MAX_SUBSCRIBERS_OF_ONE, REMEMBERED_FOR, Request, Sent, Standing, Subscribed, Subscriber,
     UNATTACHED_FOR, ViewFailure, Way, Why,
 };
 pub use subscriptions::{

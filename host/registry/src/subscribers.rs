@@ -8,12 +8,14 @@ mod end;
 mod failure;
 mod lent;
 mod request;
+mod sent;
 
 pub(crate) use attach::Attached;
 pub use attach::{Attachment, Standing};
 pub use change::{Asked, Subscribed, Way};
 pub use failure::{FAILED_AGAIN, ViewFailure};
 pub use lent::{Lent, MAX_LENT, MAX_LENT_OF_ONE};
+pub use sent::Sent;
 
 use fnap::subject::Subject;
 use host_events::Incarnation;

@@ -5,6 +5,7 @@
 //! turns commands into changes of the registry, looks at processors, and reads and writes of events.
 
 mod by;
+mod carried;
 mod connection;
 mod input;
 mod listener;
@@ -21,6 +22,7 @@ mod write;
 
 pub use perform::subscriptions::watch_subscriptions;
 
+pub use carried::Carried;
 pub use listener::{Listener, ListenerOptions, Speaks};
 pub use outward::{AgentFacts, NameserverFacts, Outward};
 pub use places::Places;

@@ -9,7 +9,7 @@ use host_plugins::Snapshot;
 use host_processors::{Lag, Phase, Report, ShardReport};
 use host_registry::{Desired, Flow, Processor};
 
-use super::{Stage, Up, brokers, series};
+use super::{Stage, Up, brokers, series, subscriptions};
 
 /// Words for a processor's state; `unknown` while it is being changed.
 const STATES: [&str; 6] = ["starting", "running", "paused", "stopped", "failed", "unknown"];
@@ -52,9 +52,11 @@ async fn running(page: &mut Exposition, up: &Up) {
     let mut flows = up.services.registry.flows(None).await.unwrap_or_default();
     let age = |flow: &Flow| (flow.created_at, flow.name.clone());
     let omitted = series::oldest(&mut flows, series::MOST_FLOWS, age);
-    series::write(page, &vec![("processor", without), ("flow", omitted)]);
     let infos = up.services.look_at_flows(&flows).await;
     self::flows(page, &flows, &infos).await;
+    let mut left_out = vec![("processor", without), ("flow", omitted)];
+    left_out.extend(subscriptions::write(page, up, &flows, &infos).await);
+    series::write(page, &left_out);
 }
 
 fn plugins(page: &mut Exposition, snapshot: &Snapshot) {

@@ -5,6 +5,7 @@
 mod brokers;
 mod metrics;
 mod series;
+mod subscriptions;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

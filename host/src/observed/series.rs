@@ -11,6 +11,9 @@ pub(super) const MOST_PROCESSORS: usize = 2_000;
 /// Flows with series of their own, three for each.
 pub(super) const MOST_FLOWS: usize = 20_000;
 
+/// Subscriptions of either end with series of their own, six for each.
+pub(super) const MOST_SUBSCRIPTIONS: usize = 5_000;
+
 /// How many were left out, of each kind.
 pub(super) type Omitted = Vec<(&'static str, u64)>;
 

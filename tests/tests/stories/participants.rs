@@ -212,6 +212,13 @@ fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
     owner.write(TIME, &events(150..160));
     user.ok(&format!("RESUME {id}"));
     eventually_holds(&mut user, LOCAL, 160);
+    eventually("what was carried, told to both", || {
+        let here = subscription(&mut user)["usage"].clone();
+        let there = owner.json(&format!("GET SUBSCRIBERS {TIME}"))[0]["usage"].clone();
+        let sent = there["events"].as_u64() >= Some(160) && there["lag-events"] == 0;
+        let came = here["events"] == 160 && here["lag-events"] == 0 && here["retries"] == 0;
+        if sent && came { Ok(()) } else { Err(format!("{here} {there}")) }
+    });
     user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
     assert_eq!(subscription(&mut user), Value::Null);
     assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), Vec::<String>::new());

@@ -3,6 +3,7 @@
 use fnap::reply::Code;
 use fnap::stream::Record;
 use serde_json::Value;
+use stories::metrics::Metrics;
 use stories::{A, Fnaad, Following, Wire, drop_in, eventually, guest, host_with, lying_guest};
 use tempfile::TempDir;
 
@@ -43,6 +44,19 @@ fn what_a_filter_does_not_let_through_never_leaves_the_owners_host() {
     for n in [7, 107, 2_907] {
         assert!(following.has_heard(&format!("{{\"n\":{n}}}")), "{n}");
     }
+    let metric = |what: &str| {
+        let series = format!("fnaa_subscriber_{what}{{subscription=\"{name}\",flow=\"{A}\"}}");
+        Metrics::of(host.observe()).get(&series).unwrap_or_else(|| panic!("no {series}"))
+    };
+    let shown = wire.json(&format!("GET SUBSCRIBERS {A}")).swap_remove(0);
+    let usage = &shown["usage"];
+    assert_eq!((&usage["events"], &usage["retries"]), (&30.into(), &0.into()), "{shown}");
+    // Nothing was said to be safe at the subscriber's since he began.
+    assert_eq!(usage["lag-events"], 3_000, "{shown}");
+    assert!(usage["bytes"].as_u64().unwrap() > 30 * 10, "{shown}");
+    assert_eq!((metric("events_total"), metric("connected")), (30.0, 1.0));
+    assert!(metric("cpu_seconds_total") > 0.0, "of the filter");
+    assert_eq!((metric("lag_events"), metric("retries_total")), (3_000.0, 0.0));
     assert!(!following.has_heard("e2999"));
     for n in [6, 8, 108, 2_999] {
         assert!(!following.has_heard(&format!("{{\"n\":{n}}}")), "{n}");

@@ -291,6 +291,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             }
         }
         self.ready.extend(places.iter().map(|(partition, ..)| (number, *partition)));
+        let viewed = places.first().map_or(Duration::ZERO, |(_, log, _)| log.view_time());
+        if let Some(attachment) = attachment.as_ref().filter(|_| !places.is_empty()) {
+            // Where he wants to go on is safe with him.
+            let from = |(partition, _, next): &super::attach::Sending| (*partition, *next);
+            attachment.acked(&places.iter().map(from).collect());
+        }
         let stream = Stream {
             carried,
             attachment,
@@ -300,6 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             places: places.into_iter().map(Place::begin).collect(),
             stalled: Vec::new(),
             well: false,
+            viewed,
             _counted: self.house.traffic.streams_open.hold(),
         };
         self.streams.insert(number, stream);

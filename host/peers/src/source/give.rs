@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fnap::reply::{Code, Failure};
 use fnap::stream::{FRAME_COST, Packed, Piece, Refused, Room, Source};
@@ -34,6 +35,8 @@ pub(super) struct Stream<'a> {
     pub(super) stalled: Vec<u32>,
     /// It is taken down that what is sent is well again.
     pub(super) well: bool,
+    /// Time of the view that the subscription was told of, or that was before it.
+    pub(super) viewed: Duration,
     pub(super) _counted: Held<'a>,
 }
 
@@ -114,7 +117,13 @@ impl Giving<'_, '_> {
                 return Given::Waits;
             }
         };
-        let given = self.send(place, (number, partition), &batch, room);
+        let counted = stream.attachment.as_ref();
+        let given = self.send(place, (number, partition), &batch, room, counted);
+        if let Some(attachment) = counted {
+            let time = place.log.view_time();
+            attachment.viewed(time.saturating_sub(stream.viewed));
+            stream.viewed = time;
+        }
         if matches!(given, Given::Waits) {
             stream.stalled.push(partition);
         } else if !stream.well {
@@ -129,6 +138,7 @@ impl Giving<'_, '_> {
         (number, partition): (u32, u32),
         batch: &Batch,
         room: Room,
+        counted: Option<&Attachment>,
     ) -> Given {
         let from = batch.records.partition_point(|stored| stored.offset < place.next);
         let rest = batch.records.get(from..).unwrap_or_default();
@@ -157,6 +167,9 @@ impl Giving<'_, '_> {
         place.next = next;
         self.traffic.stream_events.add(count as u64);
         self.traffic.stream_bytes.add(records.len() as u64);
+        if let Some(attachment) = counted {
+            attachment.sent(count as u64, records.len() as u64);
+        }
         let until = self.seat.and_then(|seat| seat.read(count as u64, octets));
         until.map_or(Given::More, Given::Held)
     }

@@ -282,6 +282,14 @@ impl Log {
         }
     }
 
+    /// Processor time of what is done to its events, by now.
+    pub(super) fn view_time(&self) -> Duration {
+        match &self.origin {
+            Origin::Broker(_) => Duration::ZERO,
+            Origin::View(_, view) => view.used().cpu,
+        }
+    }
+
     /// The batch at a place; where it has to be read, the waiter is told once it is there.
     pub(super) fn at(self: &Arc<Self>, from: u64, waiter: Waiter) -> Found {
         let mut state = self.state();

@@ -269,6 +269,7 @@ fn stream<'a>(log: Arc<Log>, traffic: &'a Traffic) -> Stream<'a> {
         places: BTreeMap::from([(0, Place { log, next: 0, want: None, dull: 0 })]),
         stalled: Vec::new(),
         well: false,
+        viewed: std::time::Duration::ZERO,
         _counted: traffic.streams_open.hold(),
     }
 }

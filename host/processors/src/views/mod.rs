@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex as Lock, PoisonError};
 use fnap::name::Name;
 use host_events::{Batch, Stored};
 use host_plugins::log::NoLog;
-use host_plugins::{CallError, Instance, Limits, Plugin, Setup, SharedState};
+use host_plugins::{CallError, Instance, Limits, Plugin, Setup, SharedState, Usage, Used};
 use host_registry::{Lens, Whose};
 use tokio::sync::Mutex;
 
@@ -75,6 +75,7 @@ pub struct View {
     slow: AtomicBool,
     refused: Lock<Tally>,
     failures: Lock<(Tally, String)>,
+    usage: Arc<Usage>,
 }
 
 impl Processors {
@@ -91,6 +92,7 @@ impl Processors {
             slow: AtomicBool::new(false),
             refused: Lock::default(),
             failures: Lock::default(),
+            usage: Arc::default(),
         }
     }
 
@@ -190,6 +192,12 @@ impl View {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
+    /// What its components used up.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        self.usage.look()
+    }
+
     /// How many events go through at once.
     fn piece(&self, rest: &[Stored]) -> usize {
         let limits = &self.processors.0.options.limits;
@@ -267,7 +275,8 @@ impl View {
             // What came of an older version is gone with it.
             _ => {
                 let limits = self.processors.limits_of_lens(lens);
-                plugin.instantiate(setup(&self.flow, lens, limits)).await?
+                let usage = Arc::clone(&self.usage);
+                plugin.instantiate(Setup { usage, ..setup(&self.flow, lens, limits) }).await?
             }
         };
         let answer = instance.process(0, &self.flow, batch).await;

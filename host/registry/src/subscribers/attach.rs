@@ -3,10 +3,13 @@
 //! How far somebody is, is kept in memory: he knows it himself and says it again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use fnap::subject::Subject;
 use tokio::sync::watch;
 
+use super::sent::{Counts, Sent};
 use super::{Subscriber, Why};
 use crate::Name;
 use crate::error::RegistryError;
@@ -14,7 +17,7 @@ use crate::registry::{Note, Registry, Settled, now};
 use crate::state::{Row, State};
 
 /// How far a subscription is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Standing {
     /// How many are attached to it now.
     pub connected: usize,
@@ -22,6 +25,25 @@ pub struct Standing {
     pub acked: BTreeMap<u32, u64>,
     /// Why nothing was sent when somebody was attached last, for the owner of the flow.
     pub trouble: Option<String>,
+    counts: Arc<Counts>,
+}
+
+impl Standing {
+    /// What was sent since the host started.
+    #[must_use]
+    pub fn sent(&self) -> Sent {
+        self.counts.look()
+    }
+
+    /// How many offsets lie between what is safe at the subscriber's and the ends of the partitions; none where nobody
+    /// has said how far he is.
+    #[must_use]
+    pub fn lag(&self, ends: &[u64]) -> Option<u64> {
+        let behind = |(partition, next): (&u32, &u64)| {
+            ends.get(*partition as usize).map_or(0, |end| end.saturating_sub(*next))
+        };
+        (!self.acked.is_empty()).then(|| self.acked.iter().map(behind).sum())
+    }
 }
 
 /// Who is attached, by numbers that are never used again.
@@ -38,9 +60,20 @@ pub struct Attachment {
     name: Name,
     /// Counts attachments.
     number: u64,
+    counts: Arc<Counts>,
 }
 
 impl Attachment {
+    /// So much was sent.
+    pub fn sent(&self, events: u64, bytes: u64) {
+        self.counts.sent(events, bytes);
+    }
+
+    /// What is done to its events took so much of a processor's time.
+    pub fn viewed(&self, time: Duration) {
+        self.counts.viewed(time);
+    }
+
     /// Takes what is safe at the subscriber's: the next offset of some partitions. It may go back: he has his reasons.
     pub fn acked(&self, positions: &BTreeMap<u32, u64>) {
         self.registry.standing_of(&self.name, |standing| standing.acked.extend(positions));
@@ -138,13 +171,18 @@ impl Registry {
             known if known.attached_at.is_some() => known,
             _ => self.settled(move |state| state.attach(&who, &wanted, now())).await?,
         };
-        self.standing_of(name, |standing| standing.connected += 1);
+        let mut counts = Arc::default();
+        self.standing_of(name, |standing| {
+            standing.connected += 1;
+            standing.counts.attached();
+            counts = Arc::clone(&standing.counts);
+        });
         let mut attached = self.attached();
         attached.last += 1;
         let number = attached.last;
         attached.names.insert(number, name.clone());
         drop(attached);
-        Ok((row, Attachment { registry: self.clone(), name: name.clone(), number }))
+        Ok((row, Attachment { registry: self.clone(), name: name.clone(), number, counts }))
     }
 
     /// Who is attached now to subscriptions that get what a flow's policy makes of its events; for

@@ -266,7 +266,7 @@ async fn who_carries_events_is_told_of_what_changes_and_says_how_far_he_is() {
     drop(registry);
     let registry = open(dir.path()).await;
     assert!(registry.subscriber(&one).unwrap().attached_at.is_some());
-    assert_eq!(registry.standing(&one), None);
+    assert!(registry.standing(&one).is_none());
 }
 
 #[tokio::test]

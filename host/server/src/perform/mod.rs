@@ -147,7 +147,7 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
                 _ => subscriptions::unsubscribe(services, who, subscription).await,
             }
         }
-        Command::GetSubscriptions { format } => Ok(subscribed::list(services, who, format)),
+        Command::GetSubscriptions { format } => Ok(subscribed::list(services, who, format).await),
         Command::GetSubscribers { flow, format } => {
             subscriptions::subscribers(services, flow, format).await
         }

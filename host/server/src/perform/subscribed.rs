@@ -97,14 +97,17 @@ pub(super) async fn unsubscribe(peers: &Subscriptions, row: &Subscription) -> An
     Ok(Reply::ok_with(&row.local))
 }
 
-pub(super) fn list(services: &Services, who: &Principal, format: Format) -> Reply {
+pub(super) async fn list(services: &Services, who: &Principal, format: Format) -> Reply {
     let mut rows = services.registry.subscriptions();
     rows.retain(|row| is_his(services, who, row));
-    let told = |row: &Subscription| {
+    let mut told = Vec::with_capacity(rows.len());
+    for row in &rows {
         let stands = services.peers.as_ref().and_then(|peers| peers.standstill(row));
-        described(row, stands)
-    };
-    list_of(rows.iter().map(told).collect(), format)
+        let (line, description) = described(row, stands);
+        let carried = services.carried_here(row).await;
+        told.push((line, description.with("usage", carried.usage())));
+    }
+    list_of(told, format)
 }
 
 fn described(row: &Subscription, stands: Option<Standstill>) -> (String, Description) {

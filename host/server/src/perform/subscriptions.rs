@@ -19,6 +19,7 @@ use super::flows::{all_streams_settled, streams_settled};
 use super::lent;
 use super::processors::candidate_failure;
 use super::{Answer, find_flow, registry_failure};
+use crate::carried::Carried;
 use crate::may::subscriptions as may;
 use crate::services::Services;
 
@@ -205,14 +206,24 @@ pub(super) async fn check_lens(
 
 /// Those that have not ended, by name; as JSON all that are remembered.
 pub(super) async fn subscribers(services: &Services, flow: Name, format: Format) -> Answer {
-    find_flow(services, &flow).await?;
+    let known = find_flow(services, &flow).await?;
     let rows = services.registry.subscribers(&flow);
-    let shown = rows.iter().filter(|row| row.is_live() || format == Format::Json);
-    let shown = shown.map(|row| (row.name.to_string(), described(services, row)));
-    Ok(list_of(shown.collect(), format))
+    if format == Format::Text {
+        let live = rows.iter().filter(|row| row.is_live());
+        let names = live.map(|row| (row.name.to_string(), Description::default()));
+        return Ok(list_of(names.collect(), format));
+    }
+    let seen = services.look_at_flows(std::slice::from_ref(&known)).await.pop().flatten();
+    let ends = seen.map(|seen| seen.partitions.iter().map(|log| log.latest).collect::<Vec<_>>());
+    let mut shown = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let carried = services.carried_to(row, ends.as_deref()).await;
+        shown.push((row.name.to_string(), described(services, row, &carried)));
+    }
+    Ok(list_of(shown, format))
 }
 
-fn described(services: &Services, row: &Subscriber) -> Description {
+fn described(services: &Services, row: &Subscriber, carried: &Carried) -> Description {
     let standing = services.registry.standing(&row.name).unwrap_or_default();
     let mut told = Description::default()
         .with("subscription", row.name.to_string())
@@ -232,6 +243,7 @@ fn described(services: &Services, row: &Subscriber) -> Description {
     told = told.with("connected", standing.connected);
     let acked = standing.acked.iter().map(|(partition, next)| (partition.to_string(), json!(next)));
     told = told.with("acked", Value::Object(acked.collect()));
+    told = told.with("usage", carried.usage());
     let texts = [
         ("ref", row.reference.map(|reference| reference.to_string())),
         ("transport", row.lent.as_ref().map(|_| Transport::Kafka.as_str().to_owned())),
