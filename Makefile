@@ -34,7 +34,7 @@ demo: build $(if $(filter kafka,$(BROKER)),kafka bind) ## Two participants and r
 		"$(TARGET_DIR)/release/fnaad" demo $(if $(KEEP),--keep,) $(if $(filter-out kafka,$(BROKER)),--broker "$(BROKER)",)
 
 .PHONY: test
-test: setup kafka keycloak bind lint unit stories kafka-stories keycloak-stories deny ## Everything that CI runs
+test: setup guests kafka keycloak bind lint unit stories kafka-stories keycloak-stories deny ## Everything that CI runs
 
 .PHONY: lint
 lint: ## Formatting and clippy
@@ -48,7 +48,7 @@ unit: kafka bind ## Unit and doc tests, and those against a real Kafka and BIND
 	cargo test --workspace --exclude stories --locked -- --test-threads $(AT_ONCE)
 
 .PHONY: stories
-stories: bind ## The programs as users meet them; four at a time, they mostly wait for the disk
+stories: bind guests ## The programs as users meet them; four at a time, they mostly wait for the disk
 	cargo test --workspace --locked --test command_line --test integration --test stories -- --test-threads 4
 
 # The whole workspace, so that the engine is built with the same features as everywhere.
@@ -64,6 +64,10 @@ soak: ## A hundred kills at random under load; SOAK_SEED=n repeats one
 .PHONY: kafka
 kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, installed or named
 	@.ci/setup kafka
+
+.PHONY: guests
+guests: ## What plugins in other languages than Rust are built with: where it is missing, installed or named
+	@.ci/setup guests
 
 .PHONY: bind
 bind: ## BIND 9, a name server: where it is missing, installed or named

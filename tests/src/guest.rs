@@ -23,15 +23,21 @@ pub fn lying_guest(lie: &str) -> Vec<u8> {
 }
 
 fn build() -> Vec<u8> {
+    component("test-guest")
+}
+
+/// The component of a crate of this workspace.
+pub(crate) fn component(package: &str) -> Vec<u8> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     // The directory in which the unit tests build it, too; a cargo of its own must not wait for the lock
     // of the usual one.
     let target = crate::program("fnaad").ancestors().nth(2).unwrap().join("plugin-tests");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "-p", "test-guest", "--target", "wasm32-wasip2", "--profile", "guest"]);
+    cargo.args(["build", "-p", package, "--target", "wasm32-wasip2", "--profile", "guest"]);
     // Flags of the native build mean nothing to the guest.
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
     let built = cargo.current_dir(workspace).env("CARGO_TARGET_DIR", &target).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    std::fs::read(target.join("wasm32-wasip2/guest/test_guest.wasm")).unwrap()
+    let file = format!("wasm32-wasip2/guest/{}.wasm", package.replace('-', "_"));
+    std::fs::read(target.join(file)).unwrap()
 }

@@ -14,12 +14,14 @@ mod inside;
 mod memory;
 pub mod metrics;
 mod mounts;
+mod projects;
 mod prologue;
 pub mod reference;
 mod tls;
 mod wire;
 
 pub use chance::{Dice, number};
+pub use compiled::host_with_plugin;
 pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
@@ -28,6 +30,7 @@ pub use guest::{guest, lying_guest};
 pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers};
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
+pub use projects::{example, fresh_project, project};
 pub use prologue::{A, B, Hosted, P, host_after, host_with};
 pub use tls::{Certificates, Trust};
 pub use wire::Wire;
@@ -70,12 +73,21 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 /// Asks until the answer is there; panics with the last look when patience ends.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// The same for what takes longer than anything else.
+pub(crate) fn eventually_within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> T {
     let began = Instant::now();
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) if began.elapsed() > PATIENCE => {
+            Err(seen) if began.elapsed() > patience => {
                 panic!("waited for {what}, last saw: {seen}")
             }
             Err(_) => std::thread::sleep(Duration::from_millis(20)),

@@ -23,6 +23,7 @@ mod guide;
 mod hostile;
 mod identities;
 mod isolation;
+mod languages;
 mod lifecycle;
 mod lists;
 mod logs;

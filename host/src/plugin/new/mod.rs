@@ -32,8 +32,18 @@ pub struct New {
 /// A language with a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Lang {
+    /// C, by clang.
+    C,
+    /// Go, by its own compiler.
+    Go,
+    /// JavaScript, in QuickJS.
+    Js,
+    /// Python, by componentize-py.
+    Python,
     /// Rust, with the SDK that the included plugins have.
     Rust,
+    /// TypeScript, in QuickJS.
+    Ts,
 }
 
 /// Writes the project; its directory to `out`, what to do next to `words`.

@@ -17,7 +17,12 @@ impl Lang {
     /// The files of a project.
     pub(super) fn files(self) -> impl Iterator<Item = &'static File> {
         let lists: &[&[File]] = match self {
+            Self::C => &[WIT, C_SDK, C],
+            Self::Go => &[WIT, GO_SDK, GO],
+            Self::Js => &[WIT, JS_SDK, JS],
+            Self::Python => &[WIT, PYTHON_SDK, PYTHON],
             Self::Rust => &[WIT, RUST_SDK, RUST],
+            Self::Ts => &[WIT, JS_SDK, TS],
         };
         lists.iter().copied().flatten()
     }
@@ -42,4 +47,46 @@ const RUST_SDK: &[File] = files!(false, "sdk" => "flow-sdk/", [
 
 const RUST: &[File] = files!(true, "sdk/rust/template" => "", [
     ".gitignore", "Cargo.toml", "Makefile", "README.md", "flow-sdk/Cargo.toml", "src/lib.rs",
+]);
+
+const C_SDK: &[File] = files!(false, "sdk/c/flow" => "flow/", [
+    "bindings/processor.c", "bindings/processor.h", "config.c", "flow.c", "flow.h", "install", "testing.c",
+    "testing.h", "tools.mk", "wasi.wat",
+]);
+
+const C: &[File] = files!(true, "sdk/c/template" => "", [
+    ".gitignore", "Makefile", "README.md", "plugin.c", "test.c",
+]);
+
+const PYTHON_SDK: &[File] = files!(false, "sdk/python/flow" => "flow/", [
+    "__init__.py", "actions.py", "batch.py", "bindings/componentize_py_types.py", "bindings/wit_world/__init__.py",
+    "bindings/wit_world/exports/__init__.py", "bindings/wit_world/exports/lifecycle.py",
+    "bindings/wit_world/imports/__init__.py", "bindings/wit_world/imports/events.py",
+    "bindings/wit_world/imports/log.py", "bindings/wit_world/imports/state.py", "config.py", "errors.py", "events.py",
+    "install", "lifecycle.py", "log.py", "state.py", "testing.py", "tools.mk",
+]);
+
+const PYTHON: &[File] = files!(true, "sdk/python/template" => "", [
+    ".gitignore", "Makefile", "README.md", "plugin.py", "test_plugin.py",
+]);
+
+const JS_SDK: &[File] = files!(false, "sdk/js/flow" => "flow/", [
+    "component.js", "index.d.ts", "index.js", "install", "testing.d.ts", "testing.js", "tools.mk",
+]);
+
+const JS: &[File] = files!(true, "sdk/js/template" => "", [
+    ".gitignore", "Makefile", "README.md", "package.json", "plugin.js", "plugin.test.js",
+]);
+
+const TS: &[File] = files!(true, "sdk/ts/template" => "", [
+    ".gitignore", "Makefile", "README.md", "package.json", "plugin.test.ts", "plugin.ts", "tsconfig.json",
+]);
+
+const GO_SDK: &[File] = files!(false, "sdk/go/flow" => "flow/", [
+    "component_wasip1.go", "events.go", "flow.go", "flowtest/flowtest.go", "go.mod", "host.go", "install", "tools.mk",
+    "wasi.wat",
+]);
+
+const GO: &[File] = files!(true, "sdk/go/template" => "", [
+    ".gitignore", "Makefile", "README.md", "go.mod", "plugin.go", "plugin_test.go",
 ]);

@@ -49,8 +49,14 @@ fn every_file_of_a_template_travels_once() {
 }
 
 /// Which folders make a project, and where in it they lie.
-const FOLDERS: &[(Lang, &[(&str, &str)])] =
-    &[(Lang::Rust, &[("wit", "wit/"), ("sdk/src", "flow-sdk/src/"), ("sdk/rust/template", "")])];
+const FOLDERS: &[(Lang, &[(&str, &str)])] = &[
+    (Lang::C, &[("wit", "wit/"), ("sdk/c/flow", "flow/"), ("sdk/c/template", "")]),
+    (Lang::Go, &[("wit", "wit/"), ("sdk/go/flow", "flow/"), ("sdk/go/template", "")]),
+    (Lang::Js, &[("wit", "wit/"), ("sdk/js/flow", "flow/"), ("sdk/js/template", "")]),
+    (Lang::Python, &[("wit", "wit/"), ("sdk/python/flow", "flow/"), ("sdk/python/template", "")]),
+    (Lang::Rust, &[("wit", "wit/"), ("sdk/src", "flow-sdk/src/"), ("sdk/rust/template", "")]),
+    (Lang::Ts, &[("wit", "wit/"), ("sdk/js/flow", "flow/"), ("sdk/ts/template", "")]),
+];
 
 #[test]
 fn no_placeholder_is_left() {

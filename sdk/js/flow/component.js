@@ -1,0 +1,10 @@
+// The module that is made the component: the plugin, and the host's state and log for it.
+import state from "flow:processor/state@0.1.0";
+import log from "flow:processor/log@0.1.0";
+import { host, lifecycle as of } from "./index.js";
+import plugin from "../plugin.js";
+
+host.state = state;
+host.log = log;
+
+export const lifecycle = of(plugin);
