@@ -17,9 +17,14 @@ pub struct Bench {
 impl Bench {
     /// Compiles the plugin.
     pub async fn new() -> Self {
+        Self::of(Bytes::from_static(stories::guest())).await
+    }
+
+    /// The same with another plugin that does what it is told.
+    pub async fn of(component: Bytes) -> Self {
         let cache = tempfile::tempdir().unwrap();
         let engine = Engine::new(&EngineOptions::new(cache.path().join("cache"))).unwrap();
-        let plugin = engine.load(Bytes::from_static(stories::guest())).await.unwrap();
+        let plugin = engine.load(component).await.unwrap();
         Self { plugin, _cache: cache }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `followers`, `kafka`, `kafka-idle`; none
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `followers`, `languages`, `kafka`, `kafka-idle`; none
 //! means all.
 //! `copy-loop …` is the yardstick of the part `kafka` in a process of its own; the part `stream` has such processes, too.
 
@@ -13,6 +13,7 @@ mod events;
 mod followers;
 mod idle;
 mod kafka;
+mod languages;
 mod neighbours;
 mod path;
 mod peers;
@@ -38,7 +39,7 @@ fn main() {
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 10] = [
+    let parts: [(&str, Measure); 11] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
@@ -47,6 +48,7 @@ fn main() {
         ("rights", rights::measure),
         ("stream", stream::measure),
         ("followers", followers::measure),
+        ("languages", languages::measure),
         ("kafka", kafka::measure),
         ("kafka-idle", kafka::measure_idle),
     ];

@@ -1,0 +1,7 @@
+module measured
+
+go 1.24
+
+require flow v0.0.0
+
+replace flow => ./flow
