@@ -1,7 +1,7 @@
 //! Compiled plugins, shared by the stories: compiling five components takes longer than most of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::{Fnaad, drop_in, eventually, eventually_within, program};
@@ -17,6 +17,9 @@ pub(crate) fn lend(dir: &Path) {
 /// A host with one more plugin, which is compiled where it has not been before: interpreters take half a minute.
 #[must_use]
 pub fn host_with_plugin(dir: &Path, name: &str, component: &[u8]) -> Fnaad {
+    // One after another: each takes all processors and half a gibibyte, and two tests may have the same plugin.
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let build = program("fnaad").parent().and_then(Path::parent).unwrap().to_owned();
     let kept = build.join("tmp").join(format!("stories-compiled-{name}"));
     // Of a component that is built no more nothing is kept.
