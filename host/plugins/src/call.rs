@@ -11,8 +11,10 @@ use crate::host::{self, Host, TimeUp};
 use crate::instance::Setup;
 use crate::lanes::History;
 use crate::limits::{self, LIFTED, Limits, MAX_STACK};
+use crate::lines::Lines;
 use crate::log::cut;
 use crate::ticker::ticks;
+use crate::trace;
 use crate::usage::Usage;
 use crate::v1::{Lifecycle, Processor, ProcessorPre};
 
@@ -25,6 +27,7 @@ pub(crate) struct Caller {
     history: History,
     memory: Memory,
     usage: Arc<Usage>,
+    lines: Arc<Lines>,
 }
 
 /// A store with what runs in it.
@@ -53,7 +56,13 @@ impl Caller {
             history: History::default(),
             memory: Memory(0, Arc::clone(&setup.usage)),
             usage: Arc::clone(&setup.usage),
+            lines: Arc::default(),
         }
+    }
+
+    /// Names the lines of the component's source where it traps.
+    pub(crate) fn with_lines(self, lines: &Arc<Lines>) -> Self {
+        Self { lines: Arc::clone(lines), ..self }
     }
 
     /// Instantiates a component.
@@ -104,7 +113,8 @@ impl Caller {
             }
             Err(error) => {
                 self.memory.now(0);
-                Err(failure(&error, running.store.data_mut(), &self.limits, deadline))
+                let trace = trace::told(&error, &self.lines, &self.engine).await;
+                Err(failure(&error, &trace, running.store.data_mut(), &self.limits, deadline))
             }
         }
     }
@@ -163,6 +173,7 @@ impl Deadline {
 /// What the end of a call in an error means.
 fn failure(
     error: &wasmtime::Error,
+    trace: &str,
     host: &mut Host,
     limits: &Limits,
     deadline: Deadline,
@@ -179,7 +190,7 @@ fn failure(
     if cause.contains("hostcalls has been exhausted") {
         return CallError::Limit { which: LIFTED, limit: limits.lifted_bytes(), words: cause };
     }
-    let words = format!("{}{error:?}", host.gate().take_last_words());
+    let words = trace::words(trace, &host.gate().take_last_words());
     let words = cut(&words, MAX_TRAP);
     let stack = error.downcast_ref::<wasmtime::Trap>() == Some(&wasmtime::Trap::StackOverflow);
     let (which, limit) = match host.limiter.take_refused() {

@@ -20,7 +20,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, CacheConfig, Config, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
 
 use crate::error::{EngineError, LoadError};
 use crate::host::Host;
@@ -29,6 +32,7 @@ use crate::lanes::{SlowLane, lower_priority};
 use crate::limits::{
     self, Limits, MAX_COMPILE_MS, MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_STACK, MAX_TABLES,
 };
+use crate::lines::Lines;
 use crate::log::cut;
 use crate::plugin::{Inner, Plugin};
 use crate::sound::Sound;
@@ -154,6 +158,10 @@ impl Engine {
         self.0.pulse.running()
     }
 
+    pub(crate) fn describe_limits(&self) -> &Limits {
+        &self.0.describe
+    }
+
     pub(crate) fn slow_lane(&self) -> &SlowLane {
         &self.0.slow
     }
@@ -190,10 +198,12 @@ impl Engine {
     }
 
     async fn finish(&self, compiled: Compiled) -> Result<Plugin, LoadError> {
-        let Compiled { digest, component, size } = compiled;
-        let info = describe(self, component.clone(), self.0.describe.clone()).await?;
+        let Compiled { digest, component, size, lines } = compiled;
+        let described =
+            describe(self, component.clone(), Arc::clone(&lines), self.0.describe.clone());
+        let info = described.await?;
         let engine = self.clone();
-        let inner = Arc::new(Inner { engine, component, digest, info, size });
+        let inner = Arc::new(Inner { engine, component, digest, info, size, lines });
         let mut loaded = self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, plugin| plugin.strong_count() > 0);
         if let Some(plugin) = loaded.get(&inner.digest).and_then(Weak::upgrade) {
@@ -231,6 +241,7 @@ struct Compiled {
     digest: Arc<str>,
     component: ProcessorPre<Host>,
     size: usize,
+    lines: Arc<Lines>,
 }
 
 impl Shared {
@@ -263,7 +274,8 @@ impl Shared {
         self.sound.keep();
         let linked = self.linker.instantiate_pre(&component).map_err(failed)?;
         let component = ProcessorPre::new(linked).map_err(failed)?;
-        Ok(Found::Compiled(Compiled { digest, component, size: bytes.len() }))
+        let lines = Arc::new(Lines::of(bytes));
+        Ok(Found::Compiled(Compiled { digest, component, size: bytes.len(), lines }))
     }
 }
 
@@ -293,6 +305,8 @@ fn config(cache: &Cache) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
+        // Its reader of debug information recurses as deep as a file says; see `lines`.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .max_wasm_stack(MAX_STACK)
         .async_stack_size(MAX_STACK + HOST_STACK)
         // A retry on another machine shall decide the same.

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::{CallError, LoadError};
 use crate::host::Host;
 use crate::limits::Limits;
+use crate::lines::Lines;
 use crate::log::{LogSink, NoLog};
 use crate::plugin::{Info, Plugin};
 use crate::state::SharedState;
@@ -96,7 +97,7 @@ impl Instance {
 
     async fn start_uncounted(plugin: &Plugin, setup: Setup) -> Result<Self, CallError> {
         let usage = Arc::clone(&setup.usage);
-        let mut caller = Caller::new(&plugin.0.engine, &setup);
+        let mut caller = Caller::new(&plugin.0.engine, &setup).with_lines(&plugin.0.lines);
         let limits = setup.limits.clone();
         let outputs = u32::try_from(setup.outputs.len()).unwrap_or(u32::MAX);
         caller.instantiate(plugin.0.component.clone()).await?;
@@ -217,11 +218,12 @@ impl fmt::Debug for Instance {
 pub(crate) async fn describe(
     engine: &Engine,
     component: ProcessorPre<Host>,
+    lines: Arc<Lines>,
     limits: Limits,
 ) -> Result<Info, LoadError> {
     let failed = |error: CallError| LoadError::Describe(error.to_string());
     let setup = Setup { limits, ..Setup::empty("describe") };
-    let mut caller = Caller::new(engine, &setup);
+    let mut caller = Caller::new(engine, &setup).with_lines(&lines);
     caller.instantiate(component).await.map_err(failed)?;
     let said = caller.call(Deadline::Init, |running| {
         Box::pin(async move {

@@ -172,6 +172,14 @@ impl SlowLane {
         Ok(Self(Some(runtime)))
     }
 
+    /// Does something that takes a while without waiting. `None` when it panicked or the lane is gone.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.0.as_ref()?.spawn(async move { work() }).await.ok()
+    }
+
     /// Runs a call to its end. `None` when it panicked or the lane is gone: host code failed.
     pub(crate) async fn run<T: Send + 'static>(
         &self,

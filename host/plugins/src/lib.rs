@@ -12,6 +12,7 @@
 //! - [`state`]: the bytes of a shard and the overlays of batches that are not committed yet.
 //! - [`limits`]: what a plugin may use up.
 //! - [`usage`]: what they did use up.
+//! - [`survey`]: what a file asks for and offers, for people who ask why it cannot run.
 //! - [`log`]: lines that plugins write.
 //! - [`catalog`], [`store`] and [`watch`]: which types are installed, where their bytes lie, and the
 //!   directory they come from.
@@ -28,12 +29,15 @@ pub mod instance;
 mod lanes;
 mod limiter;
 pub mod limits;
+mod lines;
 pub mod log;
 pub mod plugin;
 mod sound;
 pub mod state;
 pub mod store;
+pub mod survey;
 mod ticker;
+mod trace;
 pub mod usage;
 mod v1;
 mod version;

@@ -182,6 +182,7 @@ pub const FIXED: &[(&str, u64)] = &[
     ("state_key_bytes", crate::state::MAX_KEY as u64),
     ("log_line_bytes", crate::log::MAX_LINE as u64),
     ("describe_bytes", crate::plugin::MAX_DOCUMENT as u64),
+    ("line_table_bytes", crate::lines::MAX_LINES as u64),
 ];
 
 /// Name of [`Limits::lifted_bytes`].

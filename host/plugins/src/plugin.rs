@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::error::{CallError, LoadError};
 use crate::host::Host;
-use crate::instance::{Instance, Setup};
+use crate::instance::{self, Instance, Setup};
+use crate::lines::Lines;
 use crate::v1::ProcessorPre;
 
 /// A compiled component. Cloning shares it.
@@ -19,6 +20,7 @@ pub(crate) struct Inner {
     pub(crate) digest: Arc<str>,
     pub(crate) info: Info,
     pub(crate) size: usize,
+    pub(crate) lines: Arc<Lines>,
 }
 
 /// How many flows a processor takes on one side.
@@ -77,6 +79,18 @@ impl Plugin {
     /// not be called.
     pub async fn instantiate(&self, setup: Setup) -> Result<Instance, CallError> {
         Instance::start(self, setup).await
+    }
+}
+
+impl Plugin {
+    /// Asks the component again what it is, in another instance.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub async fn describe_again(&self) -> Result<Info, LoadError> {
+        let limits = self.0.engine.describe_limits().clone();
+        let lines = Arc::clone(&self.0.lines);
+        instance::describe(&self.0.engine, self.0.component.clone(), lines, limits).await
     }
 }
 

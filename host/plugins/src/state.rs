@@ -55,6 +55,8 @@ pub struct ShardState {
     base: BTreeMap<Bytes, Bytes>,
     base_size: u64,
     overlays: VecDeque<Overlay>,
+    /// Writes that came when nothing may be written.
+    untimely: u64,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +71,7 @@ impl ShardState {
     pub fn with_base(entries: impl IntoIterator<Item = (Bytes, Bytes)>) -> Self {
         let base: BTreeMap<_, _> = entries.into_iter().collect();
         let base_size = base.iter().map(|(key, value)| entry_size(key, value)).sum();
-        Self { base, base_size, overlays: VecDeque::new() }
+        Self { base, base_size, ..Self::default() }
     }
 
     /// Opens an overlay for the next batch.
@@ -104,6 +106,17 @@ impl ShardState {
     /// A commit failed: its overlay and all later ones are forgotten.
     pub fn rollback(&mut self) {
         self.overlays.clear();
+    }
+
+    /// Somebody wanted to write when nothing may be written.
+    pub(crate) fn wrote_untimely(&mut self) {
+        self.untimely = self.untimely.saturating_add(1);
+    }
+
+    /// Writes that were refused because no batch was processed then.
+    #[must_use]
+    pub fn untimely_writes(&self) -> u64 {
+        self.untimely
     }
 
     /// Overlays that are open.

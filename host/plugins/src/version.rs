@@ -22,6 +22,12 @@ impl Version {
         Self::KNOWN.iter().find(|(known, _)| *known == version).map(|(_, version)| *version)
     }
 
+    /// As interfaces have it behind their name.
+    pub(crate) fn name(self) -> &'static str {
+        let known = Self::KNOWN.iter().find(|(_, version)| *version == self);
+        known.map_or("", |(name, _)| name)
+    }
+
     fn known() -> String {
         Self::KNOWN.map(|(known, _)| known).join(", ")
     }
@@ -29,22 +35,27 @@ impl Version {
 
 /// Reads the version of a component, and refuses what is none or wants what no plugin is given.
 pub(crate) fn read(component: &[u8]) -> Result<Version, LoadError> {
-    if component.len() as u64 > MAX_COMPONENT {
-        return Err(LoadError::limit("component_bytes", MAX_COMPONENT));
-    }
+    check_size(component)?;
     let names = Names::read(component)?;
     let version = names.lifecycle()?;
     for name in &names.imports {
         if name.starts_with(PACKAGE) {
             known_version(name)?;
-        } else if !WASI.iter().any(|package| name.starts_with(package)) {
+        } else if !WASI.iter().any(|(package, _)| name.starts_with(package)) {
             return Err(LoadError::UnknownImport(shorten(name)));
         }
     }
     Ok(version)
 }
 
-fn known_version(name: &str) -> Result<Version, LoadError> {
+pub(crate) fn check_size(component: &[u8]) -> Result<(), LoadError> {
+    if component.len() as u64 > MAX_COMPONENT {
+        return Err(LoadError::limit("component_bytes", MAX_COMPONENT));
+    }
+    Ok(())
+}
+
+pub(crate) fn known_version(name: &str) -> Result<Version, LoadError> {
     let version = name.rsplit_once('@').map_or("", |(_, version)| version);
     Version::of(version)
         .ok_or_else(|| LoadError::UnknownVersion { name: shorten(name), known: Version::known() })
@@ -55,18 +66,19 @@ fn interface(rest: &str) -> &str {
 }
 
 /// A name goes into a message; the file may say anything.
-fn shorten(name: &str) -> String {
+pub(crate) fn shorten(name: &str) -> String {
     name.chars().filter(|character| !character.is_control()).take(100).collect()
 }
 
+/// Names of a component's outermost imports and exports.
 #[derive(Default)]
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
+pub(crate) struct Names {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
 }
 
 impl Names {
-    fn read(component: &[u8]) -> Result<Self, LoadError> {
+    pub(crate) fn read(component: &[u8]) -> Result<Self, LoadError> {
         let mut names = Self::default();
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(component) {
@@ -91,7 +103,7 @@ impl Names {
     }
 
     /// The version of the exported lifecycle; of several, the newest that is known.
-    fn lifecycle(&self) -> Result<Version, LoadError> {
+    pub(crate) fn lifecycle(&self) -> Result<Version, LoadError> {
         let exports = self.exports.iter().filter(|name| {
             name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == "lifecycle")
         });
@@ -126,11 +138,17 @@ fn not_wasm(error: &wasmparser::BinaryReaderError) -> LoadError {
     LoadError::NotWasm(shorten(error.message()))
 }
 
-const PACKAGE: &str = "flow:processor/";
+pub(crate) const PACKAGE: &str = "flow:processor/";
 
-/// What of WASI 0.2 is linked, with nothing behind it.
-const WASI: [&str; 6] =
-    ["wasi:io/", "wasi:clocks/", "wasi:random/", "wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+/// What of WASI 0.2 is linked, with nothing of this machine behind it, and what it is good for.
+pub(crate) const WASI: [(&str, &str); 6] = [
+    ("wasi:io/", "streams and waiting: nothing waits"),
+    ("wasi:clocks/", "stands at the batch's newest timestamp; sleeping moves it"),
+    ("wasi:random/", "follows from processor, shard and position"),
+    ("wasi:cli/", "what is printed becomes log lines; no arguments, environment or input"),
+    ("wasi:filesystem/", "no files"),
+    ("wasi:sockets/", "no network"),
+];
 
 #[cfg(test)]
 mod tests {

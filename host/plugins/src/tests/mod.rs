@@ -10,6 +10,7 @@ mod lies;
 mod load;
 mod neighbours;
 mod reload;
+mod traced;
 mod usage;
 mod world;
 
@@ -36,11 +37,17 @@ static ENGINE: LazyLock<(Engine, TempDir)> = LazyLock::new(|| {
 });
 
 fn build_guest() -> Bytes {
+    build("plugin-tests", &[])
+}
+
+/// Builds the guest in a directory of its own, with other settings than usual.
+fn build(directory: &str, settings: &[&str]) -> Bytes {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     // A directory of its own: another cargo may hold the lock of the usual one.
-    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("plugin-tests");
+    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join(directory);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "-p", "test-guest", "--target", "wasm32-wasip2", "--profile", "guest"]);
+    cargo.args(settings);
     // Flags of the native build (coverage, sanitizers) mean nothing to the guest.
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
     let built = cargo.current_dir(workspace).env("CARGO_TARGET_DIR", &target).output().unwrap();

@@ -130,6 +130,7 @@ impl state::Host for Host {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), state::StateError>> {
         if !self.may_write {
+            self.state.lock().wrote_untimely();
             return Ok(Err(not_now()));
         }
         let written = self.state.lock().set(key.into(), value.into(), self.state_limits);
@@ -138,6 +139,7 @@ impl state::Host for Host {
 
     fn delete(&mut self, key: Vec<u8>) -> wasmtime::Result<Result<(), state::StateError>> {
         if !self.may_write {
+            self.state.lock().wrote_untimely();
             return Ok(Err(not_now()));
         }
         let deleted = self.state.lock().delete(key.into());

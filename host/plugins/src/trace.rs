@@ -1,0 +1,99 @@
+//! What a trap says: where in the plugin's source it happened, what the plugin said last, and its frames.
+//!
+//! The engine gives functions and places in the file; lines come from [`crate::lines`], in the slow lane, because going
+//! through tables takes milliseconds. Nothing is looked up before something fails.
+
+use std::sync::Arc;
+
+use wasmtime::WasmBacktrace;
+
+use crate::engine::Engine;
+use crate::lines::{Lines, Place, is_foreign};
+
+/// The engine's words, with a source line behind each frame that has one; the first line says where the plugin's own
+/// code was.
+pub(crate) async fn told(error: &wasmtime::Error, lines: &Arc<Lines>, engine: &Engine) -> String {
+    let words = format!("{error:?}");
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !lines.is_empty()) else {
+        return words;
+    };
+    let frames: Vec<_> = trace.frames().iter().map(wasmtime::FrameInfo::module_offset).collect();
+    let lines = Arc::clone(lines);
+    let found = engine.slow_lane().work(move || lines.find(&frames)).await;
+    with_lines(&words, &found.unwrap_or_default())
+}
+
+/// Everything there is to say, the place first: what shows a line of it only shows that.
+pub(crate) fn words(trace: &str, last_words: &str) -> String {
+    match trace.split_once('\n') {
+        Some((place, trace)) if place.starts_with(AT) => format!("{place}\n{last_words}{trace}"),
+        _ => format!("{last_words}{trace}"),
+    }
+}
+
+/// Frames are numbered in the words, each on a line of its own.
+fn with_lines(words: &str, found: &[Option<Place>]) -> String {
+    let mut told = String::with_capacity(words.len() + found.len() * 80);
+    let (mut frame, mut place) = (0, None);
+    for line in words.lines() {
+        told.push_str(line);
+        if line.trim_start().starts_with(&format!("{frame}: ")) {
+            if let Some(Some(Place { file, line: number })) = found.get(frame) {
+                told.push_str(&format!(" at {file}:{number}"));
+                if place.is_none() && !is_foreign(file) {
+                    place = Some(format!("{AT}{file}:{number}{}", function(line)));
+                }
+            }
+            frame += 1;
+        }
+        told.push('\n');
+    }
+    told.truncate(told.trim_end().len());
+    match place {
+        Some(place) => format!("{place}\n{told}"),
+        None => told,
+    }
+}
+
+/// `, in every::seen`, of a frame that has a name.
+fn function(frame: &str) -> String {
+    match frame.split_once('!') {
+        Some((_, name)) if !name.starts_with('<') || name.contains(" as ") => {
+            format!(", in {name}")
+        }
+        _ => String::new(),
+    }
+}
+
+const AT: &str = "at ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORDS: &str = "error while executing at wasm backtrace:\n    0:   0x1f - a.wasm!std::abort\n    1:   0x2f - \
+                         a.wasm!every::seen\n    2:   0x3f - <unknown>!<wasm function 7>\n\nCaused by:\n    wasm trap";
+
+    fn place(file: &str, line: u64) -> Option<Place> {
+        Some(Place { file: file.to_owned(), line })
+    }
+
+    #[test]
+    fn the_first_line_says_where_the_plugins_own_code_was() {
+        let found = [place("/rustc/1/library/std/src/abort.rs", 3), place("src/lib.rs", 7), None];
+        let told = with_lines(WORDS, &found);
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines[0], "at src/lib.rs:7, in every::seen");
+        assert!(lines[2].ends_with("std::abort at /rustc/1/library/std/src/abort.rs:3"), "{told}");
+        assert!(lines[3].ends_with("every::seen at src/lib.rs:7"), "{told}");
+        assert!(lines[4].ends_with("<wasm function 7>"), "{told}");
+        let all = words(&told, "panicked\n");
+        assert!(all.starts_with("at src/lib.rs:7, in every::seen\npanicked\nerror while"), "{all}");
+    }
+
+    #[test]
+    fn without_lines_it_is_what_the_engine_says() {
+        assert_eq!(with_lines(WORDS, &[]), WORDS);
+        assert_eq!(words(WORDS, "panicked\n"), format!("panicked\n{WORDS}"));
+    }
+}
