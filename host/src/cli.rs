@@ -347,7 +347,8 @@ Examples:
   fnaad cert ./tls --name fnaa.example.org    certificates for trying TLS out
   fnaad user add ana --config fnaad.toml      somebody who may come in
   fnaad hash-password < password.txt          a verifier, to be written into a file by hand
-  fnaad plugin new --lang python mask         a plugin of your own, in your language";
+  fnaad plugin new --lang python mask         a plugin of your own, in your language
+  fnaad plugin check mask.wasm                will a host take it";
 
 const DNS_EXAMPLES: &str = "\
 Export needs no zone in the configuration: whoever may not let a host write to his zone puts there what it prints.

@@ -39,7 +39,10 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
         Command::User(args) => {
             fnaad::user::run(&args.command, &mut stdout()).map(|()| ExitCode::SUCCESS)
         }
-        Command::Plugin(args) => fnaad::plugin::run(&args.command, &mut stdout(), &mut stderr()),
+        Command::Plugin(args) => {
+            let well = block_on(plugin(args, log_format))?;
+            Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Command::Completions { shell } => {
             cli::completions(shell, &mut stdout());
             Ok(ExitCode::SUCCESS)
@@ -53,6 +56,12 @@ async fn run_demo(args: cli::Demo) -> Result<bool> {
         done = demo::run(demo::Options {keep: args.keep, dir: args.dir, brokers: args.brokers, name_server: args.dns_server.zip(args.dns_key) }) => done,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     }
+}
+
+/// Nothing of it is worth a line of log, unless something is wrong.
+async fn plugin(args: fnaad::plugin::Plugin, log_format: Option<LogFormat>) -> Result<bool> {
+    log_as(&Log { level: tracing::Level::WARN, ..Log::default() }, log_format)?;
+    fnaad::plugin::run(args.command, &mut stdout(), &mut stderr()).await
 }
 
 async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {

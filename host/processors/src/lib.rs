@@ -8,6 +8,7 @@ mod careful;
 mod control;
 mod dead;
 mod delivery;
+mod dry;
 mod episodes;
 mod growth;
 mod hands;
@@ -34,6 +35,7 @@ mod views;
 mod worker;
 
 pub use delivery::Delivery;
+pub use dry::{Dry, DryError, Letter, Outcome};
 pub use lag::Lag;
 pub use logs::{KEPT_BYTES, KEPT_LINES, Logged, Logs, Tail};
 pub use shadow::{Difference, PastError, PastReport, ShadowReport, Span};

@@ -1,9 +1,25 @@
-//! `fnaad plugin`: what the author of a plugin types. One file for each command; none of them needs a running host.
+//! `fnaad plugin`: what authors of plugins use, beside hosts that run.
+//!
+//! A component is a stranger's also where its author says that it is his: it is only ever looked at, or run in the
+//! sandbox by the engine of a host, within the limits that a host has.
+//!
+//! # Layout
+//!
+//! - [`new`]: begins a project.
+//! - [`cli`]: what may be typed to all others.
+//! - `desk`: the engine, the file, and what an instance is made with.
+//! - `check`, with `advice` (what to do about a problem) and `schema` (of configurations).
+//! - `run`: events through a component, as a host would.
 
+mod advice;
+mod check;
+pub mod cli;
+mod desk;
 pub mod new;
+mod run;
+mod schema;
 
 use std::io::Write;
-use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -22,23 +38,33 @@ pub struct Plugin {
 pub enum PluginCommand {
     /// Begin a plugin: a directory of its name that builds, and passes its test, with the ordinary tools of a language
     New(new::New),
+    /// Say what a component is, and everything that keeps a host from running it
+    Check(cli::Check),
+    /// Run a component on events as a host would, and print what becomes of them
+    Run(cli::Run),
 }
 
-/// Does what was asked for. Data goes to `out`, words for people to `words`.
+/// Does what was asked for. Data goes to `out`, words for people to `words`. True where all is well.
 ///
 /// # Errors
 /// When it cannot be done.
-pub fn run(
-    command: &PluginCommand,
+pub async fn run(
+    command: PluginCommand,
     out: &mut impl Write,
     words: &mut impl Write,
-) -> Result<ExitCode> {
+) -> Result<bool> {
     match command {
-        PluginCommand::New(asked) => new::run(asked, out, words).map(|()| ExitCode::SUCCESS),
+        PluginCommand::New(asked) => new::run(&asked, out, words).map(|()| true),
+        PluginCommand::Check(args) => check::run(&args, out).await,
+        PluginCommand::Run(args) => run::run(args, out).await,
     }
 }
 
 const EXAMPLES: &str = "\
+None of it needs a host that runs. A component is only ever run in the sandbox, within the limits that hosts have.
+
 Examples:
   fnaad plugin new --lang python mask         then: cd mask && make test && make
-  fnaad plugin new --lang rust --in src dedup";
+  fnaad plugin new --lang rust --in src dedup
+  fnaad plugin check mask.wasm                will a host take it, and if not, why
+  fnaad plugin run mask.wasm < events.jsonl   what becomes of these events";

@@ -1,0 +1,242 @@
+//! One shard of a processor without flows: batches go in, and what a host would make of them comes out.
+//!
+//! For tools of authors. The rules are those of a shard that runs (`worker`, `isolate`): what fails is cut, each piece
+//! starts in a fresh instance from the last state that counts, an event that fails alone is given up, and a plugin that
+//! fails on event after event is held. Writes nothing anywhere: what is decided counts as committed.
+
+use std::sync::Arc;
+
+use host_events::{Batch, Record, Stored};
+use host_plugins::{Action, CallError, Instance, Plugin, Setup};
+
+use crate::dead::{self, Given};
+use crate::inputs::Next;
+use crate::isolate::MOST_IN_A_ROW;
+use crate::pieces::{self, Size};
+
+/// One shard.
+pub struct Dry {
+    plugin: Plugin,
+    setup: Setup,
+    inputs: Vec<Arc<str>>,
+    instance: Instance,
+    size: Size,
+    row: u32,
+}
+
+/// What became of some events, in their order.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The plugin decided about a batch, or about a piece of one.
+    Decided {
+        /// The input.
+        input: u32,
+        /// The events.
+        batch: Batch,
+        /// What it decided.
+        actions: Vec<Action>,
+    },
+    /// One event would be a dead letter.
+    GivenUp {
+        /// The input.
+        input: u32,
+        /// The event.
+        stored: Stored,
+        /// Why, in one word.
+        kind: &'static str,
+        /// Why, with the last words of the plugin.
+        reason: String,
+    },
+}
+
+/// Why a shard does not go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DryError {
+    /// The plugin stops, or asks for the same batch again and again.
+    #[error("{0}")]
+    Plugin(#[from] CallError),
+    /// It fails on event after event: a host holds it, with its position kept.
+    #[error(
+        "a host holds the plugin here: {row} events in a row failed, and the next one, too: {cause}"
+    )]
+    Held {
+        /// How many became dead letters.
+        row: u32,
+        /// Why the next one failed.
+        cause: CallError,
+    },
+}
+
+impl Dry {
+    /// Makes the first instance.
+    ///
+    /// # Errors
+    /// What `init` says.
+    pub async fn start(plugin: Plugin, setup: Setup) -> Result<Self, CallError> {
+        let instance = plugin.instantiate(setup.clone()).await?;
+        let inputs = setup.inputs.iter().map(|name| name.as_str().into()).collect();
+        let size = Size::new(setup.limits.batch_events as usize);
+        Ok(Self { plugin, setup, inputs, instance, size, row: 0 })
+    }
+
+    /// Takes one batch through the plugin, in pieces where a host would cut it.
+    ///
+    /// # Errors
+    /// Why a host would not go on behind what was decided so far, which is in `outcomes`.
+    pub async fn feed(
+        &mut self,
+        input: u32,
+        batch: Batch,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), DryError> {
+        for piece in pieces::chop(&Next { input, batch }, self.size.most()) {
+            match self.decide(&piece, outcomes).await {
+                Ok(()) => self.size.went_well(),
+                Err(cause) if pieces::kind(&cause).is_some() => {
+                    self.isolate(piece, cause, outcomes).await?;
+                }
+                Err(cause) => return Err(cause.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The instance that serves now.
+    pub fn instance(&mut self) -> &mut Instance {
+        &mut self.instance
+    }
+
+    async fn isolate(
+        &mut self,
+        whole: Next,
+        cause: CallError,
+        outcomes: &mut Vec<Outcome>,
+    ) -> Result<(), DryError> {
+        let (events, mut given_up) = (whole.batch.records.len(), false);
+        let mut pieces = pieces::split(&whole, &cause, self.is_held());
+        pieces.reverse();
+        while let Some(piece) = pieces.pop() {
+            self.renew().await?;
+            match self.decide(&piece, outcomes).await {
+                Ok(()) => {}
+                Err(cause) if pieces::kind(&cause).is_none() => return Err(cause.into()),
+                Err(cause) if piece.batch.records.len() > 1 => {
+                    pieces.extend(pieces::split(&piece, &cause, self.is_held()).into_iter().rev());
+                }
+                Err(cause) if self.is_held() => {
+                    return Err(DryError::Held { row: self.row, cause });
+                }
+                Err(cause) => {
+                    self.row = self.row.saturating_add(1);
+                    given_up = true;
+                    outcomes.extend(letters(&piece, &cause));
+                }
+            }
+        }
+        if !given_up {
+            self.size.was_too_much(events);
+        }
+        Ok(self.renew().await?)
+    }
+
+    /// The same batch again is asked for a few times, as a host would for ever, with pauses.
+    async fn decide(&mut self, next: &Next, outcomes: &mut Vec<Outcome>) -> Result<(), CallError> {
+        let mut tries = 0;
+        loop {
+            match self.ask(next, outcomes).await {
+                Err(CallError::Retry(_)) if tries < TRIES => {
+                    tries += 1;
+                    self.renew().await?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn ask(&mut self, next: &Next, outcomes: &mut Vec<Outcome>) -> Result<(), CallError> {
+        let Next { input, ref batch } = *next;
+        if batch.records.is_empty() {
+            return Ok(());
+        }
+        let flow = self.inputs.get(input as usize).cloned().unwrap_or_default();
+        self.setup.state.lock().begin();
+        match self.instance.process(input, &flow, batch.clone()).await {
+            Ok(actions) => {
+                self.setup.state.lock().committed();
+                self.row = 0;
+                outcomes.push(Outcome::Decided { input, batch: batch.clone(), actions });
+                Ok(())
+            }
+            Err(cause) => {
+                self.setup.state.lock().abandon();
+                Err(cause)
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), CallError> {
+        self.instance = self.plugin.instantiate(self.setup.clone()).await?;
+        Ok(())
+    }
+
+    fn is_held(&self) -> bool {
+        self.row >= MOST_IN_A_ROW
+    }
+}
+
+fn letters(piece: &Next, cause: &CallError) -> Vec<Outcome> {
+    let Some(given) = Given::of(cause) else { return Vec::new() };
+    let letter = |stored: &Stored| Outcome::GivenUp {
+        input: piece.input,
+        stored: stored.clone(),
+        kind: given.kind.word(),
+        reason: given.reason.clone(),
+    };
+    piece.batch.records.iter().map(letter).collect()
+}
+
+/// Times that a batch is asked for again where a plugin says `retry`: nothing will have changed.
+const TRIES: u32 = 3;
+
+/// A dead letter, taken back to the event that it was.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// The processor that could not take it.
+    pub processor: String,
+    /// Digest of the plugin that ran then.
+    pub digest: String,
+    /// Why, in one word.
+    pub kind: String,
+    /// Why.
+    pub reason: String,
+    /// The flow it came from.
+    pub flow: String,
+    /// Its partition there.
+    pub partition: u32,
+    /// Only a part of it is in the letter.
+    pub is_truncated: bool,
+    /// The event, with its offset.
+    pub stored: Stored,
+}
+
+impl Letter {
+    /// Opens a letter; none where the record is no letter.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let opened = dead::open(record)?;
+        let text = |name: &str| {
+            let value = record.headers.get(name.as_bytes()).flatten().unwrap_or_default();
+            String::from_utf8_lossy(value).into_owned()
+        };
+        Some(Self {
+            processor: text("ce_deadprocessor"),
+            digest: text("ce_deaddigest"),
+            kind: text("ce_deadkind"),
+            reason: text("ce_deadreason"),
+            flow: opened.flow,
+            partition: opened.partition,
+            is_truncated: opened.truncated,
+            stored: opened.stored,
+        })
+    }
+}
