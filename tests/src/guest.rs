@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 #[must_use]
 pub fn guest() -> &'static [u8] {
     static GUEST: OnceLock<Vec<u8>> = OnceLock::new();
-    GUEST.get_or_init(build)
+    GUEST.get_or_init(|| component("test-guest"))
 }
 
 /// The same, but it describes itself as `lie` says, see `lies.rs` there.
@@ -22,18 +22,32 @@ pub fn lying_guest(lie: &str) -> Vec<u8> {
     bytes
 }
 
-fn build() -> Vec<u8> {
-    component("test-guest")
+/// The same with line tables, so that its traps say where they were.
+#[must_use]
+pub fn traced_guest() -> &'static [u8] {
+    static TRACED: OnceLock<Vec<u8>> = OnceLock::new();
+    let lines = [
+        "--config",
+        "profile.guest.strip='none'",
+        "--config",
+        "profile.guest.debug='line-tables-only'",
+    ];
+    TRACED.get_or_init(|| build("test-guest", "plugin-tests-lines", &lines))
 }
 
 /// The component of a crate of this workspace.
 pub(crate) fn component(package: &str) -> Vec<u8> {
+    build(package, "plugin-tests", &[])
+}
+
+fn build(package: &str, directory: &str, settings: &[&str]) -> Vec<u8> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     // The directory in which the unit tests build it, too; a cargo of its own must not wait for the lock
     // of the usual one.
-    let target = crate::program("fnaad").ancestors().nth(2).unwrap().join("plugin-tests");
+    let target = crate::program("fnaad").ancestors().nth(2).unwrap().join(directory);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "-p", package, "--target", "wasm32-wasip2", "--profile", "guest"]);
+    cargo.args(settings);
     // Flags of the native build mean nothing to the guest.
     cargo.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTFLAGS");
     let built = cargo.current_dir(workspace).env("CARGO_TARGET_DIR", &target).output().unwrap();

@@ -3,6 +3,7 @@
 //! Nothing here sleeps to hope: it waits for lines, for answers, or for ends, each with a limit after
 //! which the test fails and says what it waited for.
 
+mod agreement;
 mod chance;
 mod compiled;
 mod config;
@@ -18,21 +19,24 @@ mod projects;
 mod prologue;
 pub mod reference;
 mod tls;
+mod tool;
 mod wire;
 
+pub use agreement::desk_and_host_agree;
 pub use chance::{Dice, number};
 pub use compiled::host_with_plugin;
 pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
 pub use following::Following;
-pub use guest::{guest, lying_guest};
+pub use guest::{guest, lying_guest, traced_guest};
 pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers};
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
 pub use projects::{example, fresh_project, project};
 pub use prologue::{A, B, Hosted, P, host_after, host_with};
 pub use tls::{Certificates, Trust};
+pub use tool::Tools;
 pub use wire::Wire;
 
 use std::collections::BTreeMap;

@@ -88,6 +88,48 @@ pub struct Run {
     pub agent_config: Option<PathBuf>,
 }
 
+/// `fnaad plugin conform`.
+#[derive(Args, Debug)]
+#[command(after_help = CONFORM_EXAMPLES)]
+pub struct Conform {
+    /// Which.
+    #[command(flatten)]
+    pub component: Component,
+    /// What an instance is made with.
+    #[command(flatten)]
+    pub made: Made,
+    /// Name of an input flow; can be repeated [default: as many as the plugin takes, at most two]
+    #[arg(long = "input", value_name = "FLOW")]
+    pub inputs: Vec<String>,
+    /// File with events that the plugin is for, as fnua writes and reads them [default: some that are made up]
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Text for people, or one JSON object
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
+/// `fnaad plugin bench`.
+#[derive(Args, Debug)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct Bench {
+    /// Which.
+    #[command(flatten)]
+    pub component: Component,
+    /// What an instance is made with.
+    #[command(flatten)]
+    pub made: Made,
+    /// Name of an input flow; can be repeated [default: as many as the plugin takes, at most two]
+    #[arg(long = "input", value_name = "FLOW")]
+    pub inputs: Vec<String>,
+    /// File with events that the plugin is for, as fnua writes and reads them [default: some that are made up]
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Text for people, or one JSON object
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: ListFormat,
+}
+
 fn limit(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE, as call_ms=500")?;
     let value = value.parse().map_err(|_| format!("{value} is no number"))?;
@@ -123,3 +165,19 @@ Examples:
   fnaad plugin check every.wasm
   fnaad plugin check every.wasm --config '{\"n\": 3}'
   fnaad plugin check every.wasm --format json | jq .problems";
+
+const CONFORM_EXAMPLES: &str = "\
+Exits with 1 where a rule is broken. What a rule means for a plugin: docs/plugins.md, \"Rules of the contract\".
+
+Examples:
+  fnaad plugin conform bridge.wasm
+  fnaad plugin conform every.wasm --config '{\"n\": 3}' --events knocks.jsonl
+  fnaad plugin conform every.wasm --config @every.json --format json | jq '.rules[] | select(.result == \"failed\")'";
+
+const BENCH_EXAMPLES: &str = "\
+Times are of calls alone, without broker and commit, in nanoseconds an event. The included bridge, which forwards, is
+measured in the same run: what a plugin costs beside it is worth more than nanoseconds of one machine.
+
+Examples:
+  fnaad plugin bench every.wasm --config '{\"n\": 3}'
+  fnaad plugin bench every.wasm --events knocks.jsonl --format json";

@@ -9,11 +9,15 @@
 //! - [`cli`]: what may be typed to all others.
 //! - `desk`: the engine, the file, and what an instance is made with.
 //! - `check`, with `advice` (what to do about a problem) and `schema` (of configurations).
+//! - `bench`: what an event costs.
+//! - `conform`: a component held against the rules of the contract.
 //! - `run`: events through a component, as a host would.
 
 mod advice;
+mod bench;
 mod check;
 pub mod cli;
+mod conform;
 mod desk;
 pub mod new;
 mod run;
@@ -42,6 +46,10 @@ pub enum PluginCommand {
     Check(cli::Check),
     /// Run a component on events as a host would, and print what becomes of them
     Run(cli::Run),
+    /// Hold a component against the rules of the contract
+    Conform(cli::Conform),
+    /// Measure what an event costs
+    Bench(cli::Bench),
 }
 
 /// Does what was asked for. Data goes to `out`, words for people to `words`. True where all is well.
@@ -57,6 +65,8 @@ pub async fn run(
         PluginCommand::New(asked) => new::run(&asked, out, words).map(|()| true),
         PluginCommand::Check(args) => check::run(&args, out).await,
         PluginCommand::Run(args) => run::run(args, out).await,
+        PluginCommand::Conform(args) => conform::run(&args, out).await,
+        PluginCommand::Bench(args) => bench::run(&args, out).await,
     }
 }
 
@@ -67,4 +77,6 @@ Examples:
   fnaad plugin new --lang python mask         then: cd mask && make test && make
   fnaad plugin new --lang rust --in src dedup
   fnaad plugin check mask.wasm                will a host take it, and if not, why
-  fnaad plugin run mask.wasm < events.jsonl   what becomes of these events";
+  fnaad plugin run mask.wasm < events.jsonl   what becomes of these events
+  fnaad plugin conform mask.wasm              does it keep the rules
+  fnaad plugin bench mask.wasm                what an event costs";

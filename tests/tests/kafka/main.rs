@@ -26,3 +26,4 @@ mod reference;
 mod refused;
 mod room;
 mod steps;
+mod tools;

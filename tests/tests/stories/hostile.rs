@@ -255,6 +255,7 @@ fn limits_of_one_processor_are_set_shown_and_kept_and_never_above_those_of_the_h
         ("state_key_bytes", 1_024),
         ("log_line_bytes", 16_384),
         ("describe_bytes", 262_144),
+        ("line_table_bytes", 2_097_152),
     ] {
         assert_eq!(seen[format!("limit.{name}")], value, "{name}");
     }

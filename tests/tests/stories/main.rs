@@ -51,6 +51,7 @@ mod subscribers;
 mod swap;
 mod tls;
 mod tokens;
+mod tools;
 mod top;
 mod transcripts;
 mod views;

@@ -14,14 +14,14 @@ use serde::Deserialize;
 
 /// An event and where it stood.
 #[derive(Debug)]
-pub(super) struct Event {
-    pub(super) partition: u32,
-    pub(super) offset: u64,
-    pub(super) record: Record,
+pub(crate) struct Event {
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    pub(crate) record: Record,
 }
 
 /// The lines of one input.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     name: String,
     from: BufReader<Box<dyn Read + Send>>,
     number: u64,
@@ -45,7 +45,7 @@ struct Place<'a> {
 }
 
 impl Lines {
-    pub(super) fn new(name: &str, from: Box<dyn Read + Send>, are_letters: bool) -> Self {
+    pub(crate) fn new(name: &str, from: Box<dyn Read + Send>, are_letters: bool) -> Self {
         let from = BufReader::new(from);
         Self {
             name: name.to_owned(),
@@ -59,7 +59,7 @@ impl Lines {
     }
 
     /// The next batch; empty at the end.
-    pub(super) fn batch(&mut self, most: usize, bytes: u64) -> Result<Vec<Event>> {
+    pub(crate) fn batch(&mut self, most: usize, bytes: u64) -> Result<Vec<Event>> {
         let (mut batch, mut room) = (Vec::new(), bytes);
         while batch.len() < most {
             let Some(event) = (match self.ahead.take() {

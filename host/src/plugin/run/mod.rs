@@ -3,7 +3,7 @@
 //! What decides is [`host_processors::Dry`], by the rules of a shard that runs. Here events are read, put into batches and
 //! given to their shards, and what comes out is printed. Nothing is written but the state, where somebody asks for it.
 
-mod lines;
+pub(crate) mod lines;
 mod outside;
 mod printer;
 mod state;

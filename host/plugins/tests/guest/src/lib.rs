@@ -65,6 +65,10 @@ impl Processor for Guest {
     fn pause(&mut self) -> Result<(), Error> {
         match self.config.act.as_str() {
             "refuse-pause" => Err(Error::retry("busy")),
+            "write-in-pause" => {
+                drop(state::set(b"key", b"value"));
+                Ok(())
+            }
             "trap-in-pause" => trap("deliberate"),
             "loop-in-pause" => spin(),
             _ => Ok(()),
@@ -157,6 +161,12 @@ impl Guest {
                     trap("deliberate")
                 }
                 vec![Action::forward_all(0)]
+            }
+            "reverse" => (0..batch.len()).rev().map(|index| Action::forward(index, 0)).collect(),
+            "remember" => {
+                self.kept.push(Vec::new());
+                let number = self.kept.len().to_string();
+                (0..batch.len()).map(|index| Action::dead_letter(index, &number)).collect()
             }
             "count" => return count(batch),
             "fill" => return fill(batch, times),

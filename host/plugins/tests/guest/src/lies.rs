@@ -48,6 +48,8 @@ pub(crate) fn told(info: Info) -> Info {
         "long-summary" => info.summary(&"s".repeat(1 << 20)),
         "giant-schema" => info.config_schema(&format!("{{\"a\":\"{}\"}}", "s".repeat(1 << 20))),
         "deep-schema" => info.config_schema(&"{\"a\":".repeat(10_000)),
+        "wrong-schema" => info.config_schema(r#"{"type":"objekt"}"#),
+        "required" => info.config_schema(r#"{"type":"object","required":["absent"]}"#),
         "one-output" => Info { outputs: flow_sdk::Cardinality::One, ..info },
         "keyed" => info.keyed(),
         "dice" => Info { version: format!("0.1.{}", RandomState::new().hash_one(0)), ..info },

@@ -1,0 +1,133 @@
+//! `fnaad plugin conform`: what keeps the rules, and what breaks each of them.
+
+use serde_json::Value;
+use stories::{Tools, guest, lying_guest};
+
+fn failed(report: &Value) -> Vec<&str> {
+    let rules = report["rules"].as_array().unwrap().iter();
+    rules
+        .filter(|rule| rule["result"] == "failed")
+        .map(|rule| rule["rule"].as_str().unwrap())
+        .collect()
+}
+
+const SIGNAL: &str = r#"{"rules": [{"name": "swarm", "when": "data.mag >= 4", "count": {"at-least": 2, "within": 100, "by": "subject"},
+    "emit": {"type": "alert.swarm", "subject": "subject", "data": {"magnitude": "data.mag"}}}]}"#;
+
+const DISTRIBUTOR: &str = r#"{"rules": [{"when": "data.mag >= 5", "to": "strong"}, {"when": "has(data.mag)", "to": 1}], "mode": "all"}"#;
+
+#[test]
+fn the_included_plugins_keep_every_rule() {
+    let tools = Tools::new();
+    let plugins: [(&str, &[&str]); 5] = [
+        ("bridge", &[]),
+        ("bridge", &["--config", r#"{"filter": "data.mag >= 3"}"#]),
+        ("collector", &["--config", r#"{"origin-attribute": "sourceflow"}"#]),
+        ("distributor", &["--config", DISTRIBUTOR, "--output", "strong", "--output", "weak"]),
+        ("signal", &["--config", SIGNAL]),
+    ];
+    for (name, more) in plugins {
+        let file = tools.included(name);
+        let (code, report) = tools.json(&[&["conform", &file], more].concat());
+        assert_eq!(
+            (code, &report["ok"], failed(&report)),
+            (0, &true.into(), vec![]),
+            "{name}: {report}"
+        );
+        assert_eq!(report["rules"].as_array().unwrap().len(), 17, "{report}");
+    }
+    let said = tools.run(&["conform", "bridge.wasm"], "");
+    assert!(said.stdout.contains("passed  recycling "), "{said:?}");
+    assert!(said.stdout.ends_with("0 are broken, 0 not applicable\n"), "{said:?}");
+}
+
+#[test]
+fn a_guest_that_breaks_a_rule_is_told_which() {
+    let tools = Tools::new();
+    let file = tools.file("guest.wasm", guest());
+    let guests: [(&str, &[&str], &[&str]); 11] = [
+        ("forward-each", &[], &[]),
+        ("nothing", &[], &["accounts", "odd-events", "large-event"]),
+        ("unknown-output", &[], &["accounts", "odd-events", "large-event"]),
+        ("rewrite-each", &[], &["odd-events"]),
+        ("fatal", &[], &["goes-on", "odd-events", "large-event"]),
+        ("retry", &[], &["goes-on", "odd-events", "large-event"]),
+        ("reverse", &[], &["order"]),
+        ("remember", &[], &["same-again", "recycling"]),
+        ("refuse-pause", &[], &["pause-and-resume"]),
+        ("trap-in-destroy", &[], &["destroy"]),
+        ("write-in-pause", &[], &["state-outside"]),
+    ];
+    for (act, more, broken) in guests {
+        let config = format!(r#"{{"act": "{act}"}}"#);
+        let (code, report) = tools.json(&[&["conform", &file, "--config", &config], more].concat());
+        assert_eq!(failed(&report), broken, "{act}: {report:#}");
+        assert_eq!(code, i32::from(!broken.is_empty()), "{act}");
+    }
+}
+
+#[test]
+fn a_trap_and_a_passed_limit_are_two_rules_and_told_with_their_words() {
+    let tools = Tools::new();
+    let file = tools.file("guest.wasm", guest());
+    let (code, report) = tools.json(&["conform", &file, "--config", r#"{"act": "panic"}"#]);
+    assert_eq!(code, 1);
+    // An error that is the same on every event stops the plugin, too: a host holds it.
+    assert_eq!(
+        failed(&report),
+        ["goes-on", "never-traps", "odd-events", "large-event"],
+        "{report:#}"
+    );
+    let text = report.to_string();
+    assert!(
+        text.contains("batches of 1: event 0: trap: ") && text.contains("deliberate"),
+        "{text}"
+    );
+    let memory =
+        ["conform", &file, "--config", r#"{"act": "data-all"}"#, "--limit", "memory=3000000"];
+    let (code, report) = tools.json(&memory);
+    assert_eq!((code, failed(&report)), (1, vec!["large-event"]), "{report:#}");
+}
+
+#[test]
+fn what_a_plugin_says_of_itself_is_looked_at_as_well() {
+    let tools = Tools::new();
+    let other = tools.file("other.wasm", guest());
+    assert_eq!(failed(&tools.json(&["conform", &other]).1), ["name"]);
+    let wrong = tools.file("guest.wasm", &lying_guest("wrong-schema"));
+    assert_eq!(failed(&tools.json(&["conform", &wrong]).1), ["schema"]);
+    let lax = tools.file("guest.wasm", &lying_guest("required"));
+    let (_, report) = tools.json(&["conform", &lax, "--config", "{}"]);
+    assert_eq!(failed(&report), ["init-refuses"], "{report:#}");
+    // Nothing can be said of a plugin that does not start.
+    let (code, report) = tools.json(&["conform", &lax]);
+    assert_eq!((code, failed(&report)), (1, vec!["init"]), "{report:#}");
+    let rest = report["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|rule| rule["result"] == "not-applicable");
+    assert_eq!(rest.count(), 13, "{report:#}");
+}
+
+#[test]
+fn somebodys_own_events_are_tried_where_he_gives_them() {
+    let tools = Tools::new();
+    let file = tools.file("guest.wasm", guest());
+    let event = |n: usize| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{n}\",\"source\":\"/s\",\"type\":\"t\",\"data\":{n}}}\n"
+        )
+    };
+    let config = r#"{"act": "panic-at-odd"}"#;
+    let even =
+        tools.file("even.jsonl", (0..10).map(|n| event(2 * n)).collect::<String>().as_bytes());
+    let (_, report) = tools.json(&["conform", &file, "--config", config, "--events", &even]);
+    assert!(!failed(&report).contains(&"never-traps"), "{report:#}");
+    let odd = tools.file("odd.jsonl", event(1).as_bytes());
+    let (_, report) = tools.json(&["conform", &file, "--config", config, "--events", &odd]);
+    assert!(failed(&report).contains(&"never-traps"), "{report:#}");
+    let none = tools.file("none.jsonl", b"");
+    let said = tools.run(&["conform", &file, "--events", &none], "");
+    assert!(said.code == 1 && said.stderr.contains("no event to try"), "{said:?}");
+}
