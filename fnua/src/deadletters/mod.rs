@@ -192,11 +192,15 @@ fn sheet(letter: &Letter, open: bool, line: &str) -> String {
     text + &format!("\n{}\n\n", OneLine(line))
 }
 
-/// The front of a reason on one line: a trap's words come before its backtrace.
+/// The front of a reason on one line: a trap's words come before its backtrace, in lines or not.
 fn glimpse(reason: &str) -> String {
-    let lines = reason.lines().take_while(|line| !line.contains("wasm backtrace"));
-    OneLine(&lines.collect::<Vec<_>>().join("; ")).to_string()
+    let front = reason.split(FRAMES).next().unwrap_or_default();
+    let lines = front.lines().take_while(|line| !line.contains("wasm backtrace"));
+    OneLine(lines.collect::<Vec<_>>().join("; ").trim_end()).to_string()
 }
+
+/// What stands before the frames of a trap.
+const FRAMES: &str = "error while executing at wasm backtrace";
 
 /// As much as fits on a line of the terminal.
 fn cut(line: &str, width: Option<usize>) -> String {
@@ -211,6 +215,14 @@ fn cut(line: &str, width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_front_of_a_trap_is_what_comes_before_its_frames() {
+        let trap = "trap: at src/lib.rs:7 deliberate error while executing at wasm backtrace: 0: x";
+        assert_eq!(glimpse(trap), "trap: at src/lib.rs:7 deliberate");
+        assert_eq!(glimpse("unreachable\nwasm backtrace:\n 0: x"), "unreachable");
+        assert_eq!(glimpse("no such key"), "no such key");
+    }
 
     #[test]
     fn a_long_line_is_cut_to_the_terminal_and_whole_elsewhere() {

@@ -128,7 +128,9 @@ impl Module {
                     address.is_some_and(|address| (from..row.address()).contains(&address))
                 };
                 for (found, _) in found.iter_mut().zip(wanted).filter(|(_, at)| here(at)) {
-                    *found = self.file(header, file).map(|file| Place { file, line });
+                    // Line 0 is code that the compiler made of nobody's.
+                    let file = self.file(header, file).filter(|_| line > 0);
+                    *found = file.map(|file| Place { file, line });
                 }
             }
             let line = row.line().map_or(0, std::num::NonZeroU64::get);

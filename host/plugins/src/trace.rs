@@ -59,9 +59,21 @@ fn with_lines(words: &str, found: &[Option<Place>]) -> String {
 fn function(frame: &str) -> String {
     match frame.split_once('!') {
         Some((_, name)) if !name.starts_with('<') || name.contains(" as ") => {
-            format!(", in {name}")
+            format!(", in {}", without_hash(name))
         }
         _ => String::new(),
+    }
+}
+
+/// Compilers end the names of functions that are made several times with a hash.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((name, hash))
+            if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            name
+        }
+        _ => name,
     }
 }
 
@@ -72,7 +84,7 @@ mod tests {
     use super::*;
 
     const WORDS: &str = "error while executing at wasm backtrace:\n    0:   0x1f - a.wasm!std::abort\n    1:   0x2f - \
-                         a.wasm!every::seen\n    2:   0x3f - <unknown>!<wasm function 7>\n\nCaused by:\n    wasm trap";
+                         a.wasm!every::seen::h6ee16f142399121c\n    2:   0x3f - <unknown>!<wasm function 7>\n\nCaused by:\n    wasm trap";
 
     fn place(file: &str, line: u64) -> Option<Place> {
         Some(Place { file: file.to_owned(), line })
@@ -85,7 +97,7 @@ mod tests {
         let lines: Vec<_> = told.lines().collect();
         assert_eq!(lines[0], "at src/lib.rs:7, in every::seen");
         assert!(lines[2].ends_with("std::abort at /rustc/1/library/std/src/abort.rs:3"), "{told}");
-        assert!(lines[3].ends_with("every::seen at src/lib.rs:7"), "{told}");
+        assert!(lines[3].ends_with("every::seen::h6ee16f142399121c at src/lib.rs:7"), "{told}");
         assert!(lines[4].ends_with("<wasm function 7>"), "{told}");
         let all = words(&told, "panicked\n");
         assert!(all.starts_with("at src/lib.rs:7, in every::seen\npanicked\nerror while"), "{all}");

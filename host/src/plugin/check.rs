@@ -227,6 +227,21 @@ impl Report {
         Ok(())
     }
 
+    /// What is imported, by package: its version, the names of its interfaces, and what is behind it.
+    fn packages(&self) -> Vec<(String, Vec<&str>, &str)> {
+        let mut packages: Vec<(String, Vec<&str>, &str)> = Vec::new();
+        for Import { name, behind } in &self.imports {
+            let (package, rest) = name.split_once('/').unwrap_or((name, ""));
+            let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+            let package = format!("{package}@{version}");
+            match packages.iter_mut().find(|(known, _, of)| *known == package && of == behind) {
+                Some((_, names, _)) => names.push(interface),
+                None => packages.push((package, vec![interface], behind)),
+            }
+        }
+        packages
+    }
+
     fn text(&self) -> String {
         let mut text =
             format!("{}: {} bytes\nsha256       {}\n", self.file, self.bytes, self.digest);
@@ -249,8 +264,11 @@ impl Report {
                 line("more", serde_json::Value::Object(said.more.clone()).to_string());
             }
         }
-        for (index, Import { name, behind }) in self.imports.iter().enumerate() {
-            line(if index == 0 { "imports" } else { "" }, format!("{name:<38} {behind}"));
+        for (index, (package, names, behind)) in self.packages().into_iter().enumerate() {
+            line(
+                if index == 0 { "imports" } else { "" },
+                format!("{package:<22} {behind}\n{:36}{}", "", names.join(", ")),
+            );
         }
         for (index, Export { name, what }) in self.exports.iter().enumerate() {
             line(if index == 0 { "exports" } else { "" }, format!("{name:<38} {what}"));

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(not_a_refusal("n", "n: must be at least 1"), None);
         assert_eq!(not_a_refusal("n", "rules[2].n: no"), None);
         assert_eq!(not_a_refusal("", "config: missing field `n`"), None);
-        assert!(not_a_refusal("n", "m: no").unwrap().contains("does not name"));
+        assert!(not_a_refusal("n", "m: bad").unwrap().contains("does not name"));
         for words in ["", "wrong", "this is wrong: n", ": n"] {
             assert!(not_a_refusal("n", words).unwrap().contains("no `path: reason`"), "{words}");
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use host_events::{Batch, Record};
 use host_plugins::{Action, Plugin};
-use host_processors::{Dry, Outcome};
+use host_processors::{Dry, DryError, Outcome};
 
 use super::events::{Trial, batch, large as large_event, odd as odd_events};
 use super::report::{Report, Rule};
@@ -103,9 +103,14 @@ async fn passed(
         }
     };
     for (input, batch) in batches {
-        if let Err(error) = dry.feed(input, batch, &mut outcomes).await {
-            broken.add(STOPS, format!("{what}: {error}"));
-            break;
+        match dry.feed(input, batch, &mut outcomes).await {
+            Ok(()) => {}
+            // Why its events fail is told below.
+            Err(DryError::Held { .. }) => break,
+            Err(error) => {
+                broken.add(STOPS, format!("{what}: {error}"));
+                break;
+            }
         }
     }
     for outcome in &outcomes {
