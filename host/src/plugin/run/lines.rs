@@ -131,8 +131,11 @@ impl Lines {
         }
         let (partition, offset) = (letter.partition, letter.stored.offset);
         let Letter { processor, flow, kind, reason, digest, stored, .. } = letter;
+        // Its frames come again, below.
+        let front = reason.split("error while executing").next().unwrap_or_default().trim_end();
+        let front = front.strip_prefix(&format!("{kind}: ")).unwrap_or(front);
         super::printer::say(&format!(
-            "dead letter of {processor}, {flow}:{partition}:{offset}, by the plugin {digest}: {kind}: {reason}"
+            "dead letter of {processor}: {flow}:{partition}:{offset}, plugin {digest}, {kind}: {front}"
         ));
         Ok(Event { partition, offset: offset.min(u64::MAX - 1), record: stored.record })
     }

@@ -103,7 +103,7 @@ fn a_dead_letter_of_a_host_fails_again_at_the_desk_with_its_own_configuration() 
         &[&["run", &guest, "--from", "deadletter", &format!("{P}/0:9")], &asked[..]].concat(),
         "",
     );
-    assert!(said.code == 1 && said.stderr.contains("404"), "{said:?}");
+    assert!(said.code == 1 && said.stderr.contains("416"), "{said:?}");
 }
 
 #[test]
