@@ -33,7 +33,7 @@ pub use guest::{guest, lying_guest, traced_guest};
 pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers};
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
-pub use projects::{example, fresh_project, project};
+pub use projects::{changed_project, example, fresh_project, project};
 pub use prologue::{A, B, Hosted, P, host_after, host_with};
 pub use tls::{Certificates, Trust};
 pub use tool::Tools;

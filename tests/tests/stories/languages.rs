@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use stories::{
-    A, B, Fnaad, Following, P, Wire, eventually_holds, example, fresh_project, host_with_plugin,
+    A, B, Fnaad, Following, P, Wire, changed_project, eventually, eventually_holds, example,
+    fresh_project, host_with_plugin,
 };
 
 use crate::streams::{anywhere, write};
@@ -199,4 +200,25 @@ fn the_mask_in_python_is_a_policy_that_hides_from_every_subscriber() {
         assert_eq!(record.value.as_deref(), Some(&br#"{"n":"***"}"#[..]));
     }
     assert!(!following.has_heard("\"n\":1"));
+}
+
+/// Go's runtime writes the words of a panic in a hundred pieces; the SDK says them in one line.
+#[test]
+fn a_panic_in_go_becomes_a_dead_letter_with_its_words_and_its_line() {
+    let process = "\t// A column: one call for the whole batch.";
+    let panics = ("\tif plugin.Prefix == \"panic\" {\n\t\tpanic(\"deliberate\")\n\t}\n", process);
+    let component =
+        changed_project("go", "panics", "plugin.go", (process, &[panics.0, panics.1].concat()));
+    let mut running = running("panics", &component, &json!({"prefix": "panic"}));
+    running.wire.write(A, &[event("1", "panic", &json!({}))]);
+    let dead = "p.dead.flows.unix.ar";
+    // The flow is made for the first letter.
+    eventually("the flow of dead letters", || {
+        let answer = running.wire.ask(&format!("DESCRIBE FLOW {dead}"));
+        if answer[0].starts_with("404") { Err(format!("{answer:?}")) } else { Ok(()) }
+    });
+    let letters = eventually_holds(&mut running.wire, dead, 1);
+    let reason = letters[0]["deadreason"].as_str().expect("a reason");
+    assert!(reason.contains("panic reason=deliberate"), "{reason}");
+    assert!(reason.contains("panics/plugin.go:"), "{reason}");
 }

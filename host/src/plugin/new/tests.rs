@@ -129,3 +129,24 @@ fn the_sdk_of_a_project_asks_for_what_the_workspace_asks_for() {
     assert_eq!(sdk["package"]["version"], workspace["workspace"]["package"]["version"]);
     assert_eq!(sdk["features"], own["features"]);
 }
+
+/// A new version of the contract is one of every SDK.
+#[test]
+fn every_project_speaks_the_version_of_the_contract_that_it_ships() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let wit = std::fs::read_to_string(root.join("wit/processor.wit")).unwrap();
+    let (package, _) = wit.split_once(';').unwrap();
+    let (_, version) = package.split_once('@').unwrap();
+    for lang in Lang::value_variants() {
+        for file in lang.files() {
+            let after = file.text.split("flow:processor/").skip(1);
+            let versions = after.filter_map(|rest| rest.split_once('@'));
+            for (name, rest) in versions {
+                let plain = |found: char| found.is_ascii_alphanumeric() || "-.".contains(found);
+                if name.chars().all(plain) {
+                    assert!(rest.starts_with(version), "{lang:?}: {}: {name}", file.path);
+                }
+            }
+        }
+    }
+}
