@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use host_iam::{Grants, Quotas};
+use host_observe::traces::Traces;
 use host_peers::Subscriptions;
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Brokers, Options, Processors, TrialHook};
@@ -57,12 +58,14 @@ impl Ground {
         config: &Config,
         grants: &Grants,
         quotas: &Quotas,
+        traces: &Traces,
     ) -> Processors {
         let options = Options {
             limits: config.limits.clone(),
             most: config.most.clone(),
             grants: grants.clone(),
             quotas: quotas.clone(),
+            traces: traces.clone(),
             ..Options::default()
         };
         let Self { brokers, registry, catalog, trial, .. } = self;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use fnap::name::Name;
 use fnap::subject::Subject;
 use host_iam::{Grants, Owner, Quotas, Users};
+use host_observe::traces::Traces;
 use host_peers::lending::Lender;
 use host_plugins::Watcher;
 use host_processors::Processors;
@@ -226,8 +227,13 @@ impl Host {
             task.abort();
         }
         self.services.processors.drain().await;
+        let traces = self.services.traffic.traces.clone();
+        let sent = tokio::task::spawn_blocking(move || traces.end());
         let brokers = self.services.brokers.values();
         futures::future::join_all(brokers.map(|broker| broker.close())).await;
+        if let Err(error) = sent.await {
+            tracing::error!(cause = %error, "the last traces were not sent");
+        }
         observed.ended();
     }
 }
@@ -261,7 +267,9 @@ async fn begin(
     let decides = grants.clone();
     ground.registry.keep_reports(config.reports.enabled);
     ground.registry.tell(move |news| tell(&decides, news));
-    let processors = ground.processors(config, &grants, &quotas);
+    let traces = config.traces.as_ref().map(Traces::start).transpose();
+    let traces = traces.map_err(anyhow::Error::msg).context("traces")?.unwrap_or_default();
+    let processors = ground.processors(config, &grants, &quotas, &traces);
     let watcher = ground.watch_plugins(config).await?;
     processors.start_all().await.context("processors")?;
     let mut background = looking_after(&processors);
@@ -294,7 +302,7 @@ async fn begin(
         spread: 0.into(),
         read_room: host_server::ReadRoom::default(),
         logs: host_server::Logs::default(),
-        traffic: host_server::traffic(),
+        traffic: host_server::traffic().with_traces(traces),
     };
     Ok(Begun { services, watcher, background })
 }

@@ -10,7 +10,7 @@ pub mod record;
 
 pub use batch::{Batch, Incarnation, Position, Stored};
 pub use cloudevent::{CloudEvent, EventError, EventRef, Invalid, Rule, Timestamp, Value};
-pub use cloudevent::{attribute_of, data_of, is_event};
+pub use cloudevent::{attribute_of, data_of, is_event, text_of};
 pub use line::{WriteLine, from_write_line, write_read_line};
 pub use partitioner::{murmur2, partition_for_key};
 pub use record::{Headers, HeadersBuilder, Record};

@@ -12,6 +12,7 @@ mod counts;
 pub mod http;
 pub mod process;
 mod text;
+pub mod traces;
 mod traffic;
 
 pub use commands::{Commands, Outcome, Verb};

@@ -3,6 +3,7 @@
 use crate::commands::Commands;
 use crate::counts::{Counter, Gauge};
 use crate::text::{Exposition, Kind};
+use crate::traces::Traces;
 
 /// Counts of all connections together. Names of peers and users are never kept.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub struct Traffic {
     pub stream_events: Counter,
     /// Octets of them as they were sent.
     pub stream_bytes: Counter,
+    /// Spans of them.
+    pub traces: Traces,
 }
 
 impl Traffic {
@@ -56,7 +59,14 @@ impl Traffic {
             streams_open: Gauge::default(),
             stream_events: Counter::default(),
             stream_bytes: Counter::default(),
+            traces: Traces::default(),
         }
+    }
+
+    /// The same, and spans go there.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Writes all of it.
@@ -110,5 +120,6 @@ impl Traffic {
             page.single(name, Kind::Counter, help, counter);
         }
         self.commands.write(page);
+        self.traces.write(page);
     }
 }

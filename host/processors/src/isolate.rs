@@ -5,6 +5,9 @@
 //! next one, so that a piece that fails takes nothing of another with it. A plugin that fails on
 //! event after event is held, with its position kept: then the plugin is to blame, not the events.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use host_plugins::CallError;
 
 use crate::dead::{self, Given, Scene};
@@ -12,6 +15,7 @@ use crate::inputs::Next;
 use crate::pieces;
 use crate::shard::Failure;
 use crate::spec::Policy;
+use crate::traced::Traced;
 use crate::worker::{End, Moves, Worker};
 
 /// Events in a row that may become dead letters before the plugin is held instead. Few enough that a
@@ -93,6 +97,9 @@ impl Worker<'_> {
         self.need_dead_flow().await?;
         let Some(dead) = &self.dead else { return Ok(()) };
         let partition = piece.batch.partition;
+        let (flow_of, began) = (Arc::from(flow), SystemTime::now());
+        let traced = Traced::of(&self.shard.traces, (&flow_of, &piece.batch), began, "dead-letter");
+        self.waiting.traced.extend(traced);
         let scene = Scene::of(&self.shard.spec, &self.plugin, flow, partition);
         for stored in piece.batch.records.iter() {
             let letter = dead::letter(&scene, stored, given);

@@ -30,6 +30,7 @@ mod start;
 mod status;
 mod supervisor;
 mod swap;
+mod traced;
 mod trial;
 mod views;
 mod worker;

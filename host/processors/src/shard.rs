@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
 use host_events::Position;
+use host_observe::traces::Traces;
 use host_plugins::log::NoLog;
 use host_plugins::{
     CallError, Instance, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
@@ -126,6 +127,8 @@ pub(crate) struct Shard {
     pub(crate) refusals: u32,
     /// A commit that was refused for good, until the event to blame is found.
     pub(crate) careful: Option<Careful>,
+    /// Where spans go.
+    pub(crate) traces: Traces,
     /// What was said about its failures.
     pub(crate) episode: Episode,
     /// What was said about its dead letters.

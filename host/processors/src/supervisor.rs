@@ -10,6 +10,7 @@ use std::time::Duration;
 use fnap::name::Name;
 use host_events::Position;
 use host_iam::{Grants, Quotas};
+use host_observe::traces::Traces;
 use host_plugins::{Catalog, Level, Limits, Plugin};
 use host_registry::{Desired, Processor, Registry, RegistryError};
 use tokio::sync::{Mutex, watch};
@@ -47,6 +48,8 @@ pub struct Options {
     pub grants: Grants,
     /// How much may be theirs.
     pub quotas: Quotas,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 /// The processors of this host. Cloning shares them.
@@ -311,6 +314,7 @@ impl Processors {
             row: 0,
             refusals: 0,
             careful: None,
+            traces: self.0.options.traces.clone(),
             episode: Episode::default(),
             tally: Tally::default(),
         }

@@ -5,7 +5,7 @@
 //! there is little to do and grow with the load.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use host_brokers::{Commit, CommitOutcome, Fence};
 use host_events::{Incarnation, Position, Stored};
@@ -23,6 +23,7 @@ use crate::shadow::{Companion, Did, Outcome};
 use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::Endpoint;
 use crate::status::Moved;
+use crate::traced::Traced;
 
 /// Batches that may wait for a commit: enough to fill it while the one before is written.
 const MOST_WAITING_BATCHES: usize = 8;
@@ -68,6 +69,8 @@ pub(crate) struct Waiting {
     pub(crate) due: bool,
     /// It is one event that is given up.
     pub(crate) given: Option<Given>,
+    /// Those of its events that are traced.
+    pub(crate) traced: Vec<Traced>,
 }
 
 pub(crate) struct InFlight {
@@ -78,6 +81,7 @@ pub(crate) struct InFlight {
     /// Bytes of its largest record.
     pub(crate) largest: usize,
     pub(crate) given: Option<Given>,
+    traced: Vec<Traced>,
 }
 
 enum Wake {
@@ -241,6 +245,7 @@ impl<'a> Worker<'a> {
     pub(crate) async fn decide(&mut self, next: &Next, moves: Moves<'_>) -> Result<(), Failure> {
         let Next { input, batch } = next;
         let flow = self.shard.spec.input_name(*input);
+        let began = self.shard.traces.is_on().then(SystemTime::now);
         self.state.lock().begin();
         let mut shown = None;
         if !batch.records.is_empty() {
@@ -264,6 +269,10 @@ impl<'a> Worker<'a> {
             let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
             let route = Route { endpoints, shard: shard.shard, dead, scene };
             self.waiting.outputs.apply(&route, batch, actions)?;
+            if let Some(began) = began {
+                let traced = Traced::of(&self.shard.traces, (&flow, batch), began, "committed");
+                self.waiting.traced.extend(traced);
+            }
             self.shard.row = 0;
             self.living.worked();
             let share = self.living.there().map_or(0.0, |instance| instance.slow_share());
@@ -333,6 +342,7 @@ impl<'a> Worker<'a> {
             moved,
             largest,
             given: waiting.given,
+            traced: waiting.traced,
         });
     }
 
@@ -350,7 +360,10 @@ impl<'a> Worker<'a> {
         for _ in 0..in_flight.batches {
             self.state.lock().committed();
         }
-        let InFlight { positions, moved, given, .. } = in_flight;
+        let InFlight { positions, moved, given, traced, .. } = in_flight;
+        for traced in &traced {
+            traced.done(&self.shard.traces, &self.shard.spec);
+        }
         self.went_through(&positions, moved.events_in > 0 && given.is_none());
         self.shard.committed(&positions, moved);
         Ok(())
@@ -398,6 +411,7 @@ impl Waiting {
         self.events_in += later.events_in;
         self.bytes_in += later.bytes_in;
         self.due |= later.due;
+        self.traced.extend(later.traced);
     }
 
     fn has_something(&self) -> bool {

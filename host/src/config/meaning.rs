@@ -41,6 +41,7 @@ pub(super) fn meaning(
     let peers = reader.peers(raw.peers.unwrap_or_default(), base);
     let dns = reader.dns(raw.dns.unwrap_or_default(), base);
     let reports = reader.reports(raw.reports.unwrap_or_default(), peers.domain.is_some());
+    let traces = reader.traces(raw.traces.unwrap_or_default(), base, us);
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
     let plugins_dir = match raw.plugins_dir {
@@ -80,6 +81,7 @@ pub(super) fn meaning(
                 dns,
                 audit,
                 reports,
+                traces,
             };
             Ok((config, reader.files))
         }

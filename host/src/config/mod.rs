@@ -25,6 +25,7 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use fnap::name::Name;
 use host_iam::{Quota, Settings, Subject, UserList, UsersError};
+use host_observe::traces::TraceOptions;
 use host_plugins::Limits;
 use host_server::{ListenerOptions, TlsFiles};
 
@@ -102,6 +104,8 @@ pub struct Config {
     pub audit: AuditOptions,
     /// What is told in the reports flows of namespaces.
     pub reports: ReportsConfig,
+    /// Where traces go; none where nobody asked for them.
+    pub traces: Option<TraceOptions>,
 }
 
 /// A broker.
@@ -233,6 +237,7 @@ impl Config {
             observe: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             names: NamesConfig::default(),
             reports: ReportsConfig::usual(domain.is_some()),
+            traces: None,
             peers: PeersConfig { domain, assumed: true, ..PeersConfig::default() },
             dns,
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },

@@ -53,6 +53,7 @@ mod tls;
 mod tokens;
 mod tools;
 mod top;
+mod traces;
 mod transcripts;
 mod views;
 mod writing;

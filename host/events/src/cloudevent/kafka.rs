@@ -3,6 +3,8 @@
 //! Reading is lazy: an [`EventRef`] has checked a record and lends what lies in it. The key of a
 //! record is no business of the event; whoever appends decides it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::json::Object;
@@ -171,6 +173,20 @@ pub fn is_event(record: &Record) -> bool {
 #[must_use]
 pub fn attribute_of(record: &Record, name: &str) -> Option<Value> {
     EventRef::of(record).ok()??.attribute(name)
+}
+
+/// One attribute as it stands in a record, whether the record is a valid event or not: in binary mode nothing is
+/// checked, copied or built for it.
+#[must_use]
+pub fn text_of<'a>(record: &'a Record, name: &str) -> Option<Cow<'a, [u8]>> {
+    for (header, value) in record.headers.iter() {
+        if header.strip_prefix(PREFIX) == Some(name.as_bytes()) {
+            return value.map(Cow::Borrowed);
+        }
+    }
+    structured_content_type(record)?;
+    let value = attribute_of(record, name)?;
+    Some(Cow::Owned(value.canonical().into_owned().into_bytes()))
 }
 
 /// The data of a CloudEvent; of a record that is none, its value.

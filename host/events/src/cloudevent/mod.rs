@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-pub use kafka::{EventRef, attribute_of, data_of, is_event};
+pub use kafka::{EventRef, attribute_of, data_of, is_event, text_of};
 pub use rules::{Invalid, Rule, Shown};
 pub use timestamp::Timestamp;
 pub use value::Value;

@@ -1,14 +1,16 @@
 //! Records to one stream, as far as its credit and the queue of its connection go.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fnap::reply::{Code, Failure};
 use fnap::stream::{FRAME_COST, Packed, Piece, Refused, Room, Source};
 use host_brokers::BrokerError;
-use host_events::{Batch, Stored};
+use host_events::{Batch, Stored, text_of};
 use host_iam::{Seat, Share};
+use host_observe::traces::Work;
 use host_observe::{Held, Traffic};
 use host_registry::Attachment;
 use tokio::time::Instant;
@@ -118,11 +120,15 @@ impl Giving<'_, '_> {
             }
         };
         let counted = stream.attachment.as_ref();
+        let before = place.next;
         let given = self.send(place, (number, partition), &batch, room, counted);
         if let Some(attachment) = counted {
             let time = place.log.view_time();
             attachment.viewed(time.saturating_sub(stream.viewed));
             stream.viewed = time;
+        }
+        if self.traffic.traces.is_on() {
+            self.trace(&stream.carried, &batch, before..place.next);
         }
         if matches!(given, Given::Waits) {
             stream.stalled.push(partition);
@@ -172,6 +178,24 @@ impl Giving<'_, '_> {
         }
         let until = self.seat.and_then(|seat| seat.read(count as u64, octets));
         until.map_or(Given::More, Given::Held)
+    }
+
+    /// Spans of events that have left for somebody.
+    fn trace(&self, carried: &Carried, batch: &Batch, sent: Range<u64>) {
+        let traces = &self.traffic.traces;
+        let events = batch.records.iter().filter(|stored| sent.contains(&stored.offset));
+        let texts = events.map(|stored| (stored.offset, text_of(&stored.record, "traceparent")));
+        let marked = traces.marked(texts);
+        let facts = [("fnaa.subscription", carried.name.as_str())];
+        let work = Work {
+            verb: "send",
+            takes: false,
+            flow: carried.flow.as_str(),
+            partition: batch.partition,
+            began: SystemTime::now(),
+            facts: if carried.subscription { &facts } else { &[] },
+        };
+        traces.done(&marked, &work);
     }
 
     /// As many as the room and his quota allow at once.

@@ -1,0 +1,127 @@
+//! Sends spans by HTTP, from the thread that gathers them.
+//!
+//! Follows no redirection, reads a bounded answer in a bounded time. That a collector is away is said once a minute.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+
+use super::TraceOptions;
+
+/// Time for one request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Octets of an answer: it says how many spans were refused.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// Between two lines of the log about a collector that does not take what is sent.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// What makes requests of spans.
+pub(super) fn exporter(
+    options: &TraceOptions,
+    failures: Arc<AtomicU64>,
+) -> Result<SpanExporter, String> {
+    let endpoint = options.endpoint.clone();
+    let agent = agent(options.ca_file.as_deref())?;
+    let client = Client { agent, endpoint: endpoint.clone(), failures, told: Mutex::default() };
+    let built = SpanExporter::builder()
+        .with_http()
+        .with_http_client(client)
+        .with_endpoint(endpoint)
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(TIMEOUT)
+        // The next spans are waiting.
+        .with_retry_policy(RetryPolicy::default().with_max_retries(1))
+        .build();
+    built.map_err(|error| error.to_string())
+}
+
+struct Client {
+    agent: ureq::Agent,
+    endpoint: String,
+    failures: Arc<AtomicU64>,
+    told: Mutex<Option<Instant>>,
+}
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // It is polled by a thread that does nothing else.
+        let answer = self.post(request);
+        match &answer {
+            Ok(answer) if answer.status().is_success() => {}
+            Ok(answer) => self.failed(&format!("status {}", answer.status().as_u16())),
+            Err(error) => self.failed(&error.to_string()),
+        }
+        answer
+    }
+}
+
+impl Client {
+    fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.agent.run(request.map(|body| body.to_vec()))?;
+        let (head, mut body) = answer.into_parts();
+        let body = body.with_config().limit(MAX_ANSWER).read_to_vec()?;
+        Ok(Response::from_parts(head, body.into()))
+    }
+
+    fn failed(&self, cause: &str) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= REMIND) {
+            *told = Some(Instant::now());
+            tracing::warn!(endpoint = self.endpoint, cause, "traces cannot be sent");
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Client").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+fn agent(ca_file: Option<&Path>) -> Result<ureq::Agent, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = TlsConfig::builder()
+        .root_certs(roots(ca_file)?)
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .proxy(None)
+        .tls_config(tls)
+        .build();
+    Ok(config.into())
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCerts, String> {
+    let Some(path) = ca_file else {
+        let found = rustls_native_certs::load_native_certs().certs;
+        let own = found.iter().map(|found| Certificate::from_der(found).to_owned());
+        return Ok(RootCerts::Specific(Arc::new(own.collect())));
+    };
+    let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| named(&error))?;
+    let mut certificates = Vec::new();
+    for item in ureq::tls::parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| named(&error))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(named(&"no certificate in it"));
+    }
+    Ok(RootCerts::Specific(Arc::new(certificates)))
+}
