@@ -1,6 +1,9 @@
 //! Instances between batches: those that grow are made anew, those that have nothing to do are given back, and no
 //! event knows of it.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+
 use serde_json::{Value, json};
 use stories::{
     Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds, guest,
@@ -59,6 +62,44 @@ fn a_guest_that_gives_no_memory_back_is_made_anew_and_every_event_goes_through_o
     assert_eq!((&usage["traps"], &usage["limits-passed"]), (&0.into(), &0.into()), "{seen}");
     assert_eq!((&seen["failures"], &seen["state"]), (&0.into(), &"running".into()), "{seen}");
     assert!(usage["memory-peak"].as_u64().unwrap() <= 16_777_216, "{seen}");
+}
+
+/// Numbers of a flow's events in the order in which they are read.
+fn numbers(host: &Fnaad, flow: &str) -> Vec<u64> {
+    let mut child = host.fnua().spawn(&["--quiet", "--format", "json", "read", flow]);
+    let number = |line: std::io::Result<String>| {
+        let line = line.unwrap();
+        let (_, rest) = line.split_once("\"id\":\"").unwrap();
+        rest.split('"').next().unwrap().parse().unwrap()
+    };
+    let numbers = BufReader::new(child.stdout.take().unwrap()).lines().map(number).collect();
+    assert!(child.wait().unwrap().success());
+    numbers
+}
+
+#[test]
+fn a_million_events_go_through_a_guest_that_loses_a_kibibyte_with_each() {
+    const COUNT: u64 = 1_000_000;
+    let (mut wire, host, dir) = acting("leak", 1024, "");
+    let path = dir.path().join("events.jsonl");
+    let mut file = BufWriter::new(File::create(&path).unwrap());
+    for number in 0..COUNT {
+        let event = r#"{"specversion":"1.0","source":"/s","type":"t","id":""#;
+        writeln!(file, "{event}{number}\"}}").unwrap();
+    }
+    drop(file.into_inner().unwrap());
+    let mut child = host.fnua().spawn(&["--quiet", "write", A, &path.to_string_lossy()]);
+    assert!(child.wait().unwrap().success());
+    let counted = |seen: &Value| seen["events-out"] == COUNT;
+    let seen = eventually_described(&mut wire, P, "a million events", counted);
+    let usage = &seen["usage"];
+    assert!(usage["recycled"].as_u64() >= Some(8), "{seen}");
+    assert_eq!((&usage["traps"], &usage["limits-passed"]), (&0.into(), &0.into()), "{seen}");
+    assert_eq!(seen["failures"], 0, "{seen}");
+    let mut carried = numbers(&host, B);
+    assert!(carried == numbers(&host, A), "another order or other events");
+    carried.sort_unstable();
+    assert!(carried.into_iter().eq(0..COUNT), "lost or repeated");
 }
 
 #[test]
