@@ -71,7 +71,7 @@ impl DeadFlow {
         if processor.is_some_and(|processor| !may_hold_letters(&self.grants, &processor, &flow)) {
             return Err(DeadError::Taken(name));
         }
-        if !matches!(flow.status, FlowStatus::Active | FlowStatus::Paused) {
+        if !flow.is_usable() {
             return Err(DeadError::NotReady(name));
         }
         if flow.broker != self.broker {

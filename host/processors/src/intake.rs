@@ -266,17 +266,13 @@ impl Processors {
         self.refresh(&inputs).await;
         let running = self.0.catalog.active(mirror.kind());
         let new = NewProcessor {
-            name,
-            kind: mirror.kind().to_owned(),
-            inputs,
-            outputs: vec![output],
             config: mirror.config.clone(),
             start,
             options: mirror.options.clone(),
             pin: running.map(|active| active.plugin.digest().to_string()),
-            former: None,
             mirror: Some(mirror.name.clone()),
             maker: self.maker_of_processors(mirror.owner.as_ref()),
+            ..NewProcessor::named(name, mirror.kind(), inputs, vec![output])
         };
         self.check(&new.preview()).await.map_err(|error| error.to_string())?;
         self.made(self.0.registry.create_processor(new).await).await

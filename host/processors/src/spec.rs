@@ -225,7 +225,7 @@ async fn endpoint(
     let flow = registry
         .flow(name)
         .await?
-        .filter(usable)
+        .filter(Flow::is_usable)
         .ok_or_else(|| SpecError::NoFlow(name.to_string()))?;
     let broker = brokers.get(&flow.broker).ok_or_else(|| SpecError::NoBroker {
         broker: flow.broker.clone(),
@@ -246,8 +246,4 @@ async fn endpoint(
 #[must_use]
 pub fn topic_of(flow: &Flow) -> TopicRef {
     TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation, id: flow.topic_id }
-}
-
-fn usable(flow: &Flow) -> bool {
-    matches!(flow.status, FlowStatus::Active | FlowStatus::Paused)
 }

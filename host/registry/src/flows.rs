@@ -155,12 +155,11 @@ impl State {
     pub(crate) fn usable_flow(&self, name: &Name) -> Result<&Flow, RegistryError> {
         let flow = self.find_flow(name)?;
         self.check_settled(name)?;
-        match flow.status {
-            FlowStatus::Active | FlowStatus::Paused => Ok(flow),
-            FlowStatus::Creating | FlowStatus::Deleting => Err(RegistryError::Damaged(format!(
-                "flow {name} is half made, but nobody goes on with it"
-            ))),
+        if flow.is_usable() {
+            return Ok(flow);
         }
+        let words = format!("flow {name} is half made, but nobody goes on with it");
+        Err(RegistryError::Damaged(words))
     }
 
     fn check_topic_free(&self, new: &Flow) -> Result<(), RegistryError> {

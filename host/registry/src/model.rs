@@ -37,7 +37,7 @@ pub struct Namespace {
     pub created_at: i64,
 }
 
-/// What the broker of flows is called whose events lie with another participant. Whoever writes a configuration
+/// What the broker of flows is called whose events come by a subscription. Whoever writes a configuration
 /// cannot call one so.
 pub const PEER: &str = "@peer";
 
@@ -85,7 +85,13 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// Whether its events lie with another participant, and are only read from there.
+    /// Whether it is neither being made nor on its way out.
+    #[must_use]
+    pub const fn is_usable(&self) -> bool {
+        matches!(self.status, FlowStatus::Active | FlowStatus::Paused)
+    }
+
+    /// Whether its events are a subscription's, which are only read from whoever has the flow.
     #[must_use]
     pub fn is_remote(&self) -> bool {
         self.broker == PEER
@@ -373,6 +379,24 @@ pub struct NewProcessor {
 }
 
 impl NewProcessor {
+    /// One of a type, from and to flows, with nothing said beside that.
+    #[must_use]
+    pub fn named(name: Name, kind: &str, inputs: Vec<Name>, outputs: Vec<Name>) -> Self {
+        Self {
+            name,
+            kind: kind.to_owned(),
+            inputs,
+            outputs,
+            config: "{}".to_owned(),
+            start: Start::default(),
+            options: Config::new(),
+            pin: None,
+            former: None,
+            mirror: None,
+            maker: Maker::default(),
+        }
+    }
+
     /// The processor as it would be, for a trial.
     #[must_use]
     pub fn preview(&self) -> Processor {

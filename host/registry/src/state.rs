@@ -265,11 +265,11 @@ pub(crate) fn rows_when_undone(intent: &Intent) -> Option<Vec<Row>> {
         Intent::CreateFlow { flow } => vec![Row::DropFlow(flow.name.clone())],
         Intent::CreateProcessor { processor } => vec![Row::DropProcessor(processor.name.clone())],
         Intent::UpdateFlow { before, .. } => vec![Row::PutFlow(before.clone())],
-        Intent::DeleteFlow { before, .. } => match before.status {
-            FlowStatus::Active | FlowStatus::Paused => vec![Row::PutFlow(before.clone())],
-            // It was never whole: there is nothing to go back to.
-            FlowStatus::Creating | FlowStatus::Deleting => return None,
-        },
+        Intent::DeleteFlow { before, .. } if before.is_usable() => {
+            vec![Row::PutFlow(before.clone())]
+        }
+        // It was never whole: there is nothing to go back to.
+        Intent::DeleteFlow { .. } => return None,
         Intent::UpdateProcessor { before, .. } => {
             vec![Row::PutProcessor(Processor::clone(before))]
         }

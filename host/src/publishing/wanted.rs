@@ -9,7 +9,7 @@ use host_names::publish::{
     Agent, Flow as NamedFlow, MAX_LISTED, MAX_SUBSCRIPTION_TTL, Owner, Queue, Set, Zone,
     agent_sets, flow_sets, namespace_sets, zone_of,
 };
-use host_registry::{Findable, Flow, FlowStatus, Namespace, Publish, Subscriber};
+use host_registry::{Findable, Flow, Namespace, Publish, Subscriber};
 
 use crate::config::{Advertised, Config};
 
@@ -146,8 +146,7 @@ pub(crate) fn wanted(findable: &Findable, presence: &Presence) -> BTreeMap<Zone,
 
 /// A flow that is being made, or on its way out, is nobody's to find.
 fn is_published(flow: &Flow) -> bool {
-    let is_there = matches!(flow.status, FlowStatus::Active | FlowStatus::Paused);
-    is_there && !flow.alias && !flow.is_remote() && flow.publish() != Publish::None
+    flow.is_usable() && !flow.alias && !flow.is_remote() && flow.publish() != Publish::None
 }
 
 /// The unit of the host itself.
@@ -171,7 +170,7 @@ pub(crate) fn name_of(unit: &str) -> Option<Name> {
 #[cfg(test)]
 pub(super) mod tests {
     use host_events::Incarnation;
-    use host_registry::Lent;
+    use host_registry::{FlowStatus, Lent};
     use uuid::Uuid;
 
     use super::*;

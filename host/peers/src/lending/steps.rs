@@ -10,8 +10,8 @@ use fnap::name::Name;
 use host_brokers::Broker;
 use host_failpoints::failpoint;
 use host_registry::{
-    ACCESS, Config, Desired, Flow, FlowStatus, Hold, JournalId, Lens, Lent, Maker, NewFlow,
-    NewProcessor, PUBLISH, RegistryError, Start, Subscriber,
+    ACCESS, Desired, Flow, Hold, JournalId, Lens, Lent, NewFlow, NewProcessor, PUBLISH,
+    RegistryError, Subscriber,
 };
 
 use super::{Lender, is_passing, is_wanted, later, unmade};
@@ -71,7 +71,7 @@ impl Lender {
         };
         let flow = self.0.registry.flow(&row.name).await?;
         let processor = self.0.registry.processor(&lent.processor).await?;
-        Ok(flow.is_some_and(|flow| is_usable(&flow))
+        Ok(flow.is_some_and(|flow| flow.is_usable())
             && processor.is_some_and(|processor| processor.desired == desired(row.hold)))
     }
 
@@ -80,7 +80,7 @@ impl Lender {
         let absent = || RegistryError::Conflict { words: format!("flow {} is gone", row.flow) };
         let from = registry.flow(&row.flow).await?.ok_or_else(absent)?;
         match registry.flow(&row.name).await? {
-            Some(flow) if is_usable(&flow) => {}
+            Some(flow) if flow.is_usable() => {}
             Some(_) => return Err(later(format!("flow {} is being made", row.name))),
             None => {
                 self.carry_out(registry.create_flow(topic(row, lent, &from)).await?).await?;
@@ -127,10 +127,6 @@ impl Lender {
     }
 }
 
-fn is_usable(flow: &Flow) -> bool {
-    matches!(flow.status, FlowStatus::Active | FlowStatus::Paused)
-}
-
 const fn desired(hold: Hold) -> Desired {
     match hold {
         Hold::Active => Desired::Running,
@@ -155,17 +151,6 @@ fn topic(row: &Subscriber, lent: &Lent, from: &Flow) -> NewFlow {
 
 fn carrier(row: &Subscriber, lent: &Lent, lens: Lens) -> NewProcessor {
     let Lens { kind, config, .. } = lens;
-    NewProcessor {
-        name: lent.processor.clone(),
-        kind,
-        inputs: vec![row.flow.clone()],
-        outputs: vec![row.name.clone()],
-        config,
-        start: Start::default(),
-        options: Config::new(),
-        pin: None,
-        former: None,
-        mirror: None,
-        maker: Maker::default(),
-    }
+    let (inputs, outputs) = (vec![row.flow.clone()], vec![row.name.clone()]);
+    NewProcessor { config, ..NewProcessor::named(lent.processor.clone(), &kind, inputs, outputs) }
 }

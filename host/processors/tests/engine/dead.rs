@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use host_brokers::TopicSpec;
 use host_brokers::faulty::{Fault, Op};
 use host_processors::Phase;
-use host_registry::{Config, Desired, Letters, Maker, Name, NewProcessor, ProcessorChange, Start};
+use host_registry::{Config, Desired, Letters, Name, NewProcessor, ProcessorChange};
 
-use crate::house::{House, assert_same, id, ids, name};
+use crate::house::{House, assert_same, id, ids, name, new_processor};
 
 const EVENTS: u32 = 100;
 const DEAD: &str = "p.dead.n.test";
@@ -21,20 +21,12 @@ fn fails_at(which: &str) -> String {
 async fn bridge(house: &House, config: String, options: &[(&str, &str)]) -> Name {
     let new = NewProcessor {
         name: name("p.n.test"),
-        kind: "bridge".into(),
-        inputs: vec![name("in.n.test")],
-        outputs: vec![name("out.n.test")],
-        config,
-        start: Start::Earliest,
         options: [("limit.memory", "16777216")]
             .iter()
             .chain(options)
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect::<Config>(),
-        pin: None,
-        former: None,
-        mirror: None,
-        maker: Maker::default(),
+        ..new_processor("bridge", &["in.n.test"], &["out.n.test"], &config)
     };
     house.carried_out(house.registry.create_processor(new).await).await;
     name("p.n.test")

@@ -14,7 +14,7 @@ use host_events::CloudEvent;
 use host_plugins::{Catalog, Engine, EngineOptions, Limits, MemoryStore, Outcome};
 use host_processors::{Backoff, Options, Processors, Report, TrialHook};
 use host_registry::{
-    Config, FlowChange, JournalId, Maker, Name, NewFlow, NewNamespace, NewProcessor, Processor,
+    Config, FlowChange, JournalId, Name, NewFlow, NewNamespace, NewProcessor, Processor,
     Reconciler, Registry, RegistryError, Start,
 };
 use tempfile::TempDir;
@@ -282,19 +282,10 @@ async fn catalog() -> Catalog {
 
 /// A processor called after its first output.
 pub fn new_processor(kind: &str, inputs: &[&str], outputs: &[&str], config: &str) -> NewProcessor {
-    NewProcessor {
-        name: name(&format!("to-{}", outputs[0])),
-        kind: kind.into(),
-        inputs: inputs.iter().map(|flow| name(flow)).collect(),
-        outputs: outputs.iter().map(|flow| name(flow)).collect(),
-        config: config.into(),
-        start: Start::Earliest,
-        options: Config::new(),
-        pin: None,
-        former: None,
-        mirror: None,
-        maker: Maker::default(),
-    }
+    let names = |flows: &[&str]| flows.iter().map(|flow| name(flow)).collect();
+    let named = name(&format!("to-{}", outputs[0]));
+    let named = NewProcessor::named(named, kind, names(inputs), names(outputs));
+    NewProcessor { config: config.into(), ..named }
 }
 
 pub fn options(options: &[(&str, &str)]) -> Config {

@@ -44,19 +44,8 @@ fn new_flow(text: &str) -> NewFlow {
 }
 
 fn new_processor(text: &str, inputs: &[&str], outputs: &[&str]) -> NewProcessor {
-    NewProcessor {
-        name: name(text),
-        kind: "bridge".to_owned(),
-        inputs: inputs.iter().map(|text| name(text)).collect(),
-        outputs: outputs.iter().map(|text| name(text)).collect(),
-        config: "{}".to_owned(),
-        start: Start::Earliest,
-        options: Config::new(),
-        pin: None,
-        former: None,
-        mirror: None,
-        maker: Maker::default(),
-    }
+    let names = |flows: &[&str]| flows.iter().map(|text| name(text)).collect();
+    NewProcessor::named(name(text), "bridge", names(inputs), names(outputs))
 }
 
 async fn open(dir: &Path) -> Registry {

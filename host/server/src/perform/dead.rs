@@ -8,7 +8,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use host_brokers::PartitionInfo;
 use host_events::Incarnation;
-use host_registry::{Flow, FlowStatus, Letters, Processor};
+use host_registry::{Flow, Letters, Processor};
 use serde_json::{Value, json};
 
 use super::{Answer, broker_failure, carried_out, registry_failure};
@@ -58,8 +58,7 @@ async fn find(services: &Services, processor: &Processor) -> Result<Option<Dead>
     if let Some(words) = unfit {
         return Err(Failure::new(Code::Conflict, words));
     }
-    let usable = |flow: &Flow| matches!(flow.status, FlowStatus::Active | FlowStatus::Paused);
-    let Some(flow) = flow.filter(usable) else { return Ok(None) };
+    let Some(flow) = flow.filter(Flow::is_usable) else { return Ok(None) };
     let (broker, topic) = services.topic_of(&flow)?;
     let late = |_| Failure::new(Code::Unavailable, "the broker does not answer");
     let described = tokio::time::timeout(PATIENCE, broker.describe(&topic)).await.map_err(late)?;

@@ -28,21 +28,16 @@ pub(super) async fn create(services: &Services, who: &Principal, new: NewProcess
     };
     let pin = running(services, &kind).unwrap_or_default();
     let mut new = host_registry::NewProcessor {
-        name: name.clone(),
-        kind,
-        inputs: new.inputs,
-        outputs: new.outputs,
         config,
         start: new.start.map_or_else(Default::default, start),
         options,
         // A type that is not installed is refused below.
         pin: Some(pin),
-        former: None,
-        mirror: None,
         maker: Maker {
             owner: Some(who.subject().clone()),
             most: services.quotas.of(who).processors,
         },
+        ..host_registry::NewProcessor::named(name.clone(), &kind, new.inputs, new.outputs)
     };
     new.former = super::dead::former(services, &new.preview()).await?;
     // What somebody else added to a topic before now is no growth after the creation.
