@@ -172,6 +172,7 @@ impl Error {
             Self::NoMechanism { .. } | Self::NoPassword { .. } | Self::Keep(_) => Exit::Usage,
             Self::Tls { .. } | Self::Distrusted { .. } => Exit::Broken,
             Self::Input { .. } | Self::Unreadable { .. } => Exit::Usage,
+            Self::Refused(failure) if failure.code == Code::Pending => Exit::Pending,
             Self::Refused(_) | Self::PutOut(_) | Self::NobodyYet { .. } => Exit::Refused,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
             Self::Wrong { .. } | Self::Way { .. } | Self::Differs(_) => Exit::Wrong,

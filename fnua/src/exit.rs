@@ -16,6 +16,8 @@ pub enum Exit {
     Broken,
     /// 4: `status` or `trace` could look, and something is wrong.
     Wrong,
+    /// 5: asked; the owner of the flow has to say his word, and the host goes on by itself when he has.
+    Pending,
 }
 
 impl Exit {
@@ -28,6 +30,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Broken => 3,
             Self::Wrong => 4,
+            Self::Pending => 5,
         }
     }
 }

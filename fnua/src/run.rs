@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 use host_names::ZoneServers;
 
-use crate::agent::fits;
 use crate::cli::plan::plan;
 use crate::cli::{Cli, Command, Format};
 use crate::config::{Agent, Config, Keep, Places, locate, own_directory};
@@ -215,16 +214,13 @@ async fn one_command(
     output::answer(stdout, &answer?, setting)
 }
 
-/// A subscription without a local name gets one of the draft's `prefix`; where there is none and the flow is elsewhere,
-/// of the first namespace that the host has.
+/// A subscription without a local name gets one of the draft's `prefix`; where there is none, of the first namespace that
+/// the host has.
 fn with_prefix(command: fnap::Command, agent: &Agent) -> Result<fnap::Command, Error> {
-    let usual = |flow: &fnap::Name| {
-        let first = agent.namespaces.first().filter(|_| !fits(agent, flow.as_str()));
-        first.map(|namespace| format!("{namespace}-"))
-    };
+    let usual = || agent.namespaces.first().map(|namespace| format!("{namespace}-"));
     match command {
         fnap::Command::Subscribe { flow, local: None, settings } => {
-            let Some(prefix) = agent.prefix.clone().or_else(|| usual(&flow)) else {
+            let Some(prefix) = agent.prefix.clone().or_else(usual) else {
                 return Ok(fnap::Command::Subscribe { flow, local: None, settings });
             };
             let local = format!("{prefix}{flow}").parse().map_err(|error| {

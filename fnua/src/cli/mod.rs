@@ -176,7 +176,7 @@ pub(crate) enum Command {
         /// The flow.
         flow: Name,
         /// The flow here that gets its events [default: the `prefix` of the host, or its first namespace and a hyphen, and
-        /// the flow's name; none where the flow lies in its own namespaces]
+        /// the flow's name]
         #[arg(long, value_name = "NAME")]
         local: Option<Name>,
         /// Which events are wanted, in CEL: the others never leave the host that has them.
@@ -268,7 +268,8 @@ DNS by the flow's name. The configuration is the file of --config, else $FNUA_CO
 Addresses that are not loopback are spoken to under TLS only. docs/fnua.md has every key.
 
 Exit codes: 0 done, 1 the host said no, 2 wrong arguments or input, 3 host not reachable or
-connection broken, 4 `status` or `trace` found something wrong. Data goes to stdout, words to stderr.";
+connection broken, 4 `status` or `trace` found something wrong, 5 asked, and the flow's owner has to say
+his word: the host goes on by itself. Data goes to stdout, words to stderr.";
 
 #[cfg(test)]
 mod tests;

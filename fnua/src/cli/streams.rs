@@ -39,7 +39,8 @@ pub(crate) struct WriteArgs {
     /// Name of the run. The same input with the same name again writes nothing twice (for 24 hours).
     #[arg(long, visible_alias = "token-prefix", value_name = "NAME", value_parser = run_id)]
     pub(crate) run_id: Option<String>,
-    /// How long to try again after a broken connection; 0 is never.
+    /// How long to try again after a broken connection, or while the host says 503, as it does of a flow that is paused; 0
+    /// is never.
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_SECONDS)]
     pub(crate) retry_for: u64,
     /// How many batches may wait for their answer. With 1 nothing is sent after a refused batch.

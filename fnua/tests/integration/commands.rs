@@ -86,15 +86,18 @@ fn what_the_host_does_not_have_yet_is_shown_as_it_says_it() {
 }
 
 #[test]
-fn a_subscription_to_a_flow_elsewhere_without_a_local_name_gets_one_of_the_own_namespace() {
+fn a_subscription_without_a_local_name_gets_one_of_the_own_namespace() {
     for (flow, said, answer) in [
         (
             "time.unix.ar",
             "SUBSCRIBE time.unix.ar LOCAL emiliano.ar-time.unix.ar",
             "emiliano.ar-time.unix.ar SUBSCRIBED TO id.time.unix.ar",
         ),
-        // What is here already needs no copy.
-        ("time.emiliano.ar", "SUBSCRIBE time.emiliano.ar", "id.time.emiliano.ar"),
+        (
+            "time.emiliano.ar",
+            "SUBSCRIBE time.emiliano.ar LOCAL emiliano.ar-time.emiliano.ar",
+            "id.time.emiliano.ar",
+        ),
     ] {
         let fake = Fake::once(move |talk| {
             talk.login();
@@ -106,6 +109,19 @@ fn a_subscription_to_a_flow_elsewhere_without_a_local_name_gets_one_of_the_own_n
         assert_eq!(fnua.run(&["subscribe", flow]).well(), format!("{answer}\n"));
         fake.finish();
     }
+}
+
+#[test]
+fn a_subscription_that_waits_for_the_owners_word_is_exit_5() {
+    let fake = Fake::once(|talk| {
+        talk.login();
+        talk.expect("SUBSCRIBE time.unix.ar LOCAL emiliano.ar-time.unix.ar");
+        talk.say("450 PENDING request=r7");
+        talk.quit();
+    });
+    let fnua = Fnua::with_agents(&[("home", &fake.address(), "emiliano.ar")]);
+    fnua.run(&["subscribe", "time.unix.ar"]).badly(5, "fnua: 450 PENDING request=r7\n");
+    fake.finish();
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Agent {
         self.show(words, "");
         let (io, _, stderr) = Io::captured(Vec::new());
         match self.run(words, io).await {
-            Exit::Refused => {
+            Exit::Refused | Exit::Pending => {
                 let said = stderr.text();
                 self.screen.note(said.trim());
                 Ok(said)
