@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use host_iam::{Grants, Quotas};
 use host_observe::traces::Traces;
 use host_peers::Subscriptions;
+use host_peers::home::HomeWay;
 use host_plugins::{Catalog, Engine, EngineOptions, Watcher};
 use host_processors::{Brokers, Options, Processors, TrialHook};
 use host_registry::Registry;
@@ -23,7 +24,8 @@ pub(crate) struct Ground {
     pub(crate) brokers: Brokers,
     pub(crate) measures: Vec<Arc<Measures>>,
     pub(crate) registry: Registry,
-    pub(crate) peers: Option<Subscriptions>,
+    pub(crate) peers: Subscriptions,
+    pub(crate) home: HomeWay,
     pub(crate) engine: Engine,
     pub(crate) catalog: Catalog,
     trial: Arc<TrialHook>,
@@ -38,7 +40,7 @@ impl Ground {
         let (mut brokers, measures) = open_brokers(config).await?;
         let registry =
             Registry::open(&config.data_dir.join("registry.db")).await.context("registry")?;
-        let peers = peers::open(config, &registry, &mut brokers)?;
+        let (peers, home) = peers::open(config, &registry, &mut brokers)?;
         let compiled = EngineOptions::new(config.data_dir.join("compiled"));
         // What one processor may be granted, its plugin may need to say what it is.
         let engine = Engine::new(&EngineOptions { describe: config.most.clone(), ..compiled })
@@ -49,7 +51,7 @@ impl Ground {
             .await
             .context("plugin catalog")?;
         let brokers = Arc::new(brokers);
-        Ok(Self { brokers, measures, registry, peers, engine, catalog, trial })
+        Ok(Self { brokers, measures, registry, peers, home, engine, catalog, trial })
     }
 
     /// The processors, none of them started; plugins are tried with what they are configured with.

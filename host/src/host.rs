@@ -65,7 +65,7 @@ impl Host {
         tls.iter().flat_map(|tls| tls.warnings()).for_each(|warning| tracing::warn!("{warning}"));
         let mut ground = Ground::open(config).await?;
         let (engine, brokers) = (ground.engine.clone(), std::mem::take(&mut ground.measures));
-        let publishing = Publishing::new(config);
+        let (publishing, home) = (Publishing::new(config), ground.home.clone());
         let Begun { services, watcher, mut background } =
             begin(ground, config, users, Arc::clone(&publishing)).await?;
         if let Some(tls) = tls.clone() {
@@ -86,6 +86,7 @@ impl Host {
             publishing,
             configured,
         };
+        home.leads_to(&(Arc::clone(&host.services) as _));
         host.open_doors(config).await?;
         host.publish().await?;
         host.carry_audit(config).await?;
@@ -279,9 +280,8 @@ async fn begin(
     // What it makes is carried out by the reconciler.
     let patterns = processors.clone();
     background.push(tokio::spawn(async move { patterns.watch_patterns().await }));
-    if let Some(peers) = peers.clone() {
-        background.push(tokio::spawn(async move { peers.care().await }));
-    }
+    let cared_for = peers.clone();
+    background.push(tokio::spawn(async move { cared_for.care().await }));
     let lender = Lender::new(registry.clone(), brokers.clone(), config.offers());
     let lent = lender.clone();
     background.push(tokio::spawn(async move { lent.care().await }));

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use host_names::{Names, Roots};
 use host_peers::agent::{Agents, OwnCertificate};
 use host_peers::dev::{SecretError, SharedSecret};
-use host_peers::reach::Reach;
+use host_peers::home::{HomeWay, Ways};
+use host_peers::reach::{Nowhere, Reach};
 use host_peers::{PeerBroker, Subscriptions};
 use host_registry::{PEER, Registry};
 use tokio::sync::mpsc;
@@ -42,36 +43,32 @@ pub fn agents(config: &Config) -> Result<Option<Agents>> {
 /// Ends of subscriptions that wait to be carried out; whoever finds no room tells of his again.
 const ENDS: usize = 256;
 
-/// Subscriptions to flows of other participants, and a broker of those flows among the `brokers`; nothing where the
-/// configuration does not say who we are.
+/// Subscriptions, a broker of their flows among the `brokers`, and the way to this host, which the host has to lead
+/// somewhere once it runs. Where the configuration does not say who we are, nobody subscribes to flows of others.
 pub(crate) fn open(
     config: &Config,
     registry: &Registry,
     brokers: &mut ByName,
-) -> Result<Option<Subscriptions>> {
-    let agents = match agents(config) {
-        Ok(Some(agents)) => agents,
-        Ok(None) => return Ok(None),
+) -> Result<(Subscriptions, HomeWay)> {
+    let outside: Arc<dyn Reach> = match agents(config) {
+        Ok(Some(agents)) => Arc::new(agents),
+        Ok(None) => Arc::new(Nowhere),
         // A machine without a network, as `fnaad dev` runs on; what somebody has written has to work.
         Err(error) if config.peers.assumed => {
             tracing::warn!(cause = format!("{error:#}"), "no way to other participants");
-            return Ok(None);
+            Arc::new(Nowhere)
         }
         Err(error) => return Err(error),
     };
-    let agents: Arc<dyn Reach> = Arc::new(agents);
+    let ways = Ways { outside, home: HomeWay::default() };
     let (gone, ends) = mpsc::channel(ENDS);
     let own = Arc::from(config.hostname.as_str());
-    let broker = PeerBroker::new(
-        Arc::clone(&agents),
-        registry.clone(),
-        own,
-        config.peers.ca_file.clone(),
-        gone,
-    );
+    let broker =
+        PeerBroker::new(ways.clone(), registry.clone(), own, config.peers.ca_file.clone(), gone);
     let broker = Arc::new(broker);
     brokers.insert(PEER.to_owned(), Arc::clone(&broker) as _);
-    Ok(Some(Subscriptions::new(registry.clone(), agents, broker, ends)))
+    let home = ways.home.clone();
+    Ok((Subscriptions::new(registry.clone(), ways, broker, ends), home))
 }
 
 /// The file with the secret that hosts of this user share: the one that was asked for, else the usual one. None where

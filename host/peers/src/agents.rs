@@ -46,7 +46,23 @@ impl Reach for Agents {
             return Err(Unreached::never(Failure::new(Code::ConnError, words)));
         }
         let octets = peer.into_stream().await.map_err(unreached)?;
-        Ok(Opened { octets: Box::new(octets), host })
+        Ok(Opened { octets: Box::new(octets), host: Some(host) })
+    }
+}
+
+impl Unreached {
+    /// What a host of a flow has said to a command.
+    pub(crate) fn refused(failure: Failure) -> Self {
+        let again = wait(&Again::of(&failure));
+        Self { failure, again, heard: false }
+    }
+}
+
+const fn wait(again: &Again) -> Option<Duration> {
+    match again {
+        Again::No => None,
+        Again::Later | Again::Pending(_) => Some(SOON),
+        Again::After(time) => Some(*time),
     }
 }
 
@@ -62,11 +78,7 @@ impl Agents {
 }
 
 fn unreached(error: PeerError) -> Unreached {
-    let again = match error.again() {
-        Again::No => None,
-        Again::Later | Again::Pending(_) => Some(SOON),
-        Again::After(time) => Some(time),
-    };
+    let again = wait(&error.again());
     // The other host's own word is what its owner wants said.
     let heard = error.step == Step::Command && error.refusal().is_none();
     let failure = error.refusal().cloned();

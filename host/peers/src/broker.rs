@@ -15,19 +15,20 @@ use async_trait::async_trait;
 use fnap::name::{FlowName, Name};
 use fnap::reply::{Code, Failure};
 use fnap::stream::MAX_OFFSET;
+use fnap::subject::Subject;
 use futures::future::join_all;
 use host_brokers::{
     Append, Appended, BatchLimits, Broker, BrokerError, Opened, PartitionInfo, ShardId, Source,
     TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 use host_events::Position;
-use host_registry::{Registry, Transport};
+use host_registry::{Registry, Subscription, Transport};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::borrowed::Borrowed;
 use crate::follow::{ANSWER, CREDIT, Following, GLANCE, Links, Lost, Place, Seen, Teller};
-use crate::reach::Reach;
+use crate::home::{Ways, at_home};
 use source::{PeerSource, first};
 pub use standstill::Standstill;
 use standstill::Standstills;
@@ -45,7 +46,13 @@ const ONE: BatchLimits = BatchLimits { records: 1, bytes: 1 };
 pub struct PeerBroker(Arc<Inner>);
 
 struct Inner {
-    links: Links,
+    ways: Ways,
+    /// How this host is called in traces.
+    own: Arc<str>,
+    /// To other hosts.
+    links: Arc<Links>,
+    /// To this one, of each who subscribes to flows of his own host.
+    near: Mutex<HashMap<Subject, Arc<Links>>>,
     borrowed: Borrowed,
     registry: Registry,
     gone: mpsc::Sender<Gone>,
@@ -55,6 +62,16 @@ struct Inner {
     tellers: Mutex<HashMap<(FlowName, u32), Teller>>,
     /// Topics of which nothing was heard at the last look.
     dark: Mutex<HashSet<Arc<str>>>,
+}
+
+/// Where a subscription's events come from.
+struct Whence {
+    /// `id.flow`.
+    name: FlowName,
+    /// The flow whose hosts have it.
+    at: Name,
+    transport: Transport,
+    links: Arc<Links>,
 }
 
 /// A subscription that its owner's host does not know, or not any more.
@@ -67,19 +84,23 @@ pub struct Gone {
 }
 
 impl PeerBroker {
-    /// One that asks other hosts as `reach` finds them; `own` is how this host is called in traces. What it is told the end
+    /// One that asks the hosts that `ways` lead to; `own` is how this host is called in traces. What it is told the end
     /// of goes to `gone`. Brokers of theirs have to show certificates of `ca_file`, or that the system trusts.
     #[must_use]
     pub fn new(
-        reach: Arc<dyn Reach>,
+        ways: Ways,
         registry: Registry,
         own: Arc<str>,
         ca_file: Option<PathBuf>,
         gone: mpsc::Sender<Gone>,
     ) -> Self {
-        let borrowed = Borrowed::new(Arc::clone(&reach), Arc::clone(&own), ca_file, gone.clone());
+        let outside = || Arc::clone(&ways.outside);
+        let borrowed = Borrowed::new(outside(), Arc::clone(&own), ca_file, gone.clone());
         Self(Arc::new(Inner {
-            links: Links::new(reach, own),
+            links: Arc::new(Links::new(outside(), Arc::clone(&own))),
+            near: Mutex::default(),
+            ways,
+            own,
             borrowed,
             registry,
             gone,
@@ -97,7 +118,8 @@ impl PeerBroker {
     /// Whether the owner of a subscription's flow holds it, as far as he has said so.
     #[must_use]
     pub fn is_held(&self, subscription: &Name) -> bool {
-        self.0.links.is_held(subscription)
+        let held = |links: &Arc<Links>| links.is_held(subscription);
+        held(&self.0.links) || self.0.near().values().any(held)
     }
 
     /// Why no events of a subscription come, where they do not.
@@ -117,12 +139,26 @@ impl Inner {
         self.dark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn near(&self) -> MutexGuard<'_, HashMap<Subject, Arc<Links>>> {
+        // Nothing panics while it holds the lock.
+        self.near.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What leads to the host of a subscription's flow.
+    fn links_of(&self, row: &Subscription) -> Arc<Links> {
+        let Some(who) = at_home(row) else { return Arc::clone(&self.links) };
+        let links = || Arc::new(Links::new(self.ways.of(row), Arc::clone(&self.own)));
+        Arc::clone(self.near().entry(who).or_insert_with(links))
+    }
+
     /// Forgets what was known of subscriptions that are gone.
     fn tidy(&self) {
-        if self.dark().is_empty() && self.standstills.is_empty() {
+        if self.dark().is_empty() && self.standstills.is_empty() && self.near().is_empty() {
             return;
         }
         let rows = self.registry.subscriptions();
+        let here: HashSet<Subject> = rows.iter().filter_map(at_home).collect();
+        self.near().retain(|who, _| here.contains(who));
         let live: HashSet<&str> =
             rows.iter().filter_map(|row| Some(row.remote.as_ref()?.as_str())).collect();
         self.dark().retain(|topic| live.contains(&**topic));
@@ -135,20 +171,21 @@ impl Inner {
         lost.broker_error()
     }
 
-    /// The flow whose host has a topic, what to ask it for, and how it comes.
-    fn of(&self, topic: &TopicRef) -> Result<(FlowName, Name, Transport), BrokerError> {
+    /// Where a topic comes from.
+    fn of(&self, topic: &TopicRef) -> Result<Whence, BrokerError> {
         let gone = || BrokerError::NotFound(format!("subscription {}", topic.topic));
         let name: FlowName = topic.topic.parse().map_err(|_| gone())?;
-        let subscription = self.registry.subscription(&name).ok_or_else(gone)?;
-        Ok((name, subscription.flow, subscription.transport))
+        let row = self.registry.subscription(&name).ok_or_else(gone)?;
+        let links = self.links_of(&row);
+        Ok(Whence { name, at: row.flow, transport: row.transport, links })
     }
 
     async fn look(&self, topic: &TopicRef, patience: Duration) -> Result<TopicInfo, BrokerError> {
-        let (name, at, transport) = self.of(topic)?;
+        let Whence { name, at, transport, links } = self.of(topic)?;
         if transport == Transport::Kafka {
             return self.borrowed.look(topic, &name, &at).await;
         }
-        let seen = self.links.look(&name, &at, patience).await;
+        let seen = links.look(&name, &at, patience).await;
         let seen = seen.map_err(|lost| self.lost(&name, lost))?;
         check_life(topic, &seen.incarnation)?;
         info(seen)
@@ -161,27 +198,28 @@ impl Inner {
         partition: u32,
         from: u64,
     ) -> Result<Box<dyn Source>, BrokerError> {
-        let (name, at, transport) = self.of(topic)?;
-        if transport == Transport::Kafka {
+        let whence = self.of(topic)?;
+        if whence.transport == Transport::Kafka {
+            let Whence { name, at, .. } = whence;
             return self.borrowed.source(topic, name, at, partition, from).await;
         }
-        let following = self.follow(topic, (name.clone(), &at), (partition, from), CREDIT).await?;
-        self.tellers().insert((name.clone(), partition), following.teller());
-        let followed = source::Followed { following, name, at, flow: topic.incarnation, partition };
+        let following = self.follow(topic, &whence, (partition, from), CREDIT).await?;
+        self.tellers().insert((whence.name.clone(), partition), following.teller());
+        let followed = source::Followed { following, whence, flow: topic.incarnation, partition };
         Ok(Box::new(PeerSource::new(Arc::clone(self), followed, from)))
     }
 
-    /// Follows a partition of a flow at the hosts of `at`.
+    /// Follows a partition.
     async fn follow(
         &self,
         topic: &TopicRef,
-        (name, at): (FlowName, &Name),
+        Whence { name, at, links, .. }: &Whence,
         (partition, next): (u32, u64),
         credit: u64,
     ) -> Result<Following, BrokerError> {
         let place = Place { flow: name.clone(), partition, next };
-        let following = self.links.follow(place, at, credit).await.map_err(|lost| {
-            out_of_range(&lost, partition, next).unwrap_or_else(|| self.lost(&name, lost))
+        let following = links.follow(place, at, credit).await.map_err(|lost| {
+            out_of_range(&lost, partition, next).unwrap_or_else(|| self.lost(name, lost))
         })?;
         check_life(topic, &following.incarnation)?;
         Ok(following)
@@ -331,9 +369,10 @@ impl Broker for PeerBroker {
         if self.0.dark().contains(&*topic.topic) {
             return Err(silent(topic));
         }
-        let (name, at, transport) = self.0.of(topic)?;
+        let whence = self.0.of(topic)?;
         let looked = tokio::time::timeout(SWEEP, async {
-            if transport == Transport::Kafka {
+            if whence.transport == Transport::Kafka {
+                let Whence { name, at, .. } = whence;
                 let mut source = self.0.borrowed.source(topic, name, at, partition, from).await?;
                 for _ in 0..MOST_GAPS {
                     if let Some(stored) = source.next(ONE).await?.records.first() {
@@ -342,7 +381,7 @@ impl Broker for PeerBroker {
                 }
                 return Ok(None);
             }
-            let following = self.0.follow(topic, (name, &at), (partition, from), GLANCE);
+            let following = self.0.follow(topic, &whence, (partition, from), GLANCE);
             first(&mut following.await?).await
         });
         looked.await.unwrap_or_else(|_| Err(silent(topic)))

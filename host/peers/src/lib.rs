@@ -10,6 +10,7 @@ mod borrowed;
 mod broker;
 pub mod dev;
 mod follow;
+pub mod home;
 pub mod lending;
 pub mod reach;
 pub mod source;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use fnap::command::Command;
 use fnap::name::Name;
-use fnap::reply::Failure;
+use fnap::reply::{Code, Failure};
 use host_names::{Age, Found};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -18,8 +18,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Octets for T {}
 pub struct Opened {
     /// The octets.
     pub octets: Box<dyn Octets>,
-    /// The host at the other end, as it is called in traces.
-    pub host: String,
+    /// The host at the other end, as it is called in traces; none where that is this one.
+    pub host: Option<String>,
 }
 
 /// What is said to a host that can do this and that, such as `STREAM=1`; or why nothing is.
@@ -49,6 +49,36 @@ pub struct Unreached {
     pub again: Option<Duration>,
     /// Whether it may have been heard and done all the same: it was sent, and no answer came that can be read.
     pub heard: bool,
+}
+
+/// A way to nobody: of a host that does not say who it is.
+#[derive(Debug)]
+pub struct Nowhere;
+
+impl Nowhere {
+    fn no<T>() -> Result<T, Unreached> {
+        let words = "flows of other participants: this host has no [peers]";
+        Err(Unreached::never(Failure::new(Code::NotImplemented, words)))
+    }
+}
+
+#[async_trait]
+impl Reach for Nowhere {
+    async fn ask(&self, _: &Name, _: &Command) -> Result<Vec<String>, Unreached> {
+        Self::no()
+    }
+
+    async fn ask_able(&self, _: &Name, _: Choice<'_>) -> Result<Vec<String>, Unreached> {
+        Self::no()
+    }
+
+    async fn find(&self, _: &Name, _: Age) -> Result<Found, Unreached> {
+        Self::no()
+    }
+
+    async fn stream(&self, _: &Found) -> Result<Opened, Unreached> {
+        Self::no()
+    }
 }
 
 impl Unreached {

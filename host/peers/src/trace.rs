@@ -14,13 +14,19 @@ use host_events::{Headers, HeadersBuilder, Record, Stored};
 /// commas.
 pub const HEADER: &[u8] = b"fnaa-trace";
 
-/// A record that came from a host, as it is kept here; none where it was here before, or has come too far.
-pub(crate) fn received(sent: Sent, from: &str, own: &str) -> Option<Stored> {
+/// A record that came from a host, as it is kept here; none where it was here before, or has come too far. What comes
+/// from this host itself has come no further for that.
+pub(crate) fn received(sent: Sent, from: Option<&str>, own: &str) -> Option<Stored> {
+    let Some(from) = from else {
+        let hosts = sent.trace.join(",");
+        return Some(stored(sent, &hosts));
+    };
     if from == own || sent.trace.iter().any(|host| host == own) {
         return None;
     }
     if sent.trace.len() < MAX_TRACE {
-        return Some(stored(sent, from));
+        let hosts = joined(sent.trace.join(","), from);
+        return Some(stored(sent, &hosts));
     }
     if is_told() {
         tracing::warn!(
@@ -75,14 +81,15 @@ fn joined(mut hosts: String, from: &str) -> String {
     hosts
 }
 
-fn stored(sent: Sent, from: &str) -> Stored {
-    let Sent { offset, key, value, headers, timestamp, trace } = sent;
-    let hosts = joined(trace.join(","), from);
+fn stored(sent: Sent, hosts: &str) -> Stored {
+    let Sent { offset, key, value, headers, timestamp, .. } = sent;
     let mut built = HeadersBuilder::default();
     for Header { name, value } in headers.iter().filter(|header| header.name != HEADER) {
         built.push(name, value.as_deref());
     }
-    built.push(HEADER, Some(hosts.as_bytes()));
+    if !hosts.is_empty() {
+        built.push(HEADER, Some(hosts.as_bytes()));
+    }
     Stored { offset, record: Record { key, value, headers: built.build(), timestamp } }
 }
 
@@ -118,6 +125,7 @@ mod tests {
             trace: trace.iter().map(|host| (*host).to_owned()).collect(),
             ..Sent::default()
         };
+        let from = Some(from).filter(|from| !from.is_empty());
         received(sent, from, "own.example").map(|stored| stored.record.headers)
     }
 
@@ -137,12 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_never_left_this_host_keeps_the_trace_that_it_has() {
+        for trace in [&["a.example", "own.example"] as &[&str], &["a.example"; MAX_TRACE]] {
+            assert_eq!(hosts(&came(trace, "").unwrap()), trace);
+        }
+        assert_eq!(came(&[], "").unwrap().iter().count(), 1, "no header of ours");
+    }
+
+    #[test]
     fn an_event_passes_sixteen_hosts_and_no_more() {
         let hosts: Vec<String> = (0..20).map(|number| format!("h{number}.example")).collect();
         let mut sent = Sent::default();
         for (passed, hosts) in hosts.windows(2).enumerate() {
             let [from, own] = hosts else { unreachable!() };
-            let Some(Stored { record, .. }) = received(sent, from, own) else {
+            let Some(Stored { record, .. }) = received(sent, Some(from), own) else {
                 assert_eq!(
                     passed, MAX_TRACE,
                     "the seventeenth is the first that it does not reach"

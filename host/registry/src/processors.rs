@@ -187,12 +187,14 @@ impl State {
         loop {
             let before = reached.len();
             for processor in self.processors.values() {
-                if processor.inputs.iter().any(|input| reached.contains(input)) {
+                let mut inputs = processor.inputs.iter().map(|input| self.source_of(input));
+                if inputs.any(|input| reached.contains(input)) {
                     reached.extend(processor.outputs.iter().cloned());
                     reached.extend(self.dead_flow_of(&processor.name));
                 }
             }
-            if let Some(input) = new.inputs.iter().find(|input| reached.contains(*input)) {
+            let mut inputs = new.inputs.iter().map(|input| self.source_of(input));
+            if let Some(input) = inputs.find(|input| reached.contains(*input)) {
                 let words =
                     format!("events would come back to {input} for ever: a ring needs ring=allow");
                 return Err(RegistryError::conflict(words));
@@ -201,6 +203,11 @@ impl State {
                 return Ok(());
             }
         }
+    }
+
+    /// The flow whose events a name brings: of a subscription that somebody has to a flow here, that flow.
+    fn source_of<'a>(&'a self, name: &'a Name) -> &'a Name {
+        self.subscribers.get(name).map_or(name, |row| &row.flow)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Subscriptions that somebody here has to flows elsewhere: how far each has come, and what stands in its way.
+//! Subscriptions that somebody here has to flows elsewhere, or of this very host: how far each has come, and what stands in its way.
 //!
 //! A row is made before the other participant hears anything, and goes after he was told of the end: so whatever a crash
 //! interrupts is known afterwards. Asks nobody and carries nothing; that is for whoever looks after the rows.
@@ -13,6 +13,7 @@ use crate::Name;
 use crate::error::RegistryError;
 use crate::grants::Maker;
 use crate::limits::MAX_CONFIG_VALUE;
+use crate::model::Flow;
 use crate::registry::{Note, Registry, Settled, now};
 use crate::state::{Row, State};
 
@@ -47,13 +48,16 @@ impl Transport {
     }
 }
 
-/// A subscription to a flow elsewhere.
+/// A subscription to a flow, elsewhere or here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// The flow here that gets the events.
     pub local: Name,
     /// The flow.
     pub flow: Name,
+    /// Whether that is a flow of this very host.
+    #[serde(default)]
+    pub here: bool,
     /// By what its owner knows the subscription; the same however often it is asked for.
     pub reference: Uuid,
     /// Which events are wanted, in CEL.
@@ -246,6 +250,12 @@ impl State {
         self.counts_to(local).or_else(|| self.namespaces.keys().next().cloned())
     }
 
+    /// Whether a flow is this host's: in one of its namespaces, or an alias that nobody else knows.
+    fn is_here(&self, flow: &Name) -> bool {
+        let is_alias = self.flows.get(flow).is_some_and(|flow| !flow.is_remote());
+        is_alias || self.namespace_of(flow).is_some()
+    }
+
     /// Subscriptions whose flow and processor may yet be made.
     fn coming(&self) -> impl Iterator<Item = &Subscription> {
         let open = |row: &&Subscription| {
@@ -271,13 +281,10 @@ impl State {
                     let note = Note::new(&row.local, "subscription", String::new());
                     Ok(put(row, vec![note]))
                 }
-                _ => {
-                    let words = format!("{} is subscribed to {} already", new.local, row.flow);
-                    Err(RegistryError::conflict(words))
-                }
+                _ => Err(RegistryError::conflict(taken(row))),
             };
         }
-        self.check_free(&new.local)?;
+        self.check_local(&new.local)?;
         self.check_free(&new.processor)?;
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             return Err(RegistryError::TooMany { what: "subscriptions", limit: MAX_SUBSCRIPTIONS });
@@ -294,6 +301,7 @@ impl State {
         Self::check_most(&maker(new.most.processors), "processors", processors)?;
         let at = now();
         let row = Subscription {
+            here: self.is_here(&new.flow),
             local: new.local,
             flow: new.flow,
             reference: Uuid::new_v4(),
@@ -314,6 +322,17 @@ impl State {
         };
         let note = Note::new(&row.local, "subscription", String::new());
         Ok(put(row, vec![note]))
+    }
+
+    /// Whether a name is free for a local flow.
+    fn check_local(&self, local: &Name) -> Result<(), RegistryError> {
+        if self.flows.get(local).is_some_and(Flow::is_usable) {
+            let words = format!(
+                "flow {local} exists: a subscription makes its own, so DELETE FLOW {local} or choose another LOCAL"
+            );
+            return Err(RegistryError::conflict(words));
+        }
+        self.check_free(local)
     }
 
     fn advance(
@@ -341,6 +360,22 @@ impl State {
             vec![Note::new(local, "subscription", words.trim_end().to_owned())]
         };
         Ok(put(row, notes))
+    }
+}
+
+/// Why nothing else can be subscribed to under a local name, and what helps.
+fn taken(row: &Subscription) -> String {
+    let Subscription { local, flow, .. } = row;
+    match row.stage {
+        Stage::Ended => {
+            format!(
+                "the subscription of {local} to {flow} has ended: UNSUBSCRIBE {local} forgets it"
+            )
+        }
+        Stage::Ending => format!("{local} is being unsubscribed from {flow}: try again later"),
+        _ => format!(
+            "{local} is subscribed to {flow} already, by somebody else or with another filter or transport: UNSUBSCRIBE {local}, or choose another LOCAL"
+        ),
     }
 }
 

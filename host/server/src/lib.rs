@@ -7,6 +7,7 @@
 mod by;
 mod carried;
 mod connection;
+mod home;
 mod input;
 mod listener;
 mod look;

@@ -42,8 +42,8 @@ pub struct Services {
     pub quotas: Quotas,
     /// What others find of this host.
     pub outward: Arc<dyn Outward>,
-    /// Subscriptions to flows of other participants; none where this host knows no way to them.
-    pub peers: Option<Subscriptions>,
+    /// Subscriptions to flows of other participants and of this one.
+    pub peers: Subscriptions,
     /// Subscriptions of others that have a topic of their own.
     pub lender: Lender,
     /// Spreads events without a key over partitions, one WRITE at a time.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fnap::name::Name;
-use host_peers::Subscriptions;
 use host_processors::Phase;
 use host_registry::{Condition, ConditionKind, Stage, Subscription};
 use host_server::Services;
@@ -40,14 +39,13 @@ type Streak = (Option<ConditionKind>, Instant);
 
 /// Watches until the host ends. `late` is how long something is away or behind before it is told.
 pub(crate) async fn watch(services: Arc<Services>, late: Duration) {
-    let Some(peers) = services.peers.clone() else { return };
     let mut streaks: HashMap<Name, Streak> = HashMap::new();
     loop {
         let rows = services.registry.subscriptions();
         let active: Vec<_> = rows.into_iter().filter(|row| row.stage == Stage::Active).collect();
         streaks.retain(|local, _| active.iter().any(|row| row.local == *local));
         for row in active {
-            let seen = look(&services, &peers, &row, late).await;
+            let seen = look(&services, &row, late).await;
             if let Some(condition) = judge(&mut streaks, &row, seen, late) {
                 note(&services, &row, condition).await;
             }
@@ -56,12 +54,7 @@ pub(crate) async fn watch(services: Arc<Services>, late: Duration) {
     }
 }
 
-async fn look(
-    services: &Services,
-    peers: &Subscriptions,
-    row: &Subscription,
-    late: Duration,
-) -> Seen {
+async fn look(services: &Services, row: &Subscription, late: Duration) -> Seen {
     let Ok(Some(processor)) = services.registry.processor(&row.processor).await else {
         return Seen::Unclear;
     };
@@ -77,7 +70,7 @@ async fn look(
         }
         Phase::Running | Phase::Paused | Phase::Stopped => {}
     }
-    if peers.is_held(row) {
+    if services.peers.is_held(row) {
         let words = "held by the owner of the flow".to_owned();
         return Seen::Bad(ConditionKind::Paused, words, BTreeMap::new());
     }

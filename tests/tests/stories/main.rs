@@ -20,6 +20,7 @@ mod finding;
 mod flows;
 mod grants;
 mod guide;
+mod home;
 mod hostile;
 mod identities;
 mod isolation;

@@ -107,7 +107,7 @@ impl PeerError {
             Why::NotFound(error) if error.may_pass() => Again::Later,
             Why::NoAnswer(LookupError::Unavailable { .. } | LookupError::TooSlow) => Again::Later,
             Why::Broken(_) | Why::Slow(_) | Why::OutOfStep => Again::Later,
-            Why::Refused(failure) => of_refusal(failure),
+            Why::Refused(failure) => Again::of(failure),
             _ => Again::No,
         }
     }
@@ -154,20 +154,23 @@ impl fmt::Display for Step {
     }
 }
 
-fn of_refusal(failure: &Failure) -> Again {
-    match failure.code {
-        Code::RateLimit => {
-            let seconds = fact(&failure.words, "retry-after").and_then(|text| text.parse().ok());
-            seconds.map_or(Again::Later, |seconds| {
-                Again::After(Duration::from_secs(seconds).min(LONGEST_WAIT))
-            })
+impl Again {
+    /// What a host's no says of another time.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        match failure.code {
+            Code::RateLimit => {
+                let seconds = fact(&failure.words, "retry-after");
+                seconds.and_then(|text| text.parse().ok()).map_or(Self::Later, |seconds| {
+                    Self::After(Duration::from_secs(seconds).min(LONGEST_WAIT))
+                })
+            }
+            Code::Pending => match fact(&failure.words, "request") {
+                Some(request) if request.len() <= MAX_REQUEST => Self::Pending(request.to_owned()),
+                _ => Self::Later,
+            },
+            Code::Timeout | Code::ServerErr | Code::ConnError | Code::Unavailable => Self::Later,
+            _ => Self::No,
         }
-        Code::Pending => match fact(&failure.words, "request") {
-            Some(request) if request.len() <= MAX_REQUEST => Again::Pending(request.to_owned()),
-            _ => Again::Later,
-        },
-        Code::Timeout | Code::ServerErr | Code::ConnError | Code::Unavailable => Again::Later,
-        _ => Again::No,
     }
 }
 

@@ -3,20 +3,16 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fnap::name::{FlowName, Name};
 use host_brokers::{BatchLimits, BrokerError, Source};
 use host_events::{Batch, Incarnation, Stored};
 
-use super::Inner;
+use super::{Inner, Whence};
 use crate::follow::{Came, Following};
 
 /// A partition that is followed, and what it is of.
 pub(super) struct Followed {
     pub(super) following: Following,
-    /// `id.flow`.
-    pub(super) name: FlowName,
-    /// The flow whose hosts have it.
-    pub(super) at: Name,
+    pub(super) whence: Whence,
     pub(super) flow: Incarnation,
     pub(super) partition: u32,
 }
@@ -45,15 +41,16 @@ impl PeerSource {
                 Ok(())
             }
             Err(lost) => {
-                let Followed { following, name, at, .. } = &self.followed;
-                let lost = self.broker.links.theirs(at, following.whose(), lost).await;
+                let Followed { following, whence, .. } = &self.followed;
+                let Whence { name, at, links, .. } = whence;
+                let lost = links.theirs(at, following.whose(), lost).await;
                 Err(self.stands(self.broker.lost(name, lost)))
             }
         }
     }
 
     fn stands(&self, error: BrokerError) -> BrokerError {
-        self.broker.standstills.begins(self.followed.name.as_str(), &error);
+        self.broker.standstills.begins(self.followed.whence.name.as_str(), &error);
         error
     }
 
@@ -99,8 +96,8 @@ impl Source for PeerSource {
 
 impl Drop for PeerSource {
     fn drop(&mut self) {
-        let Followed { following, name, partition, .. } = &self.followed;
-        let (mut tellers, key) = (self.broker.tellers(), (name.clone(), *partition));
+        let Followed { following, whence, partition, .. } = &self.followed;
+        let (mut tellers, key) = (self.broker.tellers(), (whence.name.clone(), *partition));
         if tellers.get(&key).is_some_and(|teller| teller.is(&following.teller())) {
             tellers.remove(&key);
         }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::follow::tests::{FLOW, Far, LIFE, World, attached, gone, partition, record, records};
+use crate::home::HomeWay;
 
 const NAME: &str = "id.time.flows.test";
 const ALL: BatchLimits = BatchLimits { records: 100, bytes: 1 << 20 };
@@ -43,7 +44,13 @@ impl House {
         registry.advance_subscription(&local, granted).await.unwrap();
         let (world, opened) = World::new();
         let (sender, gone) = mpsc::channel(8);
-        let broker = PeerBroker::new(world, registry, "own.test".into(), None, sender);
+        let broker = PeerBroker::new(
+            Ways { outside: world, home: HomeWay::default() },
+            registry,
+            "own.test".into(),
+            None,
+            sender,
+        );
         let topic = TopicRef::new(NAME, Incarnation(Uuid::nil()));
         let (broker, name) = (Arc::new(broker), NAME.parse().unwrap());
         Self { broker, opened, gone, topic, name, _dir: dir }

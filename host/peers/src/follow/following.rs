@@ -25,7 +25,7 @@ pub(crate) struct Place {
 /// What came of a partition: records that are made as they are asked for.
 pub(crate) struct Came {
     records: Opened,
-    host: Arc<str>,
+    host: Option<Arc<str>>,
     own: Arc<str>,
     /// The position behind them.
     pub(crate) next: u64,
@@ -36,7 +36,7 @@ impl Came {
     pub(crate) fn record(&mut self) -> Option<Result<Stored, fnap::stream::StreamError>> {
         loop {
             match self.records.next()? {
-                Ok(sent) => match trace::received(sent, &self.host, &self.own) {
+                Ok(sent) => match trace::received(sent, self.host.as_deref(), &self.own) {
                     Some(stored) => return Some(Ok(stored)),
                     None => continue,
                 },
@@ -52,7 +52,8 @@ pub(crate) struct Following {
     follower: u64,
     hears: mpsc::UnboundedReceiver<Told>,
     own: Arc<str>,
-    host: Arc<str>,
+    /// Through whom everything comes; none where it never left this host.
+    host: Option<Arc<str>>,
     whose: Whose,
     pub(crate) incarnation: String,
     /// Whether its owner holds it is told there.
@@ -67,7 +68,7 @@ impl Following {
         whose: Whose,
         holds: (Arc<Holds>, Place),
     ) -> Self {
-        let (host, incarnation) = (Arc::clone(&own), String::new());
+        let (host, incarnation) = (Some(Arc::clone(&own)), String::new());
         Self { notes, follower, hears, own, host, whose, incarnation, holds }
     }
 
@@ -94,7 +95,7 @@ impl Following {
             Some(Told::Batch(batch)) => {
                 let records = batch.each(unpack).map_err(|error| self.wrong(error))?;
                 self.notes.say(self.follower, |note| note.used += batch.cost);
-                let (host, own) = (Arc::clone(&self.host), Arc::clone(&self.own));
+                let (host, own) = (self.host.clone(), Arc::clone(&self.own));
                 Ok(Came { records, host, own, next: batch.next })
             }
             Some(Told::Over(lost)) => Err(lost),
@@ -104,7 +105,7 @@ impl Following {
 
     /// What came is not what it should be: the connection ends with it.
     pub(crate) fn wrong(&self, error: fnap::stream::StreamError) -> Lost {
-        let lost = Lost::Away(link::broke(&self.host, &error));
+        let lost = Lost::Away(link::broke(self.host.as_deref(), &error));
         self.notes.say(self.follower, |note| note.wrong = Some(error));
         lost
     }

@@ -32,6 +32,9 @@ const OVERDUE: Duration = Duration::from_secs(120);
 /// How often it is looked whether something is overdue, or can be said that could not be said before.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How this host is called where a flow of its own is followed.
+const HERE: &str = "this host";
+
 /// What is said of a link that is gone.
 pub(super) fn closed() -> Unreached {
     away("the connection to the other host has ended")
@@ -43,8 +46,8 @@ pub(super) fn silent() -> Unreached {
 }
 
 /// What is said of a host that does what nobody may do.
-pub(super) fn broke(host: &str, error: &StreamError) -> Unreached {
-    away(format!("stream with {host}: {error}"))
+pub(super) fn broke(host: Option<&str>, error: &StreamError) -> Unreached {
+    away(format!("stream with {}: {error}", host.unwrap_or(HERE)))
 }
 
 /// What is said of an end that is another host's word.
@@ -68,9 +71,11 @@ pub(super) async fn keep(
     let opened = opened.unwrap_or_else(|_| Err(away("the other host takes too long")));
     let (why, link) = match opened {
         // Everything that came from there would be taken for what was here before.
-        Ok(opened) if *opened.host == *own => (away("the other host is called as this one"), None),
+        Ok(opened) if opened.host.as_deref() == Some(&*own) => {
+            (away("the other host is called as this one"), None)
+        }
         Ok(opened) => {
-            let mut link = Link::new(opened.octets, opened.host.into(), notes);
+            let mut link = Link::new(opened.octets, opened.host.map(Arc::from), notes);
             let why = link.run(&mut asks).await;
             link.lost(&why);
             (why, Some(link))
@@ -144,12 +149,12 @@ struct Link {
     leaving: BTreeMap<u32, Instant>,
     /// Those of which that could not be said yet.
     unsaid: BTreeSet<u32>,
-    /// How the other host is called in traces.
-    host: Arc<str>,
+    /// How the other host is called in traces; none where that is this one.
+    host: Option<Arc<str>>,
 }
 
 impl Link {
-    fn new(octets: Box<dyn Octets>, host: Arc<str>, notes: Arc<Notes>) -> Self {
+    fn new(octets: Box<dyn Octets>, host: Option<Arc<str>>, notes: Arc<Notes>) -> Self {
         Self {
             connection: StreamConnection::new(octets, Follower::new(true)),
             notes,
@@ -178,7 +183,10 @@ impl Link {
                     Ok(Turn::Event(event)) => self.happened(event),
                     Ok(Turn::Room) => None,
                     Ok(Turn::Over) => Some(closed()),
-                    Err(error) => Some(away(format!("stream with {}: {error}", self.host))),
+                    Err(error) => {
+                        let host = self.host.as_deref().unwrap_or(HERE);
+                        Some(away(format!("stream with {host}: {error}")))
+                    }
                 },
                 _ = looks.tick() => self.look_around(),
                 () = sleep_until(idle_until), if idle => Some(closed()),
@@ -259,7 +267,7 @@ impl Link {
     fn hear(&mut self, notes: BTreeMap<u64, Note>) -> Option<Unreached> {
         for (follower, Note { used, safe, wrong, left }) in notes {
             if let Some(error) = wrong {
-                let why = broke(&self.host, &error);
+                let why = broke(self.host.as_deref(), &error);
                 self.connection.side().fail(error);
                 return Some(why);
             }
@@ -338,7 +346,7 @@ impl Link {
             }
             Followed::Records(batch) => {
                 let error = self.records(batch).err()?;
-                let why = broke(&self.host, &error);
+                let why = broke(self.host.as_deref(), &error);
                 self.connection.side().fail(error);
                 Some(why)
             }
@@ -366,7 +374,7 @@ impl Link {
             }
             Some(Stream::Follows { told, since, .. }) => {
                 *since = None;
-                let (host, incarnation) = (Arc::clone(&self.host), seen.incarnation);
+                let (host, incarnation) = (self.host.clone(), seen.incarnation);
                 if told.send(Told::Began { incarnation, host }).is_err() {
                     self.leave(stream);
                 }

@@ -115,8 +115,8 @@ enum Told {
     /// The stream has begun.
     Began {
         incarnation: String,
-        /// How the host is called in traces.
-        host: Arc<str>,
+        /// How the host is called in traces; none where it is this one.
+        host: Option<Arc<str>>,
     },
     /// Records.
     Batch(Batch),

@@ -95,7 +95,7 @@ impl Reach for World {
         }
         let far = Far { host: host.clone(), pipe: far, frames: FrameDecoder::default() };
         self.opened.send(far).await.unwrap();
-        Ok(Opened { octets: Box::new(near), host })
+        Ok(Opened { octets: Box::new(near), host: Some(host) })
     }
 }
 
@@ -516,5 +516,7 @@ async fn looks_at_one_flow_share_a_stream_and_a_host_that_owes_an_answer_loses_t
 #[test]
 fn errors_of_streams_are_words_without_what_the_host_sent() {
     let error = StreamError::FrameTooLong { len: 1 << 30 };
-    assert!(link::broke("h.test", &error).to_string().contains("stream with h.test: frame of"));
+    assert!(
+        link::broke(Some("h.test"), &error).to_string().contains("stream with h.test: frame of")
+    );
 }

@@ -119,6 +119,10 @@ async fn find(
         return Ok((carried, Some(attachment)));
     }
     may_read(house, who, name)?;
+    // It would be asked for here again and again.
+    if house.registry.subscription(name).is_some_and(|row| row.here && row.local != *name) {
+        return Err(absent(name));
+    }
     let flow = house.registry.flow(name).await.map_err(|error| registry_failure(&error, name))?;
     let incarnation = flow.ok_or_else(|| absent(name))?.incarnation;
     let flow = name.clone();
@@ -178,7 +182,7 @@ pub(super) async fn usable(house: House<'_>, carried: &Carried) -> Result<Flow, 
     let name = &carried.name;
     let flow = house.registry.flow(&carried.flow).await;
     let flow = flow.map_err(|error| registry_failure(&error, name))?;
-    flow.filter(|flow| matches!(flow.status, FlowStatus::Active | FlowStatus::Paused))
+    flow.filter(Flow::is_usable)
         .filter(|flow| flow.incarnation == carried.incarnation)
         .ok_or_else(|| absent(name))
 }

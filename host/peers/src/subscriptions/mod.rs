@@ -1,4 +1,4 @@
-//! Subscriptions to flows elsewhere, looked after: each row of the registry is brought to where it should be, step by
+//! Subscriptions to flows elsewhere, and to flows of this very host, looked after: each row of the registry is brought to where it should be, step by
 //! step, each step safe to repeat.
 //!
 //! `asking` (the owner's host is asked, with a reference that makes a repeat the same) → `making` (the two flows and
@@ -20,7 +20,7 @@ use host_registry::{NewSubscription, Registry, RegistryError, Stage, Subscriptio
 use tokio::sync::{Mutex, mpsc};
 
 use crate::broker::{Gone, PeerBroker, Standstill};
-use crate::reach::Reach;
+use crate::home::Ways;
 pub use steps::CARRIER;
 use turns::Turns;
 
@@ -30,7 +30,7 @@ pub struct Subscriptions(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    reach: Arc<dyn Reach>,
+    ways: Ways,
     broker: Arc<PeerBroker>,
     /// One step of a subscription at a time.
     turns: Turns,
@@ -63,12 +63,12 @@ impl Subscriptions {
     #[must_use]
     pub fn new(
         registry: Registry,
-        reach: Arc<dyn Reach>,
+        ways: Ways,
         broker: Arc<PeerBroker>,
         gone: mpsc::Receiver<Gone>,
     ) -> Self {
         let (turns, gone) = (Turns::default(), Mutex::new(gone));
-        Self(Arc::new(Inner { registry, reach, broker, turns, gone }))
+        Self(Arc::new(Inner { registry, ways, broker, turns, gone }))
     }
 
     /// Subscribes, and returns when events flow, or why they do not. What is refused leaves nothing behind; what waits

@@ -11,8 +11,8 @@ use fnap::value::Settings;
 use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::Incarnation;
 use host_registry::{
-    Config, Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, REMEMBERED_FOR,
-    RegistryError, Stage, Start, Subscription, Transport,
+    Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, REMEMBERED_FOR, RegistryError,
+    Stage, Subscription, Transport,
 };
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ impl Subscriptions {
             }
             Ok(Command::Subscribe { flow, local: None, settings })
         };
-        match self.0.reach.ask_able(&row.flow, &choose).await {
+        match self.0.ways.of(row).ask_able(&row.flow, &choose).await {
             Ok(lines) => {
                 let remote = granted(&row.flow, &lines)?;
                 let by_kafka = by_kafka.load(Ordering::Relaxed);
@@ -161,6 +161,8 @@ impl Subscriptions {
                 owned: false,
                 maker: maker.clone(),
                 alias_of: Some(namespace.clone()),
+                // There it is a subscription's name.
+                for_subscription: row.here,
                 ..NewFlow::named(remote.clone())
             };
             self.carry_out(registry.create_flow(new).await?).await?;
@@ -205,7 +207,7 @@ impl Subscriptions {
     async fn tell_the_end(&self, row: &Subscription, remote: &Name) -> Result<(), Trouble> {
         let (subscription, settings) = (remote.clone(), Settings::default());
         let command = Command::Unsubscribe { subscription, settings };
-        match self.0.reach.ask(&row.flow, &command).await {
+        match self.0.ways.of(row).ask(&row.flow, &command).await {
             // Otherwise there is none any more, or it is somebody else's.
             Err(Unreached { failure, again, .. }) if !is_word(&failure) => {
                 Err(Trouble::Later(failure, again.unwrap_or(AGAIN)))
@@ -219,7 +221,7 @@ impl Subscriptions {
     async fn withdraw(&self, row: &Subscription) -> Result<(), Trouble> {
         let (subscription, settings) = (row.flow.clone(), reference(row)?);
         let command = Command::Unsubscribe { subscription, settings };
-        match self.0.reach.ask(&row.flow, &command).await {
+        match self.0.ways.of(row).ask(&row.flow, &command).await {
             Err(Unreached { failure, again: Some(after), .. }) if !is_forgotten(row) => {
                 Err(Trouble::Later(failure, after))
             }
@@ -323,7 +325,7 @@ fn transport(wanted: Option<Transport>, offered: &[String]) -> Result<Transport,
     let words = match (wanted, able("STREAM=1"), able("KAFKA=1")) {
         (Some(Transport::Stream) | None, true, _) => return Ok(Transport::Stream),
         (Some(Transport::Kafka) | None, _, true) => return Ok(Transport::Kafka),
-        (Some(wanted), ..) => format!("the other host has no transport {}", wanted.as_str()),
+        (Some(wanted), ..) => format!("the host of the flow has no transport {}", wanted.as_str()),
         (None, ..) => "the other host has neither streams nor topics for others".to_owned(),
     };
     Err(Failure::new(Code::NotImplemented, words))
@@ -346,19 +348,9 @@ fn settled(flow: Option<&Flow>) -> Result<(), Trouble> {
 }
 
 fn bridge(row: &Subscription, remote: &Name, maker: Maker) -> NewProcessor {
-    NewProcessor {
-        name: row.processor.clone(),
-        kind: CARRIER.to_owned(),
-        inputs: vec![remote.clone()],
-        outputs: vec![row.local.clone()],
-        config: "{}".to_owned(),
-        start: Start::default(),
-        options: Config::new(),
-        pin: None,
-        former: None,
-        mirror: None,
-        maker,
-    }
+    let (inputs, outputs) = (vec![remote.clone()], vec![row.local.clone()]);
+    let named = NewProcessor::named(row.processor.clone(), CARRIER, inputs, outputs);
+    NewProcessor { maker, ..named }
 }
 
 /// The name of the subscription, as the owner's host gave it: one label below the flow, or it is no answer.

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::follow::tests::{FLOW, Far, World, attached, gone, partition};
+use crate::home::HomeWay;
 use crate::reach::Unreached;
 
 const LOCAL: &str = "l.own.test";
@@ -26,10 +27,11 @@ impl House {
         registry.create_namespace(new).await.unwrap();
         let (world, opened) = World::new();
         let (sender, gone) = mpsc::channel(8);
-        let reach = Arc::clone(&world) as Arc<dyn Reach>;
+        let outside = Arc::clone(&world) as _;
+        let ways = Ways { outside, home: HomeWay::default() };
         let broker =
-            PeerBroker::new(Arc::clone(&reach), registry.clone(), "own.test".into(), None, sender);
-        let subscriptions = Subscriptions::new(registry, reach, Arc::new(broker), gone);
+            PeerBroker::new(ways.clone(), registry.clone(), "own.test".into(), None, sender);
+        let subscriptions = Subscriptions::new(registry, ways, Arc::new(broker), gone);
         Self { subscriptions, world, opened, _dir: dir }
     }
 

@@ -4,6 +4,7 @@
 
 use fnap::subject::Subject;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::{Draft, is_reports};
 use crate::Name;
@@ -17,6 +18,24 @@ const FORBIDDEN: &str = "403 ";
 /// What is told: a kind, and data.
 type Told = Option<(&'static str, Value)>;
 
+/// Who has a subscription, or asks for one, to what, and by what he knows it.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    flow: &'a Name,
+    principal: &'a Subject,
+    reference: Option<Uuid>,
+}
+
+impl<'a> Of<'a> {
+    const fn request(row: &'a Request) -> Self {
+        Self { flow: &row.flow, principal: &row.principal, reference: row.reference }
+    }
+
+    const fn subscriber(row: &'a Subscriber) -> Self {
+        Self { flow: &row.flow, principal: &row.principal, reference: row.reference }
+    }
+}
+
 impl State {
     /// What the rows that are about to change mean. `by` is who does it.
     pub(super) fn reports(&self, rows: &[Row], by: &str, at: i64) -> Vec<Draft> {
@@ -27,24 +46,24 @@ impl State {
         match row {
             Row::PutRequest(new) => {
                 let old = self.requests.get(&new.id);
-                self.to_owner(&new.flow, &new.principal, &new.flow, request(old, new))
+                self.to_owner(Of::request(new), &new.flow, request(old, new))
             }
             Row::DropRequest(id) => match self.requests.get(id) {
                 Some(old) if !is_answered(old, all) => {
-                    self.to_owner(&old.flow, &old.principal, &old.flow, gone(old, at))
+                    self.to_owner(Of::request(old), &old.flow, gone(old, at))
                 }
                 _ => vec![],
             },
             Row::PutSubscriber(new) => {
                 let old = self.subscribers.get(&new.name);
-                let Subscriber { flow, principal, name, .. } = &**new;
                 let told = subscriber(old, new, by).into_iter();
-                told.flat_map(|told| self.to_owner(flow, principal, name, Some(told))).collect()
+                let to_owner = |told| self.to_owner(Of::subscriber(new), &new.name, Some(told));
+                told.flat_map(to_owner).collect()
             }
             Row::DropSubscriber(name) => match self.subscribers.get(name) {
                 Some(old) if old.is_live() => {
                     let told = ("subscriber.ended", with(old, &[("why", "deleted")]));
-                    self.to_owner(&old.flow, &old.principal, name, Some(told))
+                    self.to_owner(Of::subscriber(old), name, Some(told))
                 }
                 _ => vec![],
             },
@@ -53,9 +72,10 @@ impl State {
         }
     }
 
-    /// What users of this host do among themselves is for the audit log.
-    fn to_owner(&self, flow: &Name, of: &Subject, subject: &Name, told: Told) -> Vec<Draft> {
-        if !matches!(of, Subject::Domain(_)) {
+    /// What users of this host do among themselves is for the audit log, but where one of them subscribes as others do.
+    fn to_owner(&self, row: Of<'_>, subject: &Name, told: Told) -> Vec<Draft> {
+        let Of { flow, principal, reference } = row;
+        if !matches!(principal, Subject::Domain(_)) && !self.is_by_a_local(reference) {
             return vec![];
         }
         let namespace = match self.flows.get(flow) {
@@ -64,6 +84,12 @@ impl State {
             None => self.namespace_of(flow).map(|namespace| namespace.name.clone()),
         };
         draft(namespace, subject, told)
+    }
+
+    /// Whether a reference is that of a subscription of this host's own.
+    fn is_by_a_local(&self, reference: Option<Uuid>) -> bool {
+        let same = |row: &Subscription| row.here && Some(row.reference) == reference;
+        reference.is_some() && self.subscriptions.values().any(same)
     }
 
     fn to_subscriber(&self, new: &Subscription) -> Vec<Draft> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::Name;
 use crate::error::RegistryError;
-use crate::model::{Flow, FlowStatus};
+use crate::model::Flow;
 use crate::registry::{Note, Registry, Settled, now};
 use crate::state::{Row, State};
 
@@ -62,6 +62,12 @@ impl State {
     fn subscribe(&self, asked: Asked, at: i64) -> Result<Settled<Subscribed>, RegistryError> {
         check_length("filter", asked.filter.as_deref(), MAX_FILTER)?;
         let flow = self.flow_in_use(&asked.flow)?;
+        if let Some(row) =
+            self.subscriptions.values().find(|row| row.remote.as_ref() == Some(&flow.name))
+        {
+            let words = format!("{} is a subscription: subscribe to {}", flow.name, row.local);
+            return Err(RegistryError::conflict(words));
+        }
         let key = (flow.incarnation, &asked.principal, asked.reference);
         let mut same = self.subscribers.values().filter(|row| row.key() == key);
         let found = match same.clone().find(|row| row.is_live()) {
@@ -150,12 +156,9 @@ impl State {
     }
 
     pub(super) fn flow_in_use(&self, name: &Name) -> Result<&Flow, RegistryError> {
-        let flow = self.find_flow(name)?;
-        match flow.status {
-            FlowStatus::Active | FlowStatus::Paused => Ok(flow),
-            FlowStatus::Creating | FlowStatus::Deleting => {
-                Err(RegistryError::not_found("flow", name))
-            }
+        match self.find_flow(name)? {
+            flow if flow.is_usable() => Ok(flow),
+            _ => Err(RegistryError::not_found("flow", name)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A connection that has become a stream: from here on its peer speaks frames, and lines never come back.
 
 use host_iam::Principal;
-use host_peers::source::{House, Visitor, serve};
+use host_peers::source::{Visitor, serve};
 
 use super::{Connection, Gone};
 use crate::tls::Stream;
@@ -11,15 +11,6 @@ impl Connection {
     pub(super) async fn stream(&mut self, principal: &Principal) -> Result<(), Gone> {
         self.flush().await?;
         let stream = std::mem::replace(&mut self.stream, Stream::Gone);
-        let services = &*self.services;
-        let house = House {
-            registry: &services.registry,
-            brokers: &services.brokers,
-            processors: &services.processors,
-            grants: &services.grants,
-            logs: &services.logs,
-            traffic: &services.traffic,
-        };
         let visitor = Visitor {
             principal,
             seat: self.seat.as_ref(),
@@ -29,7 +20,7 @@ impl Connection {
         // On the machine itself, packing costs more than it saves.
         let zstd = !self.peer.ip().to_canonical().is_loopback();
         // Kept apart: connections that are none of these are many more.
-        Box::pin(serve(stream, house, visitor, zstd)).await;
+        Box::pin(serve(stream, self.services.house(), visitor, zstd)).await;
         Err(Gone)
     }
 }

@@ -15,11 +15,25 @@ use super::needs::Kind;
 use crate::perform::registry_failure;
 use crate::services::Services;
 
+/// How somebody comes who subscribes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    /// Over a connection: the host of a domain, or a user who attaches by himself.
+    Connection,
+    /// A user of this host, with LOCAL: he may ask as domains may.
+    Here,
+}
+
 /// What somebody may who wants to subscribe to a flow.
 ///
 /// # Errors
 /// `404` where he may not know that there is such a flow, `403` where he may know and no more.
-pub(crate) async fn way(services: &Services, who: &Principal, name: &Name) -> Result<Way, Failure> {
+pub(crate) async fn way(
+    services: &Services,
+    who: &Principal,
+    name: &Name,
+    from: From,
+) -> Result<Way, Failure> {
     let rights = services.grants.rights(who, name);
     let refused = match rights.is_empty() {
         true => Kind::Flow.absent(name),
@@ -35,8 +49,11 @@ pub(crate) async fn way(services: &Services, who: &Principal, name: &Name) -> Re
         _ => {}
     }
     let flow = services.registry.flow(name).await.map_err(registry_failure)?;
-    match flow.map(|flow| access_of(&flow)).map(|access| access_gives(&access, who.subject())) {
-        Some(Some(way)) => Ok(way),
+    let access = flow.map(|flow| access_of(&flow));
+    let given = access.as_ref().and_then(|access| access_gives(access, who.subject()));
+    match (given, access) {
+        (Some(way), _) => Ok(way),
+        (None, Some(Access::Ask)) if from == From::Here => Ok(Way::Ask),
         _ => Err(refused),
     }
 }
@@ -59,7 +76,7 @@ pub(crate) fn of_owner(services: &Services, who: &Principal, name: &Name) -> Res
 
 /// Whether somebody administers the flow of a subscription that is there. Who does not hears of its name what he
 /// would hear if it were not.
-pub(super) fn is_owner(services: &Services, who: &Principal, name: &Name) -> bool {
+pub(crate) fn is_owner(services: &Services, who: &Principal, name: &Name) -> bool {
     let row = services.registry.subscriber(name);
     row.is_some_and(|row| services.grants.may(who, Right::Administer, &row.flow))
 }

@@ -2,10 +2,12 @@
 
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
+use host_iam::Principal;
 use host_registry::{Desired, Hold};
 
 use super::flows::streams_settled;
 use super::{Answer, carried_out, registry_failure, subscriptions};
+use crate::may::subscriptions::is_owner;
 use crate::services::Services;
 
 enum Thing {
@@ -16,8 +18,8 @@ enum Thing {
     Subscriber(Name),
 }
 
-pub(super) async fn pause(services: &Services, name: Name) -> Answer {
-    let decision = match thing(services, &name).await? {
+pub(super) async fn pause(services: &Services, who: &Principal, name: Name) -> Answer {
+    let decision = match thing(services, who, &name).await? {
         Thing::Flow => {
             carried_out(services, services.registry.pause_flow(&name).await).await?;
             return flow_held(services, name).await;
@@ -30,8 +32,8 @@ pub(super) async fn pause(services: &Services, name: Name) -> Answer {
     done(services, decision, name).await
 }
 
-pub(super) async fn resume(services: &Services, name: Name) -> Answer {
-    let decision = match thing(services, &name).await? {
+pub(super) async fn resume(services: &Services, who: &Principal, name: Name) -> Answer {
+    let decision = match thing(services, who, &name).await? {
         Thing::Flow => {
             carried_out(services, services.registry.resume_flow(&name).await).await?;
             return flow_held(services, name).await;
@@ -46,8 +48,8 @@ pub(super) async fn resume(services: &Services, name: Name) -> Answer {
     done(services, decision, name).await
 }
 
-pub(super) async fn stop(services: &Services, name: Name) -> Answer {
-    let decision = match thing(services, &name).await? {
+pub(super) async fn stop(services: &Services, who: &Principal, name: Name) -> Answer {
+    let decision = match thing(services, who, &name).await? {
         Thing::Flow => {
             let words = "STOP of a flow; PAUSE holds its readers and refuses WRITE";
             return Err(Failure::new(Code::NotImplemented, words));
@@ -78,8 +80,9 @@ async fn done(
     Ok(Reply::ok_with(name))
 }
 
-/// Names are unique over flows, processors and subscriptions.
-async fn thing(services: &Services, name: &Name) -> Result<Thing, Failure> {
+/// Names are unique over flows, processors and subscriptions; a subscription to a flow here is its owner's thing and its
+/// subscriber's, and the owner's for who is both.
+async fn thing(services: &Services, who: &Principal, name: &Name) -> Result<Thing, Failure> {
     if services.registry.lent_as(name).is_some() {
         return Ok(Thing::Subscriber(name.clone()));
     }
@@ -90,15 +93,15 @@ async fn thing(services: &Services, name: &Name) -> Result<Thing, Failure> {
     if services.registry.processor(name).await.map_err(registry_failure)?.is_some() {
         return Ok(Thing::Processor(name.clone()));
     }
-    let elsewhere = services.registry.subscription(name);
-    if let Some(row) = elsewhere.filter(|row| row.remote.as_ref() == Some(name)) {
+    let his = services.registry.subscription(name).filter(|row| row.remote.as_ref() == Some(name));
+    if let Some(row) = his.filter(|row| !row.here || !is_owner(services, who, name)) {
         return Ok(Thing::Processor(row.processor));
-    }
-    if services.registry.flow(name).await.map_err(registry_failure)?.is_some() {
-        return Ok(Thing::Flow);
     }
     if services.registry.subscriber(name).is_some() {
         return Ok(Thing::Subscriber(name.clone()));
+    }
+    if services.registry.flow(name).await.map_err(registry_failure)?.is_some() {
+        return Ok(Thing::Flow);
     }
     Err(Failure::new(Code::NotFound, format!("flow or processor {name}")))
 }

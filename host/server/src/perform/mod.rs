@@ -29,10 +29,11 @@ use fnap::reply::{Code, Failure, Reply};
 use host_brokers::BrokerError;
 use host_iam::Principal;
 use host_observe::{Outcome, Verb};
-use host_registry::{Flow, FlowStatus, JournalId, RegistryError};
+use host_registry::{Flow, JournalId, RegistryError};
 
 use crate::by;
 use crate::may;
+use crate::may::subscriptions::From;
 use crate::services::Services;
 
 type Answer = Result<Reply, Failure>;
@@ -133,7 +134,7 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
         }
 
         Command::Subscribe { flow, local: None, settings } => {
-            subscriptions::subscribe(services, who, flow, &settings).await
+            subscriptions::subscribe(services, who, flow, &settings, From::Connection).await
         }
         Command::Subscribe { flow, local: Some(local), settings } => {
             subscribed::subscribe(services, who, flow, local, &settings).await
@@ -142,12 +143,12 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
             subscriptions::withdraw(services, who, subscription, &settings).await
         }
         Command::Unsubscribe { subscription, .. } => {
-            match (&services.peers, subscribed::find(services, who, &subscription)) {
-                (Some(peers), Some(row)) => subscribed::unsubscribe(peers, &row).await,
-                _ => subscriptions::unsubscribe(services, who, subscription).await,
+            match subscribed::find(services, who, &subscription) {
+                Some(row) => subscribed::unsubscribe(&services.peers, &row).await,
+                None => subscriptions::unsubscribe(services, who, subscription).await,
             }
         }
-        Command::GetSubscriptions { format } => Ok(subscribed::list(services, who, format).await),
+        Command::GetSubscriptions { format } => subscribed::list(services, who, format).await,
         Command::GetSubscribers { flow, format } => {
             subscriptions::subscribers(services, flow, format).await
         }
@@ -165,9 +166,9 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
             subscriptions::deny(services, who, &request, reason).await
         }
 
-        Command::Pause { name } => hold::pause(services, name).await,
-        Command::Resume { name } => hold::resume(services, name).await,
-        Command::Stop { name } => hold::stop(services, name).await,
+        Command::Pause { name } => hold::pause(services, who, name).await,
+        Command::Resume { name } => hold::resume(services, who, name).await,
+        Command::Stop { name } => hold::stop(services, who, name).await,
 
         Command::GetBrokers { format } => Ok(participant::brokers(services, format)),
         Command::DescribeBroker { broker, format } => {
@@ -195,7 +196,7 @@ fn verb(command: &Command) -> String {
 pub(crate) async fn find_flow(services: &Services, name: &Name) -> Result<Flow, Failure> {
     let flow = services.registry.flow(name).await.map_err(registry_failure)?;
     match flow {
-        Some(flow) if matches!(flow.status, FlowStatus::Active | FlowStatus::Paused) => Ok(flow),
+        Some(flow) if flow.is_usable() => Ok(flow),
         _ => Err(Failure::new(Code::NotFound, format!("flow {name}"))),
     }
 }

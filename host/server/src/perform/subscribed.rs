@@ -1,4 +1,4 @@
-//! The subscriber's side: flows of other participants that somebody here subscribes to.
+//! The subscriber's side: flows of other participants, or of this one, that somebody here subscribes to.
 
 use fnap::command::Format;
 use fnap::name::Name;
@@ -7,7 +7,9 @@ use fnap::rights::Right;
 use fnap::value::Settings;
 use host_iam::Principal;
 use host_peers::{CARRIER, Standstill, Subscriptions, Trouble};
-use host_registry::{Most, NewSubscription, Stage, Subscription, Transport, derived_name};
+use host_registry::{
+    Condition, Desired, Most, NewSubscription, Stage, Subscription, Transport, derived_name,
+};
 
 use super::describe::{Description, list as list_of, time};
 use super::lent;
@@ -22,13 +24,8 @@ pub(super) async fn subscribe(
     local: Name,
     settings: &Settings,
 ) -> Answer {
-    let Some(peers) = &services.peers else { return Err(alone()) };
     let namespace = services.registry.counts_to(&local).map_err(registry_failure)?;
     may::place(services, who, if local.is_within(&namespace) { &local } else { &namespace })?;
-    if services.registry.namespace_of(&flow).await.map_err(registry_failure)?.is_some() {
-        let words = "LOCAL with a flow of this host: REPLICATE copies it";
-        return Err(Failure::new(Code::NotImplemented, words));
-    }
     let (filter, transport) = wanted(settings)?;
     let (inputs, outputs) = ([flow.clone()], [local.clone()]);
     let config = filter.as_deref().unwrap_or_default();
@@ -43,17 +40,15 @@ pub(super) async fn subscribe(
         owner: Some(who.subject().clone()),
         most: Most { flows: quota.flows, processors: quota.processors },
     };
-    match peers.subscribe(new).await {
+    match services.peers.subscribe(new).await {
+        // As the draft's first transcript of section 6.4.4.
+        Ok(Subscription { remote: Some(remote), here: true, .. }) => Ok(Reply::data([remote])),
         Ok(Subscription { local, remote: Some(remote), .. }) => {
             Ok(Reply::data([format!("{local} SUBSCRIBED TO {remote}")]))
         }
         Ok(row) => Err(Failure::new(Code::Unavailable, format!("{} goes on", row.local))),
         Err(trouble) => Err(failure(trouble)),
     }
-}
-
-fn alone() -> Failure {
-    Failure::new(Code::NotImplemented, "flows of other participants: this host has no [peers]")
 }
 
 pub(super) fn failure(trouble: Trouble) -> Failure {
@@ -97,36 +92,67 @@ pub(super) async fn unsubscribe(peers: &Subscriptions, row: &Subscription) -> An
     Ok(Reply::ok_with(&row.local))
 }
 
-pub(super) async fn list(services: &Services, who: &Principal, format: Format) -> Reply {
+pub(super) async fn list(services: &Services, who: &Principal, format: Format) -> Answer {
     let mut rows = services.registry.subscriptions();
     rows.retain(|row| is_his(services, who, row));
-    let mut told = Vec::with_capacity(rows.len());
+    let mut told = Vec::new();
     for row in &rows {
-        let stands = services.peers.as_ref().and_then(|peers| peers.standstill(row));
-        let (line, description) = described(row, stands);
+        let carrier = services.registry.processor(&row.processor).await;
+        let desired = carrier.map_err(registry_failure)?.map(|carrier| carrier.desired);
+        let (line, description) = described(row, stands(services, row, desired));
         let carried = services.carried_here(row).await;
         told.push((line, description.with("usage", carried.usage())));
     }
-    list_of(told, format)
+    Ok(list_of(told, format))
 }
 
-fn described(row: &Subscription, stands: Option<Standstill>) -> (String, Description) {
-    let (since, why) = stands
-        .map_or_else(|| (row.since, row.why.clone()), |Standstill { since, why }| (since, why));
-    let state = match &row.stage {
-        // It does not go on by itself.
-        Stage::Asking | Stage::Making | Stage::Active | Stage::Ending if !why.is_empty() => {
-            "waiting"
+/// How a subscription stands.
+#[derive(Clone)]
+struct Stands {
+    state: &'static str,
+    since: i64,
+    why: String,
+}
+
+/// `desired` is what its processor should do, where there is one.
+fn stands(services: &Services, row: &Subscription, desired: Option<Desired>) -> Stands {
+    let state = row.stage.as_str();
+    let as_written = Stands { state, since: row.since, why: row.why.clone() };
+    if row.stage != Stage::Active {
+        return match row.stage {
+            // It does not go on by itself.
+            Stage::Asking | Stage::Making if !row.why.is_empty() => {
+                Stands { state: "waiting", ..as_written }
+            }
+            _ => as_written,
+        };
+    }
+    // Nobody waits for what its subscriber holds.
+    let held = |state| Stands { state, why: HELD_HERE.to_owned(), ..as_written.clone() };
+    match (desired, services.peers.standstill(row), &row.condition) {
+        (Some(Desired::Paused), ..) => held("paused"),
+        (Some(Desired::Stopped), ..) => held("stopped"),
+        (_, Some(Standstill { since, why }), _) => Stands { state: "waiting", since, why },
+        (_, None, Some(condition)) => {
+            let Condition { kind, since, words, .. } = condition;
+            Stands { state: kind.as_str(), since: *since, why: words.clone() }
         }
-        stage => stage.as_str(),
-    };
-    let condition = row.condition.as_ref().filter(|_| row.stage == Stage::Active);
-    let (state, since, why) = match condition {
-        Some(condition) if why.is_empty() => {
-            (condition.kind.as_str(), condition.since, condition.words.clone())
+        // It is written down a little later, and only where reports are.
+        (_, None, None) if services.peers.is_held(row) => {
+            Stands { state: "paused", why: HELD_THERE.to_owned(), ..as_written.clone() }
         }
-        _ => (state, since, why),
-    };
+        (_, None, None) => as_written,
+    }
+}
+
+/// Why no events come of a subscription that its subscriber holds himself.
+const HELD_HERE: &str = "held here: RESUME it";
+
+/// The same of one that the owner holds.
+const HELD_THERE: &str = "held by the owner of the flow";
+
+fn described(row: &Subscription, stands: Stands) -> (String, Description) {
+    let Stands { state, since, why } = stands;
     let mut told = Description::default()
         .with("local", row.local.to_string())
         .with("flow", row.flow.to_string())

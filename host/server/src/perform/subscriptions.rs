@@ -23,13 +23,14 @@ use crate::carried::Carried;
 use crate::may::subscriptions as may;
 use crate::services::Services;
 
-pub(super) async fn subscribe(
+pub(crate) async fn subscribe(
     services: &Services,
     who: &Principal,
     flow: Name,
     settings: &Settings,
+    from: may::From,
 ) -> Answer {
-    let way = may::way(services, who, &flow).await?;
+    let way = may::way(services, who, &flow, from).await?;
     let known = find_flow(services, &flow).await?;
     let Wanted { reference, filter, transport } = wanted(settings)?;
     let lend = lent::broker_for(services, &known, transport)?;
@@ -80,7 +81,7 @@ fn wanted(settings: &Settings) -> Result<Wanted, Failure> {
     Ok(Wanted { reference, filter, transport })
 }
 
-pub(super) async fn unsubscribe(services: &Services, who: &Principal, name: Name) -> Answer {
+pub(crate) async fn unsubscribe(services: &Services, who: &Principal, name: Name) -> Answer {
     let ended = services.registry.unsubscribe(&name, who.subject().clone()).await;
     ended.map_err(registry_failure)?;
     ended_streams(services, &name).await?;
@@ -89,7 +90,7 @@ pub(super) async fn unsubscribe(services: &Services, who: &Principal, name: Name
 }
 
 /// The subscriber ends what he asked for under a reference, whatever has become of it: he may not have heard.
-pub(super) async fn withdraw(
+pub(crate) async fn withdraw(
     services: &Services,
     who: &Principal,
     flow: Name,
