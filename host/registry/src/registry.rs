@@ -19,7 +19,7 @@ use crate::grants::{Listener, Told};
 use crate::journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{Change, Decision, Row, State, rows_when_undone};
-use crate::subscribers::{Attached, Standing};
+use crate::subscribers::Standing;
 use crate::{Name, audit, reports, store};
 
 /// Rows that change, what the audit log says of them, and what is answered.
@@ -69,8 +69,6 @@ struct Inner {
     /// How far they are.
     standings: Mutex<HashMap<Name, Standing>>,
     /// Counts those who are attached no more.
-    /// Who is attached to which subscription.
-    attached: Mutex<Attached>,
     let_go: watch::Sender<u64>,
     /// Who decides about rights, once there is one.
     listener: OnceLock<Listener>,
@@ -93,7 +91,6 @@ impl Registry {
             let listener = OnceLock::new();
             let (subscribers, standings) = (watch::Sender::new(0), Mutex::default());
             let let_go = watch::Sender::new(0);
-            let attached = Mutex::default();
             let reporting = AtomicBool::new(false);
             let inner = Inner {
                 writer,
@@ -101,7 +98,6 @@ impl Registry {
                 changes,
                 subscribers,
                 standings,
-                attached,
                 let_go,
                 listener,
                 reporting,
@@ -323,11 +319,6 @@ impl Registry {
 
     pub(crate) fn let_go(&self) -> &watch::Sender<u64> {
         &self.0.let_go
-    }
-
-    pub(crate) fn attached(&self) -> MutexGuard<'_, Attached> {
-        // Nothing panics while it holds the lock.
-        self.0.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn standings(&self) -> MutexGuard<'_, HashMap<Name, Standing>> {

@@ -10,7 +10,6 @@ mod lent;
 mod request;
 mod sent;
 
-pub(crate) use attach::Attached;
 pub use attach::{Attachment, Standing};
 pub use change::{Asked, Subscribed, Way};
 pub use failure::{FAILED_AGAIN, ViewFailure};

@@ -46,20 +46,11 @@ impl Standing {
     }
 }
 
-/// Who is attached, by numbers that are never used again.
-#[derive(Debug, Default)]
-pub(crate) struct Attached {
-    last: u64,
-    names: BTreeMap<u64, Name>,
-}
-
 /// Somebody is attached, until this is dropped.
 #[derive(Debug)]
 pub struct Attachment {
     registry: Registry,
     name: Name,
-    /// Counts attachments.
-    number: u64,
     counts: Arc<Counts>,
 }
 
@@ -87,7 +78,6 @@ impl Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.registry.attached().names.remove(&self.number);
         self.registry.standing_of(&self.name, |standing| {
             standing.connected = standing.connected.saturating_sub(1)
         });
@@ -177,44 +167,7 @@ impl Registry {
             standing.counts.attached();
             counts = Arc::clone(&standing.counts);
         });
-        let mut attached = self.attached();
-        attached.last += 1;
-        let number = attached.last;
-        attached.names.insert(number, name.clone());
-        drop(attached);
-        Ok((row, Attachment { registry: self.clone(), name: name.clone(), number, counts }))
-    }
-
-    /// Who is attached now to subscriptions that get what a flow's policy makes of its events; for
-    /// [`Self::until_detached`].
-    #[must_use]
-    pub fn attached_by_policy_of(&self, flow: &Name) -> Vec<u64> {
-        let attached: Vec<_> =
-            self.attached().names.iter().map(|(number, name)| (*number, name.clone())).collect();
-        let concerned = |row: &Subscriber| {
-            let own = row.approval.as_ref().is_some_and(|approval| approval.policy.is_some());
-            row.flow == *flow && !own
-        };
-        self.look(|state| {
-            let of = |name| state.subscribers.get(name).is_some_and(concerned);
-            attached.iter().filter(|(_, name)| of(name)).map(|(number, _)| *number).collect()
-        })
-    }
-
-    /// Waits until none of these is attached any more.
-    pub async fn until_detached(&self, numbers: &[u64]) {
-        let mut changes = self.let_go().subscribe();
-        loop {
-            changes.mark_unchanged();
-            let gone = {
-                let attached = self.attached();
-                numbers.iter().all(|number| !attached.names.contains_key(number))
-            };
-            // The sender is part of this registry.
-            if gone || changes.changed().await.is_err() {
-                return;
-            }
-        }
+        Ok((row, Attachment { registry: self.clone(), name: name.clone(), counts }))
     }
 
     /// Waits until nobody is attached any more to a subscription that has ended: whoever carried it sends

@@ -77,10 +77,6 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
     let before = find_flow(services, &name).await?;
     let policy = wanted.config.get(POLICY);
     let is_other = policy.is_some_and(|policy| policy != before.policy().unwrap_or_default());
-    let attached = match is_other {
-        true => services.registry.attached_by_policy_of(&name),
-        false => Vec::new(),
-    };
     let began = lent::moment();
     let change = FlowChange { partitions: wanted.partitions, config: wanted.config, taken };
     carried_out(services, services.registry.update_flow(&name, change).await).await?;
@@ -88,7 +84,6 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
     if is_other {
         streams_settled(services, &name).await?;
     }
-    subscriptions::detached(services, &attached).await?;
     // Another topic makes it another flow, and another `access` may cover fewer.
     services.registry.subscriptions_pass_now().await.map_err(registry_failure)?;
     subscriptions::keep_covered(services).await?;

@@ -126,14 +126,6 @@ async fn let_go(services: &Services) -> Result<(), Failure> {
     })
 }
 
-/// Waits until these attachments are gone.
-pub(super) async fn detached(services: &Services, numbers: &[u64]) -> Result<(), Failure> {
-    timeout(LET_GO, services.registry.until_detached(numbers)).await.map_err(|_| {
-        let words = "it has changed, and the last of what was so before is still being sent";
-        Failure::new(Code::Unavailable, words)
-    })
-}
-
 /// Longer than a stream is given for the rest of its last frame.
 const LET_GO: Duration = Duration::from_secs(10);
 
