@@ -213,6 +213,13 @@ impl Wire {
         lines.iter().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
     }
 
+    /// The flows that one sees, but for what the host tells in reports.
+    pub fn flows(&mut self) -> Vec<String> {
+        let mut flows = self.data("GET FLOWS");
+        flows.retain(|flow| !flow.starts_with("reports."));
+        flows
+    }
+
     /// AUTHENTICATE PLAIN as the draft shows it.
     pub fn authenticate(&mut self, user: &str, password: &str) {
         assert_eq!(self.ask("AUTHENTICATE PLAIN"), ["220 OK"]);

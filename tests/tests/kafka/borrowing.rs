@@ -5,22 +5,19 @@ use std::path::{Path, PathBuf};
 
 use kafka_node::{Node, Setup};
 use serde_json::Value;
-use stories::{Config, Fnaad, Wire, events, eventually, eventually_holds};
+use stories::{At, Config, Fnaad, Wire, events, eventually, eventually_holds};
 
 const TIME: &str = "time.flows.unix.ar";
 const LOCAL: &str = "emiliano.ar-time.flows.unix.ar";
 
 const UNIX: usize = 0;
 const EMILIANO: usize = 1;
-const DOMAINS: [&str; 2] = ["unix.ar", "emiliano.ar"];
-const NAMESPACES: [&str; 2] = ["flows.unix.ar", "emiliano.ar"];
 
 /// The draft's two participants, and the first one's node.
 struct Two {
     node: Node,
     dir: tempfile::TempDir,
-    /// Addresses of a test begin so.
-    place: [u8; 2],
+    places: [At; 2],
     hosts: [Option<Fnaad>; 2],
 }
 
@@ -28,7 +25,13 @@ impl Two {
     fn start() -> Self {
         let node = Node::start(Setup::default().user("nobody", "nobody").acls());
         let dir = tempfile::tempdir().unwrap();
-        let mut two = Self { node, dir, place: stories::own_network(), hosts: [None, None] };
+        let [a, b] = stories::own_network();
+        let place = |domain, namespace, last| {
+            let address = [127, a, b, last];
+            At { domain, namespace, address, port: 61_000 }
+        };
+        let places = [place("unix.ar", "flows.unix.ar", 1), place("emiliano.ar", "emiliano.ar", 2)];
+        let mut two = Self { node, dir, places, hosts: [None, None] };
         two.begin(UNIX);
         two.begin(EMILIANO);
         two
@@ -42,26 +45,12 @@ impl Two {
     }
 
     fn dir_of(&self, which: usize) -> PathBuf {
-        self.dir.path().join(DOMAINS[which])
+        self.dir.path().join(self.places[which].domain)
     }
 
     fn config(&self, which: usize, dir: &Path) -> Config {
-        let at = |which: usize| format!("127.{}.{}.{}", self.place[0], self.place[1], which + 1);
-        let (own, other) = (at(which), at(1 - which));
-        let (domain, other_domain) = (DOMAINS[which], DOMAINS[1 - which]);
-        let mut config = Config::new(dir);
-        config.text = config
-            .text
-            .replace("fnaa.unix.ar", &format!("fnaa.{domain}"))
-            .replace("flows.unix.ar", NAMESPACES[which])
-            .replace("127.0.0.1:0", &format!("{own}:61000"));
-        config.text += &format!(
-            "\n[names]\nzones = [{{ zone = \"{other_domain}\", servers = [\"{other}:5300\"] }}]\n\
-             \n[peers]\ndomain = \"{domain}\"\nsecret_file = \"{}\"\n\
-             \n[dns]\nagent = \"fnaa.{domain}:61000\"\naddresses = [\"{own}\"]\nlisten = [\"{own}:5300\"]\n\
-             [[dns.zones]]\nname = \"{domain}\"\nembedded = true\n",
-            self.dir.path().join("peers.secret").display()
-        );
+        let secret = self.dir.path().join("peers.secret");
+        let mut config = self.places[which].config(dir, &[self.places[1 - which]], &secret);
         if which == UNIX {
             config.text += &format!(
                 "\n[[brokers]]\nname = \"kafka\"\ntype = \"kafka\"\nservers = \"{}\"\n\
@@ -116,25 +105,18 @@ fn a_subscription_over_kafka_takes_each_event_once_whichever_host_is_killed() {
     assert_eq!(numbers(&mut user), (0..300).collect::<Vec<u64>>());
     user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
     let mut owner = two.wire(UNIX);
-    eventually("an owner who is told", || match flows(&mut owner) {
+    eventually("an owner who is told", || match owner.flows() {
         flows if flows == [TIME] => Ok(()),
         flows => Err(format!("{flows:?}")),
     });
     assert_eq!(subscription(&mut user), Value::Null);
-    assert_eq!(flows(&mut user), [LOCAL]);
+    assert_eq!(user.flows(), [LOCAL]);
     assert_eq!(numbers(&mut user).len(), 300, "what came stays");
     // The password was in memory alone.
     for file in ["registry.db", "registry.db-wal"] {
         let kept = std::fs::read(two.dir_of(EMILIANO).join("data").join(file)).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&kept).contains("password"), "{file}");
     }
-}
-
-/// Those of a host but for what it reports of subscriptions.
-fn flows(wire: &mut Wire) -> Vec<String> {
-    let mut flows = wire.data("GET FLOWS");
-    flows.retain(|flow| !flow.starts_with("reports."));
-    flows
 }
 
 #[test]
@@ -160,5 +142,5 @@ fn what_its_owner_ends_ends_at_the_subscribers_too_and_nothing_more_comes() {
         left => Err(format!("{left:?}")),
     });
     user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
-    assert_eq!(flows(&mut user), [LOCAL]);
+    assert_eq!(user.flows(), [LOCAL]);
 }

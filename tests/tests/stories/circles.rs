@@ -3,42 +3,19 @@
 use std::path::Path;
 
 use serde_json::Value;
-use stories::{Config, Fnaad, Wire, event, eventually, eventually_holds};
+use stories::{At, Fnaad, Wire, event, eventually, eventually_holds};
 
 const NAMES: [&str; 3] = ["a.test", "b.test", "c.test"];
 
-/// An address of its own for each, so that ports can be told beforehand.
-fn address([a, b]: [u8; 2], which: usize) -> String {
-    format!("127.{a}.{b}.{}", which + 1)
-}
-
-fn start(dir: &Path, network: [u8; 2], which: usize) -> Fnaad {
-    let (domain, own) = (NAMES[which], address(network, which));
-    let secret = dir.join("peers.secret");
-    let dir = dir.join(domain);
-    std::fs::create_dir_all(&dir).unwrap();
-    let mut config = Config::new(&dir);
-    config.text = config
-        .text
-        .replace("fnaa.unix.ar", &format!("fnaa.{domain}"))
-        .replace("flows.unix.ar", domain)
-        .replace("127.0.0.1:0", &format!("{own}:61000"));
-    let others = (0..NAMES.len()).filter(|other| *other != which);
-    let zones = others.map(|other| {
-        format!(
-            "{{ zone = \"{}\", servers = [\"{}:5300\"] }}",
-            NAMES[other],
-            address(network, other)
-        )
-    });
-    config.text += &format!(
-        "\n[names]\nzones = [{}]\n\n[peers]\ndomain = \"{domain}\"\nsecret_file = \"{}\"\n\
-         \n[dns]\nagent = \"fnaa.{domain}:61000\"\naddresses = [\"{own}\"]\nlisten = [\"{own}:5300\"]\n\
-         [[dns.zones]]\nname = \"{domain}\"\nembedded = true\n",
-        zones.collect::<Vec<_>>().join(", "),
-        secret.display()
-    );
-    Fnaad::serve(&dir, config.save())
+fn start(dir: &Path, [a, b]: [u8; 2], which: usize) -> Fnaad {
+    let at = |which: usize| {
+        let (domain, last) = (NAMES[which], u8::try_from(which).unwrap() + 1);
+        At { domain, namespace: domain, address: [127, a, b, last], port: 61_000 }
+    };
+    let others: Vec<At> = (0..NAMES.len()).filter(|other| *other != which).map(at).collect();
+    let (own, secret) = (dir.join(NAMES[which]), dir.join("peers.secret"));
+    std::fs::create_dir_all(&own).unwrap();
+    Fnaad::serve(&own, at(which).config(&own, &others, &secret).save())
 }
 
 fn numbers(wire: &mut Wire, flow: &str) -> Vec<u64> {

@@ -3,48 +3,13 @@
 
 use std::io::Read;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
-use stories::{Config, Fnaad, Wire, event, events, eventually, eventually_holds};
+use stories::{At, Fnaad, Wire, event, events, eventually, eventually_holds};
 
 pub(crate) const TIME: &str = "time.flows.unix.ar";
 pub(crate) const LOCAL: &str = "emiliano.ar-time.flows.unix.ar";
-
-/// Where a participant of a test is: an address of its own, so that ports can be told beforehand.
-#[derive(Clone, Copy)]
-struct At {
-    domain: &'static str,
-    namespace: &'static str,
-    address: [u8; 4],
-    port: u16,
-}
-
-impl At {
-    fn text(self) -> String {
-        let [a, b, c, d] = self.address;
-        format!("{a}.{b}.{c}.{d}")
-    }
-
-    fn config(self, dir: &Path, other: Self, secret: &Path) -> Config {
-        let Self { domain, namespace, port, .. } = self;
-        let (own, other_domain, other) = (self.text(), other.domain, other.text());
-        let mut config = Config::new(dir);
-        config.text = config
-            .text
-            .replace("fnaa.unix.ar", &format!("fnaa.{domain}"))
-            .replace("flows.unix.ar", namespace)
-            .replace("127.0.0.1:0", &format!("{own}:{port}"));
-        config.text += &format!(
-            "\n[names]\nzones = [{{ zone = \"{other_domain}\", servers = [\"{other}:5300\"] }}]\n\
-             \n[peers]\ndomain = \"{domain}\"\nsecret_file = \"{}\"\n\
-             \n[dns]\nagent = \"fnaa.{domain}:{port}\"\naddresses = [\"{own}\"]\nlisten = [\"{own}:5300\"]\n\
-             [[dns.zones]]\nname = \"{domain}\"\nembedded = true\n",
-            secret.display()
-        );
-        config
-    }
-}
 
 /// The draft's two participants.
 pub(crate) struct Two {
@@ -89,7 +54,7 @@ impl Two {
         let (place, other) = (self.places[which], self.places[1 - which]);
         let dir = self.dir_of(which);
         std::fs::create_dir_all(&dir).unwrap();
-        let mut config = place.config(&dir, other, &self.dir.path().join("peers.secret"));
+        let mut config = place.config(&dir, &[other], &self.dir.path().join("peers.secret"));
         config.text += &self.more;
         let keys = format!("{}\n[[namespaces]]", self.keys);
         config.text = config.text.replacen("\n[[namespaces]]", &keys, 1);
@@ -173,13 +138,6 @@ pub(crate) fn subscription(wire: &mut Wire) -> Value {
     all.pop().unwrap_or_default()
 }
 
-/// Flows but for what the host tells in reports.
-fn flows(wire: &mut Wire) -> Vec<String> {
-    let mut flows = wire.data("GET FLOWS");
-    flows.retain(|flow| !flow.starts_with("reports."));
-    flows
-}
-
 pub(crate) fn eventually_is(wire: &mut Wire, state: &str) -> Value {
     eventually(&format!("a subscription that is {state}"), || {
         let seen = subscription(wire);
@@ -203,7 +161,7 @@ fn a_user_subscribes_to_a_flow_of_another_participant_by_its_name_alone() {
     let seen = subscription(&mut user);
     assert_eq!((&seen["state"], &seen["subscription"]), (&"active".into(), &id.clone().into()));
     assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")), std::slice::from_ref(&id));
-    assert_eq!(flows(&mut user), [LOCAL], "what lies elsewhere is no flow of this host");
+    assert_eq!(user.flows(), [LOCAL], "what lies elsewhere is no flow of this host");
     // What carries it belongs to it.
     let carrier = user.json("GET PROCESSORS")[0]["processor"].as_str().unwrap().to_owned();
     let refused = user.refused(&format!("DELETE PROCESSOR {carrier}"));
@@ -354,7 +312,7 @@ fn a_subscriptions_flow_and_processor_count_to_the_quota_of_who_made_it() {
         let refused = user.refused(&format!("SUBSCRIBE {TIME} LOCAL second.emiliano.ar"));
         assert!(refused.starts_with("429 ") && refused.contains(what), "{refused}");
         assert_eq!(user.json("GET SUBSCRIPTIONS").len(), 1);
-        assert_eq!(flows(&mut user), [LOCAL]);
+        assert_eq!(user.flows(), [LOCAL]);
         assert_eq!(owner.data(&format!("GET SUBSCRIBERS {TIME}")).len(), 1);
         user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
         user.ok(&format!("DELETE FLOW {LOCAL}"));
@@ -505,7 +463,7 @@ fn killed_at_each_step(which: usize) {
             });
             assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
             assert_eq!(attached(&mut two.wire(UNIX)), 0);
-            assert_eq!(flows(&mut user), [LOCAL]);
+            assert_eq!(user.flows(), [LOCAL]);
             user.ok(&format!("DELETE FLOW {LOCAL}"));
             if !began && !ended {
                 break;
@@ -602,7 +560,7 @@ fn what_is_not_there_and_what_may_not_be_had_leaves_nothing_behind() {
         assert!(answer.starts_with(code), "{flow} {local}: {answer}");
     }
     assert_eq!(subscription(&mut user), Value::Null);
-    assert_eq!(flows(&mut user), Vec::<String>::new());
+    assert_eq!(user.flows(), Vec::<String>::new());
     assert_eq!(user.data("GET PROCESSORS"), Vec::<String>::new());
 }
 
