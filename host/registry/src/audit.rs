@@ -81,6 +81,12 @@ pub async fn as_by<F: Future>(by: By, work: F) -> F::Output {
     ACTOR.scope(Arc::new(by), work).await
 }
 
+/// The same where nobody acts in this task yet.
+pub async fn by_somebody<F: Future>(by: By, work: F) -> F::Output {
+    let who = ACTOR.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(by));
+    ACTOR.scope(who, work).await
+}
+
 /// Who acts in this task.
 pub(crate) fn actor() -> Arc<By> {
     ACTOR.try_with(Arc::clone).unwrap_or_else(|_| Arc::new(By::host("", String::new())))

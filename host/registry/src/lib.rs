@@ -39,7 +39,7 @@ mod words;
 
 pub use access::{ACCESS, Access, MAX_DOMAINS};
 pub use adoption::{ADOPT, Adoption, flow_of_topic};
-pub use audit::{Audited, By, Carried, MAX_UNCARRIED, as_by};
+pub use audit::{Audited, By, Carried, MAX_UNCARRIED, as_by, by_somebody};
 pub use dead::{DeadLetters, MOST_REPLAYS, Replay, dead_flow_taken};
 pub use error::RegistryError;
 pub use fnap::name::Name;

@@ -11,9 +11,11 @@ use fnap::subject::Subject;
 use host_iam::Principal;
 use host_peers::home::Home;
 use host_peers::source::{House, Visitor, serve};
+use host_registry::{By, by_somebody};
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 
+use crate::by::shown;
 use crate::may::subscriptions::From;
 use crate::perform::subscriptions;
 use crate::services::Services;
@@ -31,6 +33,21 @@ impl Services {
         }
     }
 
+    async fn asked(&self, who: &Principal, command: Command) -> Result<Reply, Failure> {
+        match command {
+            Command::Subscribe { flow, local: None, settings } => {
+                subscriptions::subscribe(self, who, flow, &settings, From::Here).await
+            }
+            Command::Unsubscribe { subscription, settings } if settings.is_empty() => {
+                subscriptions::unsubscribe(self, who, subscription).await
+            }
+            Command::Unsubscribe { subscription, settings } => {
+                subscriptions::withdraw(self, who, subscription, &settings).await
+            }
+            _ => Err(Failure::new(Code::NotImplemented, "a host does not ask itself that")),
+        }
+    }
+
     fn stand_in(&self, who: &Subject) -> Result<Principal, Failure> {
         let words = || self.grants.kept_out(who).unwrap_or("is nobody here");
         let none = || Failure::new(Code::Forbidden, format!("{who} {}", words()));
@@ -42,19 +59,9 @@ impl Services {
 impl Home for Services {
     async fn ask(&self, who: &Subject, command: Command) -> Result<Vec<String>, Failure> {
         let principal = self.stand_in(who)?;
-        let answer = match command {
-            Command::Subscribe { flow, local: None, settings } => {
-                subscriptions::subscribe(self, &principal, flow, &settings, From::Here).await
-            }
-            Command::Unsubscribe { subscription, settings } if settings.is_empty() => {
-                subscriptions::unsubscribe(self, &principal, subscription).await
-            }
-            Command::Unsubscribe { subscription, settings } => {
-                subscriptions::withdraw(self, &principal, subscription, &settings).await
-            }
-            _ => Err(Failure::new(Code::NotImplemented, "a host does not ask itself that")),
-        };
-        match answer? {
+        // In the background, too, it is his.
+        let by = By { who: who.to_string(), origin: String::new(), command: shown(&command) };
+        match by_somebody(by, self.asked(&principal, command)).await? {
             Reply::Data(lines) => Ok(lines),
             Reply::Error(failure) => Err(failure),
             Reply::Ok(_) | Reply::More(_) => Ok(Vec::new()),
