@@ -205,7 +205,7 @@ impl Inner {
         }
         let following = self.follow(topic, &whence, (partition, from), CREDIT).await?;
         self.tellers().insert((whence.name.clone(), partition), following.teller());
-        let followed = source::Followed { following, whence, flow: topic.incarnation, partition };
+        let followed = source::Followed { following, whence, topic: topic.clone(), partition };
         Ok(Box::new(PeerSource::new(Arc::clone(self), followed, from)))
     }
 

@@ -105,12 +105,6 @@ fn subscriber(owner: &mut Wire) -> Value {
     owner.json(&format!("GET SUBSCRIBERS {TIME}")).pop().unwrap_or_default()
 }
 
-fn flows(wire: &mut Wire) -> Vec<String> {
-    let mut flows = wire.data("GET FLOWS");
-    flows.retain(|flow| !flow.starts_with("reports."));
-    flows
-}
-
 fn numbers(events: &[Value]) -> Vec<u64> {
     events.iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect()
 }
@@ -130,7 +124,7 @@ fn a_user_subscribes_to_a_flow_of_his_own_host_as_to_one_elsewhere() {
     ana.write(TIME, &events(100..150));
     eventually_holds(&mut bo, LOCAL, 150);
     assert_eq!(bo.describe(&format!("FLOW {LOCAL}"))["partitions"], 3);
-    assert_eq!(flows(&mut bo), [TIME, LOCAL], "an open flow is seen, a subscription is no flow");
+    assert_eq!(bo.flows(), [TIME, LOCAL], "an open flow is seen, a subscription is no flow");
     let seen = subscription(&mut bo);
     let known = ["local", "flow", "state", "subscription", "owner"].map(|key| seen[key].clone());
     assert_eq!(known, [LOCAL, TIME, "active", &id, "user:bo"], "{seen}");
@@ -188,7 +182,7 @@ fn either_side_holds_a_subscription_and_lets_it_go_on() {
 
 #[test]
 fn who_has_to_ask_his_own_host_waits_for_the_owners_word() {
-    let (_house, mut ana, mut bo) = House::with_flow("access=ask");
+    let (house, mut ana, mut bo) = House::with_flow("access=ask");
     ana.write(TIME, &events(0..60));
     let request = ask(&mut bo);
     assert_eq!(ask(&mut bo), request);
@@ -218,7 +212,7 @@ fn who_has_to_ask_his_own_host_waits_for_the_owners_word() {
     for said in ["READ", "DESCRIBE FLOW", "GET SUBSCRIBERS"] {
         assert!(bo.refused(&format!("{said} {TIME}")).starts_with("404 "), "{said}");
     }
-    // The owner's end of it is the end of it.
+    // The owner's end of it is the end of it, and nobody's failure.
     ana.ok(&format!("REMOVE SUBSCRIBER {id}"));
     ana.write(TIME, &events(60..100));
     let ended = eventually_is(&mut bo, "ended");
@@ -228,6 +222,8 @@ fn who_has_to_ask_his_own_host_waits_for_the_owners_word() {
         left => Err(format!("{left:?}")),
     });
     assert_eq!(numbers(&bo.read(LOCAL)), [0, 15, 30, 45]);
+    let log = house.host.as_ref().unwrap().log();
+    assert!(!log.contains("processor failed"), "{log}");
     eventually("the end of its name", || match bo.refused(&format!("READ {id}")) {
         none if none.starts_with("404 ") => Ok(()),
         other => Err(other),
@@ -268,7 +264,7 @@ fn who_owns_a_flow_subscribes_to_it_himself() {
     assert_eq!(subscriber(&mut ana)["state"], "paused");
     ana.ok(&format!("RESUME {}", answer[0]));
     ana.ok(&format!("UNSUBSCRIBE {}", answer[0]));
-    assert_eq!(flows(&mut ana), ["odd.ana.test", TIME]);
+    assert_eq!(ana.flows(), ["odd.ana.test", TIME]);
 }
 
 #[test]
@@ -288,7 +284,7 @@ fn what_is_not_there_or_may_not_be_had_leaves_nothing_behind() {
         assert!(answer.starts_with(code), "{said}: {answer}");
         assert_eq!(subscription(&mut bo), Value::Null);
     }
-    assert_eq!(flows(&mut bo), Vec::<String>::new());
+    assert_eq!(bo.flows(), Vec::<String>::new());
     assert_eq!(bo.data("GET PROCESSORS"), Vec::<String>::new());
     assert_eq!(ana.data("GET REQUESTS"), Vec::<String>::new());
     // A subscription is subscribed to where its events come.
@@ -418,7 +414,7 @@ fn begun_and_ended(house: &mut House, place: &str) -> bool {
     let subscribers = house.wire("ana").data(&format!("GET SUBSCRIBERS {TIME}"));
     assert_eq!(subscribers, Vec::<String>::new(), "{place}");
     assert_eq!(bo.data("GET PROCESSORS"), Vec::<String>::new(), "{place}");
-    assert_eq!(flows(&mut bo), [TIME, LOCAL], "{place}");
+    assert_eq!(bo.flows(), [TIME, LOCAL], "{place}");
     bo.ok(&format!("DELETE FLOW {LOCAL}"));
     began || ended
 }

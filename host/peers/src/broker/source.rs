@@ -1,19 +1,24 @@
 //! One partition of a flow of another host, in batches as whoever reads wants them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use host_brokers::{BatchLimits, BrokerError, Source};
-use host_events::{Batch, Incarnation, Stored};
+use host_brokers::{BatchLimits, BrokerError, Source, TopicRef};
+use host_events::{Batch, Stored};
+use tokio::time::sleep;
 
 use super::{Inner, Whence};
-use crate::follow::{Came, Following};
+use crate::follow::{CREDIT, Came, Following};
+
+/// How long whoever reads what has ended waits to be taken away himself, before he hears of an error.
+const TAKEN_AWAY: Duration = Duration::from_secs(3);
 
 /// A partition that is followed, and what it is of.
 pub(super) struct Followed {
     pub(super) following: Following,
     pub(super) whence: Whence,
-    pub(super) flow: Incarnation,
+    pub(super) topic: TopicRef,
     pub(super) partition: u32,
 }
 
@@ -26,27 +31,50 @@ pub(super) struct PeerSource {
     spare: Option<Stored>,
     /// The position behind all that came.
     next: u64,
+    /// Whether something came since it was attached.
+    well: bool,
 }
 
 impl PeerSource {
     pub(super) fn new(broker: Arc<Inner>, followed: Followed, from: u64) -> Self {
-        Self { broker, followed, came: None, spare: None, next: from }
+        Self { broker, followed, came: None, spare: None, next: from, well: false }
     }
 
     async fn wait(&mut self) -> Result<(), BrokerError> {
-        match self.followed.following.next().await {
+        let lost = match self.followed.following.next().await {
             Ok(came) => {
-                self.next = came.next;
+                (self.next, self.well) = (came.next, true);
                 self.came = Some(came);
-                Ok(())
+                return Ok(());
             }
-            Err(lost) => {
-                let Followed { following, whence, .. } = &self.followed;
-                let Whence { name, at, links, .. } = whence;
-                let lost = links.theirs(at, following.whose(), lost).await;
-                Err(self.stands(self.broker.lost(name, lost)))
-            }
+            Err(lost) => lost,
+        };
+        // What is done to the events has changed, or the like; who says so again at once is tried later.
+        if std::mem::take(&mut self.well) && lost.may_pass() {
+            return self.attach_again().await;
         }
+        let Followed { following, whence, .. } = &self.followed;
+        let Whence { name, at, links, .. } = whence;
+        let lost = links.theirs(at, following.whose(), lost).await;
+        let is_end = lost.is_end();
+        let error = self.stands(self.broker.lost(name, lost));
+        if is_end {
+            // Its owner's word is no failure of whoever reads.
+            sleep(TAKEN_AWAY).await;
+        }
+        Err(error)
+    }
+
+    /// Follows from where it stands.
+    async fn attach_again(&mut self) -> Result<(), BrokerError> {
+        // Whatever is said of the former one counts no more for the next.
+        self.followed.following.leave();
+        let Followed { whence, topic, partition, .. } = &self.followed;
+        let following = self.broker.follow(topic, whence, (*partition, self.next), CREDIT).await;
+        let following = following.map_err(|error| self.stands(error))?;
+        self.broker.tellers().insert((whence.name.clone(), *partition), following.teller());
+        self.followed.following = following;
+        Ok(())
     }
 
     fn stands(&self, error: BrokerError) -> BrokerError {
@@ -89,7 +117,7 @@ impl Source for PeerSource {
             records.push(stored);
         }
         let next = self.spare.as_ref().map_or(self.next, |stored| stored.offset);
-        let Followed { flow, partition, .. } = self.followed;
+        let (flow, partition) = (self.followed.topic.incarnation, self.followed.partition);
         Ok(Batch { flow, partition, records: records.into(), next })
     }
 }

@@ -116,6 +116,38 @@ async fn why_nothing_comes_is_known_until_something_may_come_again() {
 }
 
 #[tokio::test]
+async fn a_stream_that_ends_for_now_is_attached_again_where_it_stood_and_not_twice_for_nothing() {
+    let mut house = House::new().await;
+    let source = house.source(&house.known());
+    let mut far = house.opened().await;
+    let stream = far.attach().await.stream;
+    far.say(attached(stream, vec![partition(0, 5)])).await;
+    let mut source = source.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+    let later = |stream| {
+        let (name, words) = ("UNAVAILABLE".to_owned(), "attach again".to_owned());
+        Message::Ended(Ended { stream, code: 503, name, words })
+    };
+    far.say(Message::Records(records(stream, 8, vec![record(5)]))).await;
+    assert_eq!(source.next(ALL).await.unwrap().next, 8);
+    far.say(later(stream)).await;
+    let next = tokio::spawn(async move { (source.next(ALL).await, source) });
+    let Attach { stream, positions, .. } = far.attach().await;
+    assert_eq!((positions.len(), positions[0].offset), (1, 8));
+    far.say(attached(stream, vec![partition(0, 8)])).await;
+    far.say(Message::Records(records(stream, 9, vec![record(8)]))).await;
+    let (batch, mut source) = next.await.unwrap();
+    assert_eq!((batch.unwrap().next, house.why()), (9, String::new()));
+    far.say(later(stream)).await;
+    let next = tokio::spawn(async move { source.next(ALL).await });
+    let stream = far.attach().await.stream;
+    far.say(attached(stream, vec![partition(0, 9)])).await;
+    far.say(later(stream)).await;
+    let error = wrong(next.await.unwrap());
+    assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
+    assert!(house.why().contains("attach again"), "{}", house.why());
+}
+
+#[tokio::test]
 async fn a_host_that_changes_its_answers_is_not_followed() {
     let mut house = House::new().await;
     let other = TopicRef { id: Some(Uuid::from_u128(7)), ..house.topic.clone() };

@@ -58,6 +58,7 @@ pub(crate) struct Following {
     pub(crate) incarnation: String,
     /// Whether its owner holds it is told there.
     holds: (Arc<Holds>, Place),
+    left: bool,
 }
 
 impl Following {
@@ -69,7 +70,7 @@ impl Following {
         holds: (Arc<Holds>, Place),
     ) -> Self {
         let (host, incarnation) = (Some(Arc::clone(&own)), String::new());
-        Self { notes, follower, hears, own, host, whose, incarnation, holds }
+        Self { notes, follower, hears, own, host, whose, incarnation, holds, left: false }
     }
 
     /// Waits until the stream has begun.
@@ -110,6 +111,18 @@ impl Following {
         lost
     }
 
+    /// Nothing more is wanted.
+    pub(crate) fn leave(&mut self) {
+        if std::mem::replace(&mut self.left, true) {
+            return;
+        }
+        // First of all: what the link says now is refused, so that a stream that begins just now ends, too.
+        self.hears.close();
+        let (holds, place) = &self.holds;
+        holds.forget(place);
+        self.notes.say(self.follower, |note| note.left = true);
+    }
+
     /// Tells the other host how far this one is, as long as it is followed.
     pub(crate) fn teller(&self) -> Teller {
         Teller { notes: Arc::downgrade(&self.notes), follower: self.follower }
@@ -118,11 +131,7 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // First of all: what the link says now is refused, so that a stream that begins just now ends, too.
-        self.hears.close();
-        let (holds, place) = &self.holds;
-        holds.forget(place);
-        self.notes.say(self.follower, |note| note.left = true);
+        self.leave();
     }
 }
 

@@ -140,6 +140,11 @@ impl Lost {
         matches!(self, Self::Ended(failure) if ends(failure))
     }
 
+    /// Whether the other host says that the same may go well at once.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Ended(failure) if failure.code == Code::Unavailable)
+    }
+
     /// As a broker says it.
     pub(crate) fn broker_error(self) -> BrokerError {
         let failure = match self {
