@@ -56,7 +56,10 @@ async fn names_that_are_taken_and_another_subscription_to_the_same_flow_are_refu
     let dir = tempfile::tempdir().unwrap();
     let registry = furnished(dir.path()).await;
     let answer = registry.begin_subscription(wanted("a.n.test")).await;
-    assert_eq!(words(answer), "flow a.n.test exists");
+    let answer = words(answer);
+    assert!(
+        answer.starts_with("flow a.n.test exists: ") && answer.contains("DELETE FLOW a.n.test")
+    );
     let taken = NewSubscription { processor: name("p.n.test"), ..wanted(ALIAS) };
     assert_eq!(words(registry.begin_subscription(taken).await), "processor p.n.test exists");
     registry.begin_subscription(wanted(ALIAS)).await.unwrap();
@@ -66,7 +69,7 @@ async fn names_that_are_taken_and_another_subscription_to_the_same_flow_are_refu
         NewSubscription { filter: Some("true".to_owned()), ..wanted(ALIAS) },
     ] {
         let answer = words(registry.begin_subscription(other).await);
-        assert_eq!(answer, format!("{ALIAS} is subscribed to {F} already"));
+        assert!(answer.starts_with(&format!("{ALIAS} is subscribed to {F} already, ")), "{answer}");
     }
     let ending = |row: &mut Subscription| row.stage = Stage::Ending;
     let first = registry.advance_subscription(&name(ALIAS), ending).await.unwrap();
@@ -77,9 +80,31 @@ async fn names_that_are_taken_and_another_subscription_to_the_same_flow_are_refu
         (row.stage, row.remote) = (Stage::Ending, Some(name("abc.time.flows.unix.ar")));
     };
     registry.advance_subscription(&name(ALIAS), granted).await.unwrap();
-    assert!(words(registry.begin_subscription(wanted(ALIAS)).await).contains("already"));
+    let answer = words(registry.begin_subscription(wanted(ALIAS)).await);
+    assert_eq!(answer, format!("{ALIAS} is being unsubscribed from {F}: try again later"));
+    let ended = |row: &mut Subscription| row.stage = Stage::Ended;
+    registry.advance_subscription(&name(ALIAS), ended).await.unwrap();
+    let answer = words(registry.begin_subscription(wanted(ALIAS)).await);
+    assert!(answer.contains("has ended: UNSUBSCRIBE"), "{answer}");
     let nobody = registry.advance_subscription(&name("x.test"), |_| ()).await;
     assert_eq!(words(nobody), "subscription x.test");
+}
+
+#[tokio::test]
+async fn a_subscription_knows_whether_its_flow_is_of_this_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    for (local, flow, here) in [("x.n.test", F, false), ("y.n.test", "a.n.test", true)] {
+        let processor = name(&format!("bridge-{local}"));
+        let wanted = NewSubscription { flow: name(flow), processor, ..wanted(local) };
+        assert_eq!(registry.begin_subscription(wanted).await.unwrap().here, here, "{flow}");
+    }
+    // What it was it stays, whatever is called so later.
+    registry.create_namespace(new_namespace("flows.unix.ar")).await.unwrap();
+    drop(registry);
+    let registry = open(dir.path()).await;
+    let here = |local| registry.subscription(&name(local)).unwrap().here;
+    assert_eq!((here("x.n.test"), here("y.n.test")), (false, true));
 }
 
 #[tokio::test]
