@@ -100,7 +100,7 @@ async fn ours(up: &Up) -> (Vec<Look>, u64) {
     let omitted = series::oldest(&mut rows, series::MOST_SUBSCRIPTIONS, age);
     let mut looks = Vec::with_capacity(rows.len());
     for row in rows {
-        let stands = up.services.peers.as_ref().and_then(|peers| peers.standstill(&row));
+        let stands = up.services.peers.standstill(&row);
         let goes = row.stage == Stage::Active && stands.is_none() && row.condition.is_none();
         let carried = up.services.carried_here(&row).await;
         looks.push(Look { names: [row.local.to_string(), row.flow.to_string()], carried, goes });
