@@ -48,7 +48,7 @@ fn who_subscribes_or_has_unsubscribed_finds_a_host_that_is_back_under_another_po
     // The end is told when the host is back.
     two.kill(UNIX);
     user.ok(&format!("UNSUBSCRIBE {LOCAL}"));
-    assert_eq!(subscription(&mut user)["state"], "waiting");
+    assert_eq!(subscription(&mut user)["state"], "ending");
     two.start_at(UNIX, 61_001);
     eventually("the end of it", || match subscription(&mut user) {
         Value::Null => Ok(()),
