@@ -7,7 +7,6 @@ mod standstill;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use host_registry::{Registry, Transport};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::borrowed::Borrowed;
+use crate::borrowed::{BorrowRules, Borrowed};
 use crate::follow::{ANSWER, CREDIT, Following, GLANCE, Links, Lost, Place, Seen, Teller};
 use crate::reach::Reach;
 use source::{PeerSource, first};
@@ -68,16 +67,16 @@ pub struct Gone {
 
 impl PeerBroker {
     /// One that asks other hosts as `reach` finds them; `own` is how this host is called in traces. What it is told the end
-    /// of goes to `gone`. Brokers of theirs have to show certificates of `ca_file`, or that the system trusts.
+    /// of goes to `gone`. Topics at brokers of theirs are read as `rules` allow.
     #[must_use]
     pub fn new(
         reach: Arc<dyn Reach>,
         registry: Registry,
         own: Arc<str>,
-        ca_file: Option<PathBuf>,
+        rules: BorrowRules,
         gone: mpsc::Sender<Gone>,
     ) -> Self {
-        let borrowed = Borrowed::new(Arc::clone(&reach), Arc::clone(&own), ca_file, gone.clone());
+        let borrowed = Borrowed::new(Arc::clone(&reach), Arc::clone(&own), rules, gone.clone());
         Self(Arc::new(Inner {
             links: Links::new(reach, own),
             borrowed,
@@ -87,6 +86,11 @@ impl PeerBroker {
             tellers: Mutex::default(),
             dark: Mutex::default(),
         }))
+    }
+
+    /// Whether events of a flow may come from a topic.
+    pub(crate) fn may_borrow(&self, flow: &Name) -> bool {
+        self.0.borrowed.allows(flow)
     }
 
     /// Nothing more is wanted of a subscription.

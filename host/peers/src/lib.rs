@@ -17,5 +17,6 @@ mod subscriptions;
 pub mod trace;
 pub mod wire;
 
+pub use borrowed::BorrowRules;
 pub use broker::{Gone, PeerBroker, Standstill};
 pub use subscriptions::{CARRIER, Subscriptions, Trouble};

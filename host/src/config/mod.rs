@@ -238,7 +238,7 @@ impl Config {
             names: NamesConfig::default(),
             reports: ReportsConfig::usual(domain.is_some()),
             traces: None,
-            peers: PeersConfig { domain, assumed: true, ..PeersConfig::default() },
+            peers: PeersConfig { domain, assumed: true, ..PeersConfig::dev() },
             dns,
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }

@@ -22,13 +22,23 @@ struct Two {
     /// Addresses of a test begin so.
     place: [u8; 2],
     hosts: [Option<Fnaad>; 2],
+    /// What the second one's operator says of topics of others.
+    kafka: String,
 }
+
+/// Those of the first one, on this machine.
+const NEAR: &str = "\n[peers.kafka]\ndomains = [\"unix.ar\"]\nnetworks = [\"127.0.0.0/8\"]\n";
 
 impl Two {
     fn start() -> Self {
+        Self::start_with(NEAR)
+    }
+
+    fn start_with(kafka: &str) -> Self {
         let node = Node::start(Setup::default().user("nobody", "nobody").acls());
         let dir = tempfile::tempdir().unwrap();
-        let mut two = Self { node, dir, place: stories::own_network(), hosts: [None, None] };
+        let (place, kafka) = (stories::own_network(), kafka.to_owned());
+        let mut two = Self { node, dir, place, hosts: [None, None], kafka };
         two.begin(UNIX);
         two.begin(EMILIANO);
         two
@@ -62,6 +72,9 @@ impl Two {
              [[dns.zones]]\nname = \"{domain}\"\nembedded = true\n",
             self.dir.path().join("peers.secret").display()
         );
+        if which == EMILIANO {
+            config.text += &self.kafka;
+        }
         if which == UNIX {
             config.text += &format!(
                 "\n[[brokers]]\nname = \"kafka\"\ntype = \"kafka\"\nservers = \"{}\"\n\
@@ -90,6 +103,46 @@ fn subscribe(user: &mut Wire) -> String {
 
 fn numbers(user: &mut Wire) -> Vec<u64> {
     user.read(LOCAL).iter().map(|event| event["data"]["n"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn no_broker_is_connected_to_that_the_operator_has_not_allowed() {
+    let by_kafka = format!("SUBSCRIBE {TIME} LOCAL {LOCAL} transport=kafka");
+    let mut two = Two::start_with("");
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    owner.ok(&format!("CREATE FLOW {TIME} access=open"));
+    owner.write(TIME, &events(0..10));
+    let refused = user.refused(&by_kafka);
+    assert!(refused.starts_with("501") && refused.contains("[peers.kafka]"), "{refused}");
+    assert_eq!(subscription(&mut user), Value::Null);
+    assert_eq!(flows(&mut owner), [TIME], "nothing was asked for");
+    // Of others' owners they are allowed, and of this one where his brokers cannot be.
+    for (kafka, code, why) in [
+        ("domains = [\"a.test\"]\nnetworks = [\"127.0.0.0/8\"]", "501", "[peers.kafka]"),
+        ("domains = [\"unix.ar\"]", "503", "no address that brokers of others may have"),
+    ] {
+        drop(user);
+        two.kafka = format!("\n[peers.kafka]\n{kafka}\n");
+        two.hosts[EMILIANO].take().unwrap().kill();
+        two.begin(EMILIANO);
+        user = two.wire(EMILIANO);
+        let refused = user.refused(&by_kafka);
+        assert!(refused.starts_with(code) && refused.contains(why), "{kafka}: {refused}");
+    }
+    let seen = subscription(&mut user);
+    assert_eq!(seen["state"], "waiting");
+    assert!(seen["why"].as_str().unwrap().contains("127."), "{seen}");
+    drop(user);
+    // It goes on where it is allowed.
+    two.kafka = NEAR.to_owned();
+    two.hosts[EMILIANO].take().unwrap().kill();
+    two.begin(EMILIANO);
+    let mut user = two.wire(EMILIANO);
+    eventually("a subscription that goes on", || {
+        let seen = subscription(&mut user);
+        if seen["state"] == "active" { Ok(()) } else { Err(seen.to_string()) }
+    });
+    eventually_holds(&mut user, LOCAL, 10);
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl House {
         registry.advance_subscription(&local, granted).await.unwrap();
         let (world, opened) = World::new();
         let (sender, gone) = mpsc::channel(8);
-        let broker = PeerBroker::new(world, registry, "own.test".into(), None, sender);
+        let broker =
+            PeerBroker::new(world, registry, "own.test".into(), Default::default(), sender);
         let topic = TopicRef::new(NAME, Incarnation(Uuid::nil()));
         let (broker, name) = (Arc::new(broker), NAME.parse().unwrap());
         Self { broker, opened, gone, topic, name, _dir: dir }

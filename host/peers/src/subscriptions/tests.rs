@@ -27,8 +27,13 @@ impl House {
         let (world, opened) = World::new();
         let (sender, gone) = mpsc::channel(8);
         let reach = Arc::clone(&world) as Arc<dyn Reach>;
-        let broker =
-            PeerBroker::new(Arc::clone(&reach), registry.clone(), "own.test".into(), None, sender);
+        let broker = PeerBroker::new(
+            Arc::clone(&reach),
+            registry.clone(),
+            "own.test".into(),
+            Default::default(),
+            sender,
+        );
         let subscriptions = Subscriptions::new(registry, reach, Arc::new(broker), gone);
         Self { subscriptions, world, opened, _dir: dir }
     }
