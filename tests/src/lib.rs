@@ -51,8 +51,14 @@ use serde_json::Value;
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Where a host that lends a topic to a subscriber ends itself if it is told to: around what it does at the broker.
-pub const PLACES_OF_LENDING: [&str; 4] =
-    ["lending.before-lent", "lending.lent", "lending.before-taken-back", "lending.taken-back"];
+pub const PLACES_OF_LENDING: [&str; 6] = [
+    "lending.before-lent",
+    "lending.lent",
+    "lending.carrier-held",
+    "lending.emptied",
+    "lending.before-taken-back",
+    "lending.taken-back",
+];
 
 /// The middle of loopback addresses that no other test of this process has, nor most likely another process: for hosts whose
 /// ports have to be told beforehand.

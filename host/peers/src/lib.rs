@@ -15,6 +15,7 @@ pub mod reach;
 pub mod source;
 mod subscriptions;
 pub mod trace;
+mod tries;
 pub mod wire;
 
 pub use borrowed::BorrowRules;

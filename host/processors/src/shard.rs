@@ -81,6 +81,9 @@ pub(crate) enum Failure {
     Unwanted(String),
     #[error("the shard's task broke")]
     Broke,
+    /// Asked about each event alone it is another question.
+    #[error("new events of several ones")]
+    OneByOne,
 }
 
 impl Failure {
@@ -252,6 +255,10 @@ impl Shard {
         if gaps.is_empty() {
             return Ok(Vec::new());
         }
+        // There is nobody to whom the topic of a subscriber would tell of it.
+        if self.spec.lends.is_some() {
+            return Ok(Vec::new());
+        }
         let dead = self.dead.get().await?;
         let event = |gap: &Gap| dead::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data());
         let records = gaps.iter().map(event);
@@ -316,6 +323,16 @@ impl Shard {
         let Some(letters) = self.tally.add(1) else { return };
         let (processor, shard) = (&self.spec.name, self.shard);
         tracing::warn!(%processor, shard, kind, flow, partition, offset, reason, letters, "event became a dead letter");
+    }
+
+    /// So many events are not carried on, and not kept either; one line a minute at most.
+    pub(crate) fn left_out(&mut self, events: u64, reason: &str) {
+        if events == 0 {
+            return;
+        }
+        let Some(events) = self.tally.add(events) else { return };
+        let (processor, shard) = (&self.spec.name, self.shard);
+        tracing::warn!(%processor, shard, events, reason, "events are left out of the topic of a subscriber");
     }
 
     async fn failed(&mut self, failure: &Failure, wait: Duration) -> Supervisor {

@@ -296,7 +296,7 @@ impl Processors {
 
     fn shard(&self, running: &Running, shard: u32, status: &Arc<ShardStatus>) -> Shard {
         let spec = &running.spec;
-        let limits = spec.limits.of(&self.0.options);
+        let limits = spec.limits(&self.0.options);
         Shard {
             spec: Arc::clone(spec),
             shard,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use host_brokers::{Commit, CommitOutcome, Fence};
-use host_events::{Incarnation, Position, Stored};
+use host_events::{Incarnation, Position, Stored, TRACE};
 use host_plugins::{Action, CallError, Instance, Plugin, SharedState};
 use tokio::task::JoinHandle;
 
@@ -21,12 +21,14 @@ use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
 use crate::shadow::{Companion, Did, Outcome};
 use crate::shard::{Failure, Held, Shard, settle};
-use crate::spec::Endpoint;
+use crate::spec::{Endpoint, Policy};
 use crate::status::Moved;
 use crate::traced::Traced;
 
 /// Batches that may wait for a commit: enough to fill it while the one before is written.
 const MOST_WAITING_BATCHES: usize = 8;
+/// The same where each has one event.
+const MOST_WAITING_SINGLES: usize = 512;
 /// Bytes that may wait for a commit. With the commit in flight a busy shard holds twice this.
 const MOST_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
@@ -192,8 +194,11 @@ impl<'a> Worker<'a> {
 
     /// Whether more may wait for a commit.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting.batches < MOST_WAITING_BATCHES
-            && self.waiting.outputs.bytes() < MOST_WAITING_BYTES
+        let most = match self.shard.size.is_one() {
+            true => MOST_WAITING_SINGLES,
+            false => MOST_WAITING_BATCHES,
+        };
+        self.waiting.batches < most && self.waiting.outputs.bytes() < MOST_WAITING_BYTES
     }
 
     /// Whether somebody wants something else of this shard than what it is in the middle of.
@@ -208,9 +213,14 @@ impl<'a> Worker<'a> {
             return self.process_carefully(next).await;
         }
         if next.batch.records.len() <= self.shard.size.most() {
-            return self.attempt(next).await;
+            match self.attempt(next.clone()).await {
+                Err(Failure::OneByOne) => self.one_by_one().await?,
+                attempted => return attempted,
+            }
         }
-        for piece in pieces::chop(&next, self.shard.size.most()) {
+        let mut rest = pieces::chop(&next, self.shard.size.most());
+        rest.reverse();
+        while let Some(piece) = rest.pop() {
             if self.is_called_away() {
                 self.drain().await?;
                 return Ok(Some(End::ModeChanged));
@@ -218,12 +228,25 @@ impl<'a> Worker<'a> {
             if !self.has_room() {
                 self.drain().await?;
             }
-            if let Some(end) = self.attempt(piece).await? {
-                return Ok(Some(end));
+            match self.attempt(piece.clone()).await {
+                Err(Failure::OneByOne) => {
+                    self.one_by_one().await?;
+                    rest.extend(pieces::chop(&piece, 1).into_iter().rev());
+                }
+                Ok(None) => {}
+                ended => return ended,
             }
             self.commit_if_idle();
         }
         Ok(None)
+    }
+
+    /// Each event is asked about alone from now on, in an instance that has seen none of those that were asked about
+    /// together.
+    async fn one_by_one(&mut self) -> Result<(), Failure> {
+        self.shard.size.one();
+        self.drain().await?;
+        self.renew().await
     }
 
     pub(crate) async fn attempt(&mut self, next: Next) -> Result<Option<End>, Failure> {
@@ -260,6 +283,13 @@ impl<'a> Worker<'a> {
                     return Err(cause.into());
                 }
             };
+            let actions = match self.fit(actions, batch.records.len()) {
+                Ok(actions) => actions,
+                Err(failure) => {
+                    self.state.lock().abandon();
+                    return Err(failure);
+                }
+            };
             if actions.iter().any(|action| matches!(action, Action::DeadLetter { .. })) {
                 self.need_dead_flow().await?;
             }
@@ -267,7 +297,8 @@ impl<'a> Worker<'a> {
             let shard = &*self.shard;
             let scene = Scene::of(&shard.spec, &self.plugin, &flow, batch.partition);
             let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
-            let route = Route { endpoints, shard: shard.shard, dead, scene };
+            let beside = shard.spec.lends.map(|_| TRACE);
+            let route = Route { endpoints, shard: shard.shard, dead, scene, beside };
             self.waiting.outputs.apply(&route, batch, actions)?;
             if let Some(began) = began {
                 let traced = Traced::of(&self.shard.traces, (&flow, batch), began, "committed");
@@ -286,6 +317,23 @@ impl<'a> Worker<'a> {
         self.waiting.state.extend(changes);
         self.moved(&batch.records, moves);
         Ok(())
+    }
+
+    /// What of a plugin's decisions is carried out where it fills the topic of a subscriber: a new event has the trace of the
+    /// one that it was made of, so each is asked about alone; and a stranger's component has no dead letters.
+    fn fit(&mut self, actions: Vec<Action>, events: usize) -> Result<Vec<Action>, Failure> {
+        let spec = &self.shard.spec;
+        let is_new = |action: &Action| matches!(action, Action::Emit { .. });
+        if spec.lends.is_some() && events > 1 && actions.iter().any(is_new) {
+            return Err(Failure::OneByOne);
+        }
+        if spec.policy != Policy::LeaveOut {
+            return Ok(actions);
+        }
+        let (letters, actions): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(|action| matches!(action, Action::DeadLetter { .. }));
+        self.shard.left_out(letters.len() as u64, "dead letter");
+        Ok(actions)
     }
 
     /// Accounts for a batch whose overlay of the state is open.

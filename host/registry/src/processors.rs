@@ -25,6 +25,9 @@ impl State {
         check_new(&new)?;
         let mut input_incarnations = std::collections::BTreeMap::new();
         let mut input_partitions = std::collections::BTreeMap::new();
+        for name in new.inputs.iter().chain(&new.outputs) {
+            self.check_topic_of_subscriber(name, &new.name)?;
+        }
         for name in &new.inputs {
             let flow = self.usable_flow(name)?;
             input_incarnations.insert(name.clone(), flow.incarnation);

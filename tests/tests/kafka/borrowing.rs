@@ -191,6 +191,42 @@ fn flows(wire: &mut Wire) -> Vec<String> {
 }
 
 #[test]
+fn events_that_a_policy_makes_anew_go_round_no_circle() {
+    let two = Two::start();
+    let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));
+    let plugins = two.dir_of(UNIX).join("plugins");
+    stories::drop_in(&plugins, "guest.wasm", stories::guest());
+    eventually("the plugin", || match owner.json("GET PROCESSOR TYPES") {
+        types if types.iter().any(|found| found["type"] == "guest") => Ok(()),
+        types => Err(format!("{types:?}")),
+    });
+    let policy = Value::from(r#"guest {"act":"mask-anew"}"#);
+    owner.ok(&format!("CREATE FLOW {TIME} access=open policy={policy}"));
+    subscribe(&mut user);
+    let (all, back) = ("all.emiliano.ar", "back.flows.unix.ar");
+    user.ok(&format!("CREATE FLOW {all} access=open"));
+    user.ok(&format!("REPLICATE {LOCAL} {all}"));
+    eventually("a subscription the other way", || {
+        let answer = owner.ask(&format!("SUBSCRIBE {all} LOCAL {back}"));
+        if answer[0] == "220 DATA" { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
+    owner.ok(&format!("REPLICATE {back} {TIME}"));
+    // Together, so that new events come of several in one batch.
+    owner.write(TIME, &events(0..20));
+    eventually_holds(&mut user, all, 20);
+    user.write(all, &[stories::event(20)]);
+    // That one comes round to where it began, and those of the owner's to him not at all.
+    eventually_holds(&mut owner, back, 1);
+    eventually_holds(&mut owner, TIME, 21);
+    owner.write(TIME, &[stories::event(21)]);
+    eventually_holds(&mut user, LOCAL, 21);
+    user.write(all, &[stories::event(22)]);
+    eventually_holds(&mut owner, back, 2);
+    eventually_holds(&mut owner, TIME, 23);
+    assert_eq!(user.read(all).len(), 23);
+}
+
+#[test]
 fn what_its_owner_ends_ends_at_the_subscribers_too_and_nothing_more_comes() {
     let two = Two::start();
     let (mut owner, mut user) = (two.wire(UNIX), two.wire(EMILIANO));

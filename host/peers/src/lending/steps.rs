@@ -39,12 +39,18 @@ impl Lender {
         Ok(())
     }
 
-    /// Waits until nothing is left of those that have ended since a moment, in milliseconds since 1970 UTC.
+    /// Waits until nothing is left of those that are meant and have ended since a moment, in milliseconds since 1970
+    /// UTC.
     ///
     /// # Errors
     /// What is in the way of one of them.
-    pub async fn ended_since(&self, at: i64) -> Result<(), Trouble> {
-        let ended = |row: &Subscriber| row.ended.as_ref().is_some_and(|end| end.at >= at);
+    pub async fn ended_since(
+        &self,
+        at: i64,
+        is_meant: impl Fn(&Subscriber) -> bool,
+    ) -> Result<(), Trouble> {
+        let since = |row: &Subscriber| row.ended.as_ref().is_some_and(|end| end.at >= at);
+        let ended = |row: &Subscriber| since(row) && is_meant(row);
         let rows: Vec<_> = self.0.registry.lent().into_iter().filter(ended).collect();
         let gone = rows.iter().map(|row| self.drive(&row.name));
         futures::future::join_all(gone).await.into_iter().collect()
@@ -117,7 +123,7 @@ impl Lender {
         Ok(registry.clear(&row.name).await?)
     }
 
-    async fn carry_out(&self, entry: JournalId) -> Result<(), Trouble> {
+    pub(super) async fn carry_out(&self, entry: JournalId) -> Result<(), Trouble> {
         Ok(self.0.registry.wait(entry, STEP).await?)
     }
 

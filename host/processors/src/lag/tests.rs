@@ -65,6 +65,7 @@ fn spec(inputs: Vec<(TopicRef, u32, Arc<dyn Broker>)>) -> Spec {
         replay: None,
         target_name: "embedded".to_owned(),
         processor: "p.n".parse().unwrap(),
+        lends: None,
     }
 }
 

@@ -62,6 +62,7 @@ impl State {
     fn subscribe(&self, asked: Asked, at: i64) -> Result<Settled<Subscribed>, RegistryError> {
         check_length("filter", asked.filter.as_deref(), MAX_FILTER)?;
         let flow = self.flow_in_use(&asked.flow)?;
+        self.check_topic_of_subscriber(&asked.flow, &asked.flow)?;
         let key = (flow.incarnation, &asked.principal, asked.reference);
         let mut same = self.subscribers.values().filter(|row| row.key() == key);
         let found = match same.clone().find(|row| row.is_live()) {

@@ -1,5 +1,7 @@
 //! Processors: asked for, changed, moved, looked at, taken away.
 
+use std::collections::BTreeMap;
+
 use fnap::command::{Format, KeepState, NewProcessor, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
@@ -163,7 +165,9 @@ pub(super) async fn describe(
         let report = services.processors.report(processor.id).await;
         let dead = super::dead::describe(services, &processor).await;
         let delivery = services.processors.delivery(&processor).await;
-        let mut description = detail(services, who, &processor, report).with("dead-letters", dead);
+        let limits = services.processors.limits_of(&processor).await.map_err(registry_failure)?;
+        let mut description =
+            detail(services, who, &processor, report, limits.shown()).with("dead-letters", dead);
         if let Some(delivery) = delivery {
             description = description.with("delivery", delivery.word());
             if let Some(why) = delivery.why() {
@@ -276,6 +280,7 @@ fn detail(
     who: &Principal,
     processor: &Processor,
     report: Option<Report>,
+    limits: BTreeMap<String, u64>,
 ) -> Description {
     // Who only reads in its namespace sees that it is there and how it does, and of its flows what he may see.
     let his = services.grants.may(who, Right::Administer, &processor.name);
@@ -312,7 +317,7 @@ fn detail(
     if let Some(report) = &report {
         description = usage::with_usage(description, report);
     }
-    for (name, value) in services.processors.limits_of(processor).shown() {
+    for (name, value) in limits {
         description = description.with(&format!("limit.{name}"), value);
     }
     if his {

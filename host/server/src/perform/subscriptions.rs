@@ -100,10 +100,14 @@ pub(super) async fn withdraw(
     };
     let reference = reference_of(reference)?;
     let began = lent::moment();
-    let withdrawn = services.registry.withdraw(&flow, who.subject().clone(), reference).await;
+    let his = who.subject();
+    let withdrawn = services.registry.withdraw(&flow, his.clone(), reference).await;
     withdrawn.map_err(registry_failure)?;
     let_go(services).await?;
-    lent::ended_since(services, began).await?;
+    let same = |row: &Subscriber| {
+        row.flow == flow && row.principal == *his && row.reference == Some(reference)
+    };
+    lent::ended_since(services, began, same).await?;
     Ok(Reply::ok_with(flow))
 }
 
@@ -134,7 +138,7 @@ pub(super) async fn detached(services: &Services, numbers: &[u64]) -> Result<(),
 }
 
 /// Longer than a stream is given for the rest of its last frame.
-const LET_GO: Duration = Duration::from_secs(10);
+const LET_GO: Duration = Duration::from_secs(18);
 
 pub(super) async fn remove(services: &Services, who: &Principal, name: Name) -> Answer {
     may::of_owner(services, who, &name)?;
@@ -294,10 +298,9 @@ fn with_texts<const N: usize>(
 }
 
 /// Ends every subscription that nothing covers any more. Who has just taken a right hears that it is done only
-/// after this.
+/// after this; what of them had topics is taken away meanwhile.
 pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
     let grants = services.grants.clone();
-    let began = lent::moment();
     let ended =
         services.registry.end_uncovered(move |row, flow| may::uncovered(&grants, row, flow));
     match ended.await.map_err(registry_failure)? {
@@ -305,8 +308,7 @@ pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
         ended => {
             tracing::info!(ended, "subscriptions that are not covered any more");
             all_streams_settled(services).await?;
-            let_go(services).await?;
-            lent::ended_since(services, began).await
+            let_go(services).await
         }
     }
 }
