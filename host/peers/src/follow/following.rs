@@ -7,6 +7,7 @@ use fnap::stream::Opened;
 use host_events::Stored;
 use tokio::sync::mpsc;
 
+use super::budget::Share;
 use super::hosts::Whose;
 use super::link;
 use super::notes::Notes;
@@ -57,6 +58,8 @@ pub(crate) struct Following {
     pub(crate) incarnation: String,
     /// Whether its owner holds it is told there.
     holds: (Arc<Holds>, Place),
+    /// How much may wait in it.
+    _share: Share,
 }
 
 impl Following {
@@ -65,10 +68,10 @@ impl Following {
         (follower, hears): (u64, mpsc::UnboundedReceiver<Told>),
         own: Arc<str>,
         whose: Whose,
-        holds: (Arc<Holds>, Place),
+        (holds, _share): ((Arc<Holds>, Place), Share),
     ) -> Self {
         let (host, incarnation) = (Arc::clone(&own), String::new());
-        Self { notes, follower, hears, own, host, whose, incarnation, holds }
+        Self { notes, follower, hears, own, host, whose, incarnation, holds, _share }
     }
 
     /// Waits until the stream has begun.
