@@ -11,6 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use fnap::name::Name;
 
+use super::steps::passing;
 use super::{Lender, is_wanted};
 use crate::subscriptions::Trouble;
 
@@ -46,7 +47,10 @@ impl Lender {
         let rows = self.0.registry.lent().into_iter().filter(|row| row.flow == *flow);
         let held = join_all(rows.map(|row| self.held(row.name))).await;
         let held: Result<Vec<_>, _> = held.into_iter().collect();
-        Ok(Emptying { held: held?.into_iter().flatten().collect(), _goes_on: goes_on })
+        Ok(Emptying {
+            held: held.map_err(passing)?.into_iter().flatten().collect(),
+            _goes_on: goes_on,
+        })
     }
 
     /// Empties the topics, and has them filled again.
@@ -58,7 +62,7 @@ impl Lender {
             let purged = self.purged(row).await;
             failpoint!("lending.emptied");
             // Whatever became of that, it is not what was read before that comes now.
-            self.bring(row).await.and(purged)
+            self.bring(row).await.and(purged.map_err(passing))
         });
         join_all(emptied).await.into_iter().collect()
     }

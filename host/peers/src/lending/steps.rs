@@ -64,10 +64,7 @@ impl Lender {
             () if row.ended.is_some() && !lent.cleared => self.take_away(row, lent).await,
             () => Ok(()),
         };
-        brought.map_err(|trouble| match trouble {
-            Trouble::Registry(error) if is_passing(&error) => later(error.to_string()),
-            trouble => trouble,
-        })
+        brought.map_err(passing)
     }
 
     /// Whether a row is where it should be; asks no broker.
@@ -130,6 +127,14 @@ impl Lender {
     pub(super) fn broker(&self, name: &str) -> Result<&Arc<dyn Broker>, Trouble> {
         let broker = self.0.brokers.get(name);
         broker.ok_or_else(|| later(format!("broker {name} is not configured")))
+    }
+}
+
+/// What the registry says will pass is tried again.
+pub(super) fn passing(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Registry(error) if is_passing(&error) => later(error.to_string()),
+        trouble => trouble,
     }
 }
 

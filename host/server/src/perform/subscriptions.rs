@@ -103,10 +103,10 @@ pub(super) async fn withdraw(
     let his = who.subject();
     let withdrawn = services.registry.withdraw(&flow, his.clone(), reference).await;
     withdrawn.map_err(registry_failure)?;
-    let_go(services).await?;
     let same = |row: &Subscriber| {
         row.flow == flow && row.principal == *his && row.reference == Some(reference)
     };
+    let_go(services, same).await?;
     lent::ended_since(services, began, same).await?;
     Ok(Reply::ok_with(flow))
 }
@@ -118,13 +118,16 @@ fn reference_of(text: &str) -> Result<Uuid, Failure> {
 /// What carries one that has ended looks at it now.
 async fn ended_streams(services: &Services, name: &Name) -> Result<(), Failure> {
     streams_settled(services, name).await?;
-    let_go(services).await
+    let_go(services, |row| row.name == *name).await
 }
 
-/// Waits until nothing is sent any more to subscriptions that have ended: who ended one hears that it is done only
-/// after this.
-async fn let_go(services: &Services) -> Result<(), Failure> {
-    timeout(LET_GO, services.registry.until_let_go()).await.map_err(|_| {
+/// Waits until nothing is sent any more to subscriptions that are meant and have ended: who ended one hears that it is
+/// done only after this.
+async fn let_go(
+    services: &Services,
+    is_meant: impl Fn(&Subscriber) -> bool,
+) -> Result<(), Failure> {
+    timeout(LET_GO, services.registry.until_let_go(is_meant)).await.map_err(|_| {
         Failure::new(Code::Unavailable, "it has ended, and the last of it is still being sent")
     })
 }
@@ -308,7 +311,7 @@ pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
         ended => {
             tracing::info!(ended, "subscriptions that are not covered any more");
             all_streams_settled(services).await?;
-            let_go(services).await
+            let_go(services, lent::is_revoked).await
         }
     }
 }
