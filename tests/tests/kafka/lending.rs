@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use kafka_node::{Node, Ran, Setup, jvm, tool};
 use serde_json::Value;
-use stories::{Config, Fnaad, PLACES_OF_LENDING, Wire, events, eventually, eventually_holds};
+use stories::{
+    Config, Fnaad, Following, PLACES_OF_LENDING, Wire, events, eventually, eventually_holds,
+};
 use tempfile::TempDir;
 
 const TIME: &str = "time.flows.unix.ar";
@@ -267,6 +269,44 @@ fn after_a_removal_a_connected_consumer_gets_nothing_more_and_nothing_is_left() 
         owner.ok(&format!("PURGE FLOW {TIME} CONFIRM {TIME}"));
         owner.write(TIME, &events(0..10));
     }
+}
+
+#[test]
+fn a_broker_that_is_away_is_not_told_as_a_policy_that_fails() {
+    let mut house = House::start_with("\n[reports]\nenabled = true\n");
+    let mut owner = house.owner();
+    let policy = Value::from(r#"bridge {"filter":"data.n >= 0"}"#);
+    owner.ok(&format!("CREATE FLOW {TIME} policy={policy}"));
+    owner.ok(&format!("GRANT subscribe ON {TIME} TO user:eva"));
+    owner.write(TIME, &events(0..3));
+    let id = house.eva().data(&format!("SUBSCRIBE {TIME}")).swap_remove(0);
+    let mut following = Following::begin(house.eva());
+    let stream = following.attach(&id, &[(0, 0)].into(), 64 << 10);
+    following.attached(stream);
+    assert_eq!(following.records(stream, 3).len(), 3);
+    house.node.kill();
+    let (failure, _) = following.ended(stream);
+    assert!(
+        failure.to_string().starts_with("503") && !failure.words.contains("policy"),
+        "{failure}"
+    );
+    let row = owner.json(&format!("GET SUBSCRIBERS {TIME}")).swap_remove(0);
+    assert_eq!(row["trouble"], Value::Null, "{row}");
+    house.node.restart();
+    // Something that is told after it.
+    eventually("an answer", || {
+        let answer = owner.ask(&format!("REMOVE SUBSCRIBER {id}")).swap_remove(0);
+        if answer.starts_with("220") { Ok(()) } else { Err(answer) }
+    });
+    eventually("the report of the end", || {
+        // The flow itself is made when its broker is back.
+        let answer = owner.ask("READ reports.flows.unix.ar FROM earliest LIMIT 100");
+        assert!(!answer.iter().any(|line| line.contains("policy-failed")), "{answer:?}");
+        match answer.iter().any(|line| line.contains("subscriber.ended")) {
+            true => Ok(()),
+            false => Err(format!("{answer:?}")),
+        }
+    });
 }
 
 #[test]
