@@ -1,9 +1,11 @@
 //! The plugin catalog's store, in the registry.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use host_plugins::store::{PluginStore, StoreError, StoredActive};
-use host_registry::{Registry, RegistryError};
+use host_plugins::store::{Activation, Known, PluginStore, StoreError, StoredActive, TypeState};
+use host_registry::{NewActivation, Registry, RegistryError};
 
 /// Keeps plugins in a registry.
 pub(crate) struct RegistryPlugins(pub(crate) Registry);
@@ -18,8 +20,27 @@ impl PluginStore for RegistryPlugins {
         self.0.plugin(digest).await.map_err(failed)
     }
 
-    async fn activate(&self, name: &str, digest: &str) -> Result<u64, StoreError> {
-        self.0.activate_plugin(name, digest).await.map_err(failed)
+    async fn activate(&self, activation: Activation) -> Result<u64, StoreError> {
+        let Activation { version: Known { digest, version }, name, state, why } = activation;
+        let new = NewActivation { name, digest, version, document: document(&state)?, why };
+        self.0.activate_plugin(new).await.map_err(failed)
+    }
+
+    async fn keep(&self, name: &str, state: &TypeState) -> Result<(), StoreError> {
+        self.0.put_plugin_type(name, document(state)?).await.map_err(failed)
+    }
+
+    async fn states(&self) -> Result<BTreeMap<String, TypeState>, StoreError> {
+        let rows = self.0.plugin_types().await.map_err(failed)?;
+        let read = |(name, document): (String, String)| {
+            let state = parsed(&document);
+            // What is damaged must not keep the host from starting; a version may be tried again then.
+            let state = state.inspect_err(|cause| {
+                tracing::error!(plugin = name, %cause, "what was known of the plugin is damaged");
+            });
+            (name, state.unwrap_or_default())
+        };
+        Ok(rows.into_iter().map(read).collect())
     }
 
     async fn active(&self) -> Result<Vec<StoredActive>, StoreError> {
@@ -31,6 +52,14 @@ impl PluginStore for RegistryPlugins {
         };
         Ok(active.into_iter().map(row).collect())
     }
+}
+
+fn document(state: &TypeState) -> Result<String, StoreError> {
+    serde_json::to_string(state).map_err(|error| StoreError(error.to_string()))
+}
+
+fn parsed(document: &str) -> Result<TypeState, StoreError> {
+    serde_json::from_str(document).map_err(|error| StoreError(error.to_string()))
 }
 
 fn failed(error: RegistryError) -> StoreError {

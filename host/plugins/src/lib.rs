@@ -57,6 +57,9 @@ pub use limits::Limits;
 pub use log::{Level, LogLine, LogSink};
 pub use plugin::{Cardinality, Info, Plugin};
 pub use state::{ShardState, SharedState};
-pub use store::{MemoryStore, PluginStore, StoreError, StoredActive};
+pub use store::{
+    Activation, Known, MemoryStore, PluginStore, Rollout, StoreError, StoredActive, TypeState,
+    Withheld,
+};
 pub use usage::{Usage, Used};
 pub use watch::Watcher;

@@ -34,6 +34,10 @@ impl Worker<'_> {
         let (processor, shard, events) =
             (&self.shard.spec.name, self.shard.shard, next.batch.records.len());
         tracing::debug!(%processor, shard, events, cause = %cause, "batch is taken apart");
+        // What is only too much as a whole is no fault; and what fails whole and not in pieces is one.
+        if !matches!(cause, CallError::Limit { .. }) {
+            self.judge(&next, &cause).await?;
+        }
         let mut given_up = false;
         let mut pieces = pieces::split(&next, &cause, self.is_held());
         pieces.reverse();
@@ -52,6 +56,7 @@ impl Worker<'_> {
                         );
                         continue;
                     }
+                    self.judge(&piece, &cause).await?;
                     self.may_give_up(&cause)?;
                     let flow = self.shard.spec.input_name(piece.input);
                     let given = Given::of(&cause).ok_or(Failure::Plugin(cause.clone()))?;

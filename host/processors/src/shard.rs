@@ -12,9 +12,10 @@ use futures::FutureExt;
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
 use host_events::Position;
 use host_observe::traces::Traces;
+use host_observe::Histogram;
 use host_plugins::log::NoLog;
 use host_plugins::{
-    CallError, Instance, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
+    CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
 };
 use tokio::sync::watch;
 
@@ -26,6 +27,7 @@ use crate::inputs::Inputs;
 use crate::logs::ShardLog;
 use crate::outputs::{OutputError, Ready};
 use crate::pieces::Size;
+use crate::probation::Offer;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
 use crate::status::{Moved, Phase, ShardStatus};
@@ -79,6 +81,11 @@ pub(crate) enum Failure {
     RefusesEverything { row: u32, cause: String },
     #[error("broker: {0}")]
     Unwanted(String),
+    /// Another version goes on, as soon as the supervisor says so.
+    #[error("the new version of the plugin is rejected: {0}")]
+    Rejected(String),
+    #[error("the new version of the plugin fails, and cannot be rejected: {cause}: {reason}")]
+    NotRejected { reason: String, cause: String },
     #[error("the shard's task broke")]
     Broke,
     /// Asked about each event alone it is another question.
@@ -110,9 +117,13 @@ pub(crate) struct Shard {
     pub(crate) spec: Arc<Spec>,
     pub(crate) shard: u32,
     pub(crate) mode: watch::Receiver<Mode>,
-    pub(crate) plugin: watch::Receiver<Option<Plugin>>,
+    pub(crate) plugin: watch::Receiver<Option<Offer>>,
     /// The version that runs beside it.
     pub(crate) shadow: watch::Receiver<Option<Plugin>>,
+    /// How long events waited at changes of versions, for all processors.
+    pub(crate) swaps: Arc<Histogram>,
+    /// Who is told of a version that fails.
+    pub(crate) catalog: Catalog,
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) log: ShardLog,
     pub(crate) limits: Limits,
@@ -126,6 +137,8 @@ pub(crate) struct Shard {
     pub(crate) size: Size,
     /// Events in a row that failed alone.
     pub(crate) row: u32,
+    /// How often in a row the plugin asked for the same batch later.
+    pub(crate) retries: u32,
     /// Events in a row that a broker refused.
     pub(crate) refusals: u32,
     /// A commit that was refused for good, until the event to blame is found.
@@ -266,23 +279,13 @@ impl Shard {
         Ok(vec![Output { topic: dead.topic, partition, records }])
     }
 
-    /// Makes an instance of a plugin for this shard and calls its `init`.
-    pub(crate) async fn instantiate(
-        &self,
-        plugin: &Plugin,
-        state: &SharedState,
-    ) -> Result<Instance, CallError> {
-        let setup = setup(&self.spec, self.shard, state, &self.limits, &self.log.sink());
-        plugin.instantiate(Setup { usage: self.status.usage(), ..setup }).await
-    }
-
     /// Where a shadow logs to: a reader of the log must not take its lines for those of the version that counts.
     pub(crate) fn silent(&self) -> Arc<dyn LogSink> {
         Arc::new(NoLog)
     }
 
     pub(crate) fn current_plugin(&mut self) -> Result<Plugin, Failure> {
-        let current = self.plugin.borrow_and_update().clone();
+        let current = self.plugin.borrow_and_update().as_ref().map(|offer| offer.plugin.clone());
         let kind = self.spec.kind.clone();
         current.ok_or_else(|| match self.spec.pinned.clone() {
             Some(digest) => Failure::NoPinned { kind, digest },
@@ -304,6 +307,7 @@ impl Shard {
     /// Notes what a commit made durable.
     pub(crate) fn committed(&mut self, positions: &Position, moved: Moved) {
         self.episode.recovered(&self.spec.name, self.shard);
+        self.retries = 0;
         self.status.committed(&self.in_flows(positions), moved);
     }
 

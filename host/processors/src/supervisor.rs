@@ -11,7 +11,8 @@ use fnap::name::Name;
 use host_events::Position;
 use host_iam::{Grants, Quotas};
 use host_observe::traces::Traces;
-use host_plugins::{Catalog, Level, Limits, Plugin};
+use host_observe::Histogram;
+use host_plugins::{Active, Catalog, Level, Limits, Plugin};
 use host_registry::{Desired, Processor, Registry, RegistryError};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -27,6 +28,8 @@ use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::pieces::Size;
 use crate::shadow::Pasts;
+use crate::probation::Offer;
+use crate::rollouts::ROLLOUT_LOOK;
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
@@ -66,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) intake: Intake,
     pub(crate) parlour: Parlour,
     pub(crate) pasts: Pasts,
+    swaps: Arc<Histogram>,
     running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
 
@@ -104,7 +108,7 @@ struct Entry {
 struct Running {
     spec: Arc<Spec>,
     mode: watch::Sender<Mode>,
-    plugin: watch::Sender<Option<Plugin>>,
+    plugin: watch::Sender<Option<Offer>>,
     shadow: watch::Sender<Option<Plugin>>,
     statuses: Vec<Arc<ShardStatus>>,
     tasks: Vec<JoinHandle<()>>,
@@ -120,6 +124,7 @@ impl Processors {
         let intake = Intake::default();
         let parlour = Parlour::default();
         let pasts = Pasts::default();
+        let swaps = Arc::default();
         let inner = Inner {
             registry,
             brokers,
@@ -130,9 +135,16 @@ impl Processors {
             intake,
             parlour,
             pasts,
+            swaps,
             running,
         };
         Self(Arc::new(inner))
+    }
+
+    /// How long events waited at changes of plugins' versions.
+    #[must_use]
+    pub fn swaps(&self) -> &Histogram {
+        &self.0.swaps
     }
 
     /// Follows the plugin catalog until the future is dropped.
@@ -141,9 +153,11 @@ impl Processors {
         loop {
             catalog.mark_unchanged();
             let missing = self.refresh_plugins().await;
+            let tried = self.look_at_rollouts().await;
             tokio::select! {
                 changed = catalog.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(MISSING_PLUGIN), if missing => {}
+                () = tokio::time::sleep(MISSING_PLUGIN), if missing && !tried => {}
+                () = tokio::time::sleep(ROLLOUT_LOOK), if tried => {}
             }
         }
     }
@@ -254,13 +268,14 @@ impl Processors {
     }
 
     /// The version that a processor shall run: the one it is pinned to, or the newest.
-    pub(crate) async fn plugin_for(&self, spec: &Spec) -> Option<Plugin> {
+    pub(crate) async fn plugin_for(&self, spec: &Spec) -> Option<Offer> {
         let Some(digest) = &spec.pinned else {
             let snapshot = self.0.catalog.snapshot();
-            return snapshot.types.get(&spec.kind).map(|active| active.plugin.clone());
+            let Active { plugin, before, .. } = snapshot.types.get(&spec.kind)?.clone();
+            return Some(Offer { plugin, before });
         };
         match self.0.catalog.version(digest).await {
-            Ok(plugin) => Some(plugin),
+            Ok(plugin) => Some(Offer { plugin, before: None }),
             Err(error) => {
                 // The shards say that they have none; they are asked again and again.
                 tracing::debug!(processor = %spec.name, digest, cause = %error, "pinned version cannot be loaded");
@@ -303,6 +318,8 @@ impl Processors {
             mode: running.mode.subscribe(),
             plugin: running.plugin.subscribe(),
             shadow: running.shadow.subscribe(),
+            catalog: self.0.catalog.clone(),
+            swaps: Arc::clone(&self.0.swaps),
             status: Arc::clone(status),
             log: self.0.logs.shard(&spec.name, shard),
             retry: self.0.options.retry,
@@ -312,6 +329,7 @@ impl Processors {
             size: Size::new(limits.batch_events as usize),
             limits,
             row: 0,
+            retries: 0,
             refusals: 0,
             careful: None,
             traces: self.0.options.traces.clone(),
@@ -370,7 +388,8 @@ impl Entry {
             Err(error) => return self.cannot(processors, processor, error.to_string()).await,
         };
         let plugin = processors.plugin_for(&spec).await;
-        let scattered = plugin.as_ref().is_some_and(is_keyed).then(|| spec.scattered_keys());
+        let keyed = plugin.as_ref().is_some_and(|offer| is_keyed(&offer.plugin));
+        let scattered = keyed.then(|| spec.scattered_keys());
         if let Some(problem) = scattered.flatten() {
             return self.cannot(processors, processor, problem).await;
         }
@@ -463,8 +482,15 @@ impl Entry {
 }
 
 impl Running {
-    fn offer(&self, plugin: Option<Plugin>) {
-        offer(&self.plugin, plugin);
+    fn offer(&self, offer: Option<Offer>) {
+        let digest =
+            |offer: &Option<Offer>| offer.as_ref().map(|offer| Arc::clone(offer.plugin.digest()));
+        self.plugin.send_if_modified(|now| {
+            let differs = digest(now) != digest(&offer);
+            // That a version has proved itself is no reason to wake anybody.
+            *now = offer;
+            differs
+        });
     }
 }
 

@@ -259,6 +259,10 @@ impl<'a> Worker<'a> {
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
                 self.isolate(next, cause).await
             }
+            Err(Failure::Plugin(cause)) => {
+                self.judge_answer(&next, &cause).await?;
+                Err(cause.into())
+            }
             Err(failure) => Err(failure),
         }
     }
@@ -408,12 +412,15 @@ impl<'a> Worker<'a> {
         for _ in 0..in_flight.batches {
             self.state.lock().committed();
         }
-        let InFlight { positions, moved, given, traced, .. } = in_flight;
+        let InFlight { positions, batches, moved, given, traced, .. } = in_flight;
         for traced in &traced {
             traced.done(&self.shard.traces, &self.shard.spec);
         }
         self.went_through(&positions, moved.events_in > 0 && given.is_none());
         self.shard.committed(&positions, moved);
+        if moved.events_in > 0 {
+            self.shard.status.did(batches as u64, moved.events_in);
+        }
         Ok(())
     }
 

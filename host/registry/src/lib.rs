@@ -54,7 +54,7 @@ pub use model::{
     ProcessorChange, ShadowChange, Start, Taken,
 };
 pub use performer::{PerformError, Performer};
-pub use plugins::{Activation, MAX_COMPONENT};
+pub use plugins::{Activation, MAX_COMPONENT, NewActivation};
 pub use processors::derived_name;
 pub use publish::{PUBLISH, Publish};
 pub use published::{Findable, Published, PublishedRow, peek, peek_published};

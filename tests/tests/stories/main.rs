@@ -35,6 +35,7 @@ mod nonsense;
 mod observe;
 mod participants;
 mod peers;
+mod probation;
 mod processors;
 mod quotas;
 mod reading;

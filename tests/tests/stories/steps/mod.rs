@@ -231,12 +231,16 @@ fn say_again(run: Run, wire: &mut Wire, command: &str) -> String {
 }
 
 /// Places that only plugins that come in pass; `swap` kills there.
-const PLACES_OF_PLUGINS: [&str; 5] = [
+const PLACES_OF_PLUGINS: [&str; 9] = [
     "plugins.compiled",
     "plugins.before-put",
     "plugins.put",
     "plugins.before-activation",
     "plugins.activated",
+    "plugins.before-verdict",
+    "plugins.verdict",
+    "processors.before-swap",
+    "processors.swapped",
 ];
 
 /// Every place in the code of the host.

@@ -32,6 +32,8 @@ pub struct Guest {
     config: Config,
     /// Memory that is never given back.
     kept: Vec<Vec<u8>>,
+    /// How many it has seen.
+    batches: u32,
 }
 
 impl Processor for Guest {
@@ -41,13 +43,16 @@ impl Processor for Guest {
     }
 
     fn init(setup: &Setup) -> Result<Self, Error> {
-        let config: Config = setup.config()?;
+        let mut config: Config = setup.config()?;
+        config.act = lies::act().unwrap_or(config.act);
         if lies::traps_in_init() {
             trap("deliberate");
         }
         match config.act.as_str() {
             "loop-in-init" => spin(),
             "trap-in-init" => trap("deliberate"),
+            "refuse-seven" if config.times == 7 => return Err(Error::fatal("no seven")),
+            "trap-on-state" if state::get(b"n").is_some() => trap("deliberate"),
             "recurse-in-init" => drop(black_box(recurse(0))),
             "grow-in-init" => grow(),
             "write-in-init" => {
@@ -55,7 +60,7 @@ impl Processor for Guest {
             }
             _ => {}
         }
-        Ok(Self { config, kept: Vec::new() })
+        Ok(Self { config, kept: Vec::new(), batches: 0 })
     }
 
     fn process(&mut self, batch: &Batch) -> Result<Vec<Action>, Error> {
@@ -87,6 +92,7 @@ impl Processor for Guest {
 impl Guest {
     fn act(&mut self, batch: &Batch) -> Result<Vec<Action>, Error> {
         let times = self.config.times;
+        self.batches += 1;
         Ok(match self.config.act.as_str() {
             "loop" => spin(),
             "spin" => {
@@ -150,6 +156,7 @@ impl Guest {
             "rewrite-data" => rewrite_data(batch),
             "mask" => mask(batch),
             "mask-anew" => anew(batch),
+            "trap-at-third" if self.batches == 3 => trap("deliberate"),
             "refuse-some" => (0..batch.len())
                 .map(|index| match is_odd(batch, index) {
                     true => Action::dead_letter(index, "odd"),
