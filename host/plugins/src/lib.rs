@@ -49,7 +49,7 @@ pub mod watch;
 mod tests;
 
 pub use action::Action;
-pub use catalog::{Active, Catalog, NoTrial, Outcome, Rejected, Snapshot, Trial};
+pub use catalog::{Active, Catalog, NoTrial, OperatorError, Outcome, Rejected, Snapshot, Trial};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, EngineError, LoadError};
 pub use instance::{Instance, Setup};
@@ -58,8 +58,8 @@ pub use log::{Level, LogLine, LogSink};
 pub use plugin::{Cardinality, Info, Plugin};
 pub use state::{ShardState, SharedState};
 pub use store::{
-    Activation, Known, MemoryStore, PluginStore, Rollout, StoreError, StoredActive, TypeState,
-    Withheld,
+    Activation, First, Known, MemoryStore, PluginStore, Rollout, StoreError, StoredActive,
+    StoredRejected, TypeState, Withheld,
 };
 pub use usage::{Usage, Used};
-pub use watch::Watcher;
+pub use watch::{Rescans, Watcher};

@@ -27,6 +27,30 @@ pub trait PluginStore: Send + Sync {
     /// Keeps what is known of a type.
     async fn keep(&self, name: &str, state: &TypeState) -> Result<(), StoreError>;
 
+    /// The same where somebody wants it so, for the audit log.
+    async fn keep_as_wanted(
+        &self,
+        name: &str,
+        state: &TypeState,
+        why: &str,
+    ) -> Result<(), StoreError>;
+
+    /// Versions of a type whose bytes are kept and that ran, the latest first.
+    async fn versions(&self, name: &str) -> Result<Vec<Known>, StoreError>;
+
+    /// Forgets a type and its versions, but for those that a processor stays with.
+    async fn forget(&self, name: &str, why: &str) -> Result<(), StoreError>;
+
+    /// Forgets the bytes that nobody may need any more: not what runs, nor what ran before it, nor what a
+    /// processor stays with, nor what is named here.
+    async fn clean(&self, needed: BTreeSet<String>) -> Result<(), StoreError>;
+
+    /// Keeps why a file was rejected, for whoever looks at the store, or forgets it.
+    async fn file(&self, file: &str, rejected: Option<&StoredRejected>) -> Result<(), StoreError>;
+
+    /// Forgets why files were rejected: the directory is looked at anew.
+    async fn forget_files(&self) -> Result<(), StoreError>;
+
     /// What is known of each type.
     async fn states(&self) -> Result<BTreeMap<String, TypeState>, StoreError>;
 }
@@ -70,6 +94,12 @@ pub struct TypeState {
     /// The version that runs has to show yet that it can do what the one before could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// The version that an operator wants it to stay with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Known>,
+    /// The newest that came since, and is kept for later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Known>,
     /// Versions that are not tried again, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<Withheld>,
@@ -80,8 +110,25 @@ pub struct TypeState {
 pub struct Rollout {
     /// The version that goes on where this one fails.
     pub before: Known,
-    /// When it took over.
+    /// When it took over; where others wait for the first, when they followed it.
     pub began: i64,
+    /// The processor that runs it before those do that wait for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<First>,
+    /// Whether everybody runs it.
+    #[serde(default)]
+    pub everywhere: bool,
+}
+
+/// The processor that tries a version for others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct First {
+    /// Its name.
+    pub processor: String,
+    /// Since when.
+    pub since: i64,
+    /// Events that it has done with that version.
+    pub events: u64,
 }
 
 /// A version that is not tried again, whatever file it comes in.
@@ -94,9 +141,30 @@ pub struct Withheld {
     pub reason: String,
     /// When.
     pub at: i64,
+    /// Whether an operator went back from it, and not the host.
+    #[serde(default)]
+    pub by_operator: bool,
+}
+
+/// Why a file in the directory changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRejected {
+    /// Digest of its bytes, where they could be read.
+    pub digest: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// When, in milliseconds since 1970 UTC.
+    pub at: i64,
 }
 
 impl TypeState {
+    /// Digests of all that is named in it and may be wanted again.
+    pub(crate) fn needed(&self) -> impl Iterator<Item = &String> {
+        let before = self.rollout.iter().map(|rollout| &rollout.before);
+        let known = before.chain(&self.pinned).chain(&self.waiting);
+        known.map(|known| &known.digest)
+    }
+
     /// Why a version is not tried again, if that is so.
     #[must_use]
     pub fn withheld(&self, digest: &str) -> Option<&Withheld> {
@@ -104,11 +172,16 @@ impl TypeState {
     }
 
     /// Adds a version that is not tried again; of very many the oldest is forgotten.
-    pub fn withhold(&mut self, version: Known, reason: &str, at: i64) {
-        self.withheld.retain(|withheld| withheld.version.digest != version.digest);
-        self.withheld.push(Withheld { version, reason: reason.to_owned(), at });
+    pub fn withhold(&mut self, withheld: Withheld) {
+        self.let_go(&withheld.version.digest);
+        self.withheld.push(withheld);
         let over = self.withheld.len().saturating_sub(MOST_WITHHELD);
         self.withheld.drain(..over);
+    }
+
+    /// A version may be tried again.
+    pub fn let_go(&mut self, digest: &str) {
+        self.withheld.retain(|withheld| withheld.version.digest != digest);
     }
 }
 
@@ -129,6 +202,7 @@ pub struct MemoryStore(Mutex<Memory>);
 struct Memory {
     bytes: BTreeMap<String, Bytes>,
     active: BTreeMap<String, StoredActive>,
+    ran: Vec<(String, Known)>,
     states: BTreeMap<String, TypeState>,
 }
 
@@ -156,13 +230,15 @@ impl PluginStore for MemoryStore {
     }
 
     async fn activate(&self, activation: Activation) -> Result<u64, StoreError> {
-        let Activation { version: Known { digest, .. }, name, state, .. } = activation;
+        let Activation { version, name, state, .. } = activation;
+        let digest = version.digest.clone();
         let mut memory = self.lock();
         if !memory.bytes.contains_key(&digest) {
             return Err(StoreError(format!("no bytes of {digest}")));
         }
         let generation = memory.active.get(&name).map_or(1, |active| active.generation + 1);
         memory.active.insert(name.clone(), StoredActive { name: name.clone(), digest, generation });
+        memory.ran.push((name.clone(), version));
         memory.states.insert(name, state);
         Ok(generation)
     }
@@ -173,6 +249,46 @@ impl PluginStore for MemoryStore {
 
     async fn keep(&self, name: &str, state: &TypeState) -> Result<(), StoreError> {
         self.lock().states.insert(name.to_owned(), state.clone());
+        Ok(())
+    }
+
+    async fn keep_as_wanted(
+        &self,
+        name: &str,
+        state: &TypeState,
+        _: &str,
+    ) -> Result<(), StoreError> {
+        self.keep(name, state).await
+    }
+
+    async fn versions(&self, name: &str) -> Result<Vec<Known>, StoreError> {
+        let memory = self.lock();
+        let mut found: Vec<Known> = Vec::new();
+        for (_, version) in memory.ran.iter().rev().filter(|(of, _)| of == name) {
+            if !found.iter().any(|known| known.digest == version.digest) {
+                found.push(version.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    async fn forget(&self, name: &str, _: &str) -> Result<(), StoreError> {
+        let mut memory = self.lock();
+        memory.active.remove(name);
+        memory.states.remove(name);
+        memory.ran.retain(|(of, _)| of != name);
+        Ok(())
+    }
+
+    async fn clean(&self, _: BTreeSet<String>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn file(&self, _: &str, _: Option<&StoredRejected>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn forget_files(&self) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -41,6 +41,7 @@ pub use delivery::Delivery;
 pub use dry::{Dry, DryError, Letter, Outcome};
 pub use lag::Lag;
 pub use logs::{KEPT_BYTES, KEPT_LINES, Logged, Logs, Tail};
+pub use rollouts::{FirstDoes, Upgrade};
 pub use shadow::{Difference, PastError, PastReport, ShadowReport, Span};
 pub use shard::Backoff;
 pub use spec::{Brokers, SpecError, topic_of};

@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
 use host_events::Position;
-use host_observe::traces::Traces;
 use host_observe::Histogram;
+use host_observe::traces::Traces;
 use host_plugins::log::NoLog;
 use host_plugins::{
     CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,

@@ -49,6 +49,8 @@ pub(crate) struct Spec {
     pub(crate) records_gaps: bool,
     /// Digest of the plugin that it stays with.
     pub(crate) pinned: Option<String>,
+    /// Whether it takes a new version only after another one of its type did well with it.
+    pub(crate) one_first: bool,
     /// Dead letters that go through it again.
     pub(crate) replay: Option<Replay>,
     pub(crate) start: Start,
@@ -63,6 +65,11 @@ pub(crate) struct Spec {
     pub(crate) processor: Name,
     /// Whose component it is, where it fills the topic of a subscriber.
     pub(crate) lends: Option<Whose>,
+}
+
+/// Whether a processor takes a new version only after another one of its type did well with it.
+pub(crate) fn is_one_first(processor: &Processor) -> bool {
+    processor.option("upgrade") == Some("one-first")
 }
 
 /// What becomes of an event that fails alone.
@@ -156,6 +163,7 @@ impl Spec {
             // Nobody could say what is to become of the topic of a subscriber: its owner goes on, as after PURGE.
             records_gaps: lends.is_some() || processor.option("on-gap") == Some("record"),
             pinned: processor.pinned.clone(),
+            one_first: is_one_first(processor),
             replay: processor.dead.replay.clone(),
             start: processor.start,
             expected: processor
@@ -226,6 +234,7 @@ impl Spec {
             && self.delivery == other.delivery
             && self.records_gaps == other.records_gaps
             && self.pinned == other.pinned
+            && self.one_first == other.one_first
             && self.replay_letters() == other.replay_letters()
             && key(&self.inputs) == key(&other.inputs)
             && key(&self.outputs) == key(&other.outputs)

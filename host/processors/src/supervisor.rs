@@ -10,8 +10,8 @@ use std::time::Duration;
 use fnap::name::Name;
 use host_events::Position;
 use host_iam::{Grants, Quotas};
-use host_observe::traces::Traces;
 use host_observe::Histogram;
+use host_observe::traces::Traces;
 use host_plugins::{Active, Catalog, Level, Limits, Plugin};
 use host_registry::{Desired, Processor, Registry, RegistryError};
 use tokio::sync::{Mutex, watch};
@@ -27,9 +27,9 @@ use crate::intake::Intake;
 use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::pieces::Size;
-use crate::shadow::Pasts;
 use crate::probation::Offer;
-use crate::rollouts::ROLLOUT_LOOK;
+use crate::rollouts::{FirstDoes, ROLLOUT_LOOK, waits};
+use crate::shadow::Pasts;
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
@@ -47,6 +47,8 @@ pub struct Options {
     pub retry: Backoff,
     /// The highest that one processor may have.
     pub most: Limits,
+    /// What the first of a type has to do with a new version before others follow.
+    pub first: FirstDoes,
     /// What owners may do.
     pub grants: Grants,
     /// How much may be theirs.
@@ -69,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) intake: Intake,
     pub(crate) parlour: Parlour,
     pub(crate) pasts: Pasts,
+    /// Events that the first of a type had done at the latest look, by the version's digest and its name.
+    pub(crate) counted: std::sync::Mutex<BTreeMap<(String, String), u64>>,
     swaps: Arc<Histogram>,
     running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
@@ -135,6 +139,7 @@ impl Processors {
             intake,
             parlour,
             pasts,
+            counted: std::sync::Mutex::default(),
             swaps,
             running,
         };
@@ -272,7 +277,13 @@ impl Processors {
         let Some(digest) = &spec.pinned else {
             let snapshot = self.0.catalog.snapshot();
             let Active { plugin, before, .. } = snapshot.types.get(&spec.kind)?.clone();
-            return Some(Offer { plugin, before });
+            let rollout = snapshot.states.get(&spec.kind).and_then(|state| state.rollout.as_ref());
+            return Some(match before {
+                Some(before) if waits(spec.one_first, &spec.name, rollout) => {
+                    Offer { plugin: before, before: None }
+                }
+                before => Offer { plugin, before },
+            });
         };
         match self.0.catalog.version(digest).await {
             Ok(plugin) => Some(Offer { plugin, before: None }),

@@ -209,7 +209,11 @@ fn newest(tx: &Transaction<'_>, name: &str) -> Result<Option<(i64, String)>, Reg
     Ok(tx.query_row(newest, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
-fn put_type(tx: &Transaction<'_>, name: &str, document: &str) -> Result<(), RegistryError> {
+pub(crate) fn put_type(
+    tx: &Transaction<'_>,
+    name: &str,
+    document: &str,
+) -> Result<(), RegistryError> {
     if document.len() > MAX_DOCUMENT {
         return Err(RegistryError::TooMany { what: "octets of one row", limit: MAX_DOCUMENT });
     }
@@ -220,7 +224,7 @@ fn put_type(tx: &Transaction<'_>, name: &str, document: &str) -> Result<(), Regi
     Ok(())
 }
 
-fn types(database: &Connection) -> Result<Vec<(String, String)>, RegistryError> {
+pub(crate) fn types(database: &Connection) -> Result<Vec<(String, String)>, RegistryError> {
     let mut rows = database.prepare("SELECT name, document FROM plugin_types ORDER BY name")?;
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -49,6 +49,7 @@ impl State {
             config: new.config,
             start: new.start,
             desired: Desired::Running,
+            because: None,
             options: new.options,
             revision: 1,
             input_incarnations,
@@ -93,6 +94,7 @@ impl State {
         &self,
         name: &Name,
         desired: Desired,
+        because: Option<String>,
     ) -> Result<Decision, RegistryError> {
         if desired == Desired::Deleted {
             return self.delete_processor(name);
@@ -106,7 +108,7 @@ impl State {
             return Ok(Decision::Already(entry.id));
         }
         let before = self.settled_processor(name)?.clone();
-        let after = Processor { desired, ..before.clone() };
+        let after = Processor { desired, because, ..before.clone() };
         Ok(update(before, after))
     }
 

@@ -26,4 +26,5 @@ mod reference;
 mod refused;
 mod room;
 mod steps;
+mod swaps;
 mod tools;

@@ -6,9 +6,10 @@
 //! that a version fails, is the business of whoever subscribes.
 
 mod offer;
+mod operator;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use tokio::sync::{Mutex, watch};
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::plugin::{self, Plugin};
-use crate::store::{Known, PluginStore, StoreError, StoredActive, TypeState};
+use crate::store::{Known, PluginStore, StoreError, StoredActive, StoredRejected, TypeState};
 
 /// Tries a new version with everything that runs of its type, before it becomes active.
 #[async_trait]
@@ -40,6 +41,8 @@ impl Trial for NoTrial {
         Ok(())
     }
 }
+
+pub use operator::OperatorError;
 
 /// What is installed at a moment. A new snapshot is made at each change.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +103,8 @@ pub enum Outcome {
     },
     /// It is what runs already.
     Unchanged,
+    /// Its type stays with another version, as an operator wants it; it is kept for later.
+    Waiting,
     /// It changed nothing; the reason is in the snapshot.
     Rejected,
     /// The store failed: the same file may do later.
@@ -142,6 +147,7 @@ impl Catalog {
         let catalog = Self(Arc::new(shared));
         let states = catalog.0.store.states().await?;
         catalog.change(|snapshot| snapshot.states = states);
+        catalog.0.store.forget_files().await?;
         for row in catalog.0.store.active().await? {
             catalog.restore(row).await;
         }
@@ -202,7 +208,9 @@ impl Catalog {
                     snapshot.types.insert(name, active);
                 });
             }
-            Err(reason) => self.rejected(&format!("{name}.wasm"), Some(digest.into()), reason),
+            Err(reason) => {
+                self.rejected(&format!("{name}.wasm"), Some(digest.into()), reason).await;
+            }
         }
     }
 
@@ -231,6 +239,28 @@ impl Catalog {
             return Err(format!("describes itself as {said}, so its file must be {said}.wasm"));
         }
         Ok(plugin)
+    }
+
+    /// Bytes that nobody may need any more are forgotten; where that fails, later.
+    async fn clean(&self) {
+        let snapshot = self.snapshot();
+        let named = snapshot.states.values().flat_map(|state| state.needed().cloned());
+        let needed: BTreeSet<String> = named.collect();
+        if let Err(cause) = self.0.store.clean(needed).await {
+            tracing::warn!(%cause, "old versions of plugins are not forgotten");
+        }
+    }
+
+    /// For whoever looks at the store while the host runs, or not.
+    async fn note_file(&self, file: &str, rejected: Option<&Rejected>) {
+        let stored = rejected.map(|rejected| StoredRejected {
+            digest: rejected.digest.as_ref().map(ToString::to_string),
+            reason: rejected.reason.clone(),
+            at: millis(rejected.at),
+        });
+        if let Err(cause) = self.0.store.file(file, stored.as_ref()).await {
+            tracing::warn!(file, %cause, "why a file is rejected is not kept");
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {

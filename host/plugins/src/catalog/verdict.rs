@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use host_failpoints::failpoint;
 
 use super::{Active, Catalog, Rejected, known, millis};
-use crate::store::{Activation, StoreError};
+use crate::store::{Activation, Rollout, StoreError, TypeState, Withheld};
 
 impl Catalog {
     /// A version that is on probation failed where the one before does not: that one runs again, for
@@ -24,7 +24,12 @@ impl Catalog {
         let (plugin, at) = (&active.plugin, SystemTime::now());
         let mut state = self.state(name);
         state.rollout = None;
-        state.withhold(known(plugin), reason, millis(at));
+        state.withhold(Withheld {
+            version: known(plugin),
+            reason: reason.to_owned(),
+            at: millis(at),
+            by_operator: false,
+        });
         failpoint!("plugins.before-verdict");
         let why = format!("digest {digest} rejected: {reason}");
         let (version, name) = (known(&before), name.clone());
@@ -42,10 +47,13 @@ impl Catalog {
         );
         let rejected =
             Rejected { reason: reason.to_owned(), digest: Some(plugin.digest().clone()), at };
-        let available = active.available;
+        let (available, file) = (active.available, format!("{name}.wasm"));
+        if available {
+            self.note_file(&file, Some(&rejected)).await;
+        }
         self.change(|snapshot| {
             if available {
-                snapshot.rejected.insert(format!("{name}.wasm"), rejected);
+                snapshot.rejected.insert(file, rejected);
             }
             snapshot.states.insert(name.clone(), state);
             let active = Active { plugin: before, generation, available, before: None };
@@ -60,6 +68,29 @@ impl Catalog {
     pub fn withheld(&self, name: &str, digest: &str) -> Option<String> {
         let snapshot = self.snapshot();
         Some(snapshot.states.get(name)?.withheld(digest)?.reason.clone())
+    }
+
+    /// How far a version is that is on probation.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing changes.
+    pub async fn advance(
+        &self,
+        name: &str,
+        digest: &str,
+        rollout: Rollout,
+    ) -> Result<(), StoreError> {
+        let _turn = self.0.turn.lock().await;
+        let Some(active) = self.active(name) else { return Ok(()) };
+        if **active.plugin.digest() != *digest || active.before.is_none() {
+            return Ok(());
+        }
+        let state = TypeState { rollout: Some(rollout), ..self.state(name) };
+        failpoint!("plugins.before-advance");
+        self.0.store.keep(name, &state).await?;
+        failpoint!("plugins.advanced");
+        self.change(|snapshot| drop(snapshot.states.insert(name.to_owned(), state)));
+        Ok(())
     }
 
     /// A version that is on probation has proved itself.
@@ -82,6 +113,7 @@ impl Catalog {
                 active.before = None;
             }
         });
+        self.clean().await;
         Ok(())
     }
 }

@@ -230,8 +230,8 @@ fn say_again(run: Run, wire: &mut Wire, command: &str) -> String {
     })
 }
 
-/// Places that only plugins that come in pass; `swap` kills there.
-const PLACES_OF_PLUGINS: [&str; 9] = [
+/// Places that only plugins pass; `swap`, `probation` and `upgrades` kill there.
+const PLACES_OF_PLUGINS: [&str; 18] = [
     "plugins.compiled",
     "plugins.before-put",
     "plugins.put",
@@ -239,6 +239,15 @@ const PLACES_OF_PLUGINS: [&str; 9] = [
     "plugins.activated",
     "plugins.before-verdict",
     "plugins.verdict",
+    "plugins.before-advance",
+    "plugins.advanced",
+    "plugins.before-wanted",
+    "plugins.wanted",
+    "plugins.before-cleaned",
+    "plugins.before-answer",
+    "plugins.before-removal",
+    "plugins.removed",
+    "plugins.before-forgotten",
     "processors.before-swap",
     "processors.swapped",
 ];
