@@ -62,4 +62,5 @@ pub use store::{
     StoredRejected, TypeState, Withheld,
 };
 pub use usage::{Usage, Used};
+pub use version::Optional;
 pub use watch::{Rescans, Watcher};

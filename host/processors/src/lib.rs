@@ -32,6 +32,7 @@ mod start;
 mod status;
 mod supervisor;
 mod swap;
+mod ticks;
 mod traced;
 mod trial;
 mod views;

@@ -20,6 +20,8 @@ const UNUSED: Duration = Duration::from_millis(200);
 /// An instance, while there is one.
 pub(crate) struct Living {
     instance: Option<Instance>,
+    /// From tick to tick, also while there is none.
+    interval: Option<Duration>,
     /// Bytes that it had after its first batch.
     first: Option<u64>,
     /// When it was made or had its last batch.
@@ -28,7 +30,8 @@ pub(crate) struct Living {
 
 impl Living {
     pub(crate) fn new(instance: Instance) -> Self {
-        Self { instance: Some(instance), first: None, since: Instant::now() }
+        let interval = instance.interval();
+        Self { instance: Some(instance), interval, first: None, since: Instant::now() }
     }
 
     /// What it is, while there is one.
@@ -36,7 +39,12 @@ impl Living {
         self.instance.as_mut()
     }
 
-    /// It had a batch.
+    /// From tick to tick, where it wants ticks.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// It had a batch, or a tick.
     pub(crate) fn worked(&mut self) {
         self.since = Instant::now();
         if let Some(instance) = &self.instance {

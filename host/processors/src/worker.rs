@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use host_brokers::{Commit, CommitOutcome, Fence};
-use host_events::{Incarnation, Position, Stored, TRACE};
+use host_events::{Batch, Incarnation, Position, Stored, TRACE};
 use host_plugins::{Action, CallError, Instance, Plugin, SharedState};
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,7 @@ use crate::shadow::{Companion, Did, Outcome};
 use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::{Endpoint, Policy};
 use crate::status::Moved;
+use crate::ticks::Ticks;
 use crate::traced::Traced;
 
 /// Batches that may wait for a commit: enough to fill it while the one before is written.
@@ -56,6 +57,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) began_at: Position,
     /// Another version that sees the same.
     pub(crate) companion: Option<Companion>,
+    pub(crate) ticks: Ticks,
 }
 
 /// Decided, not yet committed.
@@ -91,6 +93,7 @@ enum Wake {
     Mode,
     Plugin,
     Shadow,
+    Tick,
     Batch(Next),
     /// Nothing came for a while.
     Idle,
@@ -107,6 +110,7 @@ impl<'a> Worker<'a> {
         held: Held,
         inputs: Inputs,
     ) -> Self {
+        let ticks = Ticks::after(&held.positions, Incarnation(shard.spec.id));
         Self {
             shard,
             plugin,
@@ -119,6 +123,7 @@ impl<'a> Worker<'a> {
             dead: None,
             began_at: held.positions,
             companion: None,
+            ticks,
         }
     }
 
@@ -139,6 +144,7 @@ impl<'a> Worker<'a> {
                 Wake::Plugin => self.swap().await?,
                 Wake::Shadow => self.follow_shadow(),
                 Wake::Idle => self.rest(),
+                Wake::Tick => self.tick().await?,
                 Wake::Batch(next) => {
                     if let Some(end) = self.process(next).await? {
                         return Ok(end);
@@ -171,6 +177,7 @@ impl<'a> Worker<'a> {
         let room = self.has_room();
         let busy = self.in_flight.is_some() || self.waiting.has_something();
         let idle = if busy { None } else { self.living.until(&self.shard.limits) };
+        let tick = self.living.interval().map(|interval| self.ticks.due(interval));
         let in_flight = async {
             match &mut self.in_flight {
                 Some(in_flight) => (&mut in_flight.task).await,
@@ -187,6 +194,7 @@ impl<'a> Worker<'a> {
             }
             Ok(()) = self.shard.plugin.changed() => Wake::Plugin,
             Ok(()) = self.shard.shadow.changed() => Wake::Shadow,
+            () = until(tick), if room => Wake::Tick,
             next = self.inputs.next(), if room => Wake::Batch(next?),
             () = until(idle) => Wake::Idle,
         })
@@ -274,13 +282,13 @@ impl<'a> Worker<'a> {
         let flow = self.shard.spec.input_name(*input);
         let began = self.shard.traces.is_on().then(SystemTime::now);
         self.state.lock().begin();
-        let mut shown = None;
+        let (mut actions, mut shown) = (Vec::new(), None);
         if !batch.records.is_empty() {
             let answer = match self.living.there() {
                 Some(instance) => instance.process(*input, &flow, batch.clone()).await,
                 None => Err(CallError::Dead),
             };
-            let actions = match answer {
+            actions = match answer {
                 Ok(actions) => actions,
                 Err(cause) => {
                     self.state.lock().abandon();
@@ -298,28 +306,39 @@ impl<'a> Worker<'a> {
                 self.need_dead_flow().await?;
             }
             shown = self.companion.is_some().then(|| actions.clone());
-            let shard = &*self.shard;
-            let scene = Scene::of(&shard.spec, &self.plugin, &flow, batch.partition);
-            let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
-            let beside = shard.spec.lends.map(|_| TRACE);
-            let route = Route { endpoints, shard: shard.shard, dead, scene, beside };
-            self.waiting.outputs.apply(&route, batch, actions)?;
-            if let Some(began) = began {
-                let traced = Traced::of(&self.shard.traces, (&flow, batch), began, "committed");
-                self.waiting.traced.extend(traced);
-            }
             self.shard.row = 0;
-            self.living.worked();
-            let share = self.living.there().map_or(0.0, |instance| instance.slow_share());
-            self.shard.status.slow_share(share);
         }
-        let changes = self.state.lock().take_changes();
         if let Some(actions) = shown {
-            let did = Did::Answered(actions, changes.clone());
-            self.show(|| Outcome { next: next.clone(), flow, did });
+            let did = Did::Answered(actions, self.state.lock().take_changes());
+            self.show(|| Outcome { next: next.clone(), flow: Arc::clone(&flow), did });
         }
-        self.waiting.state.extend(changes);
+        self.gather(&flow, batch, actions, moves)?;
+        if let Some(began) = began {
+            let traced = Traced::of(&self.shard.traces, (&flow, batch), began, "committed");
+            self.waiting.traced.extend(traced);
+        }
+        Ok(())
+    }
+
+    /// Takes what the plugin decided, and what it wrote into the open overlay, into the next commit.
+    pub(crate) fn gather(
+        &mut self,
+        flow: &str,
+        batch: &Batch,
+        actions: Vec<Action>,
+        moves: Moves<'_>,
+    ) -> Result<(), Failure> {
+        let shard = &*self.shard;
+        let scene = Scene::of(&shard.spec, &self.plugin, flow, batch.partition);
+        let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
+        let beside = shard.spec.lends.map(|_| TRACE);
+        let route = Route { endpoints, shard: shard.shard, dead, scene, beside };
+        self.waiting.outputs.apply(&route, batch, actions)?;
+        self.waiting.state.extend(self.state.lock().take_changes());
         self.moved(&batch.records, moves);
+        self.living.worked();
+        let share = self.living.there().map_or(0.0, |instance| instance.slow_share());
+        self.shard.status.slow_share(share);
         Ok(())
     }
 

@@ -51,6 +51,7 @@ mod streams;
 mod subscribers;
 mod swap;
 mod swaps;
+mod ticks;
 mod tls;
 mod tokens;
 mod tools;

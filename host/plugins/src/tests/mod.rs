@@ -10,6 +10,7 @@ mod lies;
 mod load;
 mod neighbours;
 mod reload;
+mod ticks;
 mod traced;
 mod usage;
 mod world;

@@ -222,6 +222,10 @@ fn type_description(snapshot: &Snapshot, name: &str, active: &Active) -> Descrip
         .with("generation", active.generation)
         .with("shape", format!("{}:{}", side(info.inputs), side(info.outputs)))
         .with("health", health);
+    let interfaces = active.plugin.interfaces();
+    if !interfaces.is_empty() {
+        description = description.with("interfaces", interfaces.join(","));
+    }
     let Some(state) = snapshot.states.get(name) else { return description };
     if let Some(pinned) = &state.pinned {
         description = description.with("pinned", pinned.version.clone());

@@ -1,11 +1,12 @@
 //! A plugin that does what its configuration says, right or wrong, so that the host can be tested.
 //!
 //! What it says about itself it is told by other means, see [`lies`]. It exports an interface more than
-//! it must, see [`timer`].
+//! it must, see [`extra`]; how it acts by the clock is in [`ticks`].
 
-mod lies;
 #[cfg(target_family = "wasm")]
-mod timer;
+mod extra;
+mod lies;
+mod ticks;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -24,6 +25,9 @@ struct Config {
     /// How often, where that means something.
     #[serde(default)]
     times: u32,
+    /// Milliseconds from tick to tick.
+    #[serde(default)]
+    tick: u32,
 }
 
 /// Does what it is told.
@@ -389,4 +393,4 @@ fn world() -> Event {
         .with("granted", seen.values().any(|granted| *granted).to_string().as_str())
 }
 
-flow_sdk::export!(Guest);
+flow_sdk::export!(Guest: Timer);
