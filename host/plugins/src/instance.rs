@@ -1,6 +1,7 @@
 //! One running copy of a plugin: its memory, its state, its log. Serves one shard and belongs to one
 //! task.
 
+mod reconfigure;
 mod timer;
 
 use std::fmt;

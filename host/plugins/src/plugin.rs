@@ -69,13 +69,13 @@ impl Plugin {
     /// Whether it exports an optional interface.
     #[must_use]
     pub fn exports(&self, optional: Optional) -> bool {
-        self.0.component.optional().contains(&optional)
+        self.0.component.optional().any(|found| found == optional)
     }
 
     /// The names of the optional interfaces that it exports.
     #[must_use]
     pub fn interfaces(&self) -> Vec<&'static str> {
-        self.0.component.optional().into_iter().map(Optional::name).collect()
+        self.0.component.optional().map(Optional::name).collect()
     }
 
     /// Bytes of the component.

@@ -23,6 +23,7 @@ mod generated {
             world all {
                 include flow:processor/processor@0.1.0;
                 export flow:processor/timer@0.1.0;
+                export flow:processor/reconfigure@0.1.0;
             }
         ",
         world: "host:all/all",

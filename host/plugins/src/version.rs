@@ -42,17 +42,20 @@ impl Version {
 pub enum Optional {
     /// Calls by the clock.
     Timer,
+    /// Another configuration without a restart.
+    Reconfigure,
 }
 
 impl Optional {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Timer];
+    pub const ALL: [Self; 2] = [Self::Timer, Self::Reconfigure];
 
     /// The interface's name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Timer => "timer",
+            Self::Reconfigure => "reconfigure",
         }
     }
 

@@ -22,6 +22,7 @@ mod logs;
 mod outputs;
 mod pieces;
 mod probation;
+mod reconfigure;
 mod replay;
 mod rights;
 mod rollouts;

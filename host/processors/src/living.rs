@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use host_plugins::{Instance, Level, Limits};
+use host_plugins::{CallError, Instance, Level, Limits};
 use tokio::time::Instant;
 
 use crate::shard::Failure;
@@ -37,6 +37,14 @@ impl Living {
     /// What it is, while there is one.
     pub(crate) fn there(&mut self) -> Option<&mut Instance> {
         self.instance.as_mut()
+    }
+
+    /// Hands another configuration over.
+    pub(crate) async fn reconfigure(&mut self, config: &str) -> Result<(), CallError> {
+        let instance = self.instance.as_mut().ok_or(CallError::Dead)?;
+        instance.reconfigure(config).await?;
+        self.interval = instance.interval();
+        Ok(())
     }
 
     /// From tick to tick, where it wants ticks.

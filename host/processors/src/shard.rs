@@ -17,7 +17,7 @@ use host_plugins::log::NoLog;
 use host_plugins::{
     CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::careful::Careful;
 use crate::control::Mode;
@@ -28,6 +28,7 @@ use crate::logs::ShardLog;
 use crate::outputs::{OutputError, Ready};
 use crate::pieces::Size;
 use crate::probation::Offer;
+use crate::reconfigure::Ask;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
 use crate::status::{Moved, Phase, ShardStatus};
@@ -124,6 +125,8 @@ pub(crate) struct Shard {
     pub(crate) swaps: Arc<Histogram>,
     /// Who is told of a version that fails.
     pub(crate) catalog: Catalog,
+    /// Other configurations.
+    pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) log: ShardLog,
     pub(crate) limits: Limits,

@@ -221,13 +221,17 @@ impl Spec {
 
     /// Whether shards that run with `self` can go on with `other`: same flows, same configuration.
     pub(crate) fn same(&self, other: &Self) -> bool {
+        self.config == other.config && self.same_but_config(other)
+    }
+
+    /// Whether at most the configuration is another one.
+    pub(crate) fn same_but_config(&self, other: &Self) -> bool {
         let key = |ends: &[Endpoint]| -> Vec<(TopicRef, u32)> {
             ends.iter().map(|end| (end.topic.clone(), end.partitions)).collect()
         };
         let paused = |ends: &[Endpoint]| ends.iter().map(|end| end.paused).collect::<Vec<_>>();
         self.id == other.id
             && self.kind == other.kind
-            && self.config == other.config
             && self.limits == other.limits
             && self.policy == other.policy
             && self.lends == other.lends

@@ -12,9 +12,9 @@ use host_events::Position;
 use host_iam::{Grants, Quotas};
 use host_observe::Histogram;
 use host_observe::traces::Traces;
-use host_plugins::{Active, Catalog, Level, Limits, Plugin};
+use host_plugins::{Active, Catalog, Level, Limits, Optional, Plugin};
 use host_registry::{Desired, Processor, Registry, RegistryError};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ use crate::pieces::Size;
 use crate::probation::Offer;
 use crate::rollouts::{FirstDoes, ROLLOUT_LOOK, waits};
 use crate::shadow::Pasts;
+use crate::reconfigure::{self, Ask, Taken};
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
@@ -107,6 +108,8 @@ struct Entry {
     running: Option<Running>,
     problem: Option<String>,
     held: Option<String>,
+    /// Why the configuration of the row is not what runs.
+    refused: Option<String>,
 }
 
 struct Running {
@@ -114,6 +117,7 @@ struct Running {
     mode: watch::Sender<Mode>,
     plugin: watch::Sender<Option<Offer>>,
     shadow: watch::Sender<Option<Plugin>>,
+    asks: Vec<mpsc::Sender<Ask>>,
     statuses: Vec<Arc<ShardStatus>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -183,7 +187,10 @@ impl Processors {
 
     /// Brings one processor to its desired state and returns when that is so. For a deleted one its
     /// tasks have ended and `destroy` was called. Safe to repeat.
-    pub async fn apply(&self, processor: &Processor) {
+    ///
+    /// # Errors
+    /// Says why what runs does not take the configuration, and goes on with the one before.
+    pub async fn apply(&self, processor: &Processor) -> Result<(), String> {
         let entry = self.entry(processor.id).await;
         let mut entry = entry.lock().await;
         if processor.desired == Desired::Deleted {
@@ -191,10 +198,11 @@ impl Processors {
             self.0.running.lock().await.remove(&processor.id);
             self.0.logs.forget(processor.name.as_str());
             self.end_comparison(processor.id);
-            return;
+            return Ok(());
         }
         entry.agree(self, processor).await;
         entry.arrived(processor.desired).await;
+        entry.refused.take().map_or(Ok(()), Err)
     }
 
     /// Looks again at every processor that uses a flow: it may have more partitions now.
@@ -298,29 +306,36 @@ impl Processors {
     /// Starts the tasks; `before` are the shards that did the same until now, whose counts go on.
     async fn start(
         &self,
-        spec: Spec,
+        spec: Arc<Spec>,
         shadow: Option<Plugin>,
         mode: Mode,
         before: &[Arc<ShardStatus>],
     ) -> Running {
         let plugin = self.plugin_for(&spec).await;
-        let spec = Arc::new(spec);
         let (mode, _) = watch::channel(mode);
         let (plugin, _) = watch::channel(plugin);
         let (shadow, _) = watch::channel(shadow);
-        let (statuses, tasks) = (Vec::new(), Vec::new());
-        let mut running = Running { spec, mode, plugin, shadow, statuses, tasks };
+        let (asks, statuses, tasks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut running = Running { spec, mode, plugin, shadow, asks, statuses, tasks };
         for shard in 0..running.spec.shards() {
             let status = before.get(shard as usize).cloned().unwrap_or_default();
             status.phase(Phase::Starting);
-            let task = self.shard(&running, shard, &status);
+            let (ask, asks) = mpsc::channel(1);
+            let task = self.shard(&running, shard, &status, asks);
+            running.asks.push(ask);
             running.tasks.push(tokio::spawn(task.run()));
             running.statuses.push(status);
         }
         running
     }
 
-    fn shard(&self, running: &Running, shard: u32, status: &Arc<ShardStatus>) -> Shard {
+    fn shard(
+        &self,
+        running: &Running,
+        shard: u32,
+        status: &Arc<ShardStatus>,
+        asks: mpsc::Receiver<Ask>,
+    ) -> Shard {
         let spec = &running.spec;
         let limits = spec.limits(&self.0.options);
         Shard {
@@ -331,6 +346,7 @@ impl Processors {
             shadow: running.shadow.subscribe(),
             catalog: self.0.catalog.clone(),
             swaps: Arc::clone(&self.0.swaps),
+            asks,
             status: Arc::clone(status),
             log: self.0.logs.shard(&spec.name, shard),
             retry: self.0.options.retry,
@@ -395,7 +411,7 @@ impl Entry {
         };
         let Inner { registry, brokers, .. } = &*processors.0;
         let spec = match Spec::resolve(processor, registry, brokers).await {
-            Ok(spec) => spec,
+            Ok(spec) => Arc::new(spec),
             Err(error) => return self.cannot(processors, processor, error.to_string()).await,
         };
         let plugin = processors.plugin_for(&spec).await;
@@ -406,7 +422,8 @@ impl Entry {
         }
         self.problem = None;
         let shadow = processors.shadow_of(processor).await;
-        let fits = self.running.as_ref().is_some_and(|running| running.spec.same(&spec));
+        let plugin = plugin.filter(|_| mode == Mode::Run);
+        let fits = self.goes_on_with(&spec, plugin.as_ref()).await;
         if !fits || self.has_ended() && mode != Mode::Stop {
             self.stop(Mode::Stop).await;
             let before = self.running.take().map(|running| running.statuses).unwrap_or_default();
@@ -417,6 +434,25 @@ impl Entry {
             offer(&running.shadow, shadow);
         }
         self.tell(mode);
+    }
+
+    /// Whether what runs can stay: nothing has changed, or it has taken, or refused, another configuration.
+    async fn goes_on_with(&mut self, spec: &Arc<Spec>, plugin: Option<&Plugin>) -> bool {
+        self.refused = None;
+        let Some(running) = &mut self.running else { return false };
+        if running.spec.same(spec) {
+            return true;
+        }
+        let able = plugin.is_some_and(|plugin| plugin.exports(Optional::Reconfigure));
+        if !able || !running.spec.same_but_config(spec) || !running.is_up() {
+            return false;
+        }
+        match reconfigure::ask(&running.asks, spec).await {
+            Taken::Yes => running.spec = Arc::clone(spec),
+            Taken::No(words) => self.refused = Some(words),
+            Taken::Unasked => return false,
+        }
+        true
     }
 
     /// Whether its owner may not do what it does; says so once.
@@ -461,6 +497,7 @@ impl Entry {
         if self.has_ended() || self.running.is_none() {
             let Inner { registry, brokers, .. } = &*processors.0;
             if let Ok(spec) = Spec::resolve(processor, registry, brokers).await {
+                let spec = Arc::new(spec);
                 self.running = Some(processors.start(spec, None, Mode::Destroy, &[]).await);
             }
         }
@@ -493,6 +530,12 @@ impl Entry {
 }
 
 impl Running {
+    /// Whether every shard processes, or waits for events.
+    fn is_up(&self) -> bool {
+        let runs = |status: &Arc<ShardStatus>| status.report(0).phase == Phase::Running;
+        *self.mode.borrow() == Mode::Run && self.statuses.iter().all(runs)
+    }
+
     fn offer(&self, offer: Option<Offer>) {
         let digest =
             |offer: &Option<Offer>| offer.as_ref().map(|offer| Arc::clone(offer.plugin.digest()));

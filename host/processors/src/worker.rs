@@ -20,6 +20,7 @@ use crate::living::{Living, until};
 use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
 use crate::shadow::{Companion, Did, Outcome};
+use crate::reconfigure::Ask;
 use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::{Endpoint, Policy};
 use crate::status::Moved;
@@ -93,6 +94,7 @@ enum Wake {
     Mode,
     Plugin,
     Shadow,
+    Ask(Ask),
     Tick,
     Batch(Next),
     /// Nothing came for a while.
@@ -144,6 +146,7 @@ impl<'a> Worker<'a> {
                 Wake::Plugin => self.swap().await?,
                 Wake::Shadow => self.follow_shadow(),
                 Wake::Idle => self.rest(),
+                Wake::Ask(ask) => self.reconfigure(ask).await?,
                 Wake::Tick => self.tick().await?,
                 Wake::Batch(next) => {
                     if let Some(end) = self.process(next).await? {
@@ -194,6 +197,7 @@ impl<'a> Worker<'a> {
             }
             Ok(()) = self.shard.plugin.changed() => Wake::Plugin,
             Ok(()) = self.shard.shadow.changed() => Wake::Shadow,
+            Some(ask) = self.shard.asks.recv() => Wake::Ask(ask),
             () = until(tick), if room => Wake::Tick,
             next = self.inputs.next(), if room => Wake::Batch(next?),
             () = until(idle) => Wake::Idle,

@@ -3,6 +3,7 @@
 //! Public only for what [`crate::export!`] expands to; no author names it.
 
 mod convert;
+mod reconfigure;
 mod timer;
 
 use std::any::Any;
@@ -11,7 +12,7 @@ use std::marker::PhantomData;
 
 use self::generated::exports::flow::processor::lifecycle;
 use self::generated::flow::processor::{events, log as log_import, state as state_import};
-use crate::{Batch, Error, Event, Header, Processor, Value};
+use crate::{Batch, Error, Event, Header, Processor, Setup, Value};
 
 /// The generated bindings.
 #[expect(missing_docs, reason = "generated from wit/")]
@@ -23,6 +24,7 @@ pub mod generated {
     });
 }
 
+pub use reconfigure::bindings as reconfigure_bindings;
 pub use timer::bindings as timer_bindings;
 
 /// The exports of a processor type.
@@ -36,8 +38,10 @@ impl<P: Processor> lifecycle::Guest for Component<P> {
 
     fn init(setup: lifecycle::Setup) -> Result<(), events::Error> {
         std::panic::set_hook(Box::new(report_panic));
-        let processor = P::init(&setup.into())?;
+        let setup = setup.into();
+        let processor = P::init(&setup)?;
         INSTANCE.with(|instance| instance.replace(Some(Box::new(processor))));
+        SETUP.set(setup);
         Ok(())
     }
 
@@ -178,4 +182,6 @@ pub(crate) mod log {
 thread_local! {
     // One instance of the component serves one shard, so one of the type is enough.
     static INSTANCE: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    /// What it was told last.
+    static SETUP: RefCell<Setup> = RefCell::default();
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::testing::Batches;
 use crate::testing::state;
-use crate::{Action, Batch, Cardinality, Error, Info, Processor, Setup, Timer};
+use crate::{Action, Batch, Cardinality, Error, Info, Processor, Reconfigure, Setup, Timer};
 
 /// A plugin under test. State begins empty and outlives [`Harness::restart`].
 #[derive(Debug)]
@@ -111,6 +111,20 @@ impl<P: Timer> Harness<P> {
         let checked = answer.and_then(|actions| self.check(&Batches::new().build(), actions));
         state::end(checked.is_ok());
         checked
+    }
+}
+
+impl<P: Reconfigure> Harness<P> {
+    /// Hands over another configuration, after `init` has accepted it in an instance of its own.
+    ///
+    /// # Errors
+    /// What `init` or `reconfigure` said.
+    pub fn reconfigure(&mut self, config: &str) -> Result<(), Error> {
+        let setup = Setup { config: config.to_owned(), ..self.setup.clone() };
+        P::init(&setup)?;
+        self.processor.reconfigure(&setup)?;
+        self.setup = setup;
+        Ok(())
     }
 }
 

@@ -40,6 +40,7 @@ mod processors;
 mod quotas;
 mod reading;
 mod recycle;
+mod reconfigure;
 mod reference;
 mod reload;
 mod reports;

@@ -9,6 +9,7 @@ mod hostile;
 mod lies;
 mod load;
 mod neighbours;
+mod reconfigure;
 mod reload;
 mod ticks;
 mod traced;

@@ -77,7 +77,7 @@ async fn an_interval_beyond_its_limits_is_refused_with_them() {
 async fn who_wants_no_ticks_or_has_no_timer_gets_none() {
     assert_eq!(acting("").await.interval(), None);
     assert!(plugin().await.exports(Optional::Timer));
-    assert_eq!(plugin().await.interfaces(), ["timer"]);
+    assert!(plugin().await.interfaces().contains(&"timer"));
     let first = Bytes::from_static(include_bytes!("../../tests/fixtures/v0_1_0.wasm"));
     let first = engine().load(first).await.unwrap();
     assert!(!first.exports(Optional::Timer));

@@ -43,6 +43,7 @@ fn killed_between_any_two_steps_of_any_command_it_is_done_or_undone_and_nothing_
     });
     let mut passed = passed.into_inner().unwrap();
     passed.extend(PLACES_OF_PLUGINS.map(str::to_owned));
+    passed.insert("processors.reconfigured".to_owned());
     passed.extend(crate::dns::PLACES.map(str::to_owned));
     passed.extend(crate::reports::PLACES.map(str::to_owned));
     passed.extend(stories::PLACES_OF_LENDING.map(str::to_owned));

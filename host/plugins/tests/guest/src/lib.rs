@@ -1,11 +1,13 @@
 //! A plugin that does what its configuration says, right or wrong, so that the host can be tested.
 //!
 //! What it says about itself it is told by other means, see [`lies`]. It exports an interface more than
-//! it must, see [`extra`]; how it acts by the clock is in [`ticks`].
+//! it must, see [`extra`]; how it acts by the clock is in [`ticks`], what
+//! it remembers from one configuration to the next in [`memory`].
 
 #[cfg(target_family = "wasm")]
 mod extra;
 mod lies;
+mod memory;
 mod ticks;
 
 use std::collections::HashMap;
@@ -38,6 +40,10 @@ pub struct Guest {
     kept: Vec<Vec<u8>>,
     /// How many it has seen.
     batches: u32,
+    /// The shard it serves.
+    shard: u32,
+    /// Events that it has seen.
+    seen: u64,
 }
 
 impl Processor for Guest {
@@ -64,7 +70,7 @@ impl Processor for Guest {
             }
             _ => {}
         }
-        Ok(Self { config, kept: Vec::new(), batches: 0 })
+        Ok(Self { config, kept: Vec::new(), batches: 0, shard: setup.shard, seen: 0 })
     }
 
     fn process(&mut self, batch: &Batch) -> Result<Vec<Action>, Error> {
@@ -158,6 +164,7 @@ impl Guest {
                 })
                 .collect(),
             "rewrite-data" => rewrite_data(batch),
+            "remember" => self.remember(batch),
             "mask" => mask(batch),
             "mask-anew" => anew(batch),
             "trap-at-third" if self.batches == 3 => trap("deliberate"),
@@ -393,4 +400,4 @@ fn world() -> Event {
         .with("granted", seen.values().any(|granted| *granted).to_string().as_str())
 }
 
-flow_sdk::export!(Guest: Timer);
+flow_sdk::export!(Guest: Timer, Reconfigure);
