@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod circles;
 mod control;
+mod counting;
 mod crash;
 mod dead;
 mod deadletters;
