@@ -18,10 +18,6 @@ pub(crate) enum Version {
 impl Version {
     pub(crate) const KNOWN: [(&'static str, Self); 1] = [("0.1.0", Self::V0_1_0)];
 
-    fn name(self) -> &'static str {
-        Self::KNOWN.iter().find(|(_, version)| *version == self).map_or("", |(name, _)| name)
-    }
-
     fn of(version: &str) -> Option<Self> {
         Self::KNOWN.iter().find(|(known, _)| *known == version).map(|(_, version)| *version)
     }

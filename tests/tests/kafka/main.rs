@@ -10,6 +10,7 @@ mod site;
 mod borrowing;
 mod clients;
 mod clock;
+mod counting;
 mod dead;
 mod delivery;
 mod demo;

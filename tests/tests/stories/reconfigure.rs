@@ -26,7 +26,7 @@ fn remembering(dir: &std::path::Path, host: &Fnaad) -> Wire {
     for flow in [A, B] {
         wire.ok(&format!("CREATE FLOW {flow} partitions={SHARDS}"));
     }
-    let config = config("remember", 1);
+    let config = config("recall", 1);
     wire.ok(&format!("CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} CONFIG {config}"));
     wire
 }
@@ -62,18 +62,18 @@ fn memory_lives_on_through_another_configuration() {
     let host = Fnaad::dev(dir.path());
     let mut wire = remembering(dir.path(), &host);
     assert_eq!(times(&after_more(&mut wire, 0)), ["1"; 20]);
-    wire.ok(&reconfigured("remember", 2));
+    wire.ok(&reconfigured("recall", 2));
     let all = after_more(&mut wire, 20);
     is_remembered(&all);
     assert_eq!(times(&all).iter().filter(|times| **times == "2").count(), 20);
-    assert_eq!(wire.describe(&format!("PROCESSOR {P}"))["config"], config("remember", 2));
+    assert_eq!(wire.describe(&format!("PROCESSOR {P}"))["config"], config("recall", 2));
     // What cannot be taken by what runs is taken by a start.
     wire.ok(&format!("UPDATE PROCESSOR {P} on-gap=record"));
     let all = after_more(&mut wire, 40);
     assert!(all.iter().skip(40).any(|event| event["seen"] == "1"), "{all:?}");
     // One that is held takes it when it begins.
     wire.ok(&format!("PAUSE {P}"));
-    wire.ok(&reconfigured("remember", 3));
+    wire.ok(&reconfigured("recall", 3));
     wire.ok(&format!("RESUME {P}"));
     let all = after_more(&mut wire, 60);
     assert_eq!(times(&all).iter().filter(|times| **times == "3").count(), 20);
@@ -94,7 +94,7 @@ fn what_one_shard_refuses_no_shard_takes_and_the_old_one_goes_on() {
         let seen = wire.describe(&format!("PROCESSOR {P}"));
         assert_eq!(
             (&seen["config"], &seen["state"]),
-            (&config("remember", 1).into(), &"running".into())
+            (&config("recall", 1).into(), &"running".into())
         );
         let all = after_more(&mut wire, written);
         written += 20;
@@ -106,7 +106,7 @@ fn what_one_shard_refuses_no_shard_takes_and_the_old_one_goes_on() {
     assert!(refused.starts_with("400") && refused.contains("trap"), "{refused}");
     assert_eq!(times(&after_more(&mut wire, written)), vec!["1"; written + 20]);
     // It can be taken afterwards.
-    wire.ok(&reconfigured("remember", 5));
+    wire.ok(&reconfigured("recall", 5));
     assert_eq!(times(&after_more(&mut wire, written + 20)).last(), Some(&"5"));
 }
 
@@ -119,7 +119,7 @@ fn killed_when_all_have_answered_it_begins_with_what_was_asked_for() {
     after_more(&mut wire, 0);
     Fnaad::arm(dir.path(), "processors.reconfigured:1");
     let none: [&str; 0] = [];
-    assert_eq!(wire.try_ask(&reconfigured("remember", 2), &none), None);
+    assert_eq!(wire.try_ask(&reconfigured("recall", 2), &none), None);
     eventually("the end of the host", || {
         if host.has_ended() { Ok(()) } else { Err("it lives".to_owned()) }
     });

@@ -21,9 +21,9 @@ fn told(seen: u64, times: u64) -> (String, String) {
 
 #[tokio::test]
 async fn another_configuration_leaves_the_memory_and_a_refused_one_everything() {
-    let mut instance = limited("remember", 1, Limits::default()).await;
+    let mut instance = limited("recall", 1, Limits::default()).await;
     assert_eq!(seen(&mut instance, 2).await, [told(1, 1), told(2, 1)]);
-    instance.reconfigure(r#"{"act":"remember","times":2,"tick":100}"#).await.unwrap();
+    instance.reconfigure(r#"{"act":"recall","times":2,"tick":100}"#).await.unwrap();
     assert!(instance.interval().is_some());
     assert_eq!(seen(&mut instance, 1).await, [told(3, 2)]);
     let refused = instance.reconfigure(r#"{"act":"unwelcome"}"#).await;
@@ -34,7 +34,7 @@ async fn another_configuration_leaves_the_memory_and_a_refused_one_everything() 
 #[tokio::test]
 async fn a_call_with_another_configuration_has_limits() {
     let limits = Limits { init_ms: 50, ..Limits::default() };
-    let mut looping = limited("remember", 1, limits).await;
+    let mut looping = limited("recall", 1, limits).await;
     let late = looping.reconfigure(r#"{"act":"loop-in-reconfigure"}"#).await;
     assert!(matches!(late, Err(CallError::Limit { which: "init_ms", .. })), "{late:?}");
     let mut instance = acting("").await;

@@ -164,7 +164,7 @@ impl Guest {
                 })
                 .collect(),
             "rewrite-data" => rewrite_data(batch),
-            "remember" => self.remember(batch),
+            "recall" => self.remember(batch),
             "mask" => mask(batch),
             "mask-anew" => anew(batch),
             "trap-at-third" if self.batches == 3 => trap("deliberate"),
