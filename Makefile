@@ -61,6 +61,10 @@ bench: ## One table of ratios: what the host costs; PARTS="boundary idle" measur
 soak: ## A hundred kills at random under load; SOAK_SEED=n repeats one
 	SOAK_KILLS=$(or $(SOAK_KILLS),100) cargo test --workspace --locked --test command_line --test integration --test stories -- --nocapture soak::
 
+.PHONY: swaps
+swaps: ## A thousand versions of a plugin that follow each other under load, on the embedded broker; SWAPS=n more or fewer
+	SWAPS=$(or $(SWAPS),1000) cargo test --workspace --locked --test command_line --test integration --test stories -- --nocapture versions_follow
+
 .PHONY: kafka
 kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, installed or named
 	@.ci/setup kafka

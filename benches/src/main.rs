@@ -2,7 +2,8 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `followers`, `languages`, `kafka`, `kafka-idle`; none
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `followers`, `languages`,
+//! `swap`, `kafka`, `kafka-idle`; none
 //! means all.
 //! `copy-loop …` is the yardstick of the part `kafka` in a process of its own; the part `stream` has such processes, too.
 
@@ -20,6 +21,7 @@ mod peers;
 mod process;
 mod rights;
 mod stream;
+mod swap;
 mod table;
 
 use table::Table;
@@ -39,7 +41,7 @@ fn main() {
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 11] = [
+    let parts: [(&str, Measure); 12] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
@@ -49,6 +51,7 @@ fn main() {
         ("stream", stream::measure),
         ("followers", followers::measure),
         ("languages", languages::measure),
+        ("swap", swap::measure),
         ("kafka", kafka::measure),
         ("kafka-idle", kafka::measure_idle),
     ];

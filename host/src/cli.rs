@@ -14,6 +14,7 @@ use crate::cert::{Client, HostName};
 use crate::config::LogFormat;
 use crate::dev::DevBroker;
 use crate::plugin::Plugin;
+use crate::plugins::Plugins;
 
 /// A participant of the event streaming open network: carries events between flows, through sandboxed
 /// processors.
@@ -49,6 +50,8 @@ pub enum Command {
     User(User),
     /// Make a plugin, and try it out
     Plugin(Plugin),
+    /// See what plugins a host has, pin and go back to versions, take types away
+    Plugins(Plugins),
     /// Print the completions for a shell
     Completions {
         /// The shell

@@ -65,6 +65,7 @@ impl Ground {
         let options = Options {
             limits: config.limits.clone(),
             most: config.most.clone(),
+            first: config.upgrades,
             grants: grants.clone(),
             quotas: quotas.clone(),
             traces: traces.clone(),

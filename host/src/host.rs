@@ -23,6 +23,7 @@ use crate::audit::{self, Configured};
 use crate::config::Config;
 use crate::ground::Ground;
 use crate::observed::{Observed, Up};
+use crate::plugins::perform::Genie;
 use crate::publishing::Publishing;
 use crate::reports;
 
@@ -271,9 +272,17 @@ async fn begin(
     let traces = config.traces.as_ref().map(Traces::start).transpose();
     let traces = traces.map_err(anyhow::Error::msg).context("traces")?.unwrap_or_default();
     let processors = ground.processors(config, &grants, &quotas, &traces);
+    let genie = Genie {
+        registry: ground.registry.clone(),
+        catalog: ground.catalog.clone(),
+        plugins_dir: config.plugins_dir.clone(),
+    };
+    // Before a file that came meanwhile is taken.
+    genie.perform_all().await;
     let watcher = ground.watch_plugins(config).await?;
     processors.start_all().await.context("processors")?;
     let mut background = looking_after(&processors);
+    background.push(tokio::spawn(genie.watch(watcher.rescans())));
     let Ground { brokers, registry, catalog, peers, .. } = ground;
     let reconciler = Reconciler::start(registry.clone(), Arc::new(processors.clone()));
     make_namespaces(&registry, &reconciler, &config.namespaces).await?;

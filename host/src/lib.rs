@@ -19,6 +19,7 @@ mod open_files;
 pub mod peers;
 pub mod plugin;
 mod plugin_store;
+pub mod plugins;
 mod publishing;
 mod reports;
 pub mod serve;

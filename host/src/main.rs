@@ -43,6 +43,8 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
             let well = block_on(plugin(args, log_format))?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Plugins(args) => fnaad::plugins::run(&args.command, &mut stdout(), &mut stderr())
+            .map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             cli::completions(shell, &mut stdout());
             Ok(ExitCode::SUCCESS)

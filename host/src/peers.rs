@@ -11,12 +11,12 @@ use host_peers::agent::{Agents, OwnCertificate};
 use host_peers::dev::{SecretError, SharedSecret};
 use host_peers::home::{HomeWay, Ways};
 use host_peers::reach::{Nowhere, Reach};
-use host_peers::{PeerBroker, Subscriptions};
+use host_peers::{BorrowRules, PeerBroker, Subscriptions};
 use host_registry::{PEER, Registry};
 use tokio::sync::mpsc;
 
 use crate::brokers::ByName;
-use crate::config::Config;
+use crate::config::{BrokerKind, Config};
 
 /// What reaches the hosts of other participants; nothing where the configuration does not say who we are.
 ///
@@ -64,11 +64,22 @@ pub(crate) fn open(
     let (gone, ends) = mpsc::channel(ENDS);
     let own = Arc::from(config.hostname.as_str());
     let broker =
-        PeerBroker::new(ways.clone(), registry.clone(), own, config.peers.ca_file.clone(), gone);
+        PeerBroker::new(ways.clone(), registry.clone(), own, borrow_rules(config), gone);
     let broker = Arc::new(broker);
     brokers.insert(PEER.to_owned(), Arc::clone(&broker) as _);
     let home = ways.home.clone();
     Ok((Subscriptions::new(registry.clone(), ways, broker, ends), home))
+}
+
+/// Whose topics are read, and where: as the configuration says, and never at brokers of our own.
+fn borrow_rules(config: &Config) -> BorrowRules {
+    let ours = config.brokers.iter().filter_map(|broker| match &broker.kind {
+        BrokerKind::Kafka(kafka) => Some(&kafka.servers),
+        BrokerKind::Embedded => None,
+    });
+    let ours = ours.flat_map(|servers| servers.split(',')).map(str::to_owned).collect();
+    let ca_file = config.peers.ca_file.clone();
+    BorrowRules { ours, ca_file, ..config.peers.kafka.clone() }
 }
 
 /// The file with the secret that hosts of this user share: the one that was asked for, else the usual one. None where

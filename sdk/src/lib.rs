@@ -43,7 +43,7 @@
 //!
 //! [`Processor`], [`Info`] and [`Setup`] are the contract; [`Batch`], [`Event`] and [`Value`] what
 //! is read; [`Action`] and [`Error`] what is answered; [`state`] and [`log`] what the host offers;
-//! [`testing`] what stands in for the host in a native test; `rules` (a feature) the rule language
+//! [`Timer`] and [`Reconfigure`] what a type may do more; [`testing`] what stands in for the host in a native test; `rules` (a feature) the rule language
 //! that the four plugins of the host share.
 
 mod action;
@@ -53,6 +53,7 @@ mod event;
 #[doc(hidden)]
 pub mod guest;
 pub mod log;
+mod more;
 mod outputs;
 mod processor;
 #[cfg(feature = "rules")]
@@ -64,13 +65,15 @@ pub mod testing;
 pub use action::{Action, DataChange, Error, Rewrite};
 pub use batch::Batch;
 pub use event::{Event, Header, Value};
+pub use more::{Reconfigure, Timer};
 pub use outputs::OutputNames;
 pub use processor::{Cardinality, Info, Processor, Setup};
 
-/// Makes a type that implements [`Processor`] the component's processor. Once in a crate.
+/// Makes a type that implements [`Processor`] the component's processor. Once in a crate. What it
+/// implements beyond that is named behind it: `export!(Counts: Timer)`.
 #[macro_export]
 macro_rules! export {
-    ($processor:ty) => {
+    ($processor:ty $(: $($more:ident),+)?) => {
         // The exported names are no native symbols, so a native build only checks the type.
         #[cfg(target_family = "wasm")]
         const _: () = {
@@ -79,5 +82,32 @@ macro_rules! export {
         };
         #[cfg(not(target_family = "wasm"))]
         const _: fn() -> $crate::Info = <$processor as $crate::Processor>::describe;
+        $($($crate::export_more!($more $processor);)+)?
+    };
+}
+
+/// One interface more, for [`export!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_more {
+    (Timer $processor:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Component = $crate::guest::Component<$processor>;
+            $crate::guest::timer_bindings::export!(Component with_types_in $crate::guest::timer_bindings);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(&$processor) -> ::core::time::Duration =
+            <$processor as $crate::Timer>::interval;
+    };
+    (Reconfigure $processor:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Component = $crate::guest::Component<$processor>;
+            $crate::guest::reconfigure_bindings::export!(Component with_types_in $crate::guest::reconfigure_bindings);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(&mut $processor, &$crate::Setup) -> Result<(), $crate::Error> =
+            <$processor as $crate::Reconfigure>::reconfigure;
     };
 }

@@ -1,5 +1,5 @@
 //! Bytes that belong to the processor's shard. Writes become durable in the same commit as the
-//! outputs and positions of the batch, or not at all; only [`crate::Processor::process`] may write.
+//! outputs and positions of the batch, or not at all; only [`crate::Processor::process`] and [`crate::Timer::tick`] may write.
 //!
 //! In a native test, [`crate::testing`] keeps them in a map of the thread.
 

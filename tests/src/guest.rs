@@ -1,5 +1,5 @@
-//! The plugin that does what it is told, for hosts to defend themselves against. Its source is
-//! host/plugins/tests/guest; its acts are listed there.
+//! The plugin that does what it is told, for hosts to defend themselves against (its source is
+//! host/plugins/tests/guest; its acts are listed there), and the examples that keep state.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +10,26 @@ use std::sync::OnceLock;
 pub fn guest() -> &'static [u8] {
     static GUEST: OnceLock<Vec<u8>> = OnceLock::new();
     GUEST.get_or_init(|| component("test-guest"))
+}
+
+/// The example keyed-count, built once.
+#[must_use]
+pub fn keyed_count() -> &'static [u8] {
+    static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
+    BUILT.get_or_init(|| component("keyed-count"))
+}
+
+/// The example tumbling-window, built once.
+#[must_use]
+pub fn tumbling_window() -> &'static [u8] {
+    static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
+    BUILT.get_or_init(|| component("tumbling-window"))
+}
+
+/// The same component with other bytes, and so another version of it: a custom section is added.
+#[must_use]
+pub fn noted(component: &[u8], note: u8) -> Vec<u8> {
+    [component, &[0, 6, 4], b"note", &[note]].concat()
 }
 
 /// The same, but it describes itself as `lie` says, see `lies.rs` there.

@@ -19,6 +19,7 @@ mod participant;
 mod projects;
 mod prologue;
 pub mod reference;
+mod swaps;
 mod tls;
 mod tool;
 mod wire;
@@ -30,13 +31,14 @@ pub use config::{Config, hash_password};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
 pub use following::Following;
-pub use guest::{guest, lying_guest, traced_guest};
+pub use guest::{guest, keyed_count, lying_guest, noted, traced_guest, tumbling_window};
 pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers};
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
 pub use participant::At;
 pub use projects::{changed_project, example, fresh_project, project};
 pub use prologue::{A, B, Hosted, P, host_after, host_with};
+pub use swaps::{Swapped, swap_under_load};
 pub use tls::{Certificates, Trust};
 pub use tool::Tools;
 pub use wire::Wire;
@@ -53,8 +55,14 @@ use serde_json::Value;
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Where a host that lends a topic to a subscriber ends itself if it is told to: around what it does at the broker.
-pub const PLACES_OF_LENDING: [&str; 4] =
-    ["lending.before-lent", "lending.lent", "lending.before-taken-back", "lending.taken-back"];
+pub const PLACES_OF_LENDING: [&str; 6] = [
+    "lending.before-lent",
+    "lending.lent",
+    "lending.carrier-held",
+    "lending.emptied",
+    "lending.before-taken-back",
+    "lending.taken-back",
+];
 
 /// The middle of loopback addresses that no other test of this process has, nor most likely another process: for hosts whose
 /// ports have to be told beforehand.

@@ -63,9 +63,10 @@ impl Outgoing {
         self.records = self.records.saturating_sub(gone);
     }
 
-    /// Whether records of a stream wait, or are in the middle of being sent.
-    pub(super) fn holds(&self, stream: u32) -> bool {
-        self.frames.iter().any(|frame| frame.stream == Some(stream))
+    /// Octets of a stream's records that wait, or are in the middle of being sent.
+    pub(super) fn waiting_of(&self, stream: u32) -> usize {
+        let of = self.frames.iter().filter(|frame| frame.stream == Some(stream));
+        of.map(Waiting::len).sum()
     }
 
     /// Whether records are taken: not while as much as [`MAX_QUEUED`] waits.

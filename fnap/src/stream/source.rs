@@ -218,7 +218,13 @@ impl Source {
     /// ended. When not, nothing of it leaves any more.
     #[must_use]
     pub fn is_sending(&mut self, stream: u32) -> bool {
-        self.link.out().holds(stream)
+        self.sending(stream) > 0
+    }
+
+    /// How many octets of that there are.
+    #[must_use]
+    pub fn sending(&mut self, stream: u32) -> usize {
+        self.link.out().waiting_of(stream)
     }
 
     /// What happened next; none when more has to be read, too much waits to be written, or after the end. One frame is

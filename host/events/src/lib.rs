@@ -8,6 +8,9 @@ pub mod line;
 pub mod partitioner;
 pub mod record;
 
+/// The header of a record that names the hosts that have passed it on, oldest first, separated by commas.
+pub const TRACE: &[u8] = b"fnaa-trace";
+
 pub use batch::{Batch, Incarnation, Position, Stored};
 pub use cloudevent::{CloudEvent, EventError, EventRef, Invalid, Rule, Timestamp, Value};
 pub use cloudevent::{attribute_of, data_of, is_event, text_of};

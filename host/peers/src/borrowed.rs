@@ -4,8 +4,10 @@
 //! are asked for when they are needed and kept in memory alone: after a start, and when the broker takes them no longer,
 //! others are asked for. What the owner's host says then is what counts, and not what the broker says.
 
+mod rules;
+
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +29,13 @@ use crate::follow::Lost;
 use crate::lending::{MECHANISM, Security};
 use crate::reach::{Reach, Unreached};
 use crate::trace;
+pub use rules::BorrowRules;
 
 /// Wait before a host is asked again whose broker does not take what it gave.
 const AGAIN: Duration = Duration::from_secs(2);
+
+/// The same where the operator has not allowed it: he has to change the configuration.
+const NOT_ALLOWED: Duration = Duration::from_secs(60);
 
 /// Octets of any text in an answer: the longest is a list of addresses.
 const MOST_TEXT: usize = 1024;
@@ -42,8 +48,7 @@ struct Inner {
     reach: Arc<dyn Reach>,
     /// How this host is called in traces.
     own: Arc<str>,
-    /// Whose certificates are taken; those that the system trusts without it.
-    ca_file: Option<PathBuf>,
+    rules: BorrowRules,
     gone: mpsc::Sender<Gone>,
     /// By the names of subscriptions; who opens one keeps others from asking for another password meanwhile.
     open: Mutex<HashMap<Name, Place>>,
@@ -81,10 +86,15 @@ impl Borrowed {
     pub(crate) fn new(
         reach: Arc<dyn Reach>,
         own: Arc<str>,
-        ca_file: Option<PathBuf>,
+        rules: BorrowRules,
         gone: mpsc::Sender<Gone>,
     ) -> Self {
-        Self(Arc::new(Inner { reach, own, ca_file, gone, open: Mutex::default() }))
+        Self(Arc::new(Inner { reach, own, rules, gone, open: Mutex::default() }))
+    }
+
+    /// Whether topics of the owner of a flow are read at all.
+    pub(crate) fn allows(&self, flow: &Name) -> bool {
+        self.0.rules.allow(flow)
     }
 
     /// What there is of the topic of a subscription to a flow.
@@ -161,13 +171,21 @@ impl Borrowed {
 
     /// Asks the owner's host.
     async fn opened(&self, name: &FlowName, at: &Name) -> Result<Topic, Lost> {
+        if !self.allows(at) {
+            return Err(Lost::Away(Unreached {
+                failure: self.0.rules.refusal(at),
+                again: Some(NOT_ALLOWED),
+                heard: false,
+            }));
+        }
         let command = Command::GetCredentials { subscription: name.clone(), format: Format::Json };
         let lines =
             self.0.reach.ask(at, &command).await.map_err(|unreached| match unreached.again {
                 Some(_) => Lost::Away(unreached),
                 None => Lost::Ended(unreached.failure),
             })?;
-        let options = options(name, &lines, self.0.ca_file.clone());
+        let ours = self.0.rules.ours_now().await;
+        let options = options(name, &lines, &self.0.rules, ours);
         let (options, topic, host) = options.map_err(|why| nonsense(&why))?;
         let kafka = Kafka::open(options).await.map_err(|error| nonsense(&error.to_string()))?;
         Ok(Topic { kafka, name: topic.into(), host: host.into() })
@@ -239,7 +257,8 @@ fn nonsense(why: &str) -> Lost {
 fn options(
     name: &Name,
     lines: &[String],
-    ca_file: Option<PathBuf>,
+    rules: &BorrowRules,
+    never: Vec<SocketAddr>,
 ) -> Result<(KafkaOptions, String, String), String> {
     let [line] = lines else { return Err("not one line".to_owned()) };
     // Its words could repeat what is secret.
@@ -254,10 +273,18 @@ fn options(
     }
     let security = Security::ALL.into_iter().find(|one| one.as_str() == told.security);
     let tls = match security.ok_or("a security that is not known")? {
-        Security::SaslSsl => Some(Tls { ca_file, ..Tls::default() }),
+        Security::SaslSsl => Some(Tls { ca_file: rules.ca_file.clone(), ..Tls::default() }),
         Security::SaslPlaintext if told.server.split(',').all(is_loopback) => None,
         Security::SaslPlaintext => return Err("clear text, and not on this machine".to_owned()),
     };
+    if told.server.split(',').any(|server| rules.is_ours(server)) {
+        return Err("a broker of this host's own".to_owned());
+    }
+    // Names are looked up by the client, which asks about each address.
+    let reachable = rules.reachable(tls.is_none(), never);
+    if let Some(address) = addresses(&told.server).find(|address| !reachable.allows(*address)) {
+        return Err(format!("{address} is no address that brokers of others may have here"));
+    }
     let sasl = Sasl {
         mechanism: Mechanism::ScramSha512,
         username: std::mem::take(&mut told.username),
@@ -266,6 +293,7 @@ fn options(
     let options = KafkaOptions {
         tls,
         sasl: Some(sasl),
+        guest_of: Some(reachable),
         ..KafkaOptions::new(name.as_str(), &told.server, "subscriber", PathBuf::new())
     };
     Ok((options, std::mem::take(&mut told.topic), std::mem::take(&mut told.host)))
@@ -276,9 +304,13 @@ fn is_plain(text: &str) -> bool {
 }
 
 fn is_loopback(server: &str) -> bool {
-    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.is_ok_and(|address| address.to_canonical().is_loopback())
+    addresses(server).all(|address| address.ip().to_canonical().is_loopback())
+        && addresses(server).next().is_some()
+}
+
+/// Servers that are told by their addresses and not by names.
+fn addresses(servers: &str) -> impl Iterator<Item = SocketAddr> {
+    servers.split(',').filter_map(|server| server.parse().ok())
 }
 
 #[cfg(test)]
@@ -294,7 +326,9 @@ mod tests {
         });
         change(&mut told);
         let name = "id.time.flows.unix.ar".parse().unwrap();
-        options(&name, &[told.to_string()], None).map(|(options, ..)| options)
+        let networks = ["127.0.0.0/8", "::1"].map(|text| text.parse().unwrap()).to_vec();
+        let rules = BorrowRules { networks, ..BorrowRules::of_anybody() };
+        options(&name, &[told.to_string()], &rules, vec![]).map(|(options, ..)| options)
     }
 
     #[test]
@@ -316,6 +350,9 @@ mod tests {
             ("mechanism", "PLAIN"),
             ("password", ""),
             ("server", "a b:1"),
+            ("server", "10.0.0.1:9094"),
+            ("server", "kafka.unix.ar:9094,169.254.169.254:9094"),
+            ("server", "127.0.0.1:22"),
             ("topic", "a\nb"),
         ] {
             assert!(read(|told| told[key] = value.into()).is_err(), "{key}={value}");
@@ -330,7 +367,8 @@ mod tests {
         assert!(!why.contains("secret"), "{why}");
         let name = "id.a.b".parse().unwrap();
         let line = "{\"password\":\"secret\",\"host\":7}".to_owned();
-        assert!(!options(&name, &[line], None).unwrap_err().contains("secret"));
-        assert!(options(&name, &[], None).is_err());
+        let rules = BorrowRules::of_anybody();
+        assert!(!options(&name, &[line], &rules, vec![]).unwrap_err().contains("secret"));
+        assert!(options(&name, &[], &rules, vec![]).is_err());
     }
 }

@@ -7,7 +7,6 @@ mod standstill;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use host_registry::{Registry, Subscription, Transport};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::borrowed::Borrowed;
+use crate::borrowed::{BorrowRules, Borrowed};
 use crate::follow::{ANSWER, CREDIT, Following, GLANCE, Links, Lost, Place, Seen, Teller};
 use crate::home::{Ways, at_home};
 use source::{PeerSource, first};
@@ -85,17 +84,17 @@ pub struct Gone {
 
 impl PeerBroker {
     /// One that asks the hosts that `ways` lead to; `own` is how this host is called in traces. What it is told the end
-    /// of goes to `gone`. Brokers of theirs have to show certificates of `ca_file`, or that the system trusts.
+    /// of goes to `gone`. Topics at brokers of others are read as `rules` allow.
     #[must_use]
     pub fn new(
         ways: Ways,
         registry: Registry,
         own: Arc<str>,
-        ca_file: Option<PathBuf>,
+        rules: BorrowRules,
         gone: mpsc::Sender<Gone>,
     ) -> Self {
         let outside = || Arc::clone(&ways.outside);
-        let borrowed = Borrowed::new(outside(), Arc::clone(&own), ca_file, gone.clone());
+        let borrowed = Borrowed::new(outside(), Arc::clone(&own), rules, gone.clone());
         Self(Arc::new(Inner {
             links: Arc::new(Links::new(outside(), Arc::clone(&own))),
             near: Mutex::default(),
@@ -108,6 +107,11 @@ impl PeerBroker {
             tellers: Mutex::default(),
             dark: Mutex::default(),
         }))
+    }
+
+    /// Whether events of a flow may come from a topic.
+    pub(crate) fn may_borrow(&self, flow: &Name) -> bool {
+        self.0.borrowed.allows(flow)
     }
 
     /// Nothing more is wanted of a subscription.

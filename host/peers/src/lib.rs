@@ -16,7 +16,9 @@ pub mod reach;
 pub mod source;
 mod subscriptions;
 pub mod trace;
+mod tries;
 pub mod wire;
 
+pub use borrowed::BorrowRules;
 pub use broker::{Gone, PeerBroker, Standstill};
 pub use subscriptions::{CARRIER, Subscriptions, Trouble};

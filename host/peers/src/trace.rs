@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use fnap::stream::{Header, MAX_HOST_NAME, MAX_TRACE, Record as Sent};
 use host_events::{Headers, HeadersBuilder, Record, Stored};
 
-/// The header of a record on a broker that names the hosts that have passed it on: oldest first, separated by
-/// commas.
-pub const HEADER: &[u8] = b"fnaa-trace";
+pub use host_events::TRACE as HEADER;
 
 /// A record that came from a host, as it is kept here; none where it was here before, or has come too far. What comes
 /// from this host itself has come no further for that.

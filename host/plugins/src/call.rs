@@ -16,7 +16,7 @@ use crate::log::cut;
 use crate::ticker::ticks;
 use crate::trace;
 use crate::usage::Usage;
-use crate::v1::{Lifecycle, Processor, ProcessorPre};
+use crate::v1::{Exports, Linked};
 
 /// A store, what runs in it, and how its calls went.
 pub(crate) struct Caller {
@@ -33,7 +33,7 @@ pub(crate) struct Caller {
 /// A store with what runs in it.
 pub(crate) struct Running {
     pub(crate) store: Store<Host>,
-    guest: Option<Processor>,
+    guest: Option<Exports>,
 }
 
 /// Which deadline a call has.
@@ -66,13 +66,10 @@ impl Caller {
     }
 
     /// Instantiates a component.
-    pub(crate) async fn instantiate(
-        &mut self,
-        component: ProcessorPre<Host>,
-    ) -> Result<(), CallError> {
+    pub(crate) async fn instantiate(&mut self, component: Linked) -> Result<(), CallError> {
         self.call(Deadline::Init, move |running| {
             Box::pin(async move {
-                running.guest = Some(component.instantiate_async(&mut running.store).await?);
+                running.guest = Some(component.instantiate(&mut running.store).await?);
                 Ok(())
             })
         })
@@ -153,11 +150,11 @@ impl Drop for Memory {
 
 impl Running {
     /// The guest's exports and the store to call them in.
-    pub(crate) fn lifecycle(&mut self) -> wasmtime::Result<(&Lifecycle, &mut Store<Host>)> {
+    pub(crate) fn exports(&mut self) -> wasmtime::Result<(&Exports, &mut Store<Host>)> {
         let guest = self.guest.as_ref();
         let guest =
             guest.ok_or_else(|| wasmtime::format_err!("called before it was instantiated"))?;
-        Ok((guest.flow_processor_lifecycle(), &mut self.store))
+        Ok((guest, &mut self.store))
     }
 }
 

@@ -37,7 +37,7 @@ use crate::log::cut;
 use crate::plugin::{Inner, Plugin};
 use crate::sound::Sound;
 use crate::ticker::{Beating, Pulse};
-use crate::v1::{self, ProcessorPre};
+use crate::v1::{self, Linked};
 use crate::version::{self, Version};
 use crate::{ticker, wasi};
 
@@ -132,7 +132,7 @@ impl Engine {
     pub async fn load(&self, component: Bytes) -> Result<Plugin, LoadError> {
         match self.find_or_compile(component).await? {
             Found::Loaded(plugin) => Ok(plugin),
-            Found::Compiled(compiled) => self.finish(compiled).await,
+            Found::Compiled(compiled) => self.finish(*compiled).await,
         }
     }
 
@@ -234,12 +234,12 @@ pub fn digest(component: &[u8]) -> Arc<str> {
 
 enum Found {
     Loaded(Plugin),
-    Compiled(Compiled),
+    Compiled(Box<Compiled>),
 }
 
 struct Compiled {
     digest: Arc<str>,
-    component: ProcessorPre<Host>,
+    component: Linked,
     size: usize,
     lines: Arc<Lines>,
 }
@@ -273,9 +273,10 @@ impl Shared {
         failpoint!("plugins.compiled");
         self.sound.keep();
         let linked = self.linker.instantiate_pre(&component).map_err(failed)?;
-        let component = ProcessorPre::new(linked).map_err(failed)?;
+        let component = Linked::new(linked).map_err(failed)?;
         let lines = Arc::new(Lines::of(bytes));
-        Ok(Found::Compiled(Compiled { digest, component, size: bytes.len(), lines }))
+        let size = bytes.len();
+        Ok(Found::Compiled(Box::new(Compiled { digest, component, size, lines })))
     }
 }
 

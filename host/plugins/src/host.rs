@@ -20,7 +20,7 @@ pub(crate) struct Host {
     pub(crate) wasi: Wasi,
     pub(crate) state: SharedState,
     pub(crate) state_limits: StateLimits,
-    /// Whether the guest may write state: only while it processes a batch.
+    /// Whether the guest may write state: only while it processes a batch or a tick.
     pub(crate) may_write: bool,
     pub(crate) batches: Batches,
     pub(crate) meter: Meter,
@@ -65,14 +65,19 @@ impl Host {
 
     /// A batch begins: its clock, its random numbers, its handle.
     pub(crate) fn begin(&mut self, view: View) -> wasmtime::Result<Resource<BatchHandle>> {
+        self.stand_at(&view);
+        self.batches.begin(view)
+    }
+
+    /// A call begins that may write: its clock and its random numbers.
+    pub(crate) fn stand_at(&mut self, view: &View) {
         let shard = self.shard.to_le_bytes();
         let seed: [&[u8]; 3] = [self.processor.as_bytes(), &shard, &view.position()];
         self.wasi.begin(view.timestamp(), &seed);
         self.may_write = true;
-        self.batches.begin(view)
     }
 
-    /// The batch is over.
+    /// The batch, or the tick, is over.
     pub(crate) fn end(&mut self) {
         self.may_write = false;
         self.batches.end();

@@ -1,8 +1,12 @@
 //! One running copy of a plugin: its memory, its state, its log. Serves one shard and belongs to one
 //! task.
 
+mod reconfigure;
+mod timer;
+
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_events::Batch;
 
@@ -10,14 +14,13 @@ use crate::action::Action;
 use crate::call::{Caller, Deadline};
 use crate::engine::Engine;
 use crate::error::{CallError, LoadError};
-use crate::host::Host;
 use crate::limits::Limits;
 use crate::lines::Lines;
 use crate::log::{LogSink, NoLog};
 use crate::plugin::{Info, Plugin};
 use crate::state::SharedState;
 use crate::usage::Usage;
-use crate::v1::{self, ProcessorPre};
+use crate::v1::{self, Linked};
 use crate::view::View;
 
 /// What an instance is made with.
@@ -82,6 +85,8 @@ pub struct Instance {
     limits: Limits,
     outputs: u32,
     usage: Arc<Usage>,
+    shard: u32,
+    interval: Option<Duration>,
 }
 
 impl Instance {
@@ -99,16 +104,20 @@ impl Instance {
         let usage = Arc::clone(&setup.usage);
         let mut caller = Caller::new(&plugin.0.engine, &setup).with_lines(&plugin.0.lines);
         let limits = setup.limits.clone();
-        let outputs = u32::try_from(setup.outputs.len()).unwrap_or(u32::MAX);
+        let (outputs, shard) =
+            (u32::try_from(setup.outputs.len()).unwrap_or(u32::MAX), setup.shard);
         caller.instantiate(plugin.0.component.clone()).await?;
         let done = caller.call(Deadline::Init, move |running| {
             Box::pin(async move {
-                let (lifecycle, store) = running.lifecycle()?;
-                lifecycle.call_init(store, &setup.for_guest()).await
+                let (guest, store) = running.exports()?;
+                guest.lifecycle.call_init(store, &setup.for_guest()).await
             })
         });
         done.await?.map_err(|error| v1::refused(error, None))?;
-        Ok(Self { plugin: plugin.clone(), caller, limits, outputs, usage })
+        let plugin = plugin.clone();
+        let mut instance = Self { plugin, caller, limits, outputs, usage, shard, interval: None };
+        instance.ask_interval().await?;
+        Ok(instance)
     }
 
     /// Hands a batch over and gives back what the plugin decided, checked. Call
@@ -122,7 +131,7 @@ impl Instance {
         flow: &Arc<str>,
         batch: Batch,
     ) -> Result<Vec<Action>, CallError> {
-        let view = View { input, flow: Arc::clone(flow), batch };
+        let view = View::new(input, Arc::clone(flow), batch);
         let answer = self.process_uncounted(view).await;
         answer.inspect_err(|error| self.usage.failed(error))
     }
@@ -131,9 +140,9 @@ impl Instance {
         let shown = view.clone();
         let answer = self.caller.call(Deadline::Call, move |running| {
             Box::pin(async move {
-                let (lifecycle, store) = running.lifecycle()?;
+                let (guest, store) = running.exports()?;
                 let handle = store.data_mut().begin(shown)?;
-                let answer = lifecycle.call_process(&mut *store, handle).await;
+                let answer = guest.lifecycle.call_process(&mut *store, handle).await;
                 store.data_mut().end();
                 answer
             })
@@ -150,8 +159,8 @@ impl Instance {
     pub async fn pause(&mut self) -> Result<(), CallError> {
         let done = self.caller.call(Deadline::Call, |running| {
             Box::pin(async move {
-                let (lifecycle, store) = running.lifecycle()?;
-                lifecycle.call_pause(store).await
+                let (guest, store) = running.exports()?;
+                guest.lifecycle.call_pause(store).await
             })
         });
         let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
@@ -165,8 +174,8 @@ impl Instance {
     pub async fn resume(&mut self) -> Result<(), CallError> {
         let done = self.caller.call(Deadline::Call, |running| {
             Box::pin(async move {
-                let (lifecycle, store) = running.lifecycle()?;
-                lifecycle.call_resume(store).await
+                let (guest, store) = running.exports()?;
+                guest.lifecycle.call_resume(store).await
             })
         });
         let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
@@ -180,8 +189,8 @@ impl Instance {
     pub async fn destroy(&mut self) -> Result<(), CallError> {
         let done = self.caller.call(Deadline::Call, |running| {
             Box::pin(async move {
-                let (lifecycle, store) = running.lifecycle()?;
-                lifecycle.call_destroy(store).await
+                let (guest, store) = running.exports()?;
+                guest.lifecycle.call_destroy(store).await
             })
         });
         let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
@@ -217,7 +226,7 @@ impl fmt::Debug for Instance {
 /// Asks a component what it is, in an instance of its own that is told nothing and given nothing.
 pub(crate) async fn describe(
     engine: &Engine,
-    component: ProcessorPre<Host>,
+    component: Linked,
     lines: Arc<Lines>,
     limits: Limits,
 ) -> Result<Info, LoadError> {
@@ -227,8 +236,8 @@ pub(crate) async fn describe(
     caller.instantiate(component).await.map_err(failed)?;
     let said = caller.call(Deadline::Init, |running| {
         Box::pin(async move {
-            let (lifecycle, store) = running.lifecycle()?;
-            lifecycle.call_describe(store).await
+            let (guest, store) = running.exports()?;
+            guest.lifecycle.call_describe(store).await
         })
     });
     v1::info(said.await.map_err(failed)?)

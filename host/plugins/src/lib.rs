@@ -49,7 +49,7 @@ pub mod watch;
 mod tests;
 
 pub use action::Action;
-pub use catalog::{Active, Catalog, NoTrial, Outcome, Rejected, Snapshot, Trial};
+pub use catalog::{Active, Catalog, NoTrial, OperatorError, Outcome, Rejected, Snapshot, Trial};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, EngineError, LoadError};
 pub use instance::{Instance, Setup};
@@ -57,6 +57,10 @@ pub use limits::Limits;
 pub use log::{Level, LogLine, LogSink};
 pub use plugin::{Cardinality, Info, Plugin};
 pub use state::{ShardState, SharedState};
-pub use store::{MemoryStore, PluginStore, StoreError, StoredActive};
+pub use store::{
+    Activation, First, Known, MemoryStore, PluginStore, Rollout, StoreError, StoredActive,
+    StoredRejected, TypeState, Withheld,
+};
 pub use usage::{Usage, Used};
-pub use watch::Watcher;
+pub use version::Optional;
+pub use watch::{Rescans, Watcher};

@@ -181,6 +181,8 @@ pub const FIXED: &[(&str, u64)] = &[
     ("handles", MAX_HANDLES as u64),
     ("state_key_bytes", crate::state::MAX_KEY as u64),
     ("log_line_bytes", crate::log::MAX_LINE as u64),
+    ("timer_min_ms", MIN_TICK_MS as u64),
+    ("timer_max_ms", MAX_TICK_MS as u64),
     ("describe_bytes", crate::plugin::MAX_DOCUMENT as u64),
     ("line_table_bytes", crate::lines::MAX_LINES as u64),
 ];
@@ -199,6 +201,13 @@ const LIFTED_ACTION: u64 = 256;
 
 /// For reasons, names and log lines.
 const LIFTED_MARGIN: u64 = MIB;
+
+/// Milliseconds from tick to tick at least: a tick that writes is a commit, and a broker has better things to
+/// do than a thousand a second for one plugin.
+pub(crate) const MIN_TICK_MS: u32 = 100;
+
+/// Milliseconds from tick to tick at most, a day. What is rarer would hardly live to see one.
+pub(crate) const MAX_TICK_MS: u32 = 86_400_000;
 
 /// Bytes of one function. The time and memory of compiling grow faster than a function does; the
 /// largest interpreters' main loops have 200 KiB.

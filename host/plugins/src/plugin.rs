@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::error::{CallError, LoadError};
-use crate::host::Host;
 use crate::instance::{self, Instance, Setup};
 use crate::lines::Lines;
-use crate::v1::ProcessorPre;
+use crate::v1::Linked;
+use crate::version::Optional;
 
 /// A compiled component. Cloning shares it.
 #[derive(Clone)]
@@ -16,7 +16,7 @@ pub struct Plugin(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
-    pub(crate) component: ProcessorPre<Host>,
+    pub(crate) component: Linked,
     pub(crate) digest: Arc<str>,
     pub(crate) info: Info,
     pub(crate) size: usize,
@@ -64,6 +64,18 @@ impl Plugin {
     #[must_use]
     pub fn info(&self) -> &Info {
         &self.0.info
+    }
+
+    /// Whether it exports an optional interface.
+    #[must_use]
+    pub fn exports(&self, optional: Optional) -> bool {
+        self.0.component.optional().any(|found| found == optional)
+    }
+
+    /// The names of the optional interfaces that it exports.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<&'static str> {
+        self.0.component.optional().map(Optional::name).collect()
     }
 
     /// Bytes of the component.

@@ -33,11 +33,40 @@ impl Version {
     }
 }
 
+/// What a component may export beside the lifecycle, found by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Optional {
+    /// Calls by the clock.
+    Timer,
+    /// Another configuration without a restart.
+    Reconfigure,
+}
+
+impl Optional {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Timer, Self::Reconfigure];
+
+    /// The interface's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timer => "timer",
+            Self::Reconfigure => "reconfigure",
+        }
+    }
+
+    /// The name of the export in a version of the contract.
+    pub(crate) fn export(self, version: &str) -> String {
+        format!("{PACKAGE}{}@{version}", self.name())
+    }
+}
+
 /// Reads the version of a component, and refuses what is none or wants what no plugin is given.
 pub(crate) fn read(component: &[u8]) -> Result<Version, LoadError> {
     check_size(component)?;
     let names = Names::read(component)?;
     let version = names.lifecycle()?;
+    names.check_optional(version)?;
     for name in &names.imports {
         if name.starts_with(PACKAGE) {
             known_version(name)?;
@@ -114,6 +143,22 @@ impl Names {
         }
     }
 
+    /// An optional interface of another version than the lifecycle would be there and never called.
+    fn check_optional(&self, version: Version) -> Result<(), LoadError> {
+        for optional in Optional::ALL {
+            let mut meant = self.exports.iter().filter(|name| {
+                name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == optional.name())
+            });
+            let wanted = optional.export(version.name());
+            let other = meant.clone().find(|name| **name != wanted);
+            if let Some(other) = other.filter(|_| !meant.any(|name| *name == wanted)) {
+                let known = version.name().to_owned();
+                return Err(LoadError::UnknownVersion { name: shorten(other), known });
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, payload: Payload<'_>) -> Result<(), LoadError> {
         match payload {
             Payload::ComponentImportSection(section) => {
@@ -179,6 +224,22 @@ mod tests {
         let body = "(instance $i) (export \"flow:processor/lifecycle@7.2.0\" (instance $i))
             (export \"flow:processor/lifecycle@0.1.0\" (instance $i))";
         assert_eq!(read(&component(body)), Ok(Version::V0_1_0));
+    }
+
+    #[test]
+    fn an_optional_interface_of_another_version_is_refused_by_name() {
+        let with = |names: &[&str]| {
+            let export = |name: &&str| format!("(export \"{name}\" (instance $i))");
+            let exports: String = names.iter().map(export).collect();
+            read(&component(&format!("(instance $i) {exports}")))
+        };
+        let (lifecycle, ours) = ("flow:processor/lifecycle@0.1.0", "flow:processor/timer@0.1.0");
+        let other = "flow:processor/timer@7.2.0";
+        assert_eq!(with(&[lifecycle, ours]), Ok(Version::V0_1_0));
+        assert_eq!(with(&[lifecycle, other, ours]), Ok(Version::V0_1_0));
+        assert_eq!(with(&[lifecycle, "flow:processor/other@7.2.0"]), Ok(Version::V0_1_0));
+        let refused = with(&[lifecycle, other]).unwrap_err().to_string();
+        assert!(refused.contains(other), "{refused}");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use host_events::{Batch, Record};
+use host_events::{Batch, Incarnation, Record};
+use uuid::Uuid;
 use wasmtime::component::Resource;
 
 use crate::event::{Checked, Seen, may_be_structured};
@@ -24,9 +25,25 @@ pub(crate) struct View {
     pub(crate) flow: Arc<str>,
     /// The records.
     pub(crate) batch: Batch,
+    /// When it is, where that does not follow from the records.
+    pub(crate) moment: Option<i64>,
 }
 
 impl View {
+    /// A batch, as it came from an input.
+    pub(crate) fn new(input: u32, flow: Arc<str>, batch: Batch) -> Self {
+        Self { input, flow, batch, moment: None }
+    }
+
+    /// No events, but a moment.
+    pub(crate) fn tick(shard: u32, now: i64) -> Self {
+        let flow = Incarnation(Uuid::nil());
+        // Random numbers follow from where a batch begins: here that is the moment.
+        let next = u64::try_from(now).unwrap_or(0);
+        let batch = Batch { flow, partition: shard, records: Arc::default(), next };
+        Self { input: 0, flow: Arc::from(""), batch, moment: Some(now) }
+    }
+
     /// Number of events.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.batch.records.len()).unwrap_or(u32::MAX)
@@ -48,7 +65,8 @@ impl View {
 
     /// The batch's moment: the newest timestamp in it, milliseconds since 1970.
     pub(crate) fn timestamp(&self) -> i64 {
-        self.records().map(|record| record.timestamp).max().unwrap_or(0)
+        let newest = || self.records().map(|record| record.timestamp).max();
+        self.moment.or_else(newest).unwrap_or(0)
     }
 
     /// Where it begins, for random numbers.
@@ -170,8 +188,7 @@ const MAX_HELD: u32 = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use host_events::{Incarnation, Stored};
-    use uuid::Uuid;
+    use host_events::Stored;
 
     fn view(timestamps: &[i64]) -> View {
         let records = timestamps.iter().enumerate().map(|(offset, timestamp)| Stored {
@@ -184,7 +201,7 @@ mod tests {
             records: records.collect(),
             next: timestamps.len() as u64,
         };
-        View { input: 0, flow: Arc::from("a.example"), batch }
+        View::new(0, Arc::from("a.example"), batch)
     }
 
     #[test]

@@ -54,8 +54,25 @@ impl Watcher {
     /// Looks at every file again, those that were rejected too, and waits until that is done, but not
     /// for files that keep changing.
     pub async fn rescan(&self) {
+        self.rescans().now().await;
+    }
+
+    /// For whoever wants another look and does not own the watcher.
+    #[must_use]
+    pub fn rescans(&self) -> Rescans {
+        Rescans(self.requests.clone())
+    }
+}
+
+/// Asks a watcher for another look. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Rescans(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Rescans {
+    /// As [`Watcher::rescan`].
+    pub async fn now(&self) {
         let (done, finished) = oneshot::channel();
-        if self.requests.send(done).await.is_ok() {
+        if self.0.send(done).await.is_ok() {
             finished.await.ok();
         }
     }
@@ -112,7 +129,9 @@ impl Task {
         self.quiet = true;
         for _ in 0..MOST_LOOKS {
             let Look { settled, unsettled, gone } = self.look().await?;
-            gone.iter().for_each(|file| self.catalog.gone(file));
+            for file in &gone {
+                self.catalog.gone(file).await;
+            }
             for (file, stamp) in settled {
                 self.handle(file, stamp).await;
             }
@@ -144,7 +163,7 @@ impl Task {
             Ok(bytes) => self.catalog.offer(&file, bytes).await == Outcome::StoreFailed,
             Err(ReadError::Changed) => true,
             Err(ReadError::Refused(reason)) => {
-                self.catalog.reject(&file, &reason);
+                self.catalog.reject(&file, &reason).await;
                 false
             }
         };

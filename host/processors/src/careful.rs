@@ -42,7 +42,8 @@ impl Worker<'_> {
             CommitOutcome::Aborted(cause) if blames_an_event(&cause) => cause,
             other => return Ok(other),
         };
-        let InFlight { positions, batches, moved, largest, given, .. } = in_flight;
+        let InFlight { batches, moved, largest, given, .. } = in_flight;
+        let positions = &self.without_ticks(&in_flight.positions);
         if moved.events_in == 0 {
             return Ok(CommitOutcome::Aborted(cause));
         }

@@ -69,7 +69,7 @@ impl Processors {
             };
             let grows = spec.partitions_of(flow.as_str()).is_some_and(|now| now < partitions);
             let plugin = self.plugin_for(&spec).await;
-            if grows && plugin.as_ref().is_some_and(is_keyed) {
+            if grows && plugin.as_ref().is_some_and(|offer| is_keyed(&offer.plugin)) {
                 let name = &processor.name;
                 return Ok(Some(format!("processor {name} keeps state by key in flow {flow}")));
             }

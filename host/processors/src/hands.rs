@@ -55,7 +55,7 @@ impl Performer for Processors {
     }
 
     async fn apply_processor(&self, processor: &Processor) -> Result<(), PerformError> {
-        self.apply(processor).await;
+        self.apply(processor).await.map_err(PerformError::invalid)?;
         match self.unplaced(processor).await {
             Some(words) => Err(PerformError::Retry(words)),
             None => Ok(()),

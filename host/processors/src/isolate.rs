@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use host_plugins::CallError;
 
-use crate::dead::{self, Given, Scene};
+use crate::dead::{self, Given, Kind, Scene};
 use crate::inputs::Next;
 use crate::pieces;
 use crate::shard::Failure;
@@ -34,6 +34,10 @@ impl Worker<'_> {
         let (processor, shard, events) =
             (&self.shard.spec.name, self.shard.shard, next.batch.records.len());
         tracing::debug!(%processor, shard, events, cause = %cause, "batch is taken apart");
+        // What is only too much as a whole is no fault; and what fails whole and not in pieces is one.
+        if !matches!(cause, CallError::Limit { .. }) {
+            self.judge(&next, &cause).await?;
+        }
         let mut given_up = false;
         let mut pieces = pieces::split(&next, &cause, self.is_held());
         pieces.reverse();
@@ -52,14 +56,23 @@ impl Worker<'_> {
                         );
                         continue;
                     }
+                    self.judge(&piece, &cause).await?;
                     self.may_give_up(&cause)?;
                     let flow = self.shard.spec.input_name(piece.input);
                     let given = Given::of(&cause).ok_or(Failure::Plugin(cause.clone()))?;
                     self.give_up(&piece, &flow, &given, &piece.moves()).await?;
                     self.show_failed(&piece, &flow, &cause);
                     // Only what is committed counts: a broker that is full says nothing of the plugin.
-                    self.shard.row = self.shard.row.saturating_add(1);
+                    self.shard.row = match (self.shard.spec.policy, given.kind) {
+                        // That is an answer, and no fault.
+                        (Policy::LeaveOut, Kind::Reject) => 0,
+                        _ => self.shard.row.saturating_add(1),
+                    };
                     given_up = true;
+                }
+                Err(Failure::OneByOne) => {
+                    pieces.extend(pieces::chop(&piece, 1).into_iter().rev());
+                    continue;
                 }
                 Err(failure) => return Err(failure),
             }
@@ -73,7 +86,8 @@ impl Worker<'_> {
     }
 
     fn is_held(&self) -> bool {
-        self.shard.spec.policy == Policy::Auto && self.shard.row >= MOST_IN_A_ROW
+        matches!(self.shard.spec.policy, Policy::Auto | Policy::LeaveOut)
+            && self.shard.row >= MOST_IN_A_ROW
     }
 
     /// Whether an event that failed alone may be given up.
@@ -82,8 +96,24 @@ impl Worker<'_> {
         match self.shard.spec.policy {
             Policy::Off => Err(Failure::Plugin(cause)),
             Policy::Auto if self.is_held() => Err(Failure::Everything { row, cause }),
-            Policy::Auto | Policy::All => Ok(()),
+            Policy::LeaveOut if self.is_held() => Err(Failure::Everything { row, cause }),
+            Policy::Auto | Policy::All | Policy::LeaveOut => Ok(()),
         }
+    }
+
+    /// Moves past an event of which nothing is kept.
+    async fn leave_out(
+        &mut self,
+        piece: &Next,
+        given: &Given,
+        moves: Moves<'_>,
+    ) -> Result<(), Failure> {
+        let events = piece.batch.records.len();
+        self.state.lock().begin();
+        self.moved(&piece.batch.records, moves);
+        self.drain().await?;
+        self.shard.left_out(events as u64, &given.reason);
+        Ok(())
     }
 
     /// Writes one event to the dead letters, in the commit that moves past it, and tells of it then.
@@ -94,6 +124,9 @@ impl Worker<'_> {
         given: &Given,
         moves: Moves<'_>,
     ) -> Result<(), Failure> {
+        if self.shard.spec.policy == Policy::LeaveOut {
+            return self.leave_out(piece, given, moves).await;
+        }
         self.need_dead_flow().await?;
         let Some(dead) = &self.dead else { return Ok(()) };
         let partition = piece.batch.partition;

@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use host_plugins::Limits;
-use host_registry::{LIMIT_PREFIX, Processor};
+use host_registry::{LIMIT_PREFIX, Processor, RegistryError};
 
+use crate::spec::lends;
 use crate::supervisor::{Options, Processors};
+use crate::views::limits_for;
 
 /// Limits that somebody set for one processor, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +30,15 @@ impl OwnLimits {
 
 impl Processors {
     /// The limits of a processor's plugin that are in force.
-    #[must_use]
-    pub fn limits_of(&self, processor: &Processor) -> Limits {
-        OwnLimits::of_processor(processor).of(&self.0.options)
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn limits_of(&self, processor: &Processor) -> Result<Limits, RegistryError> {
+        let limits = OwnLimits::of_processor(processor).of(&self.0.options);
+        Ok(match lends(processor, &self.0.registry).await? {
+            Some(whose) => limits_for(whose, limits),
+            None => limits,
+        })
     }
 
     /// Whether the operator grants the limits among some options.

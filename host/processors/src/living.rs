@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use host_plugins::{Instance, Level, Limits};
+use host_plugins::{CallError, Instance, Level, Limits};
 use tokio::time::Instant;
 
 use crate::shard::Failure;
@@ -20,6 +20,8 @@ const UNUSED: Duration = Duration::from_millis(200);
 /// An instance, while there is one.
 pub(crate) struct Living {
     instance: Option<Instance>,
+    /// From tick to tick, also while there is none.
+    interval: Option<Duration>,
     /// Bytes that it had after its first batch.
     first: Option<u64>,
     /// When it was made or had its last batch.
@@ -28,7 +30,8 @@ pub(crate) struct Living {
 
 impl Living {
     pub(crate) fn new(instance: Instance) -> Self {
-        Self { instance: Some(instance), first: None, since: Instant::now() }
+        let interval = instance.interval();
+        Self { instance: Some(instance), interval, first: None, since: Instant::now() }
     }
 
     /// What it is, while there is one.
@@ -36,7 +39,20 @@ impl Living {
         self.instance.as_mut()
     }
 
-    /// It had a batch.
+    /// Hands another configuration over.
+    pub(crate) async fn reconfigure(&mut self, config: &str) -> Result<(), CallError> {
+        let instance = self.instance.as_mut().ok_or(CallError::Dead)?;
+        instance.reconfigure(config).await?;
+        self.interval = instance.interval();
+        Ok(())
+    }
+
+    /// From tick to tick, where it wants ticks.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// It had a batch, or a tick.
     pub(crate) fn worked(&mut self) {
         self.since = Instant::now();
         if let Some(instance) = &self.instance {

@@ -13,6 +13,7 @@ use host_plugins::Action;
 use crate::dead::{self, Given, Kind, Scene};
 use crate::delivery::Aside;
 use crate::spec::Endpoint;
+use crate::views::with;
 
 /// The number that stands for the dead-letter flow among the outputs; no processor has so many.
 const DEAD: u32 = u32::MAX;
@@ -32,6 +33,8 @@ pub(crate) struct Route<'a> {
     /// The dead-letter flow, where an action needs it.
     pub(crate) dead: Option<&'a Endpoint>,
     pub(crate) scene: Scene<'a>,
+    /// The header that stays with whatever comes of an event; of a batch with one event.
+    pub(crate) beside: Option<&'static [u8]>,
 }
 
 /// Records gathered for one commit, in the order they were decided.
@@ -70,7 +73,7 @@ impl Outputs {
         batch: &Batch,
         actions: Vec<Action>,
     ) -> Result<(), OutputError> {
-        let Route { endpoints, shard, dead, ref scene } = *route;
+        let Route { endpoints, shard, dead, ref scene, beside } = *route;
         for action in actions {
             match action {
                 Action::Forward { index, output } => {
@@ -88,6 +91,11 @@ impl Outputs {
                 }
                 Action::Emit { output, key, mut record } => {
                     record.key = key.or(record.key);
+                    if let (Some(beside), [only]) = (beside, &*batch.records)
+                        && let Some(headers) = with(&record.headers, &only.record.headers, beside)
+                    {
+                        record.headers = headers;
+                    }
                     let endpoint = endpoint_at(endpoints, output)?;
                     let partition = match &record.key {
                         Some(key) => partition_for_key(key, endpoint.partitions),
@@ -263,7 +271,28 @@ mod tests {
             flow: "in.n",
             partition: shard,
         };
-        Route { endpoints, shard, dead: None, scene }
+        Route { endpoints, shard, dead: None, scene, beside: None }
+    }
+
+    #[tokio::test]
+    async fn a_new_event_keeps_what_stays_beside_the_one_that_it_was_made_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let ends = [endpoint(&dir, 1).await];
+        let headers = |hosts: &str| {
+            [(b"fnaa-trace".as_slice(), Some(hosts.as_bytes()))].into_iter().collect()
+        };
+        let mut batch = batch(0, &[None]);
+        let record = Record { headers: headers("a,b"), ..Record::default() };
+        batch.records = [Stored { offset: 0, record }].into();
+        // A plugin that writes one of its own writes it in vain.
+        let record = Record { headers: headers("x"), ..Record::default() };
+        let emitted = vec![Action::Emit { output: 0, key: None, record }];
+        let mut outputs = Outputs::default();
+        let route = Route { beside: Some(host_events::TRACE), ..route(&ends, 0) };
+        outputs.apply(&route, &batch, emitted).unwrap();
+        let ready = outputs.into_ready();
+        let traces: Vec<_> = ready.inside[0].records[0].headers.iter().collect();
+        assert_eq!(traces, [(b"fnaa-trace".as_slice(), Some(b"a,b".as_slice()))]);
     }
 
     #[tokio::test]

@@ -76,6 +76,16 @@ impl Size {
         self.most
     }
 
+    /// One at a time from now on.
+    pub(crate) fn one(&mut self) {
+        (self.most, self.full) = (1, 1);
+    }
+
+    /// Whether it will never be more than one.
+    pub(crate) fn is_one(&self) -> bool {
+        self.full == 1
+    }
+
     pub(crate) fn went_well(&mut self) {
         if self.most == self.full {
             return;

@@ -11,12 +11,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
 use host_events::Position;
+use host_observe::Histogram;
 use host_observe::traces::Traces;
 use host_plugins::log::NoLog;
 use host_plugins::{
-    CallError, Instance, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
+    CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::careful::Careful;
 use crate::control::Mode;
@@ -26,6 +27,8 @@ use crate::inputs::Inputs;
 use crate::logs::ShardLog;
 use crate::outputs::{OutputError, Ready};
 use crate::pieces::Size;
+use crate::probation::Offer;
+use crate::reconfigure::Ask;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
 use crate::status::{Moved, Phase, ShardStatus};
@@ -79,8 +82,16 @@ pub(crate) enum Failure {
     RefusesEverything { row: u32, cause: String },
     #[error("broker: {0}")]
     Unwanted(String),
+    /// Another version goes on, as soon as the supervisor says so.
+    #[error("the new version of the plugin is rejected: {0}")]
+    Rejected(String),
+    #[error("the new version of the plugin fails, and cannot be rejected: {cause}: {reason}")]
+    NotRejected { reason: String, cause: String },
     #[error("the shard's task broke")]
     Broke,
+    /// Asked about each event alone it is another question.
+    #[error("new events of several ones")]
+    OneByOne,
 }
 
 impl Failure {
@@ -107,9 +118,15 @@ pub(crate) struct Shard {
     pub(crate) spec: Arc<Spec>,
     pub(crate) shard: u32,
     pub(crate) mode: watch::Receiver<Mode>,
-    pub(crate) plugin: watch::Receiver<Option<Plugin>>,
+    pub(crate) plugin: watch::Receiver<Option<Offer>>,
     /// The version that runs beside it.
     pub(crate) shadow: watch::Receiver<Option<Plugin>>,
+    /// How long events waited at changes of versions, for all processors.
+    pub(crate) swaps: Arc<Histogram>,
+    /// Who is told of a version that fails.
+    pub(crate) catalog: Catalog,
+    /// Other configurations.
+    pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) log: ShardLog,
     pub(crate) limits: Limits,
@@ -123,6 +140,8 @@ pub(crate) struct Shard {
     pub(crate) size: Size,
     /// Events in a row that failed alone.
     pub(crate) row: u32,
+    /// How often in a row the plugin asked for the same batch later.
+    pub(crate) retries: u32,
     /// Events in a row that a broker refused.
     pub(crate) refusals: u32,
     /// A commit that was refused for good, until the event to blame is found.
@@ -252,21 +271,15 @@ impl Shard {
         if gaps.is_empty() {
             return Ok(Vec::new());
         }
+        // There is nobody to whom the topic of a subscriber would tell of it.
+        if self.spec.lends.is_some() {
+            return Ok(Vec::new());
+        }
         let dead = self.dead.get().await?;
         let event = |gap: &Gap| dead::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data());
         let records = gaps.iter().map(event);
         let (records, partition) = (records.collect(), self.shard % dead.partitions.max(1));
         Ok(vec![Output { topic: dead.topic, partition, records }])
-    }
-
-    /// Makes an instance of a plugin for this shard and calls its `init`.
-    pub(crate) async fn instantiate(
-        &self,
-        plugin: &Plugin,
-        state: &SharedState,
-    ) -> Result<Instance, CallError> {
-        let setup = setup(&self.spec, self.shard, state, &self.limits, &self.log.sink());
-        plugin.instantiate(Setup { usage: self.status.usage(), ..setup }).await
     }
 
     /// Where a shadow logs to: a reader of the log must not take its lines for those of the version that counts.
@@ -275,7 +288,7 @@ impl Shard {
     }
 
     pub(crate) fn current_plugin(&mut self) -> Result<Plugin, Failure> {
-        let current = self.plugin.borrow_and_update().clone();
+        let current = self.plugin.borrow_and_update().as_ref().map(|offer| offer.plugin.clone());
         let kind = self.spec.kind.clone();
         current.ok_or_else(|| match self.spec.pinned.clone() {
             Some(digest) => Failure::NoPinned { kind, digest },
@@ -297,6 +310,7 @@ impl Shard {
     /// Notes what a commit made durable.
     pub(crate) fn committed(&mut self, positions: &Position, moved: Moved) {
         self.episode.recovered(&self.spec.name, self.shard);
+        self.retries = 0;
         self.status.committed(&self.in_flows(positions), moved);
     }
 
@@ -316,6 +330,16 @@ impl Shard {
         let Some(letters) = self.tally.add(1) else { return };
         let (processor, shard) = (&self.spec.name, self.shard);
         tracing::warn!(%processor, shard, kind, flow, partition, offset, reason, letters, "event became a dead letter");
+    }
+
+    /// So many events are not carried on, and not kept either; one line a minute at most.
+    pub(crate) fn left_out(&mut self, events: u64, reason: &str) {
+        if events == 0 {
+            return;
+        }
+        let Some(events) = self.tally.add(events) else { return };
+        let (processor, shard) = (&self.spec.name, self.shard);
+        tracing::warn!(%processor, shard, events, reason, "events are left out of the topic of a subscriber");
     }
 
     async fn failed(&mut self, failure: &Failure, wait: Duration) -> Supervisor {

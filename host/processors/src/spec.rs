@@ -6,11 +6,16 @@ use std::sync::Arc;
 use fnap::name::Name;
 use host_brokers::{Broker, TopicRef};
 use host_events::Incarnation;
-use host_registry::{Flow, FlowStatus, Letters, Processor, Registry, Replay, Start};
+use host_plugins::Limits;
+use host_registry::{
+    Flow, FlowStatus, Letters, Processor, Registry, RegistryError, Replay, Start, Whose,
+};
 use uuid::Uuid;
 
 use crate::delivery::Delivery;
 use crate::limits::OwnLimits;
+use crate::supervisor::Options;
+use crate::views::limits_for;
 
 /// The brokers of this host by the names the operator gave them.
 pub type Brokers = Arc<BTreeMap<String, Arc<dyn Broker>>>;
@@ -44,6 +49,8 @@ pub(crate) struct Spec {
     pub(crate) records_gaps: bool,
     /// Digest of the plugin that it stays with.
     pub(crate) pinned: Option<String>,
+    /// Whether it takes a new version only after another one of its type did well with it.
+    pub(crate) one_first: bool,
     /// Dead letters that go through it again.
     pub(crate) replay: Option<Replay>,
     pub(crate) start: Start,
@@ -56,6 +63,13 @@ pub(crate) struct Spec {
     /// The target by the operator's name.
     pub(crate) target_name: String,
     pub(crate) processor: Name,
+    /// Whose component it is, where it fills the topic of a subscriber.
+    pub(crate) lends: Option<Whose>,
+}
+
+/// Whether a processor takes a new version only after another one of its type did well with it.
+pub(crate) fn is_one_first(processor: &Processor) -> bool {
+    processor.option("upgrade") == Some("one-first")
 }
 
 /// What becomes of an event that fails alone.
@@ -67,11 +81,15 @@ pub(crate) enum Policy {
     All,
     /// The position stays before it.
     Off,
+    /// Left out and counted: the component is a stranger's, whose words are no reason to keep anything. Held as with
+    /// [`Self::Auto`], but not for what it refuses by itself.
+    LeaveOut,
 }
 
 impl Policy {
-    fn of(processor: &Processor) -> Self {
+    fn of(processor: &Processor, lends: Option<Whose>) -> Self {
         match processor.option("dead-letters") {
+            _ if lends == Some(Whose::Subscribers) => Self::LeaveOut,
             Some("all") => Self::All,
             Some("off") => Self::Off,
             _ => Self::Auto,
@@ -117,6 +135,7 @@ impl Spec {
         for name in &processor.inputs {
             inputs.push(endpoint(registry, brokers, name).await?.1);
         }
+        let lends = lends(processor, registry).await?;
         let (mut outputs, mut targets) = (Vec::new(), Vec::new());
         for name in &processor.outputs {
             let (broker, output) = endpoint(registry, brokers, name).await?;
@@ -140,9 +159,11 @@ impl Spec {
             config: processor.config.clone(),
             limits: OwnLimits::of_processor(processor),
             delivery,
-            policy: Policy::of(processor),
-            records_gaps: processor.option("on-gap") == Some("record"),
+            policy: Policy::of(processor, lends),
+            // Nobody could say what is to become of the topic of a subscriber: its owner goes on, as after PURGE.
+            records_gaps: lends.is_some() || processor.option("on-gap") == Some("record"),
             pinned: processor.pinned.clone(),
+            one_first: is_one_first(processor),
             replay: processor.dead.replay.clone(),
             start: processor.start,
             expected: processor
@@ -158,7 +179,14 @@ impl Spec {
             target,
             target_name,
             processor: processor.name.clone(),
+            lends,
         })
+    }
+
+    /// The limits that are in force.
+    pub(crate) fn limits(&self, options: &Options) -> Limits {
+        let limits = self.limits.of(options);
+        self.lends.map_or(limits.clone(), |whose| limits_for(whose, limits))
     }
 
     /// The broker that a processor's positions lie on; none where that cannot be told any more.
@@ -193,18 +221,24 @@ impl Spec {
 
     /// Whether shards that run with `self` can go on with `other`: same flows, same configuration.
     pub(crate) fn same(&self, other: &Self) -> bool {
+        self.config == other.config && self.same_but_config(other)
+    }
+
+    /// Whether at most the configuration is another one.
+    pub(crate) fn same_but_config(&self, other: &Self) -> bool {
         let key = |ends: &[Endpoint]| -> Vec<(TopicRef, u32)> {
             ends.iter().map(|end| (end.topic.clone(), end.partitions)).collect()
         };
         let paused = |ends: &[Endpoint]| ends.iter().map(|end| end.paused).collect::<Vec<_>>();
         self.id == other.id
             && self.kind == other.kind
-            && self.config == other.config
             && self.limits == other.limits
             && self.policy == other.policy
+            && self.lends == other.lends
             && self.delivery == other.delivery
             && self.records_gaps == other.records_gaps
             && self.pinned == other.pinned
+            && self.one_first == other.one_first
             && self.replay_letters() == other.replay_letters()
             && key(&self.inputs) == key(&other.inputs)
             && key(&self.outputs) == key(&other.outputs)
@@ -215,6 +249,21 @@ impl Spec {
     fn replay_letters(&self) -> Option<(u64, &Letters)> {
         self.replay.as_ref().map(|replay| (replay.number, &replay.letters))
     }
+}
+
+/// Whose component a processor is, where it fills the topic of a subscriber. What cannot be told is taken for a stranger's.
+pub(crate) async fn lends(
+    processor: &Processor,
+    registry: &Registry,
+) -> Result<Option<Whose>, RegistryError> {
+    let [output] = &*processor.outputs else { return Ok(None) };
+    let Some(row) = registry.lent_as(output) else { return Ok(None) };
+    if row.lent.as_ref().is_none_or(|lent| lent.processor != processor.name) {
+        return Ok(None);
+    }
+    let flow = registry.flow(&row.flow).await?;
+    let lens = flow.and_then(|flow| row.carrier(&flow).ok());
+    Ok(Some(lens.map_or(Whose::Subscribers, |lens| lens.whose)))
 }
 
 async fn endpoint(

@@ -1,5 +1,6 @@
 //! What a shard is doing, for people who ask. Counts are since the host started.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,9 @@ impl Phase {
     }
 }
 
+/// Pauses that a shard remembers: enough for a 99th percentile over a few shards.
+const KEPT_PAUSES: usize = 256;
+
 /// A look at one shard.
 #[derive(Clone, Debug)]
 pub struct ShardReport {
@@ -74,8 +78,21 @@ pub struct ShardReport {
     pub used: Used,
     /// Share of its instance's calls that ended in the slow lane, 0 to 1.
     pub slow_share: f64,
+    /// What the version that runs has done here.
+    pub tried: Tried,
+    /// How long events waited at the latest changes of the plugin's version.
+    pub pauses: Vec<Duration>,
     /// What a version that runs beside it would have done, where there is one.
     pub shadow: Option<ShadowReport>,
+}
+
+/// What a version has done in a shard since it took over, or since the host started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Batches that are committed.
+    pub batches: u64,
+    /// Events in them.
+    pub events: u64,
 }
 
 /// What one commit made durable.
@@ -110,6 +127,8 @@ pub(crate) struct ShardStatus {
 }
 
 struct Told {
+    tried: Tried,
+    pauses: VecDeque<Duration>,
     phase: Phase,
     positions: Position,
     digest: String,
@@ -119,6 +138,8 @@ struct Told {
 impl Default for Told {
     fn default() -> Self {
         Self {
+            tried: Tried::default(),
+            pauses: VecDeque::new(),
             phase: Phase::Starting,
             positions: Position::default(),
             digest: String::new(),
@@ -156,6 +177,9 @@ impl ShardStatus {
 
     pub(crate) fn plugin(&self, digest: &str, version: &str) {
         self.with(|told| {
+            if told.digest != digest {
+                told.tried = Tried::default();
+            }
             digest.clone_into(&mut told.digest);
             version.clone_into(&mut told.version);
         });
@@ -187,6 +211,29 @@ impl ShardStatus {
         Arc::clone(&self.usage)
     }
 
+    /// One version followed another, and events waited for so long.
+    pub(crate) fn paused_for(&self, pause: Duration) {
+        self.with(|told| {
+            if told.pauses.len() == KEPT_PAUSES {
+                told.pauses.pop_front();
+            }
+            told.pauses.push_back(pause);
+        });
+    }
+
+    /// The version that runs has done batches that are committed now.
+    pub(crate) fn did(&self, batches: u64, events: u64) {
+        self.with(|told| {
+            told.tried.batches += batches;
+            told.tried.events += events;
+        });
+    }
+
+    /// What a version has done here; nothing where another one runs.
+    pub(crate) fn tried(&self, digest: &str) -> Tried {
+        self.with(|told| if told.digest == digest { told.tried } else { Tried::default() })
+    }
+
     pub(crate) fn positions(&self, positions: &Position) {
         self.with(|told| told.positions.0.extend(&positions.0));
     }
@@ -215,6 +262,8 @@ impl ShardStatus {
             used: self.usage.look(),
             slow_share: f64::from_bits(self.slow_share.load(Ordering::Relaxed)),
             shadow: self.with_report(|report| report.clone()),
+            tried: told.tried,
+            pauses: told.pauses.iter().copied().collect(),
         })
     }
 

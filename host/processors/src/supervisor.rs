@@ -10,10 +10,11 @@ use std::time::Duration;
 use fnap::name::Name;
 use host_events::Position;
 use host_iam::{Grants, Quotas};
+use host_observe::Histogram;
 use host_observe::traces::Traces;
-use host_plugins::{Catalog, Level, Limits, Plugin};
+use host_plugins::{Active, Catalog, Level, Limits, Optional, Plugin};
 use host_registry::{Desired, Processor, Registry, RegistryError};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -26,7 +27,10 @@ use crate::intake::Intake;
 use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::pieces::Size;
+use crate::probation::Offer;
+use crate::rollouts::{FirstDoes, ROLLOUT_LOOK, waits};
 use crate::shadow::Pasts;
+use crate::reconfigure::{self, Ask, Taken};
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
@@ -44,6 +48,8 @@ pub struct Options {
     pub retry: Backoff,
     /// The highest that one processor may have.
     pub most: Limits,
+    /// What the first of a type has to do with a new version before others follow.
+    pub first: FirstDoes,
     /// What owners may do.
     pub grants: Grants,
     /// How much may be theirs.
@@ -66,6 +72,9 @@ pub(crate) struct Inner {
     pub(crate) intake: Intake,
     pub(crate) parlour: Parlour,
     pub(crate) pasts: Pasts,
+    /// Events that the first of a type had done at the latest look, by the version's digest and its name.
+    pub(crate) counted: std::sync::Mutex<BTreeMap<(String, String), u64>>,
+    swaps: Arc<Histogram>,
     running: Mutex<BTreeMap<Uuid, Arc<Mutex<Entry>>>>,
 }
 
@@ -99,13 +108,16 @@ struct Entry {
     running: Option<Running>,
     problem: Option<String>,
     held: Option<String>,
+    /// Why the configuration of the row is not what runs.
+    refused: Option<String>,
 }
 
 struct Running {
     spec: Arc<Spec>,
     mode: watch::Sender<Mode>,
-    plugin: watch::Sender<Option<Plugin>>,
+    plugin: watch::Sender<Option<Offer>>,
     shadow: watch::Sender<Option<Plugin>>,
+    asks: Vec<mpsc::Sender<Ask>>,
     statuses: Vec<Arc<ShardStatus>>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -120,6 +132,7 @@ impl Processors {
         let intake = Intake::default();
         let parlour = Parlour::default();
         let pasts = Pasts::default();
+        let swaps = Arc::default();
         let inner = Inner {
             registry,
             brokers,
@@ -130,9 +143,17 @@ impl Processors {
             intake,
             parlour,
             pasts,
+            counted: std::sync::Mutex::default(),
+            swaps,
             running,
         };
         Self(Arc::new(inner))
+    }
+
+    /// How long events waited at changes of plugins' versions.
+    #[must_use]
+    pub fn swaps(&self) -> &Histogram {
+        &self.0.swaps
     }
 
     /// Follows the plugin catalog until the future is dropped.
@@ -141,9 +162,11 @@ impl Processors {
         loop {
             catalog.mark_unchanged();
             let missing = self.refresh_plugins().await;
+            let tried = self.look_at_rollouts().await;
             tokio::select! {
                 changed = catalog.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(MISSING_PLUGIN), if missing => {}
+                () = tokio::time::sleep(MISSING_PLUGIN), if missing && !tried => {}
+                () = tokio::time::sleep(ROLLOUT_LOOK), if tried => {}
             }
         }
     }
@@ -164,7 +187,10 @@ impl Processors {
 
     /// Brings one processor to its desired state and returns when that is so. For a deleted one its
     /// tasks have ended and `destroy` was called. Safe to repeat.
-    pub async fn apply(&self, processor: &Processor) {
+    ///
+    /// # Errors
+    /// Says why what runs does not take the configuration, and goes on with the one before.
+    pub async fn apply(&self, processor: &Processor) -> Result<(), String> {
         let entry = self.entry(processor.id).await;
         let mut entry = entry.lock().await;
         if processor.desired == Desired::Deleted {
@@ -172,10 +198,11 @@ impl Processors {
             self.0.running.lock().await.remove(&processor.id);
             self.0.logs.forget(processor.name.as_str());
             self.end_comparison(processor.id);
-            return;
+            return Ok(());
         }
         entry.agree(self, processor).await;
         entry.arrived(processor.desired).await;
+        entry.refused.take().map_or(Ok(()), Err)
     }
 
     /// Looks again at every processor that uses a flow: it may have more partitions now.
@@ -254,13 +281,20 @@ impl Processors {
     }
 
     /// The version that a processor shall run: the one it is pinned to, or the newest.
-    pub(crate) async fn plugin_for(&self, spec: &Spec) -> Option<Plugin> {
+    pub(crate) async fn plugin_for(&self, spec: &Spec) -> Option<Offer> {
         let Some(digest) = &spec.pinned else {
             let snapshot = self.0.catalog.snapshot();
-            return snapshot.types.get(&spec.kind).map(|active| active.plugin.clone());
+            let Active { plugin, before, .. } = snapshot.types.get(&spec.kind)?.clone();
+            let rollout = snapshot.states.get(&spec.kind).and_then(|state| state.rollout.as_ref());
+            return Some(match before {
+                Some(before) if waits(spec.one_first, &spec.name, rollout) => {
+                    Offer { plugin: before, before: None }
+                }
+                before => Offer { plugin, before },
+            });
         };
         match self.0.catalog.version(digest).await {
-            Ok(plugin) => Some(plugin),
+            Ok(plugin) => Some(Offer { plugin, before: None }),
             Err(error) => {
                 // The shards say that they have none; they are asked again and again.
                 tracing::debug!(processor = %spec.name, digest, cause = %error, "pinned version cannot be loaded");
@@ -272,37 +306,47 @@ impl Processors {
     /// Starts the tasks; `before` are the shards that did the same until now, whose counts go on.
     async fn start(
         &self,
-        spec: Spec,
+        spec: Arc<Spec>,
         shadow: Option<Plugin>,
         mode: Mode,
         before: &[Arc<ShardStatus>],
     ) -> Running {
         let plugin = self.plugin_for(&spec).await;
-        let spec = Arc::new(spec);
         let (mode, _) = watch::channel(mode);
         let (plugin, _) = watch::channel(plugin);
         let (shadow, _) = watch::channel(shadow);
-        let (statuses, tasks) = (Vec::new(), Vec::new());
-        let mut running = Running { spec, mode, plugin, shadow, statuses, tasks };
+        let (asks, statuses, tasks) = (Vec::new(), Vec::new(), Vec::new());
+        let mut running = Running { spec, mode, plugin, shadow, asks, statuses, tasks };
         for shard in 0..running.spec.shards() {
             let status = before.get(shard as usize).cloned().unwrap_or_default();
             status.phase(Phase::Starting);
-            let task = self.shard(&running, shard, &status);
+            let (ask, asks) = mpsc::channel(1);
+            let task = self.shard(&running, shard, &status, asks);
+            running.asks.push(ask);
             running.tasks.push(tokio::spawn(task.run()));
             running.statuses.push(status);
         }
         running
     }
 
-    fn shard(&self, running: &Running, shard: u32, status: &Arc<ShardStatus>) -> Shard {
+    fn shard(
+        &self,
+        running: &Running,
+        shard: u32,
+        status: &Arc<ShardStatus>,
+        asks: mpsc::Receiver<Ask>,
+    ) -> Shard {
         let spec = &running.spec;
-        let limits = spec.limits.of(&self.0.options);
+        let limits = spec.limits(&self.0.options);
         Shard {
             spec: Arc::clone(spec),
             shard,
             mode: running.mode.subscribe(),
             plugin: running.plugin.subscribe(),
             shadow: running.shadow.subscribe(),
+            catalog: self.0.catalog.clone(),
+            swaps: Arc::clone(&self.0.swaps),
+            asks,
             status: Arc::clone(status),
             log: self.0.logs.shard(&spec.name, shard),
             retry: self.0.options.retry,
@@ -312,6 +356,7 @@ impl Processors {
             size: Size::new(limits.batch_events as usize),
             limits,
             row: 0,
+            retries: 0,
             refusals: 0,
             careful: None,
             traces: self.0.options.traces.clone(),
@@ -366,17 +411,19 @@ impl Entry {
         };
         let Inner { registry, brokers, .. } = &*processors.0;
         let spec = match Spec::resolve(processor, registry, brokers).await {
-            Ok(spec) => spec,
+            Ok(spec) => Arc::new(spec),
             Err(error) => return self.cannot(processors, processor, error.to_string()).await,
         };
         let plugin = processors.plugin_for(&spec).await;
-        let scattered = plugin.as_ref().is_some_and(is_keyed).then(|| spec.scattered_keys());
+        let keyed = plugin.as_ref().is_some_and(|offer| is_keyed(&offer.plugin));
+        let scattered = keyed.then(|| spec.scattered_keys());
         if let Some(problem) = scattered.flatten() {
             return self.cannot(processors, processor, problem).await;
         }
         self.problem = None;
         let shadow = processors.shadow_of(processor).await;
-        let fits = self.running.as_ref().is_some_and(|running| running.spec.same(&spec));
+        let plugin = plugin.filter(|_| mode == Mode::Run);
+        let fits = self.goes_on_with(&spec, plugin.as_ref()).await;
         if !fits || self.has_ended() && mode != Mode::Stop {
             self.stop(Mode::Stop).await;
             let before = self.running.take().map(|running| running.statuses).unwrap_or_default();
@@ -387,6 +434,25 @@ impl Entry {
             offer(&running.shadow, shadow);
         }
         self.tell(mode);
+    }
+
+    /// Whether what runs can stay: nothing has changed, or it has taken, or refused, another configuration.
+    async fn goes_on_with(&mut self, spec: &Arc<Spec>, plugin: Option<&Plugin>) -> bool {
+        self.refused = None;
+        let Some(running) = &mut self.running else { return false };
+        if running.spec.same(spec) {
+            return true;
+        }
+        let able = plugin.is_some_and(|plugin| plugin.exports(Optional::Reconfigure));
+        if !able || !running.spec.same_but_config(spec) || !running.is_up() {
+            return false;
+        }
+        match reconfigure::ask(&running.asks, spec).await {
+            Taken::Yes => running.spec = Arc::clone(spec),
+            Taken::No(words) => self.refused = Some(words),
+            Taken::Unasked => return false,
+        }
+        true
     }
 
     /// Whether its owner may not do what it does; says so once.
@@ -431,6 +497,7 @@ impl Entry {
         if self.has_ended() || self.running.is_none() {
             let Inner { registry, brokers, .. } = &*processors.0;
             if let Ok(spec) = Spec::resolve(processor, registry, brokers).await {
+                let spec = Arc::new(spec);
                 self.running = Some(processors.start(spec, None, Mode::Destroy, &[]).await);
             }
         }
@@ -463,8 +530,21 @@ impl Entry {
 }
 
 impl Running {
-    fn offer(&self, plugin: Option<Plugin>) {
-        offer(&self.plugin, plugin);
+    /// Whether every shard processes, or waits for events.
+    fn is_up(&self) -> bool {
+        let runs = |status: &Arc<ShardStatus>| status.report(0).phase == Phase::Running;
+        *self.mode.borrow() == Mode::Run && self.statuses.iter().all(runs)
+    }
+
+    fn offer(&self, offer: Option<Offer>) {
+        let digest =
+            |offer: &Option<Offer>| offer.as_ref().map(|offer| Arc::clone(offer.plugin.digest()));
+        self.plugin.send_if_modified(|now| {
+            let differs = digest(now) != digest(&offer);
+            // That a version has proved itself is no reason to wake anybody.
+            *now = offer;
+            differs
+        });
     }
 }
 

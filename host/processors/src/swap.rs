@@ -1,36 +1,61 @@
 //! A new version takes over at a batch boundary, from the same position and state.
+//!
+//! This is the one place where one version follows another in a shard that runs; what a version needs to
+//! take over the state of another belongs into [`Worker::hand_over`].
 
-use host_plugins::{CallError, Level};
+use std::time::Instant;
+
+use host_failpoints::failpoint;
+use host_plugins::{Instance, Level, Plugin};
 
 use crate::living::Living;
 use crate::shard::Failure;
 use crate::worker::Worker;
 
 impl Worker<'_> {
-    /// Changes to the plugin that is offered now. If no instance of it can be made, the old one goes
-    /// on; where there is only no room beside the old one, the shard begins again with the new one.
+    /// Changes to the plugin that is offered now. If no instance of it can be made where the old one could,
+    /// the old one goes on, here and everywhere; where there is only no room beside the old one, the shard
+    /// begins again with the new one.
     pub(crate) async fn swap(&mut self) -> Result<(), Failure> {
         let Ok(plugin) = self.shard.current_plugin() else { return Ok(()) };
         if plugin.digest() == self.plugin.digest() {
             return Ok(());
         }
-        self.drain().await?;
-        let mut instance = match self.shard.instantiate(&plugin, &self.state).await {
+        let began = Instant::now();
+        failpoint!("processors.before-swap");
+        // While the last commit of the old one is still on its way.
+        let instance = match self.shard.instantiate(&plugin, &self.state).await {
             Ok(instance) => instance,
-            Err(CallError::Busy(words)) => return Err(CallError::Busy(words).into()),
-            Err(error) => {
+            Err(Failure::Rejected(cause)) => {
                 let processor = &self.shard.spec.name;
-                tracing::warn!(%processor, digest = %plugin.digest(), cause = %error, "kept the running plugin");
+                tracing::warn!(%processor, digest = %plugin.digest(), cause, "kept the running plugin");
                 return Ok(());
             }
+            Err(failure) => return Err(failure),
         };
+        self.drain().await?;
+        self.hand_over(plugin, instance).await?;
+        let pause = began.elapsed();
+        self.shard.swaps.observe(pause);
+        self.shard.status.paused_for(pause);
+        failpoint!("processors.swapped");
+        Ok(())
+    }
+
+    /// Everything that the old one decided is committed, and the new one is made on the same state.
+    async fn hand_over(&mut self, plugin: Plugin, mut instance: Instance) -> Result<(), Failure> {
         // The old one is told so, but what it answers cannot hold up its successor.
         if let Some(old) = self.living.there()
             && let Err(error) = old.pause().await
         {
             tracing::info!(processor = %self.shard.spec.name, cause = %error, "pause of the old version failed");
         }
-        instance.resume().await?;
+        if let Err(cause) = instance.resume().await {
+            return Err(match self.shard.before(&plugin) {
+                Some(_) => self.shard.blame(&plugin, "resume", &cause).await,
+                None => cause.into(),
+            });
+        }
         self.shard.status.plugin(plugin.digest(), &plugin.info().version);
         tracing::info!(
             processor = %self.shard.spec.name, shard = self.shard.shard,
@@ -41,6 +66,7 @@ impl Worker<'_> {
         self.living = Living::new(instance);
         self.plugin = plugin;
         self.shard.row = 0;
+        self.shard.retries = 0;
         self.waiting.due = true;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 use host_plugins::log::NoLog;
 use host_plugins::{CallError, LogSink, Plugin, SharedState, Trial};
-use host_registry::{Desired, Processor};
+use host_registry::{Desired, Processor, Whose};
 
 use crate::growth::is_keyed;
 use crate::shard::setup;
@@ -67,7 +67,7 @@ impl Processors {
         let state = SharedState::default();
         // What a trial logs is nobody's: a processor that is refused must leave nothing behind.
         let log: Arc<dyn LogSink> = Arc::new(NoLog);
-        plugin.instantiate(setup(spec, 0, &state, &spec.limits.of(&self.0.options), &log)).await?;
+        plugin.instantiate(setup(spec, 0, &state, &spec.limits(&self.0.options), &log)).await?;
         Ok(())
     }
 }
@@ -110,6 +110,10 @@ impl Trial for Processors {
             let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await;
             // It does not run now either; that is not the new version's fault.
             let Ok(spec) = spec else { continue };
+            // A stranger's condition has no say: a version that refuses it ends it.
+            if spec.lends == Some(Whose::Subscribers) {
+                continue;
+            }
             check_shape(plugin, &spec).map_err(|error| named(error.to_string()))?;
             self.init_once(plugin, &spec).await.map_err(|error| named(error.to_string()))?;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use host_brokers::{Commit, CommitOutcome, Fence};
-use host_events::{Incarnation, Position, Stored};
+use host_events::{Batch, Incarnation, Position, Stored, TRACE};
 use host_plugins::{Action, CallError, Instance, Plugin, SharedState};
 use tokio::task::JoinHandle;
 
@@ -20,13 +20,17 @@ use crate::living::{Living, until};
 use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
 use crate::shadow::{Companion, Did, Outcome};
+use crate::reconfigure::Ask;
 use crate::shard::{Failure, Held, Shard, settle};
-use crate::spec::Endpoint;
+use crate::spec::{Endpoint, Policy};
 use crate::status::Moved;
+use crate::ticks::Ticks;
 use crate::traced::Traced;
 
 /// Batches that may wait for a commit: enough to fill it while the one before is written.
 const MOST_WAITING_BATCHES: usize = 8;
+/// The same where each has one event.
+const MOST_WAITING_SINGLES: usize = 512;
 /// Bytes that may wait for a commit. With the commit in flight a busy shard holds twice this.
 const MOST_WAITING_BYTES: usize = 4 * 1024 * 1024;
 
@@ -54,6 +58,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) began_at: Position,
     /// Another version that sees the same.
     pub(crate) companion: Option<Companion>,
+    pub(crate) ticks: Ticks,
 }
 
 /// Decided, not yet committed.
@@ -89,6 +94,8 @@ enum Wake {
     Mode,
     Plugin,
     Shadow,
+    Ask(Ask),
+    Tick,
     Batch(Next),
     /// Nothing came for a while.
     Idle,
@@ -105,6 +112,7 @@ impl<'a> Worker<'a> {
         held: Held,
         inputs: Inputs,
     ) -> Self {
+        let ticks = Ticks::after(&held.positions, Incarnation(shard.spec.id));
         Self {
             shard,
             plugin,
@@ -117,6 +125,7 @@ impl<'a> Worker<'a> {
             dead: None,
             began_at: held.positions,
             companion: None,
+            ticks,
         }
     }
 
@@ -137,6 +146,8 @@ impl<'a> Worker<'a> {
                 Wake::Plugin => self.swap().await?,
                 Wake::Shadow => self.follow_shadow(),
                 Wake::Idle => self.rest(),
+                Wake::Ask(ask) => self.reconfigure(ask).await?,
+                Wake::Tick => self.tick().await?,
                 Wake::Batch(next) => {
                     if let Some(end) = self.process(next).await? {
                         return Ok(end);
@@ -169,6 +180,7 @@ impl<'a> Worker<'a> {
         let room = self.has_room();
         let busy = self.in_flight.is_some() || self.waiting.has_something();
         let idle = if busy { None } else { self.living.until(&self.shard.limits) };
+        let tick = self.living.interval().map(|interval| self.ticks.due(interval));
         let in_flight = async {
             match &mut self.in_flight {
                 Some(in_flight) => (&mut in_flight.task).await,
@@ -185,6 +197,8 @@ impl<'a> Worker<'a> {
             }
             Ok(()) = self.shard.plugin.changed() => Wake::Plugin,
             Ok(()) = self.shard.shadow.changed() => Wake::Shadow,
+            Some(ask) = self.shard.asks.recv() => Wake::Ask(ask),
+            () = until(tick), if room => Wake::Tick,
             next = self.inputs.next(), if room => Wake::Batch(next?),
             () = until(idle) => Wake::Idle,
         })
@@ -192,8 +206,11 @@ impl<'a> Worker<'a> {
 
     /// Whether more may wait for a commit.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting.batches < MOST_WAITING_BATCHES
-            && self.waiting.outputs.bytes() < MOST_WAITING_BYTES
+        let most = match self.shard.size.is_one() {
+            true => MOST_WAITING_SINGLES,
+            false => MOST_WAITING_BATCHES,
+        };
+        self.waiting.batches < most && self.waiting.outputs.bytes() < MOST_WAITING_BYTES
     }
 
     /// Whether somebody wants something else of this shard than what it is in the middle of.
@@ -208,9 +225,14 @@ impl<'a> Worker<'a> {
             return self.process_carefully(next).await;
         }
         if next.batch.records.len() <= self.shard.size.most() {
-            return self.attempt(next).await;
+            match self.attempt(next.clone()).await {
+                Err(Failure::OneByOne) => self.one_by_one().await?,
+                attempted => return attempted,
+            }
         }
-        for piece in pieces::chop(&next, self.shard.size.most()) {
+        let mut rest = pieces::chop(&next, self.shard.size.most());
+        rest.reverse();
+        while let Some(piece) = rest.pop() {
             if self.is_called_away() {
                 self.drain().await?;
                 return Ok(Some(End::ModeChanged));
@@ -218,12 +240,25 @@ impl<'a> Worker<'a> {
             if !self.has_room() {
                 self.drain().await?;
             }
-            if let Some(end) = self.attempt(piece).await? {
-                return Ok(Some(end));
+            match self.attempt(piece.clone()).await {
+                Err(Failure::OneByOne) => {
+                    self.one_by_one().await?;
+                    rest.extend(pieces::chop(&piece, 1).into_iter().rev());
+                }
+                Ok(None) => {}
+                ended => return ended,
             }
             self.commit_if_idle();
         }
         Ok(None)
+    }
+
+    /// Each event is asked about alone from now on, in an instance that has seen none of those that were asked about
+    /// together.
+    async fn one_by_one(&mut self) -> Result<(), Failure> {
+        self.shard.size.one();
+        self.drain().await?;
+        self.renew().await
     }
 
     pub(crate) async fn attempt(&mut self, next: Next) -> Result<Option<End>, Failure> {
@@ -236,6 +271,10 @@ impl<'a> Worker<'a> {
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
                 self.isolate(next, cause).await
             }
+            Err(Failure::Plugin(cause)) => {
+                self.judge_answer(&next, &cause).await?;
+                Err(cause.into())
+            }
             Err(failure) => Err(failure),
         }
     }
@@ -247,45 +286,81 @@ impl<'a> Worker<'a> {
         let flow = self.shard.spec.input_name(*input);
         let began = self.shard.traces.is_on().then(SystemTime::now);
         self.state.lock().begin();
-        let mut shown = None;
+        let (mut actions, mut shown) = (Vec::new(), None);
         if !batch.records.is_empty() {
             let answer = match self.living.there() {
                 Some(instance) => instance.process(*input, &flow, batch.clone()).await,
                 None => Err(CallError::Dead),
             };
-            let actions = match answer {
+            actions = match answer {
                 Ok(actions) => actions,
                 Err(cause) => {
                     self.state.lock().abandon();
                     return Err(cause.into());
                 }
             };
+            let actions = match self.fit(actions, batch.records.len()) {
+                Ok(actions) => actions,
+                Err(failure) => {
+                    self.state.lock().abandon();
+                    return Err(failure);
+                }
+            };
             if actions.iter().any(|action| matches!(action, Action::DeadLetter { .. })) {
                 self.need_dead_flow().await?;
             }
             shown = self.companion.is_some().then(|| actions.clone());
-            let shard = &*self.shard;
-            let scene = Scene::of(&shard.spec, &self.plugin, &flow, batch.partition);
-            let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
-            let route = Route { endpoints, shard: shard.shard, dead, scene };
-            self.waiting.outputs.apply(&route, batch, actions)?;
-            if let Some(began) = began {
-                let traced = Traced::of(&self.shard.traces, (&flow, batch), began, "committed");
-                self.waiting.traced.extend(traced);
-            }
             self.shard.row = 0;
-            self.living.worked();
-            let share = self.living.there().map_or(0.0, |instance| instance.slow_share());
-            self.shard.status.slow_share(share);
         }
-        let changes = self.state.lock().take_changes();
         if let Some(actions) = shown {
-            let did = Did::Answered(actions, changes.clone());
-            self.show(|| Outcome { next: next.clone(), flow, did });
+            let did = Did::Answered(actions, self.state.lock().take_changes());
+            self.show(|| Outcome { next: next.clone(), flow: Arc::clone(&flow), did });
         }
-        self.waiting.state.extend(changes);
-        self.moved(&batch.records, moves);
+        self.gather(&flow, batch, actions, moves)?;
+        if let Some(began) = began {
+            let traced = Traced::of(&self.shard.traces, (&flow, batch), began, "committed");
+            self.waiting.traced.extend(traced);
+        }
         Ok(())
+    }
+
+    /// Takes what the plugin decided, and what it wrote into the open overlay, into the next commit.
+    pub(crate) fn gather(
+        &mut self,
+        flow: &str,
+        batch: &Batch,
+        actions: Vec<Action>,
+        moves: Moves<'_>,
+    ) -> Result<(), Failure> {
+        let shard = &*self.shard;
+        let scene = Scene::of(&shard.spec, &self.plugin, flow, batch.partition);
+        let (endpoints, dead) = (&shard.spec.outputs[..], self.dead.as_ref());
+        let beside = shard.spec.lends.map(|_| TRACE);
+        let route = Route { endpoints, shard: shard.shard, dead, scene, beside };
+        self.waiting.outputs.apply(&route, batch, actions)?;
+        self.waiting.state.extend(self.state.lock().take_changes());
+        self.moved(&batch.records, moves);
+        self.living.worked();
+        let share = self.living.there().map_or(0.0, |instance| instance.slow_share());
+        self.shard.status.slow_share(share);
+        Ok(())
+    }
+
+    /// What of a plugin's decisions is carried out where it fills the topic of a subscriber: a new event has the trace of the
+    /// one that it was made of, so each is asked about alone; and a stranger's component has no dead letters.
+    fn fit(&mut self, actions: Vec<Action>, events: usize) -> Result<Vec<Action>, Failure> {
+        let spec = &self.shard.spec;
+        let is_new = |action: &Action| matches!(action, Action::Emit { .. });
+        if spec.lends.is_some() && events > 1 && actions.iter().any(is_new) {
+            return Err(Failure::OneByOne);
+        }
+        if spec.policy != Policy::LeaveOut {
+            return Ok(actions);
+        }
+        let (letters, actions): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(|action| matches!(action, Action::DeadLetter { .. }));
+        self.shard.left_out(letters.len() as u64, "dead letter");
+        Ok(actions)
     }
 
     /// Accounts for a batch whose overlay of the state is open.
@@ -360,12 +435,15 @@ impl<'a> Worker<'a> {
         for _ in 0..in_flight.batches {
             self.state.lock().committed();
         }
-        let InFlight { positions, moved, given, traced, .. } = in_flight;
+        let InFlight { positions, batches, moved, given, traced, .. } = in_flight;
         for traced in &traced {
             traced.done(&self.shard.traces, &self.shard.spec);
         }
         self.went_through(&positions, moved.events_in > 0 && given.is_none());
         self.shard.committed(&positions, moved);
+        if moved.events_in > 0 {
+            self.shard.status.did(batches as u64, moved.events_in);
+        }
         Ok(())
     }
 

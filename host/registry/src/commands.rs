@@ -164,7 +164,20 @@ impl Registry {
         desired: Desired,
     ) -> Result<JournalId, RegistryError> {
         let name = name.clone();
-        self.command(move |state| state.set_desired(&name, desired)).await
+        self.command(move |state| state.set_desired(&name, desired, None)).await
+    }
+
+    /// Pauses a processor, and keeps why, until somebody says something else of it.
+    ///
+    /// # Errors
+    /// As [`Self::set_desired`].
+    pub async fn pause_because(
+        &self,
+        name: &Name,
+        why: String,
+    ) -> Result<JournalId, RegistryError> {
+        let name = name.clone();
+        self.command(move |state| state.set_desired(&name, Desired::Paused, Some(why))).await
     }
 
     /// Moves the position of a processor that is paused or stopped.

@@ -21,6 +21,7 @@ mod mirrors;
 mod model;
 mod namespaces;
 mod performer;
+mod plugin_books;
 mod plugins;
 mod processors;
 mod publish;
@@ -54,7 +55,8 @@ pub use model::{
     ProcessorChange, ShadowChange, Start, Taken,
 };
 pub use performer::{PerformError, Performer};
-pub use plugins::{Activation, MAX_COMPONENT};
+pub use plugin_books::{Books, Kept, Ran, peek_answer, peek_plugins, peek_processors, put_wish};
+pub use plugins::{Activation, MAX_COMPONENT, NewActivation};
 pub use processors::derived_name;
 pub use publish::{PUBLISH, Publish};
 pub use published::{Findable, Published, PublishedRow, peek, peek_published};

@@ -157,6 +157,9 @@ pub struct Processor {
     pub start: Start,
     /// What it should do.
     pub desired: Desired,
+    /// Why, where the host did it for somebody.
+    #[serde(default)]
+    pub because: Option<String>,
     /// The host's own settings: [`PROCESSOR_OPTIONS`].
     pub options: Config,
     /// Counts its changes.
@@ -409,6 +412,7 @@ impl NewProcessor {
             config: self.config.clone(),
             start: self.start,
             desired: Desired::Running,
+            because: None,
             options: self.options.clone(),
             revision: 0,
             input_incarnations: BTreeMap::new(),
@@ -479,7 +483,8 @@ pub const PROCESSOR_LIMITS: &[(&str, u64)] = &[
 
 /// Options of a processor and the values they take, the default first.
 pub const PROCESSOR_OPTIONS: &[(&str, &[&str])] = &[
-    ("upgrade", &["auto", "pinned"]),
+    ("upgrade", &["auto", "one-first", "pinned"]),
+    ("upgrade-first", &["no", "yes"]),
     ("on-gap", &["stop", "record"]),
     ("dead-letters", &["auto", "all", "off"]),
     ("ring", &["refuse", "allow"]),

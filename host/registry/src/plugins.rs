@@ -4,12 +4,12 @@
 
 use bytes::Bytes;
 use host_failpoints::failpoint;
-use rusqlite::{OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
 use crate::audit;
 use crate::error::RegistryError;
-use crate::limits::check_kind;
+use crate::limits::{MAX_DOCUMENT, check_kind};
 use crate::registry::{Registry, now};
 
 /// Which version of a processor type runs.
@@ -76,27 +76,30 @@ impl Registry {
     }
 
     /// Makes a version the one that runs and gives its generation; that of the one that runs already
-    /// stays.
+    /// stays. What is known of the type is written with it.
     ///
     /// # Errors
     /// `NotFound` when no such component was put here.
-    pub async fn activate_plugin(&self, name: &str, digest: &str) -> Result<u64, RegistryError> {
-        check_kind(name)?;
-        let (name, digest) = (name.to_owned(), digest.to_owned());
+    pub async fn activate_plugin(&self, new: NewActivation) -> Result<u64, RegistryError> {
+        check_kind(&new.name)?;
         let mut by = audit::By::clone(&audit::actor());
-        by.command = format!("digest {digest}");
+        by.command.clone_from(&new.why);
         self.with_database(move |database| {
             let tx = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let known = "SELECT EXISTS (SELECT 1 FROM plugin_blobs WHERE digest = ?1)";
-            if !tx.query_row(known, [&digest], |row| row.get::<_, bool>(0))? {
-                return Err(RegistryError::not_found("plugin", digest));
-            }
-            let newest = "SELECT generation, digest FROM plugin_activations WHERE name = ?1
-                ORDER BY generation DESC LIMIT 1";
-            let newest: Option<(i64, String)> =
-                tx.query_row(newest, [&name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let NewActivation { name, digest, version, document, .. } = &new;
+            let known = "SELECT length(bytes) FROM plugin_blobs WHERE digest = ?1";
+            let bytes: Option<i64> =
+                tx.query_row(known, [digest], |row| row.get(0)).optional()?;
+            let bytes = bytes.ok_or_else(|| RegistryError::not_found("plugin", digest))?;
+            tx.execute(
+                "INSERT OR REPLACE INTO plugin_versions (digest, version, bytes) VALUES (?1, ?2, ?3)",
+                params![digest, version, bytes],
+            )?;
+            put_type(&tx, name, document)?;
+            let newest = newest(&tx, name)?;
             let generation = match newest {
-                Some((generation, running)) if running == digest => {
+                Some((generation, running)) if running == *digest => {
+                    tx.commit()?;
                     return Ok(generation.unsigned_abs());
                 }
                 Some((generation, _)) => generation + 1,
@@ -106,7 +109,7 @@ impl Registry {
                 "INSERT INTO plugin_activations (name, generation, digest, at) VALUES (?1, ?2, ?3, ?4)",
                 params![name, generation, digest, now()],
             )?;
-            audit::changed(&tx, &by, &name, "activation")?;
+            audit::changed(&tx, &by, name, "activation")?;
             failpoint!("plugins.before-activation");
             tx.commit()?;
             failpoint!("plugins.activated");
@@ -139,6 +142,28 @@ impl Registry {
         .await
     }
 
+    /// Keeps what is known of a processor type; what it is, is the caller's matter.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn put_plugin_type(&self, name: &str, document: String) -> Result<(), RegistryError> {
+        let name = name.to_owned();
+        self.with_database(move |database| {
+            let tx = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            put_type(&tx, &name, &document)?;
+            Ok(tx.commit()?)
+        })
+        .await
+    }
+
+    /// What is known of each processor type.
+    ///
+    /// # Errors
+    /// When the registry cannot be read.
+    pub async fn plugin_types(&self) -> Result<Vec<(String, String)>, RegistryError> {
+        self.with_database(|database| types(database)).await
+    }
+
     /// What runs, by name.
     ///
     /// # Errors
@@ -162,6 +187,64 @@ impl Registry {
         .await
     }
 }
+
+/// A version that is to run.
+#[derive(Clone, Debug)]
+pub struct NewActivation {
+    /// The type's name.
+    pub name: String,
+    /// Digest of the bytes.
+    pub digest: String,
+    /// What the version calls itself.
+    pub version: String,
+    /// What is known of the type from then on.
+    pub document: String,
+    /// Why, for the audit log.
+    pub why: String,
+}
+
+fn newest(tx: &Transaction<'_>, name: &str) -> Result<Option<(i64, String)>, RegistryError> {
+    let newest = "SELECT generation, digest FROM plugin_activations WHERE name = ?1
+        ORDER BY generation DESC LIMIT 1";
+    Ok(tx.query_row(newest, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+}
+
+pub(crate) fn put_type(
+    tx: &Transaction<'_>,
+    name: &str,
+    document: &str,
+) -> Result<(), RegistryError> {
+    if document.len() > MAX_DOCUMENT {
+        return Err(RegistryError::TooMany { what: "octets of one row", limit: MAX_DOCUMENT });
+    }
+    tx.execute(
+        "INSERT OR REPLACE INTO plugin_types (name, document) VALUES (?1, ?2)",
+        params![name, document],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn types(database: &Connection) -> Result<Vec<(String, String)>, RegistryError> {
+    let mut rows = database.prepare("SELECT name, document FROM plugin_types ORDER BY name")?;
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What is known of types, of versions and of files; and what an operator wants of a running host.
+pub(crate) const TABLES: &str = "
+CREATE TABLE plugin_types (name TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+CREATE TABLE plugin_versions (
+    digest TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE plugin_files (file TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+CREATE TABLE plugin_wishes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    document TEXT NOT NULL,
+    answer TEXT
+) STRICT;
+";
 
 fn hex_digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()

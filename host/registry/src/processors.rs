@@ -25,6 +25,9 @@ impl State {
         check_new(&new)?;
         let mut input_incarnations = std::collections::BTreeMap::new();
         let mut input_partitions = std::collections::BTreeMap::new();
+        for name in new.inputs.iter().chain(&new.outputs) {
+            self.check_topic_of_subscriber(name, &new.name)?;
+        }
         for name in &new.inputs {
             let flow = self.usable_flow(name)?;
             input_incarnations.insert(name.clone(), flow.incarnation);
@@ -46,6 +49,7 @@ impl State {
             config: new.config,
             start: new.start,
             desired: Desired::Running,
+            because: None,
             options: new.options,
             revision: 1,
             input_incarnations,
@@ -90,6 +94,7 @@ impl State {
         &self,
         name: &Name,
         desired: Desired,
+        because: Option<String>,
     ) -> Result<Decision, RegistryError> {
         if desired == Desired::Deleted {
             return self.delete_processor(name);
@@ -103,7 +108,7 @@ impl State {
             return Ok(Decision::Already(entry.id));
         }
         let before = self.settled_processor(name)?.clone();
-        let after = Processor { desired, ..before.clone() };
+        let after = Processor { desired, because, ..before.clone() };
         Ok(update(before, after))
     }
 

@@ -17,7 +17,7 @@ use crate::limits::MAX_DOCUMENT;
 use crate::mirrors::Mirror;
 use crate::model::{Flow, Namespace, Processor};
 use crate::state::{KEPT_ENTRIES, Row, State};
-use crate::{audit, in_force, published, reports};
+use crate::{audit, in_force, plugins, published, reports};
 
 /// The registry's database.
 pub(crate) const SCHEMA: Schema = Schema {
@@ -35,6 +35,7 @@ pub(crate) const SCHEMA: Schema = Schema {
         V9,
         V10,
         reports::TABLES,
+        plugins::TABLES,
     ],
 };
 

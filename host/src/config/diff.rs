@@ -45,6 +45,7 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         ("audit", before.audit != after.audit, false),
         ("reports", before.reports != after.reports, false),
         ("traces", before.traces != after.traces, false),
+        ("upgrades", before.upgrades != after.upgrades, false),
         ("observe", before.observe != after.observe, false),
         ("names", before.names != after.names, false),
         ("peers", before.peers != after.peers, false),

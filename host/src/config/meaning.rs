@@ -42,6 +42,7 @@ pub(super) fn meaning(
     let dns = reader.dns(raw.dns.unwrap_or_default(), base);
     let reports = reader.reports(raw.reports.unwrap_or_default(), peers.domain.is_some());
     let traces = reader.traces(raw.traces.unwrap_or_default(), base, us);
+    let upgrades = reader.upgrades(raw.upgrades.unwrap_or_default());
     let data_dir =
         reader.required("data_dir", raw.data_dir).and_then(|dir| reader.path(&dir, base));
     let plugins_dir = match raw.plugins_dir {
@@ -82,6 +83,7 @@ pub(super) fn meaning(
                 audit,
                 reports,
                 traces,
+                upgrades,
             };
             Ok((config, reader.files))
         }

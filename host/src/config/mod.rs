@@ -26,6 +26,7 @@ mod subjects;
 mod tests;
 mod tls;
 mod traces;
+mod upgrades;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use fnap::name::Name;
 use host_iam::{Quota, Settings, Subject, UserList, UsersError};
 use host_observe::traces::TraceOptions;
 use host_plugins::Limits;
+use host_processors::FirstDoes;
 use host_server::{ListenerOptions, TlsFiles};
 
 use crate::audit::AuditOptions;
@@ -106,6 +108,8 @@ pub struct Config {
     pub reports: ReportsConfig,
     /// Where traces go; none where nobody asked for them.
     pub traces: Option<TraceOptions>,
+    /// What the first of a type has to do with a new version before others follow.
+    pub upgrades: FirstDoes,
 }
 
 /// A broker.
@@ -238,8 +242,9 @@ impl Config {
             names: NamesConfig::default(),
             reports: ReportsConfig::usual(domain.is_some()),
             traces: None,
-            peers: PeersConfig { domain, assumed: true, ..PeersConfig::default() },
+            peers: PeersConfig { domain, assumed: true, ..PeersConfig::dev() },
             dns,
+            upgrades: FirstDoes::default(),
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }
     }

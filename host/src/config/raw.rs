@@ -40,6 +40,7 @@ pub(super) struct Raw {
     pub(super) audit: Option<super::audit::RawAudit>,
     pub(super) reports: Option<super::reports::RawReports>,
     pub(super) traces: Option<super::traces::RawTraces>,
+    pub(super) upgrades: Option<super::upgrades::RawUpgrades>,
     pub(super) limits: Option<RawLimits>,
     pub(super) brokers: Option<Vec<RawBroker>>,
     pub(super) namespaces: Option<Vec<RawNamespace>>,

@@ -44,6 +44,14 @@ async fn running(page: &mut Exposition, up: &Up) {
     }
     brokers::write(page, &up.brokers);
     plugins(page, &up.services.catalog.snapshot());
+    let kept = up.services.registry.kept_plugins().await.unwrap_or_default();
+    let help = "Versions of processor types whose bytes are kept.";
+    page.single("fnaa_plugin_versions_kept", Kind::Gauge, help, kept.versions);
+    let help = "Bytes of them.";
+    page.single("fnaa_plugin_versions_kept_bytes", Kind::Gauge, help, kept.bytes);
+    let help = "Time that events of a shard waited while another version of its plugin took over.";
+    let mut family = page.family("fnaa_plugin_swap_pause_seconds", Kind::Histogram, help);
+    family.histogram(&[], up.services.processors.swaps());
     let pending = up.services.registry.pending().len() as u64;
     let help = "Changes that were decided and are not carried out yet.";
     page.single("fnaa_changes_pending", Kind::Gauge, help, pending);

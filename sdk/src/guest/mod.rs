@@ -3,13 +3,16 @@
 //! Public only for what [`crate::export!`] expands to; no author names it.
 
 mod convert;
+mod reconfigure;
+mod timer;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
 use self::generated::exports::flow::processor::lifecycle;
 use self::generated::flow::processor::{events, log as log_import, state as state_import};
-use crate::{Batch, Error, Event, Header, Processor, Value};
+use crate::{Batch, Error, Event, Header, Processor, Setup, Value};
 
 /// The generated bindings.
 #[expect(missing_docs, reason = "generated from wit/")]
@@ -20,6 +23,9 @@ pub mod generated {
         pub_export_macro: true,
     });
 }
+
+pub use reconfigure::bindings as reconfigure_bindings;
+pub use timer::bindings as timer_bindings;
 
 /// The exports of a processor type.
 #[derive(Debug)]
@@ -32,37 +38,38 @@ impl<P: Processor> lifecycle::Guest for Component<P> {
 
     fn init(setup: lifecycle::Setup) -> Result<(), events::Error> {
         std::panic::set_hook(Box::new(report_panic));
-        let processor = P::init(&setup.into())?;
+        let setup = setup.into();
+        let processor = P::init(&setup)?;
         INSTANCE.with(|instance| instance.replace(Some(Box::new(processor))));
+        SETUP.set(setup);
         Ok(())
     }
 
     fn process(batch: events::Batch) -> Result<Vec<events::Action>, events::Error> {
-        let actions = with_instance(|processor| processor.process(&Batch(Handle(batch))))?;
+        let actions = with_instance(|processor: &mut P| processor.process(&Batch(Handle(batch))))?;
         Ok(actions.into_iter().map(Into::into).collect())
     }
 
     fn pause() -> Result<(), events::Error> {
-        with_instance(|processor| processor.pause())
+        with_instance(|processor: &mut P| processor.pause())
     }
 
     fn resume() -> Result<(), events::Error> {
-        with_instance(|processor| processor.resume())
+        with_instance(|processor: &mut P| processor.resume())
     }
 
     fn destroy() -> Result<(), events::Error> {
-        with_instance(|processor| processor.destroy())
+        with_instance(|processor: &mut P| processor.destroy())
     }
 }
 
-fn with_instance<T>(
-    call: impl FnOnce(&mut dyn Processor) -> Result<T, Error>,
+fn with_instance<P: Processor, T>(
+    call: impl FnOnce(&mut P) -> Result<T, Error>,
 ) -> Result<T, events::Error> {
     INSTANCE.with(|instance| {
         let mut instance = instance.borrow_mut();
-        let processor =
-            instance.as_deref_mut().ok_or_else(|| Error::fatal("called before init"))?;
-        Ok(call(processor)?)
+        let processor = instance.as_deref_mut().and_then(|made| made.downcast_mut::<P>());
+        Ok(call(processor.ok_or_else(|| Error::fatal("called before init"))?)?)
     })
 }
 
@@ -174,5 +181,7 @@ pub(crate) mod log {
 
 thread_local! {
     // One instance of the component serves one shard, so one of the type is enough.
-    static INSTANCE: RefCell<Option<Box<dyn Processor>>> = const { RefCell::new(None) };
+    static INSTANCE: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+    /// What it was told last.
+    static SETUP: RefCell<Setup> = RefCell::default();
 }

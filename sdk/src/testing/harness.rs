@@ -1,7 +1,10 @@
 //! Calls a plugin as the host does, and refuses what the host refuses.
 
+use std::time::Duration;
+
+use crate::testing::Batches;
 use crate::testing::state;
-use crate::{Action, Batch, Cardinality, Error, Info, Processor, Setup};
+use crate::{Action, Batch, Cardinality, Error, Info, Processor, Reconfigure, Setup, Timer};
 
 /// A plugin under test. State begins empty and outlives [`Harness::restart`].
 #[derive(Debug)]
@@ -92,6 +95,39 @@ impl<P: Processor> Harness<P> {
     }
 }
 
+impl<P: Timer> Harness<P> {
+    /// Lets it tick. State that it wrote stays only where it succeeds.
+    ///
+    /// # Errors
+    /// What `tick` said, or [`Error::Fatal`] beginning with `contract:` where an action names an event or
+    /// an output that is not there, or the interval is none that a host takes.
+    pub fn tick(&mut self, now: i64) -> Result<Vec<Action>, Error> {
+        let interval = self.processor.interval();
+        if interval < SHORTEST || interval > LONGEST {
+            return Err(broken(format!("a tick every {interval:?}, 100 ms to a day are possible")));
+        }
+        state::begin();
+        let answer = self.processor.tick(now);
+        let checked = answer.and_then(|actions| self.check(&Batches::new().build(), actions));
+        state::end(checked.is_ok());
+        checked
+    }
+}
+
+impl<P: Reconfigure> Harness<P> {
+    /// Hands over another configuration, after `init` has accepted it in an instance of its own.
+    ///
+    /// # Errors
+    /// What `init` or `reconfigure` said.
+    pub fn reconfigure(&mut self, config: &str) -> Result<(), Error> {
+        let setup = Setup { config: config.to_owned(), ..self.setup.clone() };
+        P::init(&setup)?;
+        self.processor.reconfigure(&setup)?;
+        self.setup = setup;
+        Ok(())
+    }
+}
+
 /// The setup of a [`Harness`].
 #[derive(Debug)]
 pub struct HarnessBuilder<P> {
@@ -175,6 +211,10 @@ fn reach(action: &Action, len: u32) -> (std::ops::Range<u32>, Option<u32>) {
         Action::Drop { index } | Action::DeadLetter { index, .. } => (one(*index), None),
     }
 }
+
+/// From tick to tick, as hosts allow it.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_hours(24);
 
 fn broken(reason: String) -> Error {
     Error::fatal(format!("contract: {reason}"))

@@ -1,4 +1,4 @@
-//! State in a map of the thread, with the host's rules: only a running `process` may write, writes
+//! State in a map of the thread, with the host's rules: only a running `process` or `tick` may write, writes
 //! of a call that fails are discarded, and the granted size is a limit.
 
 use std::cell::RefCell;
@@ -82,7 +82,7 @@ pub(super) fn len() -> usize {
 fn allowed(state: &State, key: &[u8]) -> Result<(), StateError> {
     let denied = |reason: &str| Err(StateError::Denied(reason.to_owned()));
     if state.committed.is_none() {
-        return denied("only process may write");
+        return denied("only process and tick may write");
     }
     match key.len() {
         0 => denied("the key is empty"),

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use kafka_node::{Node, Ran, Setup, jvm, tool};
 use serde_json::Value;
-use stories::{Config, Fnaad, PLACES_OF_LENDING, Wire, events, eventually, eventually_holds};
+use stories::{
+    Config, Fnaad, Following, PLACES_OF_LENDING, Wire, events, eventually, eventually_holds,
+};
 use tempfile::TempDir;
 
 const TIME: &str = "time.flows.unix.ar";
@@ -22,6 +24,11 @@ struct House {
 
 impl House {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more in its configuration.
+    fn start_with(more: &str) -> Self {
         let node = Node::start(Setup::default().user("nobody", "nobody").acls());
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::new(dir.path()).with_users(&["eva"]);
@@ -31,6 +38,7 @@ impl House {
             node.servers(),
             node.sasl_servers()
         );
+        config.text += more;
         let config = config.save().to_owned();
         let mut house = Self { node, dir, config, host: None };
         house.begin();
@@ -55,11 +63,11 @@ impl House {
         self.host().login_as("eva", "test")
     }
 
-    /// Eva says something, and the host ends itself at a place if it comes there. Gives whether it did.
+    /// Eva says something, or the owner where it is his to say, and the host ends itself at a place if it comes there. Gives whether it did.
     fn dies(&mut self, place: &str, said: &str) -> bool {
-        let mut eva = self.eva();
+        let mut wire = if said.starts_with("PURGE") { self.owner() } else { self.eva() };
         Fnaad::arm(self.dir.path(), place);
-        let answer = eva.try_ask::<&str>(said, &[]);
+        let answer = wire.try_ask::<&str>(said, &[]);
         Fnaad::arm(self.dir.path(), "");
         if answer.is_none() {
             eventually("a host that has ended", || match self.host().has_ended() {
@@ -264,6 +272,104 @@ fn after_a_removal_a_connected_consumer_gets_nothing_more_and_nothing_is_left() 
 }
 
 #[test]
+fn a_broker_that_is_away_is_not_told_as_a_policy_that_fails() {
+    let mut house = House::start_with("\n[reports]\nenabled = true\n");
+    let mut owner = house.owner();
+    let policy = Value::from(r#"bridge {"filter":"data.n >= 0"}"#);
+    owner.ok(&format!("CREATE FLOW {TIME} policy={policy}"));
+    owner.ok(&format!("GRANT subscribe ON {TIME} TO user:eva"));
+    owner.write(TIME, &events(0..3));
+    let id = house.eva().data(&format!("SUBSCRIBE {TIME}")).swap_remove(0);
+    let mut following = Following::begin(house.eva());
+    let stream = following.attach(&id, &[(0, 0)].into(), 64 << 10);
+    following.attached(stream);
+    assert_eq!(following.records(stream, 3).len(), 3);
+    house.node.kill();
+    let (failure, _) = following.ended(stream);
+    assert!(
+        failure.to_string().starts_with("503") && !failure.words.contains("policy"),
+        "{failure}"
+    );
+    let row = owner.json(&format!("GET SUBSCRIBERS {TIME}")).swap_remove(0);
+    assert_eq!(row["trouble"], Value::Null, "{row}");
+    house.node.restart();
+    // Something that is told after it.
+    eventually("an answer", || {
+        let answer = owner.ask(&format!("REMOVE SUBSCRIBER {id}")).swap_remove(0);
+        if answer.starts_with("220") { Ok(()) } else { Err(answer) }
+    });
+    eventually("the report of the end", || {
+        // The flow itself is made when its broker is back.
+        let answer = owner.ask("READ reports.flows.unix.ar FROM earliest LIMIT 100");
+        assert!(!answer.iter().any(|line| line.contains("policy-failed")), "{answer:?}");
+        match answer.iter().any(|line| line.contains("subscriber.ended")) {
+            true => Ok(()),
+            false => Err(format!("{answer:?}")),
+        }
+    });
+}
+
+#[test]
+fn what_was_purged_lies_in_no_topic_of_a_subscriber_any_more() {
+    let mut house = House::start();
+    let (mut owner, mut eva) = (house.owner(), house.eva());
+    owner.ok(&format!("CREATE FLOW {TIME} partitions=2"));
+    owner.ok(&format!("GRANT subscribe ON {TIME} TO user:eva"));
+    owner.write(TIME, &events(0..10));
+    let id = subscribed(&mut eva, "");
+    let paused = subscribed(&mut eva, " REF=6f0c1d7e-6d0b-4f0e-9d8f-000000000001");
+    let told = credentials(&mut eva, &id);
+    eventually_holds(&mut owner, &id, 10);
+    eventually_holds(&mut owner, &paused, 10);
+    owner.ok(&format!("PAUSE {paused}"));
+    owner.write(TIME, &events(10..20));
+    owner.ok(&format!("PURGE FLOW {TIME} CONFIRM {TIME}"));
+    for name in [TIME, &id, &paused] {
+        assert_eq!(owner.read(name).len(), 0, "{name}");
+    }
+    // What comes afterwards comes, also behind what one that was held has never read.
+    owner.write(TIME, &[stories::event(20)]);
+    let ran = consumed(&told, &id, &format!("{id}.readers"), 1);
+    assert_eq!(ran.out.trim(), "{\"n\":20}", "{ran:?}");
+    owner.ok(&format!("RESUME {paused}"));
+    eventually_holds(&mut owner, &paused, 1);
+    assert_eq!(owner.data("GET FLOWS").len(), 3, "nothing is kept of what was passed over");
+}
+
+#[test]
+fn what_a_subscribers_filter_cannot_evaluate_is_left_out_and_kept_nowhere() {
+    let mut house = House::start();
+    let (mut owner, mut eva) = (house.owner(), house.eva());
+    owner.ok(&format!("CREATE FLOW {TIME}"));
+    owner.ok(&format!("GRANT subscribe ON {TIME} TO user:eva"));
+    // Sixteen million steps for one of them.
+    let list = Value::from(Vec::from_iter(0..64)).to_string();
+    let slow = format!(
+        "data.n != 25 || {list}.all(a, {list}.all(b, {list}.all(c, {list}.all(d, a + b + c + d >= 0))))"
+    );
+    let id = subscribed(&mut eva, &format!(" filter={}", Value::from(slow)));
+    owner.write(TIME, &events(20..30));
+    let told = credentials(&mut eva, &id);
+    let ran = consumed(&told, &id, &format!("{id}.readers"), 9);
+    let wanted = (20..30).filter(|n| *n != 25).map(|n| format!("{{\"n\":{n}}}"));
+    assert_eq!(ran.out.lines().collect::<Vec<_>>(), wanted.collect::<Vec<_>>(), "{ran:?}");
+    let row = owner.json(&format!("GET SUBSCRIBERS {TIME}")).swap_remove(0);
+    let carrier = owner.describe(&format!("PROCESSOR {}", row["processor"].as_str().unwrap()));
+    assert_eq!((&carrier["state"], &carrier["limit.call_ms"]), (&"running".into(), &1000.into()));
+    let mut flows = owner.data("GET FLOWS");
+    flows.sort();
+    let mut wanted = vec![id.clone(), TIME.to_owned()];
+    wanted.sort();
+    assert_eq!(flows, wanted, "no dead letters");
+    assert!(house.host().log().contains("left out of the topic of a subscriber"));
+    // Nothing else can be made of it that would outlive it.
+    let answer = owner.refused(&format!("REPLICATE {id} {TIME}"));
+    assert!(answer.starts_with("409") && answer.contains("topic of a subscription"), "{answer}");
+    owner.ok(&format!("REMOVE SUBSCRIBER {id}"));
+    assert_eq!(owner.data("GET FLOWS"), [TIME]);
+}
+
+#[test]
 fn a_host_killed_at_any_step_leaves_a_whole_topic_or_nothing() {
     let mut house = House::start();
     let mut owner = house.owner();
@@ -287,6 +393,16 @@ fn a_host_killed_at_any_step_leaves_a_whole_topic_or_nothing() {
             let asked = house.dies(&armed, &format!("GET CREDENTIALS {id}"));
             assert_eq!(credentials(&mut house.eva(), &id)["topic"], *id);
             eventually_holds(&mut house.owner(), &id, 3);
+            let purge = format!("PURGE FLOW {TIME} CONFIRM {TIME}");
+            let purged = house.dies(&armed, &purge);
+            let mut owner = house.owner();
+            eventually("an answer to PURGE", || {
+                let answer = owner.ask(&purge).swap_remove(0);
+                if answer.starts_with("220") { Ok(()) } else { Err(answer) }
+            });
+            assert_eq!(owner.read(&id).len(), 0, "{armed}");
+            owner.write(TIME, &events(0..3));
+            eventually_holds(&mut owner, &id, 3);
             let ended = house.dies(&armed, &format!("UNSUBSCRIBE {id}"));
             // What was ended before the host died is taken away by itself; else it is said again.
             let mut eva = house.eva();
@@ -297,7 +413,7 @@ fn a_host_killed_at_any_step_leaves_a_whole_topic_or_nothing() {
             let mut owner = house.owner();
             assert_eq!(owner.data("GET FLOWS"), [TIME], "{armed}");
             assert_eq!(owner.data("GET PROCESSORS"), Vec::<String>::new(), "{armed}");
-            if !began && !asked && !ended {
+            if !began && !asked && !purged && !ended {
                 break;
             }
             assert!(passing < MOST, "{place} is passed again and again");

@@ -60,8 +60,10 @@ fn killed_in_a_swap_with_the_file_gone_it_runs_what_its_activation_row_names() {
     let (mut version, mut written) = ("0.1.0", 0);
     // Beyond the activation: the shards go over, each with a commit of its own.
     let places = PLACES.map(|place| format!("{place}:1"));
-    let commits = ["broker.before-commit:1", "broker.committed:1"].map(str::to_owned);
-    for place in places.into_iter().chain(commits) {
+    let swaps = ["processors.before-swap:1", "processors.swapped:1", "processors.swapped:2"];
+    let commits = ["broker.before-commit:1", "broker.committed:1"];
+    let later = swaps.into_iter().chain(commits).map(str::to_owned);
+    for place in places.into_iter().chain(later) {
         let mut wire = host.login();
         eventually_described(&mut wire, P, "both shards", runs(version));
         wire.write(A, &events(written..written + 20));
@@ -76,7 +78,8 @@ fn killed_in_a_swap_with_the_file_gone_it_runs_what_its_activation_row_names() {
         Fnaad::arm(dir.path(), "");
         std::fs::remove_file(&file).unwrap();
         host = Fnaad::mortal(dir.path()).expect("nothing ends it");
-        let activated = place.starts_with("plugins.activated") || place.starts_with("broker.");
+        let activated = !PLACES.iter().any(|before| place.starts_with(before))
+            || place.starts_with("plugins.activated");
         if activated {
             version = next;
         }

@@ -301,4 +301,6 @@ fn another_version_of_a_policy_takes_over_between_two_batches_and_one_that_refus
     });
     write(&mut wire, A, 200..250);
     assert_eq!(data(&following.until(stream, 0, 150)), vec!["{\"n\":999}"; 50]);
+    // What the first one let through is not there any more for whoever comes later.
+    assert_eq!(data(&follow(&host, &name, 150).1), vec!["{\"n\":999}"; 150]);
 }

@@ -10,6 +10,7 @@ use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaOptions;
+use super::guest::Guest;
 use super::lanes::producer_config;
 use super::native::admin::{self, Fault, TopicDescription};
 use super::native::handle::Handle;
@@ -39,12 +40,13 @@ pub(super) struct Cluster {
     options: KafkaOptions,
     voice: Voice,
     shared: Shared,
+    guest: Guest,
 }
 
 impl Cluster {
     pub(super) fn new(options: KafkaOptions) -> Result<Self, BrokerError> {
-        let voice = Voice::new(&options.name);
-        Ok(Self { options, voice, shared: Shared::default() })
+        let voice = Voice::new(&options.name, options.guest_of.clone());
+        Ok(Self { options, voice, shared: Shared::default(), guest: Guest::default() })
     }
 
     /// Makes a client and drops it: librdkafka looks at certificates and at settings together only then.
@@ -59,6 +61,20 @@ impl Cluster {
 
     pub(super) fn options(&self) -> &KafkaOptions {
         &self.options
+    }
+
+    /// Whether it is somebody else's.
+    pub(super) fn is_guest(&self) -> bool {
+        self.options.guest_of.is_some()
+    }
+
+    /// Refuses to write to one that is somebody else's.
+    pub(super) fn check_ours(&self) -> Result<(), BrokerError> {
+        if self.is_guest() {
+            let words = "a cluster of somebody else's is only read";
+            return Err(BrokerError::Invalid(self.words("", words)));
+        }
+        Ok(())
     }
 
     /// The context of clients of this cluster: takes their log lines and errors. Where a client needs a
@@ -86,6 +102,7 @@ impl Cluster {
     }
 
     fn client(&self, takes_records: bool) -> Result<Arc<SharedClient>, BrokerError> {
+        self.check_ours()?;
         let mut config = producer_config(self);
         if !self.options.client.contains_key("linger.ms") {
             config.set("linger.ms", GATHER.as_millis().to_string());
@@ -99,6 +116,9 @@ impl Cluster {
     }
 
     pub(super) fn handle_or_fault(&self) -> Result<Handle, Fault> {
+        if self.is_guest() {
+            return self.guest.handle(self.client_config(), &self.voice);
+        }
         let shared = self.shared().map_err(|error| Fault::ours(error.to_string()))?;
         shared.handle().ok_or_else(|| Fault::ours("the client is closing"))
     }

@@ -8,12 +8,14 @@ mod append;
 mod chains;
 mod cluster;
 mod errors;
+mod guest;
 mod lanes;
 mod lending;
 mod native;
 mod options;
 mod outlets;
 mod parcel;
+mod reachable;
 mod reading;
 mod rights;
 mod shared;
@@ -37,6 +39,7 @@ use cluster::Cluster;
 use lanes::Lanes;
 pub use options::{KafkaOptions, LANES, Mechanism, Sasl, Tls, check_setting};
 use outlets::Outlets;
+pub use reachable::{LOWEST_PORT, Network, Reachable};
 use reading::Readers;
 pub use rights::Right;
 
@@ -65,7 +68,7 @@ impl Kafka {
     /// When the settings cannot work.
     pub async fn open(options: KafkaOptions) -> Result<Self, BrokerError> {
         let cluster = Arc::new(Cluster::new(options)?);
-        cluster.shared()?;
+        cluster.handle()?;
         let readers = Readers::new(Arc::clone(&cluster));
         let outlets = Outlets::new(Arc::clone(&cluster));
         let lanes = Lanes::new(Arc::clone(&cluster), Arc::clone(&outlets));

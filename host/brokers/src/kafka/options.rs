@@ -10,6 +10,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
+use super::reachable::Reachable;
+
 /// Lanes of an identity that does not say: as many producers, of two to five threads each.
 pub const LANES: u32 = 8;
 
@@ -36,6 +38,8 @@ pub struct KafkaOptions {
     pub client: BTreeMap<String, String>,
     /// Where state is cached.
     pub cache_dir: PathBuf,
+    /// Where its nodes may be, of a cluster that is somebody else's: it is read, and nothing else.
+    pub guest_of: Option<Reachable>,
 }
 
 impl KafkaOptions {
@@ -53,6 +57,7 @@ impl KafkaOptions {
             sasl: None,
             client: BTreeMap::new(),
             cache_dir: cache_dir.into(),
+            guest_of: None,
         }
     }
 

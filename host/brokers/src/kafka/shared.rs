@@ -147,7 +147,7 @@ mod tests {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", "127.77.7.7:9").set("enable.idempotence", "true");
         config.set("message.timeout.ms", "5000");
-        let (shared, voice) = (Shared::default(), Voice::new("k"));
+        let (shared, voice) = (Shared::default(), Voice::new("k", None));
         let handle = shared.client(true, &config, &voice).unwrap().handle().unwrap();
         let topic = TopicRef::new("a", Incarnation(uuid::Uuid::nil()));
         let output = Output { topic, partition: 0, records: vec![Record::default()] };

@@ -4,6 +4,7 @@
 //! waits in vain can say why.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tracing::{debug, warn};
 
 use super::native::admin::Fault;
+use super::reachable::Reachable;
 
 /// How often one and the same line is told: a broker that is away makes librdkafka repeat itself with
 /// every attempt to connect.
@@ -32,6 +34,8 @@ struct Inner {
     told: Mutex<HashMap<String, Instant>>,
     trouble: Mutex<Trouble>,
     changed: Notify,
+    /// Where its clients may connect to; anywhere without it.
+    reachable: Option<Reachable>,
 }
 
 #[derive(Default)]
@@ -46,13 +50,28 @@ struct Trouble {
 }
 
 impl Voice {
-    pub(super) fn new(broker: &str) -> Self {
+    /// Of clients that may connect to these addresses alone, or to any.
+    pub(super) fn new(broker: &str, reachable: Option<Reachable>) -> Self {
         Self(Arc::new(Inner {
             broker: broker.to_owned(),
             told: Mutex::default(),
             trouble: Mutex::default(),
             changed: Notify::new(),
+            reachable,
         }))
+    }
+
+    /// Whether a client may connect to an address; one that it may not is told of.
+    pub(super) fn may_reach(&self, address: SocketAddr) -> bool {
+        let allowed = self.0.reachable.as_ref().is_none_or(|reachable| reachable.allows(address));
+        if !allowed {
+            let words = format!("{address} is no address that brokers of others may have here");
+            if self.is_news(&words) {
+                warn!(broker = self.0.broker.as_str(), "{words}");
+            }
+            self.note(Fault::new(Code::BrokerTransportFailure, words));
+        }
+        allowed
     }
 
     /// What was wrong last, since somebody last got an answer.
@@ -78,7 +97,7 @@ impl Voice {
         }
     }
 
-    fn note(&self, fault: Fault) {
+    pub(super) fn note(&self, fault: Fault) {
         let mut trouble = lock(&self.0.trouble);
         trouble.hopeless |= matches!(fault.code, Code::AllBrokersDown | Code::Authentication);
         trouble.now = match fault.code {
@@ -170,7 +189,7 @@ mod tests {
 
     #[test]
     fn lines_that_differ_in_numbers_alone_are_told_once_and_others_each() {
-        let voice = Voice::new("k");
+        let voice = Voice::new("k", None);
         let is_news = |line: &str| voice.is_news(&without_numbers(line));
         assert!(is_news("127.0.0.1:9092: refused (after 3ms, 2 suppressed)"));
         assert!(!is_news("127.0.0.1:9094: refused (after 41ms, 170 suppressed)"));
@@ -184,7 +203,7 @@ mod tests {
 
     #[test]
     fn that_brokers_are_down_is_told_with_the_reason_also_when_that_was_told_before() {
-        let voice = Voice::new("k");
+        let voice = Voice::new("k", None);
         let down = || voice.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
         voice.error(KafkaError::Global(Code::Authentication), "who are you");
         down();

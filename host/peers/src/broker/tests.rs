@@ -48,7 +48,7 @@ impl House {
             Ways { outside: world, home: HomeWay::default() },
             registry,
             "own.test".into(),
-            None,
+            Default::default(),
             sender,
         );
         let topic = TopicRef::new(NAME, Incarnation(Uuid::nil()));

@@ -7,6 +7,7 @@ use fnap::stream::Opened;
 use host_events::Stored;
 use tokio::sync::mpsc;
 
+use super::budget::Share;
 use super::hosts::Whose;
 use super::link;
 use super::notes::Notes;
@@ -58,6 +59,8 @@ pub(crate) struct Following {
     pub(crate) incarnation: String,
     /// Whether its owner holds it is told there.
     holds: (Arc<Holds>, Place),
+    /// How much may wait in it.
+    _share: Share,
     left: bool,
 }
 
@@ -67,10 +70,11 @@ impl Following {
         (follower, hears): (u64, mpsc::UnboundedReceiver<Told>),
         own: Arc<str>,
         whose: Whose,
-        holds: (Arc<Holds>, Place),
+        (holds, _share): ((Arc<Holds>, Place), Share),
     ) -> Self {
         let (host, incarnation) = (Some(Arc::clone(&own)), String::new());
-        Self { notes, follower, hears, own, host, whose, incarnation, holds, left: false }
+        let left = false;
+        Self { notes, follower, hears, own, host, whose, incarnation, holds, _share, left }
     }
 
     /// Waits until the stream has begun.

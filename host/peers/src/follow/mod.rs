@@ -4,6 +4,7 @@
 //! follows attaches again from what is committed. What waits are octets, within the streams' credits; records are made of
 //! them as they are taken. Decides nothing about subscriptions.
 
+mod budget;
 mod following;
 mod hosts;
 mod link;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 pub(crate) use following::{Came, Following, Place, Teller};
 
 use crate::reach::{Reach, Unreached};
+use budget::Budget;
 use hosts::{Found, Hosts, Whose};
 use notes::Notes;
 
@@ -35,8 +37,7 @@ const ASKS: usize = 1_024;
 /// How long a host may take to say what there is of a flow; its broker may be slow.
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
-/// Octets of a stream that may be under way or wait here: a fast path's round trip, and no more than some
-/// hundred streams can hold at once.
+/// Octets of a stream that may be under way or wait here, where there is room for so much: a fast path's round trip.
 pub(crate) const CREDIT: u64 = 4 << 20;
 
 /// Credit of a stream of which one record is wanted: a record may pass alone whatever it takes, and nothing behind it.
@@ -52,6 +53,7 @@ pub(crate) struct Links {
     /// Followers so far, which gives each a number.
     followers: AtomicU64,
     held: Arc<Holds>,
+    budget: Budget,
 }
 
 /// Which streams their owners hold, as far as somebody listens.
@@ -163,8 +165,8 @@ impl Lost {
 impl Links {
     pub(crate) fn new(reach: Arc<dyn Reach>, own: Arc<str>) -> Self {
         let found = Found::default();
-        let (followers, held) = (AtomicU64::new(0), Arc::default());
-        Self { reach, own, open: Mutex::default(), found, followers, held }
+        let (followers, held, budget) = (AtomicU64::new(0), Arc::default(), Budget::default());
+        Self { reach, own, open: Mutex::default(), found, followers, held, budget }
     }
 
     /// The link to the hosts that were found; what is asked of it says by itself whether it leads anywhere.
@@ -264,7 +266,9 @@ impl Links {
         let own = Arc::clone(&self.own);
         let holds = Arc::clone(&self.held);
         let held = (Arc::clone(&holds), place.clone());
-        let mut following = Following::new(notes, (follower, hears), own, whose, held);
+        let share = self.budget.take(credit);
+        let credit = share.octets;
+        let mut following = Following::new(notes, (follower, hears), own, whose, (held, share));
         if asks.send(Ask::Follow { follower, place, credit, told, holds }).await.is_err() {
             return Err(Lost::Away(link::closed()));
         }

@@ -6,6 +6,8 @@
 //! asks for his gets another one.
 
 mod care;
+mod empty;
+mod price;
 mod steps;
 
 use std::collections::HashMap;
@@ -21,10 +23,12 @@ use host_brokers::{Borrower, BrokerError};
 use host_failpoints::failpoint;
 use host_processors::Brokers;
 use host_registry::{Flow, Registry, RegistryError, Subscriber};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::subscriptions::Trouble;
+pub use empty::Emptying;
+use price::Prices;
 
 /// A broker that other participants may read topics of their own at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +93,17 @@ struct Inner {
     offers: Vec<Offer>,
     /// One step of a subscription at a time.
     under_way: Mutex<HashMap<Name, Arc<Mutex<()>>>>,
+    prices: Prices,
+    /// Something was left in the middle: the background looks at once.
+    look: Notify,
 }
 
 impl Lender {
     /// Looks after those of a registry; new ones lie at the brokers that are offered.
     #[must_use]
     pub fn new(registry: Registry, brokers: Brokers, offers: Vec<Offer>) -> Self {
-        Self(Arc::new(Inner { registry, brokers, offers, under_way: Mutex::default() }))
+        let (under_way, prices, look) = Default::default();
+        Self(Arc::new(Inner { registry, brokers, offers, under_way, prices, look }))
     }
 
     /// The broker for the topic of a new subscription: that of its flow where it is offered, else the first that is;
@@ -116,11 +124,12 @@ impl Lender {
     /// password is no longer taken.
     ///
     /// # Errors
-    /// `NotFound`, also where it is somebody else's; `Denied` where it was ended by its owner; `Later` where something
+    /// `RateLimit` where he asks too often; `NotFound`, also where it is somebody else's; `Denied` where it was ended by its owner; `Later` where something
     /// is still being made, or is away.
     pub async fn credentials(&self, who: &Subject, name: &Name) -> Result<Credentials, Trouble> {
         // Who asks about what is not his leaves no trace here.
         self.0.registry.borrowable(who, name)?;
+        self.0.prices.take(who).await.map_err(Trouble::Refused)?;
         let turn = self.turn(name).await;
         let _turn = turn.lock().await;
         let row = self.0.registry.borrowable(who, name)?;

@@ -39,12 +39,18 @@ impl Lender {
         Ok(())
     }
 
-    /// Waits until nothing is left of those that have ended since a moment, in milliseconds since 1970 UTC.
+    /// Waits until nothing is left of those that are meant and have ended since a moment, in milliseconds since 1970
+    /// UTC.
     ///
     /// # Errors
     /// What is in the way of one of them.
-    pub async fn ended_since(&self, at: i64) -> Result<(), Trouble> {
-        let ended = |row: &Subscriber| row.ended.as_ref().is_some_and(|end| end.at >= at);
+    pub async fn ended_since(
+        &self,
+        at: i64,
+        is_meant: impl Fn(&Subscriber) -> bool,
+    ) -> Result<(), Trouble> {
+        let since = |row: &Subscriber| row.ended.as_ref().is_some_and(|end| end.at >= at);
+        let ended = |row: &Subscriber| since(row) && is_meant(row);
         let rows: Vec<_> = self.0.registry.lent().into_iter().filter(ended).collect();
         let gone = rows.iter().map(|row| self.drive(&row.name));
         futures::future::join_all(gone).await.into_iter().collect()
@@ -58,10 +64,7 @@ impl Lender {
             () if row.ended.is_some() && !lent.cleared => self.take_away(row, lent).await,
             () => Ok(()),
         };
-        brought.map_err(|trouble| match trouble {
-            Trouble::Registry(error) if is_passing(&error) => later(error.to_string()),
-            trouble => trouble,
-        })
+        brought.map_err(passing)
     }
 
     /// Whether a row is where it should be; asks no broker.
@@ -117,13 +120,21 @@ impl Lender {
         Ok(registry.clear(&row.name).await?)
     }
 
-    async fn carry_out(&self, entry: JournalId) -> Result<(), Trouble> {
+    pub(super) async fn carry_out(&self, entry: JournalId) -> Result<(), Trouble> {
         Ok(self.0.registry.wait(entry, STEP).await?)
     }
 
     pub(super) fn broker(&self, name: &str) -> Result<&Arc<dyn Broker>, Trouble> {
         let broker = self.0.brokers.get(name);
         broker.ok_or_else(|| later(format!("broker {name} is not configured")))
+    }
+}
+
+/// What the registry says will pass is tried again.
+pub(super) fn passing(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Registry(error) if is_passing(&error) => later(error.to_string()),
+        trouble => trouble,
     }
 }
 

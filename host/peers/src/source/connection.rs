@@ -1,6 +1,6 @@
 //! A connection with followers at its other end: what it hears, and when it sends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use fnap::stream::{Source, Sourced, Wanted};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use host_brokers::BrokerError;
 use host_iam::Seat;
 use host_registry::Attachment;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +21,7 @@ use super::growth::{Grown, grown};
 use super::guests::{Ask, Guest};
 use super::logs::{Wakes, Woken};
 use super::pace::{self, Looks, Pace};
+use super::rest::Rest;
 use super::{House, Visitor};
 use crate::wire::{StreamConnection, Turn, WireError};
 
@@ -30,11 +30,6 @@ const ATTACHES: usize = 16;
 
 /// How long a broker may take for one: whoever asks for another flow waits behind it.
 const SLOW: Duration = Duration::from_secs(10);
-
-/// How long the rest of a frame of a stream that has ended may take: whoever ended it waits for that. Who does not
-/// take it until then loses the connection. So long a stream that goes on may take for what was sent before it was
-/// held, too; then it ends.
-const LAST_FRAME: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether that rest is gone.
 const LOOK: Duration = Duration::from_millis(20);
@@ -59,6 +54,8 @@ struct Serving<'a, S> {
     /// Places that may have something to send: stream and partition.
     ready: VecDeque<(u32, u32)>,
     wakes: Arc<Wakes>,
+    /// Streams that are held or go on, which is not said yet.
+    unsaid: BTreeSet<u32>,
     /// Streams that have ended, of which a frame is still on its way.
     leaving: Vec<Leaving>,
     /// Who wants to know that nothing of before is on its way.
@@ -82,7 +79,7 @@ struct Leaving {
     number: u32,
     carried: Carried,
     _attachment: Option<Attachment>,
-    since: Instant,
+    rest: Rest,
 }
 
 /// What may change what streams are about.
@@ -113,6 +110,7 @@ where
         growing: FuturesUnordered::new(),
         ready: VecDeque::new(),
         wakes: Arc::default(),
+        unsaid: BTreeSet::new(),
         leaving: Vec::new(),
         asks: Vec::new(),
         paused: None,
@@ -142,6 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
             self.fill();
             self.look_at_asked();
             self.let_go()?;
+            self.say_holds();
             if self.settle() {
                 self.fill();
             }
@@ -311,9 +310,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         };
         self.streams.insert(number, stream);
         if held {
-            drop(self.connection.side().hold(number, held));
+            self.unsaid.insert(number);
         }
         true
+    }
+
+    /// Says of streams whether they are held, as soon as that finds room: the last word of each, once.
+    fn say_holds(&mut self) {
+        while let Some(number) = self.unsaid.first().copied() {
+            let held = self.streams.get(&number).map(|stream| stream.held);
+            let said = held.map(|held| self.connection.side().hold(number, held));
+            if matches!(said, Some(Err(fnap::stream::Refused::Full))) {
+                return;
+            }
+            self.unsaid.remove(&number);
+        }
     }
 
     fn refuse(&mut self, number: u32, failure: &Failure) {
@@ -343,8 +354,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         match held(self.house, self.visitor.principal, &stream.carried).await {
             Ok(Held { held, partitions }) => {
                 if std::mem::replace(&mut stream.held, held) != held {
-                    // Who takes no answers hears it with the next change.
-                    drop(self.connection.side().hold(number, held));
+                    self.unsaid.insert(number);
                     self.wake(number);
                 }
                 self.look_for_growth(number, partitions);
@@ -406,7 +416,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                     && let Some(stream) = self.streams.get_mut(&number)
                     && self.connection.side().is_sending(number)
                 {
-                    stream.settling.get_or_insert_with(Instant::now);
+                    stream.settling.get_or_insert_with(Rest::new);
                 }
             }
             self.asks.push(ask);
@@ -420,11 +430,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
         }
         let (mut settled, mut over) = (Vec::new(), Vec::new());
         for (number, stream) in &mut self.streams {
-            let Some(since) = stream.settling else { continue };
-            if !self.connection.side().is_sending(*number) {
+            let Some(rest) = &mut stream.settling else { continue };
+            let left = self.connection.side().sending(*number);
+            if left == 0 {
                 stream.settling = None;
                 settled.push(*number);
-            } else if since.elapsed() >= LAST_FRAME {
+            } else if rest.is_late(left) {
                 over.push(*number);
             }
         }
@@ -446,17 +457,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
 
     async fn take_wakes(&mut self) {
         let mut failed = Vec::new();
-        for Woken { place, error } in self.wakes.take() {
+        for Woken { place, failed: why } in self.wakes.take() {
             let Some(stream) = self.streams.get_mut(&place.0) else { continue };
-            match (stream.places.get_mut(&place.1), error) {
+            match (stream.places.get_mut(&place.1), why) {
                 // What has ended it says more than its broker, which may have heard of it first.
-                (_, Some(error)) => {
-                    let failure = stream.failure(place.1, &error);
-                    let is_of_view = matches!(error, BrokerError::Unavailable(_))
-                        && !stream.carried.view.is_empty();
+                (_, Some(why)) => {
+                    let failure = stream.failure(place.1, &why);
                     let name = stream.carried.name.clone();
                     if self.look_at(place.0).await {
-                        if is_of_view {
+                        if why.of_view {
                             failed.push((name, failure.words.clone()));
                         }
                         self.end(place.0, &failure);
@@ -493,25 +502,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
 
     fn forget(&mut self, number: u32) {
         if let Some(Stream { carried, attachment, .. }) = self.streams.remove(&number) {
-            let (since, _attachment) = (Instant::now(), attachment);
-            self.leaving.push(Leaving { number, carried, _attachment, since });
+            let (rest, _attachment) = (Rest::new(), attachment);
+            self.leaving.push(Leaving { number, carried, _attachment, rest });
         }
     }
 
     /// Lets go of streams of which nothing is on its way any more.
     fn let_go(&mut self) -> Result<(), WireError> {
         let (source, guest) = (self.connection.side(), &self.guest);
-        self.leaving.retain(|Leaving { number, carried, .. }| {
-            let stays = source.is_sending(*number);
+        let mut stalled = false;
+        self.leaving.retain_mut(|Leaving { number, carried, rest, .. }| {
+            let left = source.sending(*number);
+            let stays = left > 0;
+            stalled |= stays && rest.is_late(left);
             if !stays {
                 [&carried.name, &carried.flow].into_iter().for_each(|name| guest.lets_go(name));
             }
             stays
         });
-        match self.leaving.iter().any(|leaving| leaving.since.elapsed() >= LAST_FRAME) {
-            true => Err(WireError::Stalled),
-            false => Ok(()),
-        }
+        if stalled { Err(WireError::Stalled) } else { Ok(()) }
     }
 }
 

@@ -16,8 +16,9 @@ use host_registry::Attachment;
 use tokio::time::Instant;
 
 use super::attach::{Carried, Extent, Sending};
-use super::logs::{Found, Log, Waiter, Wakes, Want};
+use super::logs::{Failed, Found, Log, Waiter, Wakes, Want};
 use super::record::Sent;
+use super::rest::Rest;
 use super::words::{broker_failure, incident};
 use crate::wire::pack;
 
@@ -30,8 +31,8 @@ pub(super) struct Stream<'a> {
     pub(super) attachment: Option<Attachment>,
     pub(super) extent: Extent,
     pub(super) held: bool,
-    /// Nothing is given until what was given before has left, and since when that is so.
-    pub(super) settling: Option<Instant>,
+    /// Nothing is given until what was given before has left.
+    pub(super) settling: Option<Rest>,
     pub(super) places: BTreeMap<u32, Place>,
     /// Wait for credit, or for not being held.
     pub(super) stalled: Vec<u32>,
@@ -52,9 +53,9 @@ pub(super) struct Place {
 
 impl Stream<'_> {
     /// What it ends with where a partition cannot be read; the owner may know more of it.
-    pub(super) fn failure(&self, partition: u32, error: &BrokerError) -> Failure {
-        let trouble = self.places.get(&partition).and_then(|place| place.log.trouble());
-        match (error, trouble) {
+    pub(super) fn failure(&self, partition: u32, Failed { error, of_view }: &Failed) -> Failure {
+        let place = self.places.get(&partition).filter(|_| *of_view);
+        match (error, place.and_then(|place| place.log.trouble())) {
             // The words of a view, which is no broker.
             (BrokerError::Unavailable(words), Some(trouble)) => {
                 if let Some(attachment) = self.attachment.as_ref().filter(|_| !trouble.is_empty()) {

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -78,6 +79,8 @@ pub(super) struct Log {
     key: Key,
     origin: Origin,
     state: Mutex<State>,
+    /// What was read last did not pass the view.
+    refused: Arc<AtomicBool>,
 }
 
 /// Where batches come from.
@@ -96,6 +99,8 @@ struct State {
     latest: u64,
     /// Number of the next that waits.
     waits: u64,
+    /// The versions of the view's components that the batches have passed.
+    version: Vec<Option<Arc<str>>>,
     /// How many times everything was forgotten: what was being read then is of no use.
     lives: u64,
 }
@@ -124,7 +129,15 @@ pub(super) struct Wakes {
 #[derive(Debug)]
 pub(super) struct Woken {
     pub(super) place: (u32, u32),
-    pub(super) error: Option<BrokerError>,
+    pub(super) failed: Option<Failed>,
+}
+
+/// Why there will be none.
+#[derive(Clone, Debug)]
+pub(super) struct Failed {
+    pub(super) error: BrokerError,
+    /// It is what is done to the events on the way that does not work, and no broker.
+    pub(super) of_view: bool,
 }
 
 /// A wait for a batch, until it is dropped.
@@ -187,7 +200,8 @@ impl Logs {
             return log;
         }
         let (home, origin) = (self.clone(), origin());
-        let log = Log { home, key: key.clone(), origin, state: Mutex::default() };
+        let (state, refused) = Default::default();
+        let log = Log { home, key: key.clone(), origin, state, refused };
         let log = Arc::new(log);
         open.insert(key, Arc::downgrade(&log));
         log
@@ -219,6 +233,11 @@ impl Logs {
             again.iter().for_each(|log| log.forget());
             logs.extend(again);
         }
+        self.uncount(&logs);
+    }
+
+    /// Nothing of these is kept any more.
+    fn uncount(&self, logs: &[Arc<Log>]) {
         let gone = |piece: &Piece| logs.iter().any(|log| piece.log.as_ptr() == Arc::as_ptr(log));
         let mut kept = locked(&self.0.kept);
         let freed: usize = kept.order.iter().filter(|piece| gone(piece)).map(|p| p.octets).sum();
@@ -290,8 +309,10 @@ impl Log {
         }
     }
 
-    /// The batch at a place; where it has to be read, the waiter is told once it is there.
+    /// The batch at a place; where it has to be read, the waiter is told once it is there. What another version of a
+    /// component has let through is not given any more.
     pub(super) fn at(self: &Arc<Self>, from: u64, waiter: Waiter) -> Found {
+        self.renew();
         let mut state = self.state();
         if let Some((_, batch)) = state.batches.range(..=from).next_back()
             && batch.next > from
@@ -346,7 +367,8 @@ impl Log {
             (None, Origin::View(of, view)) => {
                 let (of, view, views) =
                     (Arc::clone(of), Arc::clone(view), self.home.0.views.clone());
-                Box::new(Viewed { of, view, views, next: from })
+                let refused = Arc::clone(&self.refused);
+                Box::new(Viewed { of, view, views, next: from, refused })
             }
         };
         let batch = source.next(READ).await?;
@@ -367,7 +389,7 @@ impl Log {
             return;
         }
         let waiting = state.reads.remove(&from).map(|reading| reading.waiting).unwrap_or_default();
-        let (mut octets, mut spare, mut error) = (None, None, None);
+        let (mut octets, mut spare, mut failed) = (None, None, None);
         match read {
             Ok((batch, source)) => {
                 let records = batch.records.iter();
@@ -379,7 +401,10 @@ impl Log {
                 }
                 state.batches.insert(from, batch);
             }
-            Err(failed) => error = Some(failed),
+            Err(error) => {
+                let of_view = self.refused.load(Ordering::Relaxed);
+                failed = Some(Failed { error, of_view });
+            }
         }
         drop(state);
         drop(spare);
@@ -387,7 +412,21 @@ impl Log {
             self.home.keep(self, from, octets);
         }
         for waiter in waiting.into_values() {
-            waiter.wakes.tell(Woken { place: waiter.place, error: error.clone() });
+            waiter.wakes.tell(Woken { place: waiter.place, failed: failed.clone() });
+        }
+    }
+
+    /// Forgets what has passed the view as it was before.
+    fn renew(self: &Arc<Self>) {
+        let Origin::View(_, view) = &self.origin else { return };
+        let version = view.version();
+        let is_other = |state: &mut State| {
+            let before = std::mem::replace(&mut state.version, version.clone());
+            before != version && state.lives + state.waits > 0
+        };
+        if is_other(&mut self.state()) {
+            self.forget();
+            self.home.uncount(std::slice::from_ref(self));
         }
     }
 
@@ -402,7 +441,7 @@ impl Log {
         for reading in reads.into_values() {
             reading.task.abort();
             for Waiter { wakes, place } in reading.waiting.into_values() {
-                wakes.tell(Woken { place, error: None });
+                wakes.tell(Woken { place, failed: None });
             }
         }
     }

@@ -12,6 +12,7 @@ mod guests;
 mod logs;
 mod pace;
 mod record;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod views;

@@ -131,7 +131,7 @@ async fn follow(log: Arc<Log>, mut next: u64) -> u64 {
             }
             Found::Later(want) => {
                 wakes.bell.notified().await;
-                assert!(wakes.take().iter().all(|woken| woken.error.is_none()));
+                assert!(wakes.take().iter().all(|woken| woken.failed.is_none()));
                 drop(want);
             }
         }
@@ -189,7 +189,11 @@ async fn a_wait_that_is_given_up_ends_its_read_and_an_error_is_told_to_all() {
     }
     for woken in told {
         let out = Some(BrokerError::OutOfRange { partition: 1, wanted: 3, earliest: 5, latest: 9 });
-        assert_eq!(format!("{:?}", woken.error), format!("{out:?}"));
+        let failed = woken.failed.map(|failed| {
+            assert!(!failed.of_view);
+            failed.error
+        });
+        assert_eq!(format!("{failed:?}"), format!("{out:?}"));
     }
 }
 
@@ -215,7 +219,7 @@ async fn what_was_read_of_a_topic_is_forgotten_when_it_is_purged_and_nothing_els
     assert!(matches!(kept, Found::Batch(_)), "that is another topic");
     // Those who waited ask anew.
     let told = wakes.take();
-    assert_eq!((told.len(), told.iter().all(|woken| woken.error.is_none())), (2, true));
+    assert_eq!((told.len(), told.iter().all(|woken| woken.failed.is_none())), (2, true));
     assert_eq!(follow(Arc::clone(&log), END - 100).await, 100);
 }
 

@@ -5,6 +5,7 @@
 //! that has not passed it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -78,11 +79,14 @@ pub(super) struct Viewed {
     pub(super) view: Arc<View>,
     pub(super) views: Views,
     pub(super) next: u64,
+    /// Whether the last batch did not pass: what else goes wrong is about its broker.
+    pub(super) refused: Arc<AtomicBool>,
 }
 
 #[async_trait]
 impl Source for Viewed {
     async fn next(&mut self, _: BatchLimits) -> Result<Batch, BrokerError> {
+        self.refused.store(false, Ordering::Relaxed);
         let batch = self.whole().await?;
         let (mut wait, mut tries) = (AGAIN, 1);
         loop {
@@ -94,6 +98,7 @@ impl Source for Viewed {
                 Err(error) if tries >= TRIES => {
                     self.view.tell_failure(&error, batch.partition, self.next);
                     self.views.failed(&self.view);
+                    self.refused.store(true, Ordering::Relaxed);
                     return Err(BrokerError::Unavailable(error.to_string()));
                 }
                 Err(error) => {
@@ -118,8 +123,8 @@ impl Viewed {
             };
             wakes.bell.notified().await;
             drop(want);
-            if let Some(error) = wakes.take().into_iter().find_map(|woken| woken.error) {
-                return Err(error);
+            if let Some(failed) = wakes.take().into_iter().find_map(|woken| woken.failed) {
+                return Err(failed.error);
             }
         }
     }

@@ -97,7 +97,8 @@ impl Subscriptions {
         let by_kafka = AtomicBool::new(false);
         let choose = |offered: &[String]| {
             let (flow, mut settings) = (flow.clone(), settings.clone());
-            let transport = transport(row.wanted, offered)?;
+            let may_borrow = self.0.broker.may_borrow(&row.flow);
+            let transport = transport(row.wanted, offered, may_borrow)?;
             by_kafka.store(transport == Transport::Kafka, Ordering::Relaxed);
             if transport == Transport::Kafka {
                 let said = settings.insert("transport", transport.as_str().to_owned());
@@ -319,17 +320,28 @@ impl Subscriptions {
     }
 }
 
-/// How events are to come from a host that can do so much: as was wished, else by a stream where it has them.
-fn transport(wanted: Option<Transport>, offered: &[String]) -> Result<Transport, Failure> {
+/// How events are to come from a host that can do so much: as was wished, else by a stream where it has them. Topics
+/// only where the operator has allowed those of this owner.
+fn transport(
+    wanted: Option<Transport>,
+    offered: &[String],
+    may_borrow: bool,
+) -> Result<Transport, Failure> {
     let able = |word: &str| offered.iter().any(|one| one.eq_ignore_ascii_case(word));
     let words = match (wanted, able("STREAM=1"), able("KAFKA=1")) {
         (Some(Transport::Stream) | None, true, _) => return Ok(Transport::Stream),
-        (Some(Transport::Kafka) | None, _, true) => return Ok(Transport::Kafka),
+        (Some(Transport::Kafka) | None, _, true) if may_borrow => return Ok(Transport::Kafka),
+        (Some(Transport::Kafka), ..) if !may_borrow => NOT_BORROWED.to_owned(),
+        (None, _, true) => format!("the other host has no streams, and {NOT_BORROWED}"),
         (Some(wanted), ..) => format!("the host of the flow has no transport {}", wanted.as_str()),
         (None, ..) => "the other host has neither streams nor topics for others".to_owned(),
     };
     Err(Failure::new(Code::NotImplemented, words))
 }
+
+/// Why no topics of somebody are read.
+const NOT_BORROWED: &str =
+    "transport kafka: the operator of this host does not allow it for this flow, see [peers.kafka]";
 
 /// Whether the other host is still making what was asked for.
 fn goes_on(by_kafka: &AtomicBool, failure: &Failure) -> bool {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::catalog::{NoTrial, Snapshot};
-use crate::store::{MemoryStore, PluginStore};
+use crate::store::{Activation, Known, MemoryStore, PluginStore, TypeState};
 use crate::watch::Watcher;
 use crate::{Catalog, Trial};
 use async_trait::async_trait;
@@ -200,10 +200,16 @@ async fn a_rescan_tries_rejected_files_again() {
 async fn a_version_the_store_cannot_give_is_shown_and_the_others_run() {
     let store = Arc::new(MemoryStore::default());
     store.put("0bad", Bytes::from_static(b"rotten")).await.unwrap();
-    store.activate("gone", "0bad").await.unwrap();
+    let activation = |name: &str, digest: &str| Activation {
+        name: name.to_owned(),
+        version: Known { digest: digest.to_owned(), version: "0.1.0".to_owned() },
+        state: TypeState::default(),
+        why: String::new(),
+    };
+    store.activate(activation("gone", "0bad")).await.unwrap();
     let digest = crate::engine::digest(&GUEST);
     store.put(&digest, GUEST.clone()).await.unwrap();
-    store.activate("guest", &digest).await.unwrap();
+    store.activate(activation("guest", &digest)).await.unwrap();
     let kept = store as Arc<dyn PluginStore>;
     let catalog = Catalog::open(engine().clone(), kept, Arc::new(NoTrial)).await.unwrap();
     let snapshot = catalog.snapshot();

@@ -16,7 +16,7 @@ type Handle = Resource<BatchHandle>;
 
 /// Adds the imports of this version to what components may import.
 pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    super::Processor::add_to_linker::<_, HasSelf<Host>>(linker, |host| host)?;
+    super::generated::All::add_to_linker::<_, HasSelf<Host>>(linker, |host| host)?;
     add_payloads(linker)
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 /// before it is copied into the guest.
 fn add_payloads(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    let mut events = linker.instance("flow:processor/events@0.1.0")?;
+    let mut events = linker.instance(&format!("flow:processor/events@{}", super::VERSION))?;
     type Store<'a> = StoreContextMut<'a, Host>;
     events.func_wrap(
         "[method]batch.data",
@@ -159,7 +159,7 @@ impl state::Host for Host {
 }
 
 fn not_now() -> state::StateError {
-    state::StateError::Denied("state is written while a batch is processed".to_owned())
+    state::StateError::Denied("state is written while a batch or a tick is processed".to_owned())
 }
 
 impl From<WriteError> for state::StateError {

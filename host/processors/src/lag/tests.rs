@@ -62,9 +62,11 @@ fn spec(inputs: Vec<(TopicRef, u32, Arc<dyn Broker>)>) -> Spec {
         policy: Policy::Auto,
         records_gaps: false,
         pinned: None,
+        one_first: false,
         replay: None,
         target_name: "embedded".to_owned(),
         processor: "p.n".parse().unwrap(),
+        lends: None,
     }
 }
 

@@ -87,6 +87,11 @@ impl Companion {
             self.status.shadow(|report| report.skipped += events);
         }
     }
+
+    /// The state has changed without a batch: it goes on later from what the state is then.
+    pub(crate) fn lost(&mut self) {
+        self.behind = true;
+    }
 }
 
 impl Drop for Companion {

@@ -106,7 +106,8 @@ impl Processors {
     ) -> Result<(), PastError> {
         let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await?;
         let name = || processor.name.to_string();
-        let plugin = self.plugin_for(&spec).await.ok_or_else(|| PastError::NoPlugin(name()))?;
+        let offer = self.plugin_for(&spec).await.ok_or_else(|| PastError::NoPlugin(name()))?;
+        let plugin = offer.plugin;
         let mut shards = Vec::new();
         for shard in 0..spec.shards() {
             shards.push(ends(&spec, shard, span).await?);

@@ -18,6 +18,7 @@ use host_plugins::{CallError, Instance, Limits, Plugin, Setup, SharedState, Usag
 use host_registry::{Lens, Whose};
 use tokio::sync::Mutex;
 
+pub(crate) use self::outcome::with;
 use self::outcome::{Outcome, outcome};
 pub(crate) use self::parlour::Parlour;
 use crate::episodes::Tally;
@@ -142,15 +143,19 @@ impl Processors {
     }
 
     fn limits_of_lens(&self, lens: &Lens) -> Limits {
-        let limits = self.0.options.limits.clone();
-        match lens.whose {
-            Whose::Owners => limits,
-            Whose::Subscribers => Limits {
-                memory: limits.memory.min(STRANGERS_MEMORY),
-                call_ms: limits.call_ms.min(STRANGERS_CALL_MS),
-                ..limits
-            },
-        }
+        limits_for(lens.whose, self.0.options.limits.clone())
+    }
+}
+
+/// Limits, as far as they are somebody's whose component it is.
+pub(crate) fn limits_for(whose: Whose, limits: Limits) -> Limits {
+    match whose {
+        Whose::Owners => limits,
+        Whose::Subscribers => Limits {
+            memory: limits.memory.min(STRANGERS_MEMORY),
+            call_ms: limits.call_ms.min(STRANGERS_CALL_MS),
+            ..limits
+        },
     }
 }
 
@@ -162,7 +167,8 @@ impl View {
     pub async fn pass(&self, batch: &Batch) -> Result<Batch, ViewError> {
         let _turn = self.turn.lock().await;
         let parlour = &self.processors.0.parlour;
-        let _room = parlour.enter(self.slow.load(Ordering::Relaxed)).await;
+        let strange = self.lenses.iter().any(|lens| lens.whose == Whose::Subscribers);
+        let _room = parlour.enter(strange, self.slow.load(Ordering::Relaxed)).await;
         let (mut seen, mut bytes, mut next) = (Vec::new(), 0, batch.next);
         let mut rest = &*batch.records;
         while !rest.is_empty() && bytes < ENOUGH {
@@ -184,6 +190,14 @@ impl View {
             let (flow, cause) = (&*self.flow, error.cause());
             tracing::warn!(flow, partition, next, failures, %error, cause, "a view fails, nothing of it is sent");
         }
+    }
+
+    /// Which versions of its components there are now.
+    #[must_use]
+    pub fn version(&self) -> Vec<Option<Arc<str>>> {
+        let catalog = &self.processors.0.catalog;
+        let digest = |lens: &Lens| Some(Arc::clone(catalog.active(&lens.kind)?.plugin.digest()));
+        self.lenses.iter().map(digest).collect()
     }
 
     /// What was told last of a failure: its cause, for the owner of the flow.
@@ -244,7 +258,7 @@ impl View {
                     }
                     Outcome::Alone => pieces.extend(piece.into_iter().rev().map(|one| vec![one])),
                     Outcome::Many => {
-                        return Err(ViewError::of(lens, "it makes more than one event of one"));
+                        return Err(ViewError::of(lens, many(lens)));
                     }
                 },
                 Err(CallError::Reject { index, reason }) if (index as usize) < piece.len() => {
@@ -310,6 +324,15 @@ impl std::fmt::Debug for View {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("View").field("flow", &self.flow).finish_non_exhaustive()
     }
+}
+
+/// What its owner does about a policy that makes several events of one.
+fn many(lens: &Lens) -> String {
+    format!(
+        "{kind} makes more than one event of one, and what a subscriber gets of an event lies where that lies: have a processor \
+         of type {kind} make a flow of them, and let that be subscribed to",
+        kind = lens.kind
+    )
 }
 
 /// What a component of a view is told: it goes from the flow to the flow.

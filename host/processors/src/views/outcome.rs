@@ -61,8 +61,8 @@ pub(super) fn outcome(events: &[Stored], actions: Vec<Action>, beside: &[u8]) ->
     Outcome::Done(went.collect(), refused)
 }
 
-/// Some headers and one more that others have.
-fn with(headers: &Headers, others: &Headers, name: &[u8]) -> Option<Headers> {
+/// Some headers and one more that others have; none where they have not.
+pub(crate) fn with(headers: &Headers, others: &Headers, name: &[u8]) -> Option<Headers> {
     let more = others.iter().filter(|(found, _)| *found == name);
     let mut more = more.peekable();
     more.peek()?;

@@ -16,7 +16,7 @@ pub(super) const MOST_KEPT: usize = 128;
 /// Bytes of their memories: a guest's memory never shrinks, and most have less than 4 MiB.
 const MOST_BYTES: usize = 256 << 20;
 
-/// Views that are at work at once.
+/// Views that are at work at once, of owners alone, and as many with conditions of strangers.
 const QUICK: usize = 16;
 
 /// The same of those whose calls end in the slow lane: others do not wait behind them.
@@ -28,9 +28,21 @@ pub(super) type Key = (u64, usize);
 /// Where views have their instances from.
 pub(crate) struct Parlour {
     kept: Mutex<Kept>,
+    owners: Places,
+    strangers: Places,
+    views: AtomicU64,
+}
+
+/// Room for views that work.
+struct Places {
     quick: Semaphore,
     slow: Semaphore,
-    views: AtomicU64,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { quick: Semaphore::new(QUICK), slow: Semaphore::new(SLOW) }
+    }
 }
 
 #[derive(Default)]
@@ -45,8 +57,8 @@ impl Default for Parlour {
     fn default() -> Self {
         Self {
             kept: Mutex::default(),
-            quick: Semaphore::new(QUICK),
-            slow: Semaphore::new(SLOW),
+            owners: Places::default(),
+            strangers: Places::default(),
             views: AtomicU64::new(0),
         }
     }
@@ -58,10 +70,12 @@ impl Parlour {
         self.views.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Waits for room to work.
-    pub(super) async fn enter(&self, slow: bool) -> Option<SemaphorePermit<'_>> {
+    /// Waits for room to work; no stranger's condition takes that of owners' policies.
+    pub(super) async fn enter(&self, strange: bool, slow: bool) -> Option<SemaphorePermit<'_>> {
+        let places = if strange { &self.strangers } else { &self.owners };
+        let room = if slow { &places.slow } else { &places.quick };
         // They are never closed.
-        if slow { self.slow.acquire().await.ok() } else { self.quick.acquire().await.ok() }
+        room.acquire().await.ok()
     }
 
     /// The instance that waits for this, if there is one.

@@ -104,3 +104,27 @@ async fn however_many_views_there_are_so_many_instances_wait_at_most() {
     drop(all);
     assert_eq!(parlour.waiting(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_filters_take_no_room_of_owners_policies() {
+    use futures::FutureExt as _;
+
+    let dir = tempfile::tempdir().unwrap();
+    let processors = processors(&dir).await;
+    let parlour = &processors.0.parlour;
+    let mut working = Vec::new();
+    for slow in [false, true] {
+        while let Some(room) = parlour.enter(true, slow).now_or_never() {
+            working.push(room);
+        }
+        assert!(parlour.enter(false, slow).now_or_never().is_some());
+    }
+    let lens = Lens::filter(Whose::Owners, "true");
+    let owners = processors.view(&"a.n.test".parse().unwrap(), &[lens], b"trace");
+    assert_eq!(owners.pass(&batch(0..10)).await.unwrap().records.len(), 10);
+    let strange = view(&processors, "true");
+    let batch = batch(0..10);
+    assert!(strange.pass(&batch).now_or_never().is_none(), "theirs is taken");
+    drop(working);
+    assert_eq!(strange.pass(&batch).await.unwrap().records.len(), 10);
+}

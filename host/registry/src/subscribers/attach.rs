@@ -170,9 +170,9 @@ impl Registry {
         Ok((row, Attachment { registry: self.clone(), name: name.clone(), counts }))
     }
 
-    /// Waits until nobody is attached any more to a subscription that has ended: whoever carried it sends
+    /// Waits until nobody is attached any more to a subscription that is meant and has ended: whoever carried it sends
     /// nothing more then.
-    pub async fn until_let_go(&self) {
+    pub async fn until_let_go(&self, is_meant: impl Fn(&Subscriber) -> bool) {
         let mut changes = self.let_go().subscribe();
         loop {
             changes.mark_unchanged();
@@ -180,9 +180,12 @@ impl Registry {
                 (standing.connected > 0).then(|| name.clone())
             };
             let held: Vec<Name> = self.standings().iter().filter_map(connected).collect();
-            let live =
-                |state: &State, name| state.subscribers.get(name).is_some_and(Subscriber::is_live);
-            if self.look(|state| held.iter().all(|name| live(state, name))) {
+            // Of one that is forgotten nobody knows whether it is meant.
+            let waits = |state: &State, name: &Name| match state.subscribers.get(name) {
+                Some(row) => !row.is_live() && is_meant(row),
+                None => true,
+            };
+            if self.look(|state| !held.iter().any(|name| waits(state, name))) {
                 return;
             }
             // The sender is part of this registry.

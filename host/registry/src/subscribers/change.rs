@@ -68,6 +68,7 @@ impl State {
             let words = format!("{} is a subscription: subscribe to {}", flow.name, row.local);
             return Err(RegistryError::conflict(words));
         }
+        self.check_topic_of_subscriber(&asked.flow, &asked.flow)?;
         let key = (flow.incarnation, &asked.principal, asked.reference);
         let mut same = self.subscribers.values().filter(|row| row.key() == key);
         let found = match same.clone().find(|row| row.is_live()) {

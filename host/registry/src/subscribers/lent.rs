@@ -96,6 +96,23 @@ impl State {
         Err(RegistryError::conflict(words))
     }
 
+    /// Refuses whoever would keep the topic of a subscriber from going, or writes to it beside what fills it.
+    pub(crate) fn check_topic_of_subscriber(
+        &self,
+        flow: &Name,
+        processor: &Name,
+    ) -> Result<(), RegistryError> {
+        match self.subscribers.get(flow).filter(|row| !row.is_over()) {
+            Some(Subscriber { lent: Some(lent), flow: from, .. })
+                if lent.processor != *processor =>
+            {
+                let words = format!("flow {flow} is the topic of a subscription: take {from}");
+                Err(RegistryError::conflict(words))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A subscription with a topic that its subscriber may read now.
     fn borrowable(&self, who: &Subject, name: &Name) -> Result<&Subscriber, RegistryError> {
         let row = self.his(who, name)?;

@@ -98,7 +98,7 @@ async fn rights_of_an_earlier_version_reach_below() {
     registry.grant(grant("read ON a TO user:ana"), near).await.unwrap();
     drop(registry);
     let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
-    let before = "ALTER TABLE grants DROP COLUMN scope; DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 6;";
+    let before = "ALTER TABLE grants DROP COLUMN scope; DROP TABLE plugin_types; DROP TABLE plugin_versions; DROP TABLE plugin_files; DROP TABLE plugin_wishes; DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 6;";
     database.execute_batch(before).unwrap();
     drop(database);
     assert_eq!(shown(&open(dir.path()).await), ["read on a to user:ana by user:bo"]);
@@ -194,7 +194,7 @@ async fn rows_of_earlier_versions_have_no_owner() {
     let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
     let without = "UPDATE objects SET document = json_remove(document, '$.owner');
         UPDATE namespaces SET document = json_remove(document, '$.owner');
-        DROP TABLE grants; DROP TABLE audit; DROP TABLE carried; DROP TABLE in_force; DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 3;";
+        DROP TABLE grants; DROP TABLE audit; DROP TABLE carried; DROP TABLE in_force; DROP TABLE plugin_types; DROP TABLE plugin_versions; DROP TABLE plugin_files; DROP TABLE plugin_wishes; DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 3;";
     database.execute_batch(without).unwrap();
     drop(database);
     let registry = open(dir.path()).await;

@@ -75,6 +75,29 @@ async fn what_is_lent_is_there_until_all_of_it_is_taken_away() {
 }
 
 #[tokio::test]
+async fn nothing_else_reads_or_fills_a_topic_or_it_would_never_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (registry, reconciler) = with_a_flow(dir.path()).await;
+    let other = registry.create_flow(new_flow("b.n.test")).await.unwrap();
+    reconciler.wait(other).await.unwrap();
+    let id = subscribed(&registry, asked("domain:b.test", 1)).await;
+    let own = NewFlow { for_subscription: true, ..NewFlow::named(id.clone()) };
+    reconciler.wait(registry.create_flow(own).await.unwrap()).await.unwrap();
+    let processor = |as_name: &Name, from: &str, to: &str| NewProcessor {
+        name: as_name.clone(),
+        ..new_processor("p.n.test", &[from], &[to])
+    };
+    let (p, carrier) = (name("p.n.test"), registry.lent_as(&id).unwrap().lent.unwrap().processor);
+    for (from, to) in [(id.as_str(), "b.n.test"), (A, id.as_str())] {
+        let refused = registry.create_processor(processor(&p, from, to)).await;
+        assert!(words(refused).contains("is the topic of a subscription: take a.n.test"));
+    }
+    let of_it = Asked { flow: id.clone(), ..asked("user:o", 2) };
+    assert!(words(registry.subscribe_to(of_it).await).contains("is the topic of a subscription"));
+    registry.create_processor(processor(&carrier, A, id.as_str())).await.unwrap();
+}
+
+#[tokio::test]
 async fn one_processor_carries_a_filter_or_a_policy_and_nothing_else_is_promised() {
     let dir = tempfile::tempdir().unwrap();
     let (registry, _reconciler) = with_a_flow(dir.path()).await;

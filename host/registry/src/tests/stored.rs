@@ -128,6 +128,17 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn activation(name: &str, bytes: &[u8]) -> NewActivation {
+    let (name, digest) = (name.to_owned(), digest(bytes));
+    NewActivation {
+        name,
+        digest,
+        version: "1.0.0".into(),
+        document: "{}".into(),
+        why: String::new(),
+    }
+}
+
 #[tokio::test]
 async fn plugins_are_kept_by_digest_and_activated_by_generation() {
     let dir = tempfile::tempdir().unwrap();
@@ -138,7 +149,7 @@ async fn plugins_are_kept_by_digest_and_activated_by_generation() {
     }
     assert_eq!(registry.plugin(&digest(&one)).await.unwrap(), Some(one.clone()));
     assert_eq!(registry.plugin(&digest(b"none")).await.unwrap(), None);
-    let activate = async |bytes: &[u8]| registry.activate_plugin("bridge", &digest(bytes)).await;
+    let activate = async |bytes: &[u8]| registry.activate_plugin(activation("bridge", bytes)).await;
     assert_eq!(activate(&one).await.unwrap(), 1);
     assert_eq!(activate(&one).await.unwrap(), 1, "what runs already stays");
     assert_eq!(activate(&two).await.unwrap(), 2);
@@ -146,7 +157,7 @@ async fn plugins_are_kept_by_digest_and_activated_by_generation() {
     assert!(matches!(activate(b"none").await, Err(RegistryError::NotFound { .. })));
     drop(registry);
     let registry = open(dir.path()).await;
-    registry.activate_plugin("signal", &digest(&two)).await.unwrap();
+    registry.activate_plugin(activation("signal", &two)).await.unwrap();
     let active = registry.active_plugins().await.unwrap();
     let active: Vec<_> =
         active.iter().map(|row| (row.name.as_str(), &row.digest, row.generation)).collect();
@@ -207,7 +218,7 @@ async fn a_registry_of_the_version_before_gets_the_table_and_keeps_its_rows() {
     drop(registry);
     tampered(
         dir.path(),
-        "DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 7",
+        "DROP TABLE plugin_types; DROP TABLE plugin_versions; DROP TABLE plugin_files; DROP TABLE plugin_wishes; DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; DROP TABLE published; PRAGMA user_version = 7",
     );
     let absent = peek(&dir.path().join("registry.db")).unwrap_err().to_string();
     assert!(absent.contains("not been brought up to date"), "{absent}");

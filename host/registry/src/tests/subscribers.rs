@@ -403,7 +403,7 @@ async fn there_are_so_many_subscriptions_and_ended_ones_of_one() {
 async fn a_registry_from_before_subscriptions_has_none_and_keeps_the_rest() {
     let dir = tempfile::tempdir().unwrap();
     drop(furnished(dir.path()).await);
-    let before = "DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; PRAGMA user_version = 8;";
+    let before = "DROP TABLE plugin_types; DROP TABLE plugin_versions; DROP TABLE plugin_files; DROP TABLE plugin_wishes; DROP TABLE reports; DROP TABLE reports_dropped; DROP TABLE subscriptions; DROP TABLE subscribers; DROP TABLE requests; PRAGMA user_version = 8;";
     let database = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
     database.execute_batch(before).unwrap();
     drop(database);

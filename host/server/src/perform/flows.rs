@@ -87,7 +87,7 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
     // Another topic makes it another flow, and another `access` may cover fewer.
     services.registry.subscriptions_pass_now().await.map_err(registry_failure)?;
     subscriptions::keep_covered(services).await?;
-    lent::ended_since(services, began).await?;
+    lent::ended_since(services, began, |row| row.flow == name).await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -108,9 +108,12 @@ pub(super) async fn delete(services: &Services, name: Name) -> Answer {
 
 pub(super) async fn purge(services: &Services, name: Name) -> Answer {
     let flow = find_flow(services, &name).await?;
+    // What carriers have read before is in topics of subscribers when they are held, and no more of it comes.
+    let held = lent::hold_carriers(services, &name).await?;
     carried_out(services, services.registry.purge_flow(&name).await).await?;
     services.logs.forget(&flow.broker, &topic_of(&flow));
     streams_settled(services, &name).await?;
+    lent::emptied(services, held).await?;
     Ok(Reply::ok_with(name))
 }
 
@@ -132,7 +135,7 @@ fn unsettled() -> Failure {
 }
 
 /// Longer than a stream, and then its connection, is given for what was sent before.
-const SETTLED: Duration = Duration::from_secs(15);
+const SETTLED: Duration = Duration::from_secs(35);
 
 /// The draft's four keys first and in its order, then ours. What the broker does not say is left out, and
 /// why it does not.

@@ -34,7 +34,7 @@ pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -
     subscriptions::keep_covered(services).await?;
     // Flows that he could read are followed no more.
     all_streams_settled(services).await?;
-    lent::ended_since(services, began).await?;
+    lent::ended_since(services, began, lent::is_revoked).await?;
     Ok(Reply::ok())
 }
 

@@ -7,8 +7,8 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure};
 use host_iam::Principal;
 use host_peers::Trouble;
-use host_peers::lending::{Credentials, MECHANISM};
-use host_registry::{Flow, Subscriber, Transport};
+use host_peers::lending::{Credentials, Emptying, MECHANISM};
+use host_registry::{Flow, Subscriber, Transport, Why};
 use tokio::time::timeout;
 
 use super::describe::Description;
@@ -74,9 +74,41 @@ pub(super) async fn gone(services: &Services, name: &Name) -> Result<(), Failure
     over(timeout(PATIENCE, services.lender.drive(name)).await.ok())
 }
 
-/// The same for all that have ended since a moment.
-pub(super) async fn ended_since(services: &Services, at: i64) -> Result<(), Failure> {
-    over(timeout(PATIENCE, services.lender.ended_since(at)).await.ok())
+/// The same for those that are meant and have ended since a moment: nobody waits for what others have ended.
+pub(super) async fn ended_since(
+    services: &Services,
+    at: i64,
+    is_meant: impl Fn(&Subscriber) -> bool,
+) -> Result<(), Failure> {
+    over(timeout(PATIENCE, services.lender.ended_since(at, is_meant)).await.ok())
+}
+
+/// What a right that is gone has ended.
+pub(super) fn is_revoked(row: &Subscriber) -> bool {
+    row.ended.as_ref().is_some_and(|end| end.why == Why::Revoked)
+}
+
+/// Carriers of a flow that are held while it is emptied.
+pub(super) async fn hold_carriers(services: &Services, flow: &Name) -> Result<Emptying, Failure> {
+    match timeout(PATIENCE, services.lender.begin_emptying(flow)).await {
+        Ok(held) => held.map_err(failure),
+        Err(_) => {
+            Err(Failure::new(Code::Unavailable, "what fills topics of subscribers still works"))
+        }
+    }
+}
+
+/// Empties the topics of those who have copies of a flow, and has them filled again.
+pub(super) async fn emptied(services: &Services, held: Emptying) -> Result<(), Failure> {
+    let emptied = timeout(PATIENCE, services.lender.empty(held)).await.ok();
+    let why = match emptied {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(trouble)) => trouble.to_string(),
+        None => "the broker takes its time".to_owned(),
+    };
+    let words =
+        format!("the flow is empty, and topics of its subscribers are not, PURGE it again: {why}");
+    Err(Failure::new(Code::Unavailable, words))
 }
 
 fn over(driven: Option<Result<(), Trouble>>) -> Result<(), Failure> {

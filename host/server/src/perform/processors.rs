@@ -1,5 +1,8 @@
 //! Processors: asked for, changed, moved, looked at, taken away.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use fnap::command::{Format, KeepState, NewProcessor, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
@@ -7,7 +10,7 @@ use fnap::rights::Right;
 use fnap::value::{Json, Settings, Word};
 use host_events::Incarnation;
 use host_iam::Principal;
-use host_plugins::catalog::Active;
+use host_plugins::catalog::{Active, Snapshot};
 use host_processors::{Candidate, Report, ShardReport, SpecError};
 use host_registry::{
     Config, Desired, LIMIT_PREFIX, Maker, Processor, ProcessorChange, derived_name,
@@ -80,7 +83,7 @@ pub(super) async fn configure(services: &Services, name: Name, config: Json) -> 
 }
 
 pub(super) async fn set_options(services: &Services, name: Name, settings: &Settings) -> Answer {
-    let pin = running(services, &find(services, &name).await?.kind);
+    let pin = services.processors.version_of(&find(services, &name).await?);
     let change =
         ProcessorChange { options: options(services, settings)?, pin, ..Default::default() };
     let tried = |key: &String| key.starts_with(LIMIT_PREFIX) || key == "delivery";
@@ -158,7 +161,9 @@ pub(super) async fn describe(
         let report = services.processors.report(processor.id).await;
         let dead = super::dead::describe(services, &processor).await;
         let delivery = services.processors.delivery(&processor).await;
-        let mut description = detail(services, who, &processor, report).with("dead-letters", dead);
+        let limits = services.processors.limits_of(&processor).await.map_err(registry_failure)?;
+        let mut description =
+            detail(services, who, &processor, report, limits.shown()).with("dead-letters", dead);
         if let Some(delivery) = delivery {
             description = description.with("delivery", delivery.word());
             if let Some(why) = delivery.why() {
@@ -177,7 +182,7 @@ pub(super) async fn describe(
     let active = snapshot.types.get(word.as_str()).ok_or_else(not_found)?;
     let info = active.plugin.info();
     let schema: Value = serde_json::from_str(&info.config_schema).unwrap_or(Value::Null);
-    let description = type_description(word.as_str(), active)
+    let description = type_description(&snapshot, word.as_str(), active)
         .with("summary", info.summary.clone())
         .with("config-schema", schema.to_string());
     Ok(description.reply(format))
@@ -187,8 +192,9 @@ pub(super) async fn describe(
 pub(super) fn types(services: &Services, who: &Principal, format: Format) -> Answer {
     let snapshot = services.catalog.snapshot();
     let installed = snapshot.types.iter();
-    let mut described: Vec<_> =
-        installed.map(|(name, active)| (name.clone(), type_description(name, active))).collect();
+    let mut described: Vec<_> = installed
+        .map(|(name, active)| (name.clone(), type_description(&snapshot, name, active)))
+        .collect();
     // What lies in the operator's directory is his matter.
     let his = services.grants.may_everywhere(who, Right::Administer);
     for (file, rejected) in snapshot.rejected.iter().filter(|_| his) {
@@ -201,16 +207,31 @@ pub(super) fn types(services: &Services, who: &Principal, format: Format) -> Ans
     Ok(list_of(described, format))
 }
 
-fn type_description(name: &str, active: &Active) -> Description {
+fn type_description(snapshot: &Snapshot, name: &str, active: &Active) -> Description {
     let info = active.plugin.info();
     let health = if active.available { "ok" } else { "removed" };
-    Description::default()
+    let mut description = Description::default()
         .with("type", name)
         .with("version", info.version.clone())
         .with("digest", active.plugin.digest().to_string())
         .with("generation", active.generation)
         .with("shape", format!("{}:{}", side(info.inputs), side(info.outputs)))
-        .with("health", health)
+        .with("health", health);
+    let interfaces = active.plugin.interfaces();
+    if !interfaces.is_empty() {
+        description = description.with("interfaces", interfaces.join(","));
+    }
+    let Some(state) = snapshot.states.get(name) else { return description };
+    if let Some(pinned) = &state.pinned {
+        description = description.with("pinned", pinned.version.clone());
+    }
+    if let Some(waiting) = &state.waiting {
+        description = description.with("waiting", waiting.version.clone());
+    }
+    if let Some(before) = &active.before {
+        description = description.with("on-probation-after", before.info().version.clone());
+    }
+    description
 }
 
 fn side(cardinality: host_plugins::Cardinality) -> &'static str {
@@ -248,7 +269,10 @@ fn summary(
         Some(host_processors::Phase::Failed(reason)) => description.with("reason", reason),
         _ => match held {
             Some(held) => description.with("reason", held),
-            None => description,
+            None => match &processor.because {
+                Some(because) => description.with("reason", because.clone()),
+                None => description,
+            },
         },
     }
 }
@@ -271,6 +295,7 @@ fn detail(
     who: &Principal,
     processor: &Processor,
     report: Option<Report>,
+    limits: BTreeMap<String, u64>,
 ) -> Description {
     // Who only reads in its namespace sees that it is there and how it does, and of its flows what he may see.
     let his = services.grants.may(who, Right::Administer, &processor.name);
@@ -301,19 +326,39 @@ fn detail(
     if let Some(past) = services.processors.comparison(processor.id) {
         description = super::shadow::describe_past(description, &past, his);
     }
+    if let Some(upgrade) = services.processors.upgrade(processor, report.as_ref()) {
+        description =
+            description.with("next-version", upgrade.version).with("upgrade-state", upgrade.state);
+    }
+    let pauses = report.iter().flat_map(|report| &report.shards).flat_map(|shard| &shard.pauses);
+    if let Some(pauses) = pauses_value(pauses.copied().collect()) {
+        description = description.with("swap-pause-ms", pauses);
+    }
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
     }
     if let Some(report) = &report {
         description = usage::with_usage(description, report);
     }
-    for (name, value) in services.processors.limits_of(processor).shown() {
+    for (name, value) in limits {
         description = description.with(&format!("limit.{name}"), value);
     }
     if his {
         description = description.with("log", log::last(services, &processor.name, LAST_LOG_LINES));
     }
     description
+}
+
+/// How long events waited at changes of the plugin's version: how many of the latest are known, and of them the
+/// middle, the longest but one in a hundred, and the longest.
+fn pauses_value(mut pauses: Vec<Duration>) -> Option<Value> {
+    pauses.sort_unstable();
+    let at = |share: usize| {
+        let index = (pauses.len() * share).div_ceil(100).saturating_sub(1);
+        let millis = pauses.get(index)?.as_secs_f64() * 1000.0;
+        Some((millis * 100.0).round() / 100.0)
+    };
+    Some(json!({ "count": pauses.len(), "p50": at(50)?, "p99": at(99)?, "max": at(100)? }))
 }
 
 /// Lines of the log that a description ends with.

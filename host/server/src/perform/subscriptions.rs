@@ -101,10 +101,14 @@ pub(crate) async fn withdraw(
     };
     let reference = reference_of(reference)?;
     let began = lent::moment();
-    let withdrawn = services.registry.withdraw(&flow, who.subject().clone(), reference).await;
+    let his = who.subject();
+    let withdrawn = services.registry.withdraw(&flow, his.clone(), reference).await;
     withdrawn.map_err(registry_failure)?;
-    let_go(services).await?;
-    lent::ended_since(services, began).await?;
+    let same = |row: &Subscriber| {
+        row.flow == flow && row.principal == *his && row.reference == Some(reference)
+    };
+    let_go(services, same).await?;
+    lent::ended_since(services, began, same).await?;
     Ok(Reply::ok_with(flow))
 }
 
@@ -115,19 +119,22 @@ fn reference_of(text: &str) -> Result<Uuid, Failure> {
 /// What carries one that has ended looks at it now.
 async fn ended_streams(services: &Services, name: &Name) -> Result<(), Failure> {
     streams_settled(services, name).await?;
-    let_go(services).await
+    let_go(services, |row| row.name == *name).await
 }
 
-/// Waits until nothing is sent any more to subscriptions that have ended: who ended one hears that it is done only
-/// after this.
-async fn let_go(services: &Services) -> Result<(), Failure> {
-    timeout(LET_GO, services.registry.until_let_go()).await.map_err(|_| {
+/// Waits until nothing is sent any more to subscriptions that are meant and have ended: who ended one hears that it is
+/// done only after this.
+async fn let_go(
+    services: &Services,
+    is_meant: impl Fn(&Subscriber) -> bool,
+) -> Result<(), Failure> {
+    timeout(LET_GO, services.registry.until_let_go(is_meant)).await.map_err(|_| {
         Failure::new(Code::Unavailable, "it has ended, and the last of it is still being sent")
     })
 }
 
 /// Longer than a stream is given for the rest of its last frame.
-const LET_GO: Duration = Duration::from_secs(10);
+const LET_GO: Duration = Duration::from_secs(18);
 
 pub(super) async fn remove(services: &Services, who: &Principal, name: Name) -> Answer {
     may::of_owner(services, who, &name)?;
@@ -287,10 +294,9 @@ fn with_texts<const N: usize>(
 }
 
 /// Ends every subscription that nothing covers any more. Who has just taken a right hears that it is done only
-/// after this.
+/// after this; what of them had topics is taken away meanwhile.
 pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
     let grants = services.grants.clone();
-    let began = lent::moment();
     let ended =
         services.registry.end_uncovered(move |row, flow| may::uncovered(&grants, row, flow));
     match ended.await.map_err(registry_failure)? {
@@ -298,8 +304,7 @@ pub(super) async fn keep_covered(services: &Services) -> Result<(), Failure> {
         ended => {
             tracing::info!(ended, "subscriptions that are not covered any more");
             all_streams_settled(services).await?;
-            let_go(services).await?;
-            lent::ended_since(services, began).await
+            let_go(services, lent::is_revoked).await
         }
     }
 }

@@ -43,6 +43,7 @@ fn killed_between_any_two_steps_of_any_command_it_is_done_or_undone_and_nothing_
     });
     let mut passed = passed.into_inner().unwrap();
     passed.extend(PLACES_OF_PLUGINS.map(str::to_owned));
+    passed.insert("processors.reconfigured".to_owned());
     passed.extend(crate::dns::PLACES.map(str::to_owned));
     passed.extend(crate::reports::PLACES.map(str::to_owned));
     passed.extend(stories::PLACES_OF_LENDING.map(str::to_owned));
@@ -230,13 +231,26 @@ fn say_again(run: Run, wire: &mut Wire, command: &str) -> String {
     })
 }
 
-/// Places that only plugins that come in pass; `swap` kills there.
-const PLACES_OF_PLUGINS: [&str; 5] = [
+/// Places that only plugins pass; `swap`, `probation` and `upgrades` kill there.
+const PLACES_OF_PLUGINS: [&str; 18] = [
     "plugins.compiled",
     "plugins.before-put",
     "plugins.put",
     "plugins.before-activation",
     "plugins.activated",
+    "plugins.before-verdict",
+    "plugins.verdict",
+    "plugins.before-advance",
+    "plugins.advanced",
+    "plugins.before-wanted",
+    "plugins.wanted",
+    "plugins.before-cleaned",
+    "plugins.before-answer",
+    "plugins.before-removal",
+    "plugins.removed",
+    "plugins.before-forgotten",
+    "processors.before-swap",
+    "processors.swapped",
 ];
 
 /// Every place in the code of the host.

@@ -59,6 +59,7 @@ pub(super) struct LaneProducer {
 impl LaneProducer {
     /// Fences whoever had the lane, and waits until what he left behind is settled.
     pub(super) async fn open(cluster: &Cluster, lane: u32) -> Result<Self, BrokerError> {
+        cluster.check_ours()?;
         let (config, voice) = (config(cluster, lane), cluster.voice().clone());
         let closing = || Fault::new(RDKafkaErrorCode::Fail, "the client is closing");
         let made = spawn_blocking(move || -> Result<_, Fault> {

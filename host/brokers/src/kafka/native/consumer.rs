@@ -7,13 +7,16 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::net::SocketAddr;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use libc::sockaddr;
 use rdkafka::ClientConfig;
 use rdkafka::bindings::*;
 use rdkafka::error::KafkaError;
 
+use super::gate;
 use super::handle::Handle;
 
 /// What a consumer tells by itself. Called on threads of librdkafka's with its locks held: must neither
@@ -22,7 +25,11 @@ pub(in crate::kafka) trait Hears: Send + Sync + 'static {
     /// A line of its log; levels as those of syslog.
     fn line(&self, level: i32, facility: &str, line: &str);
     /// A broker answered a request.
-    fn answered(&self);
+    fn answered(&self) {}
+    /// Whether it may connect to an address.
+    fn may_reach(&self, _: SocketAddr) -> bool {
+        true
+    }
 }
 
 /// A consumer.
@@ -38,9 +45,11 @@ unsafe impl Send for Consumer {}
 unsafe impl Sync for Consumer {}
 
 impl Consumer {
+    /// One that is `guarded` asks before it connects to anybody.
     pub(in crate::kafka) fn new(
         config: &ClientConfig,
         ears: Arc<dyn Hears>,
+        guarded: bool,
     ) -> Result<Arc<Self>, KafkaError> {
         let ears = Box::new(ears);
         let opaque = std::ptr::from_ref::<Arc<dyn Hears>>(&ears).cast_mut().cast::<c_void>();
@@ -52,6 +61,9 @@ impl Consumer {
             let copy = rd_kafka_conf_dup(config.ptr());
             rd_kafka_conf_set_opaque(copy, opaque);
             rd_kafka_conf_set_log_cb(copy, Some(on_line));
+            if guarded {
+                rd_kafka_conf_set_connect_cb(copy, Some(on_connect));
+            }
             rd_kafka_conf_interceptor_add_on_new(copy, NAME.as_ptr(), Some(on_new), opaque);
             let kind = rd_kafka_type_t::RD_KAFKA_CONSUMER;
             let client = rd_kafka_new(kind, copy, words.as_mut_ptr(), words.len());
@@ -135,6 +147,20 @@ unsafe extern "C" fn on_line(
             drop(TOLD.try_with(|last| last.replace(told)));
         }
         ears(rd_kafka_opaque(client)).line(level, &facility, &line);
+    }
+}
+
+unsafe extern "C" fn on_connect(
+    socket: c_int,
+    address: *const sockaddr,
+    length: c_int,
+    _: *const c_char,
+    opaque: *mut c_void,
+) -> c_int {
+    // SAFETY: `opaque` is what `new` gave; the socket and the address are librdkafka's for the time of this call.
+    unsafe {
+        let ears = ears(opaque);
+        gate::connect(socket, address, length, |at| ears.may_reach(at))
     }
 }
 

@@ -8,5 +8,6 @@ mod clock;
 pub(super) mod consume;
 pub(super) mod consumer;
 pub(super) mod follow;
+mod gate;
 pub(super) mod handle;
 pub(super) mod produce;

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::super::cluster::Cluster;
+use super::super::guest;
 use super::super::native::admin::Fault;
 use super::super::native::consumer::Consumer;
 use super::ears::Ears;
@@ -59,10 +60,13 @@ impl Consumers {
         if let Some(listening) = &*slot {
             return Ok(listening.clone());
         }
-        let config = settings::consumer(self.cluster.client_config());
-        let ears = Arc::new(Ears::new(self.cluster.voice().clone()));
+        let cluster = &self.cluster;
+        let config = settings::consumer(cluster.client_config());
+        let config = if cluster.is_guest() { guest::bounded(config) } else { config };
+        let ears = Arc::new(Ears::new(cluster.voice().clone()));
         let heard: Arc<Ears> = Arc::clone(&ears);
-        let consumer = Consumer::new(&config, heard).map_err(|error| fault(&error))?;
+        let consumer = Consumer::new(&config, heard, cluster.is_guest());
+        let consumer = consumer.map_err(|error| fault(&error))?;
         let listening = Listening { consumer, ears };
         *slot = Some(listening.clone());
         let watched = Arc::downgrade(self);

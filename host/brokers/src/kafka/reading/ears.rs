@@ -7,6 +7,7 @@
 //! read at all, since no record is of a life that was never heard of.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,6 +96,10 @@ impl Hears for Ears {
             _ => RDKafkaLogLevel::Info,
         };
         self.voice.log(level, facility, line);
+    }
+
+    fn may_reach(&self, address: SocketAddr) -> bool {
+        self.voice.may_reach(address)
     }
 
     fn answered(&self) {

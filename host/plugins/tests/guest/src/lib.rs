@@ -1,11 +1,14 @@
 //! A plugin that does what its configuration says, right or wrong, so that the host can be tested.
 //!
 //! What it says about itself it is told by other means, see [`lies`]. It exports an interface more than
-//! it must, see [`timer`].
+//! it must, see [`extra`]; how it acts by the clock is in [`ticks`], what
+//! it remembers from one configuration to the next in [`memory`].
 
-mod lies;
 #[cfg(target_family = "wasm")]
-mod timer;
+mod extra;
+mod lies;
+mod memory;
+mod ticks;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -24,6 +27,9 @@ struct Config {
     /// How often, where that means something.
     #[serde(default)]
     times: u32,
+    /// Milliseconds from tick to tick.
+    #[serde(default)]
+    tick: u32,
 }
 
 /// Does what it is told.
@@ -32,6 +38,12 @@ pub struct Guest {
     config: Config,
     /// Memory that is never given back.
     kept: Vec<Vec<u8>>,
+    /// How many it has seen.
+    batches: u32,
+    /// The shard it serves.
+    shard: u32,
+    /// Events that it has seen.
+    seen: u64,
 }
 
 impl Processor for Guest {
@@ -41,13 +53,16 @@ impl Processor for Guest {
     }
 
     fn init(setup: &Setup) -> Result<Self, Error> {
-        let config: Config = setup.config()?;
+        let mut config: Config = setup.config()?;
+        config.act = lies::act().unwrap_or(config.act);
         if lies::traps_in_init() {
             trap("deliberate");
         }
         match config.act.as_str() {
             "loop-in-init" => spin(),
             "trap-in-init" => trap("deliberate"),
+            "refuse-seven" if config.times == 7 => return Err(Error::fatal("no seven")),
+            "trap-on-state" if state::get(b"n").is_some() => trap("deliberate"),
             "recurse-in-init" => drop(black_box(recurse(0))),
             "grow-in-init" => grow(),
             "write-in-init" => {
@@ -55,7 +70,7 @@ impl Processor for Guest {
             }
             _ => {}
         }
-        Ok(Self { config, kept: Vec::new() })
+        Ok(Self { config, kept: Vec::new(), batches: 0, shard: setup.shard, seen: 0 })
     }
 
     fn process(&mut self, batch: &Batch) -> Result<Vec<Action>, Error> {
@@ -87,6 +102,7 @@ impl Processor for Guest {
 impl Guest {
     fn act(&mut self, batch: &Batch) -> Result<Vec<Action>, Error> {
         let times = self.config.times;
+        self.batches += 1;
         Ok(match self.config.act.as_str() {
             "loop" => spin(),
             "spin" => {
@@ -148,8 +164,10 @@ impl Guest {
                 })
                 .collect(),
             "rewrite-data" => rewrite_data(batch),
+            "recall" => self.remember(batch),
             "mask" => mask(batch),
             "mask-anew" => anew(batch),
+            "trap-at-third" if self.batches == 3 => trap("deliberate"),
             "refuse-some" => (0..batch.len())
                 .map(|index| match is_odd(batch, index) {
                     true => Action::dead_letter(index, "odd"),
@@ -382,4 +400,4 @@ fn world() -> Event {
         .with("granted", seen.values().any(|granted| *granted).to_string().as_str())
 }
 
-flow_sdk::export!(Guest);
+flow_sdk::export!(Guest: Timer, Reconfigure);

@@ -38,8 +38,19 @@ pub(crate) fn loops() -> bool {
     lie() == "loops"
 }
 
+/// What another version does, whatever it is configured with.
+pub(crate) fn act() -> Option<String> {
+    lie().strip_prefix("act-").map(str::to_owned)
+}
+
 /// The description as it is told to be.
 pub(crate) fn told(info: Info) -> Info {
+    if act().is_some() {
+        return Info { version: "0.2.0".to_owned(), ..info };
+    }
+    if let Some(patch) = lie().strip_prefix("patch-") {
+        return Info { version: format!("0.1.{patch}"), ..info };
+    }
     match lie().as_str() {
         "name" => Info { name: "../../etc/passwd".to_owned(), ..info },
         "version" => Info { version: "newest".to_owned(), ..info },

@@ -5,20 +5,20 @@
 wit_bindgen::generate!({
     inline: "
         package flow:processor@0.1.0;
-        interface timer {
-            tick: func();
+        interface extra {
+            more: func();
         }
-        world more {
-            export timer;
+        world other {
+            export extra;
         }
     ",
-    world: "more",
+    world: "other",
 });
 
-struct Timer;
+struct Extra;
 
-impl exports::flow::processor::timer::Guest for Timer {
-    fn tick() {}
+impl exports::flow::processor::extra::Guest for Extra {
+    fn more() {}
 }
 
-export!(Timer);
+export!(Extra);

@@ -1,22 +1,27 @@
 //! Which processor types are installed, and which version of each runs.
 //!
 //! Bytes and the choice of the version lie in a [`PluginStore`]. A new version is tried with everything
-//! that runs before it becomes active; whatever fails changes nothing and is kept with its reason.
-//! Swapping what runs is the business of whoever subscribes.
+//! that runs before it becomes active; whatever fails changes nothing and is kept with its reason. Then
+//! it is on probation: the version before goes on where it fails. Swapping what runs, and finding out
+//! that a version fails, is the business of whoever subscribes.
 
-use std::collections::BTreeMap;
+mod offer;
+mod operator;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{Mutex, watch};
 
-use crate::engine::{Engine, digest};
+use crate::engine::Engine;
 use crate::error::LoadError;
-use crate::plugin::{self, Plugin, check_name};
-use crate::store::{PluginStore, StoreError, StoredActive};
+use crate::plugin::{self, Plugin};
+use crate::store::{Known, PluginStore, StoreError, StoredActive, StoredRejected, TypeState};
 
 /// Tries a new version with everything that runs of its type, before it becomes active.
 #[async_trait]
@@ -37,6 +42,8 @@ impl Trial for NoTrial {
     }
 }
 
+pub use operator::OperatorError;
+
 /// What is installed at a moment. A new snapshot is made at each change.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -44,6 +51,8 @@ pub struct Snapshot {
     pub types: BTreeMap<String, Active>,
     /// By the file's name.
     pub rejected: BTreeMap<String, Rejected>,
+    /// What else is known, by the type's name; also of types of which nothing runs.
+    pub states: BTreeMap<String, TypeState>,
 }
 
 /// A type that is installed.
@@ -55,6 +64,8 @@ pub struct Active {
     pub generation: u64,
     /// Whether new processors of it may be made: its file is there.
     pub available: bool,
+    /// The version that goes on where this one fails, while this one is on probation.
+    pub before: Option<Plugin>,
 }
 
 /// A file that was looked at and changed nothing.
@@ -92,6 +103,8 @@ pub enum Outcome {
     },
     /// It is what runs already.
     Unchanged,
+    /// Its type stays with another version, as an operator wants it; it is kept for later.
+    Waiting,
     /// It changed nothing; the reason is in the snapshot.
     Rejected,
     /// The store failed: the same file may do later.
@@ -109,8 +122,11 @@ struct Shared {
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Older versions that somebody stays with, by digest.
     kept: Mutex<BTreeMap<String, Weak<plugin::Inner>>>,
-    /// One file at a time, so that versions of one name cannot pass each other.
+    /// One file at a time, so that versions of one name cannot pass each other. Held while a file is
+    /// compiled.
     one_at_a_time: Mutex<()>,
+    /// Held while something is stored and then shown; never while anybody's plugin is called.
+    turn: Mutex<()>,
 }
 
 impl Catalog {
@@ -125,9 +141,13 @@ impl Catalog {
         trial: Arc<dyn Trial>,
     ) -> Result<Self, StoreError> {
         let snapshot = watch::Sender::new(Arc::default());
-        let (kept, one_at_a_time) = (Mutex::default(), Mutex::default());
-        let shared = Shared { engine, store, trial, snapshot, kept, one_at_a_time };
+        let kept = Mutex::default();
+        let (one_at_a_time, turn) = (Mutex::default(), Mutex::default());
+        let shared = Shared { engine, store, trial, snapshot, kept, one_at_a_time, turn };
         let catalog = Self(Arc::new(shared));
+        let states = catalog.0.store.states().await?;
+        catalog.change(|snapshot| snapshot.states = states);
+        catalog.0.store.forget_files().await?;
         for row in catalog.0.store.active().await? {
             catalog.restore(row).await;
         }
@@ -172,58 +192,6 @@ impl Catalog {
         self.0.snapshot.subscribe()
     }
 
-    /// Takes the settled bytes of a file `NAME.wasm`: checks, compiles, tries, keeps and activates
-    /// them. On any failure what runs goes on.
-    pub async fn offer(&self, file: &str, component: Bytes) -> Outcome {
-        let _one = self.0.one_at_a_time.lock().await;
-        let digest = digest_of(component.clone()).await;
-        let name = stem(file);
-        if self.active(name).is_some_and(|active| *active.plugin.digest() == digest) {
-            self.change(|snapshot| {
-                snapshot.rejected.remove(file);
-                if let Some(active) = snapshot.types.get_mut(name) {
-                    active.available = true;
-                }
-            });
-            return Outcome::Unchanged;
-        }
-        let plugin = match self.check(name, component.clone()).await {
-            Ok(plugin) => plugin,
-            Err(reason) => {
-                self.rejected(file, Some(digest), reason);
-                return Outcome::Rejected;
-            }
-        };
-        match self.activate(file, plugin, component).await {
-            Ok(generation) => Outcome::Activated { generation },
-            Err(error) => {
-                self.rejected(file, Some(digest), error.to_string());
-                Outcome::StoreFailed
-            }
-        }
-    }
-
-    /// Keeps a file that cannot even be read, with the reason.
-    pub fn reject(&self, file: &str, reason: &str) {
-        self.rejected(file, None, reason.to_owned());
-    }
-
-    /// A file is gone: no new processors of its type, running ones go on.
-    pub fn gone(&self, file: &str) {
-        let known = self.snapshot();
-        let was_available = known.types.get(stem(file)).is_some_and(|active| active.available);
-        if !was_available && !known.rejected.contains_key(file) {
-            return;
-        }
-        tracing::info!(file, "plugin file is gone, what runs goes on");
-        self.change(|snapshot| {
-            snapshot.rejected.remove(file);
-            if let Some(active) = snapshot.types.get_mut(stem(file)) {
-                active.available = false;
-            }
-        });
-    }
-
     async fn restore(&self, row: StoredActive) {
         let StoredActive { name, digest, generation } = row;
         let loaded = match self.0.store.get(&digest).await {
@@ -233,18 +201,34 @@ impl Catalog {
             Err(error) => Err(error.to_string()),
         };
         match loaded {
-            Ok(plugin) => self.change(|snapshot| {
-                snapshot.types.insert(name, Active { plugin, generation, available: false });
-            }),
-            Err(reason) => self.rejected(&format!("{name}.wasm"), Some(digest.into()), reason),
+            Ok(plugin) => {
+                let before = self.restore_before(&name).await;
+                self.change(|snapshot| {
+                    let active = Active { plugin, generation, available: false, before };
+                    snapshot.types.insert(name, active);
+                });
+            }
+            Err(reason) => {
+                self.rejected(&format!("{name}.wasm"), Some(digest.into()), reason).await;
+            }
         }
     }
 
-    async fn check(&self, name: &str, component: Bytes) -> Result<Plugin, String> {
-        check_name(name).map_err(|reason| format!("the file's stem {reason}"))?;
-        let plugin = self.load(name, component).await?;
-        self.0.trial.trial(&plugin).await?;
-        Ok(plugin)
+    /// The version before one that is on probation. Where it cannot be had any more, nothing goes back.
+    async fn restore_before(&self, name: &str) -> Option<Plugin> {
+        let before = self.state(name).rollout?.before;
+        let loaded = self.version(&before.digest).await;
+        loaded
+            .inspect_err(|error| {
+                tracing::warn!(plugin = name, digest = before.digest, cause = %error, "the version before is gone");
+            })
+            .ok()
+    }
+
+    /// What is known of a type.
+    #[must_use]
+    pub fn state(&self, name: &str) -> TypeState {
+        self.0.snapshot.borrow().states.get(name).cloned().unwrap_or_default()
     }
 
     async fn load(&self, name: &str, component: Bytes) -> Result<Plugin, String> {
@@ -257,43 +241,26 @@ impl Catalog {
         Ok(plugin)
     }
 
-    async fn activate(
-        &self,
-        file: &str,
-        plugin: Plugin,
-        component: Bytes,
-    ) -> Result<u64, StoreError> {
-        self.0.store.put(plugin.digest(), component).await?;
-        let info = plugin.info();
-        let generation = self.0.store.activate(&info.name, plugin.digest()).await?;
-        tracing::info!(
-            plugin = info.name, version = info.version, digest = %plugin.digest(), generation,
-            "plugin is active"
-        );
-        let name = info.name.clone();
-        self.change(|snapshot| {
-            snapshot.rejected.remove(file);
-            snapshot.types.insert(name, Active { plugin, generation, available: true });
-        });
-        Ok(generation)
+    /// Bytes that nobody may need any more are forgotten; where that fails, later.
+    async fn clean(&self) {
+        let snapshot = self.snapshot();
+        let named = snapshot.states.values().flat_map(|state| state.needed().cloned());
+        let needed: BTreeSet<String> = named.collect();
+        if let Err(cause) = self.0.store.clean(needed).await {
+            tracing::warn!(%cause, "old versions of plugins are not forgotten");
+        }
     }
 
-    fn rejected(&self, file: &str, digest: Option<Arc<str>>, reason: String) {
-        tracing::warn!(
-            file,
-            digest = digest.as_deref(),
-            reason,
-            "plugin rejected, nothing changes"
-        );
-        let rejected = Rejected { reason, digest, at: SystemTime::now() };
-        self.change(|snapshot| {
-            snapshot.rejected.insert(file.to_owned(), rejected);
-            // The last good version stays in use, after a restart too: only a file that is gone
-            // takes its type away.
-            if let Some(active) = snapshot.types.get_mut(stem(file)) {
-                active.available = true;
-            }
+    /// For whoever looks at the store while the host runs, or not.
+    async fn note_file(&self, file: &str, rejected: Option<&Rejected>) {
+        let stored = rejected.map(|rejected| StoredRejected {
+            digest: rejected.digest.as_ref().map(ToString::to_string),
+            reason: rejected.reason.clone(),
+            at: millis(rejected.at),
         });
+        if let Err(cause) = self.0.store.file(file, stored.as_ref()).await {
+            tracing::warn!(file, %cause, "why a file is rejected is not kept");
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {
@@ -312,9 +279,12 @@ fn stem(file: &str) -> &str {
     file.strip_suffix(".wasm").unwrap_or(file)
 }
 
-/// Hashing megabytes takes longer than other tasks should wait.
-async fn digest_of(component: Bytes) -> Arc<str> {
-    let bytes = component.clone();
-    let hashed = tokio::task::spawn_blocking(move || digest(&bytes)).await;
-    hashed.unwrap_or_else(|_| digest(&component))
+fn known(plugin: &Plugin) -> Known {
+    Known { digest: plugin.digest().to_string(), version: plugin.info().version.clone() }
+}
+
+/// Milliseconds since 1970 UTC.
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,0 +1,175 @@
+//! The first batches of a new version: what it cannot do and the version before could is its fault, and
+//! then that one goes on, for every processor of the type.
+//!
+//! An event that fails alone is tried with the version before, from the same state, in an instance of its
+//! own whose answer is thrown away. Where that fails too, the event is to blame. What a broker does, and an
+//! instance for which there is no room, says nothing about either.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_plugins::log::NoLog;
+use host_plugins::{CallError, Instance, LogSink, Plugin, Setup, SharedState};
+
+use crate::inputs::Next;
+use crate::pieces;
+use crate::shard::{Failure, Shard, setup};
+use crate::worker::Worker;
+
+/// Batches that a new version has to do well in a shard. A mistake that most events meet shows in the
+/// first; the others are for what is rare, as the first event of another kind.
+pub(crate) const PROBATION_BATCHES: u64 = 64;
+
+/// How long a version is on probation at most: a processor whose flow rests would be for ever, and what
+/// a version has done for so long is no longer undone by going back.
+pub(crate) const PROBATION: Duration = Duration::from_secs(60 * 60);
+
+/// How often in a row a version may ask for the same batch later before the version before is asked.
+const MOST_RETRIES: u32 = 3;
+
+/// Octets of a trap's words in a reason: the backtrace is in the log.
+const MAX_REASON: usize = 500;
+
+/// What a shard shall run.
+#[derive(Clone)]
+pub(crate) struct Offer {
+    pub(crate) plugin: Plugin,
+    /// What goes on where it fails, while it is on probation.
+    pub(crate) before: Option<Plugin>,
+}
+
+impl Shard {
+    /// The version before, as long as a version has to show that it can do what that one could.
+    pub(crate) fn before(&self, plugin: &Plugin) -> Option<Plugin> {
+        let offer = self.plugin.borrow();
+        let offer = offer.as_ref().filter(|offer| offer.plugin.digest() == plugin.digest())?;
+        let tried = self.status.tried(plugin.digest());
+        offer.before.clone().filter(|_| tried.batches < PROBATION_BATCHES)
+    }
+
+    /// Makes an instance of a plugin for this shard and calls its `init`. A new version that cannot be made
+    /// where the one before can is to blame.
+    pub(crate) async fn instantiate(
+        &self,
+        plugin: &Plugin,
+        state: &SharedState,
+    ) -> Result<Instance, Failure> {
+        let setup = setup(&self.spec, self.shard, state, &self.limits, &self.log.sink());
+        let setup = Setup { usage: self.status.usage(), ..setup };
+        let cause = match plugin.instantiate(setup).await {
+            Ok(instance) => return Ok(instance),
+            Err(busy @ CallError::Busy(_)) => return Err(busy.into()),
+            Err(cause) => cause,
+        };
+        self.refuse_withheld(plugin)?;
+        let Some(before) = self.before(plugin) else { return Err(cause.into()) };
+        match self.try_out(&before, state).await {
+            Ok(_) => Err(self.blame(plugin, "init", &cause).await),
+            Err(busy @ CallError::Busy(_)) => Err(busy.into()),
+            Err(_) => Err(cause.into()),
+        }
+    }
+
+    /// An instance that is only looked at: nobody hears what it says, and it counts for nobody.
+    async fn try_out(&self, plugin: &Plugin, state: &SharedState) -> Result<Instance, CallError> {
+        let unheard: Arc<dyn LogSink> = Arc::new(NoLog);
+        plugin.instantiate(setup(&self.spec, self.shard, state, &self.limits, &unheard)).await
+    }
+
+    /// What another shard has found out about a version holds for this one, too, also before it is told.
+    fn refuse_withheld(&self, plugin: &Plugin) -> Result<(), Failure> {
+        match self.catalog.withheld(&self.spec.kind, plugin.digest()) {
+            Some(reason) if self.spec.pinned.is_none() => Err(Failure::Rejected(reason)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that a version failed where the one before does not; that is why the shard begins again.
+    pub(crate) async fn blame(&self, plugin: &Plugin, what: &str, cause: &CallError) -> Failure {
+        let words = cause.to_string();
+        let words = words.lines().next().unwrap_or_default();
+        let words = words.get(..words.floor_char_boundary(MAX_REASON)).unwrap_or_default();
+        let reason = format!("processor {}, {what}: {words}", self.spec.name);
+        match self.catalog.blame(plugin.digest(), &reason).await {
+            Ok(()) => Failure::Rejected(reason),
+            Err(cause) => Failure::NotRejected { reason, cause: cause.to_string() },
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Whose fault it is that a batch failed, or an event alone. Everything before it is committed.
+    ///
+    /// # Errors
+    /// Where it is the version's, or that could not be found out.
+    pub(crate) async fn judge(&mut self, next: &Next, cause: &CallError) -> Result<(), Failure> {
+        let plugin = self.plugin.clone();
+        self.shard.refuse_withheld(&plugin)?;
+        let Some(before) = self.shard.before(&plugin) else { return Ok(()) };
+        if !self.can(&before, next).await? {
+            return Ok(());
+        }
+        // A machine that was busy for a moment is no fault of a version.
+        if matches!(cause, CallError::Limit { .. }) && self.can(&plugin, next).await? {
+            return Err(Failure::Plugin(cause.clone()));
+        }
+        Err(self.shard.blame(&plugin, &self.place(next), cause).await)
+    }
+
+    /// The same of an answer that blames no event: that it wants to be stopped, or the batch again, and again.
+    pub(crate) async fn judge_answer(
+        &mut self,
+        next: &Next,
+        cause: &CallError,
+    ) -> Result<(), Failure> {
+        match cause {
+            CallError::Fatal(_) => {}
+            CallError::Retry(_) => {
+                self.shard.retries = self.shard.retries.saturating_add(1);
+                if self.shard.retries < MOST_RETRIES {
+                    return Ok(());
+                }
+            }
+            _ => return Ok(()),
+        }
+        if self.shard.before(&self.plugin).is_none() {
+            return self.shard.refuse_withheld(&self.plugin);
+        }
+        self.drain().await?;
+        self.judge(next, cause).await?;
+        // One of its events may be one that nobody can do.
+        match pieces::chop(next, 1).first() {
+            Some(first) => self.judge(first, cause).await,
+            None => Ok(()),
+        }
+    }
+
+    fn place(&self, next: &Next) -> String {
+        let flow = self.shard.spec.input_name(next.input);
+        let (partition, events) = (next.batch.partition, next.batch.records.len());
+        let offset = next.batch.records.first().map_or(next.batch.next, |stored| stored.offset);
+        match events {
+            1 => format!("event {flow}:{partition}:{offset}"),
+            _ => format!("{events} events from {flow}:{partition}:{offset}"),
+        }
+    }
+
+    /// Whether a version can do a batch from the state that is committed. What it answers is thrown away.
+    async fn can(&mut self, plugin: &Plugin, next: &Next) -> Result<bool, Failure> {
+        let made = self.shard.try_out(plugin, &self.state).await;
+        let mut instance = match made {
+            Ok(instance) => instance,
+            Err(busy @ CallError::Busy(_)) => return Err(busy.into()),
+            Err(_) => return Ok(false),
+        };
+        let flow = self.shard.spec.input_name(next.input);
+        self.state.lock().begin();
+        let answer = instance.process(next.input, &flow, next.batch.clone()).await;
+        self.state.lock().abandon();
+        match answer {
+            Ok(_) => Ok(true),
+            Err(busy @ CallError::Busy(_)) => Err(busy.into()),
+            Err(_) => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Another configuration for a processor that runs, without a restart: what its instances remember stays.
+//!
+//! Every shard is asked at a batch boundary and waits there until all have answered: all take it, or none.
+//! Where a shard cannot be asked, because it begins again or its broker is away, the processor is started
+//! anew with the configuration, as one is that cannot do this.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use host_failpoints::failpoint;
+use host_plugins::{CallError, Level};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::shard::Failure;
+use crate::spec::Spec;
+use crate::worker::Worker;
+
+/// How long all shards may take to answer. A command waits 20 seconds; what is left is for a start.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Asked of a shard.
+pub(crate) struct Ask {
+    spec: Arc<Spec>,
+    /// Whether it takes it; the words of a refusal.
+    answer: oneshot::Sender<Result<(), String>>,
+    /// Whether all do. Gone where one does not.
+    verdict: oneshot::Receiver<()>,
+}
+
+/// What all shards together said.
+pub(crate) enum Taken {
+    /// All go on with the new configuration.
+    Yes,
+    /// All go on with the old one; why.
+    No(String),
+    /// Not all could be asked.
+    Unasked,
+}
+
+/// Asks every shard.
+pub(crate) async fn ask(shards: &[mpsc::Sender<Ask>], spec: &Arc<Spec>) -> Taken {
+    let mut asked = Vec::new();
+    for shard in shards {
+        let (answer, answered) = oneshot::channel();
+        let (go, verdict) = oneshot::channel();
+        if shard.try_send(Ask { spec: Arc::clone(spec), answer, verdict }).is_err() {
+            return Taken::Unasked;
+        }
+        asked.push((answered, go));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let mut verdicts = Vec::new();
+    for (answered, go) in asked {
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(Ok(()))) => verdicts.push(go),
+            Ok(Ok(Err(words))) => return Taken::No(words),
+            Ok(Err(_)) | Err(_) => return Taken::Unasked,
+        }
+    }
+    failpoint!("processors.reconfigured");
+    for go in verdicts {
+        // One that has ended meanwhile begins with what it is told then.
+        go.send(()).ok();
+    }
+    Taken::Yes
+}
+
+impl Worker<'_> {
+    /// Answers whether the instance takes another configuration, and does what all do.
+    pub(crate) async fn reconfigure(&mut self, ask: Ask) -> Result<(), Failure> {
+        let Ask { spec, answer, verdict } = ask;
+        if answer.is_closed() {
+            return Ok(());
+        }
+        self.drain().await?;
+        // One that was given back is asked, too: it may have to refuse.
+        self.prepare().await?;
+        let old = self.shard.spec.config.clone();
+        if let Err(cause) = self.living.reconfigure(&spec.config).await {
+            let alive = matches!(cause, CallError::Fatal(_));
+            // Nobody listens any more where another one has refused already.
+            answer.send(Err(cause.to_string())).ok();
+            return if alive { Ok(()) } else { self.renew().await };
+        }
+        if answer.send(Ok(())).is_ok() && verdict.await.is_ok() {
+            self.shard.spec = spec;
+            self.shard.log.host_line(Level::Info, "took another configuration", &[]);
+            if self.companion.is_some() {
+                self.follow_shadow();
+            }
+            return Ok(());
+        }
+        if self.living.reconfigure(&old).await.is_err() {
+            self.renew().await?;
+        }
+        Ok(())
+    }
+}

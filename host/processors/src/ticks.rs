@@ -1,0 +1,151 @@
+//! Ticks: a plugin that wants them acts by the clock, also where no event comes.
+//!
+//! A tick is decided and committed like a batch, and when the last one was is committed with it as a position
+//! under the processor's own id. One that decided nothing is not committed: nothing of it is left. Ticks that
+//! were missed, because the shard was held, failed or the host was down, are one tick.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use host_events::{Batch, Incarnation, Position};
+use host_plugins::CallError;
+use tokio::time::Instant;
+
+use crate::shard::Failure;
+use crate::worker::Worker;
+
+/// The partition of the processor's own id under which its last tick stands. A replay keeps its place there
+/// under the partitions of the dead-letter flow, which never has so many.
+const TICKS: u32 = u32::MAX;
+
+/// When the plugin was called by the clock last.
+pub(crate) struct Ticks {
+    /// The time of that, milliseconds since 1970.
+    last: i64,
+    /// The same for waiting, which a clock that is set does not disturb; none where a tick is overdue.
+    since: Option<Instant>,
+}
+
+impl Ticks {
+    /// Goes on after what is committed.
+    pub(crate) fn after(committed: &Position, processor: Incarnation) -> Self {
+        let Some(last) = committed.get(processor, TICKS) else {
+            return Self { last: 0, since: None };
+        };
+        let last = i64::try_from(last).unwrap_or(i64::MAX);
+        let passed = u64::try_from(clock().saturating_sub(last)).unwrap_or(0);
+        Self { last, since: Instant::now().checked_sub(Duration::from_millis(passed)) }
+    }
+
+    /// When the next one is due.
+    pub(crate) fn due(&self, interval: Duration) -> Instant {
+        self.since.map_or_else(Instant::now, |since| since + interval)
+    }
+
+    /// What time it is for a tick: a clock that was set back does not lead back.
+    fn now(&self) -> i64 {
+        clock().max(self.last)
+    }
+
+    fn was(&mut self, now: i64) {
+        *self = Self { last: now, since: Some(Instant::now()) };
+    }
+}
+
+impl Worker<'_> {
+    /// Lets the plugin act, and gathers what it decides.
+    pub(crate) async fn tick(&mut self) -> Result<(), Failure> {
+        // Where a commit was refused, the tick must not be blamed on events, nor they on it.
+        let alone = self.shard.careful.is_some();
+        if alone {
+            self.drain().await?;
+        }
+        self.prepare().await?;
+        let now = self.ticks.now();
+        self.state.lock().begin();
+        let answer = match self.living.there() {
+            Some(instance) => instance.tick(now).await,
+            None => Err(CallError::Dead),
+        };
+        let actions = match answer {
+            Ok(actions) => actions,
+            Err(cause) => {
+                self.state.lock().abandon();
+                // What was decided before it is right and must not be decided again.
+                self.drain().await?;
+                return Err(cause.into());
+            }
+        };
+        self.ticks.was(now);
+        self.living.worked();
+        if actions.is_empty() && self.state.lock().take_changes().is_empty() {
+            self.state.lock().abandon();
+            return Ok(());
+        }
+        let (processor, shard) = (Incarnation(self.shard.spec.id), self.shard.shard);
+        let next = u64::try_from(now).unwrap_or(0);
+        let nothing = Batch { flow: processor, partition: shard, records: Arc::default(), next };
+        self.gather("", &nothing, actions, &[(processor, TICKS, next)])?;
+        if let Some(companion) = &mut self.companion {
+            companion.lost();
+        }
+        if alone {
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    /// Where events move to in a commit; a tick is no event's fault.
+    pub(crate) fn without_ticks(&self, positions: &Position) -> Position {
+        let mut positions = positions.clone();
+        positions.0.remove(&(Incarnation(self.shard.spec.id), TICKS));
+        positions
+    }
+}
+
+/// Milliseconds since 1970.
+fn clock() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn after(last: Option<i64>) -> Ticks {
+        let (life, mut positions) = (Incarnation(uuid::Uuid::nil()), Position::default());
+        if let Some(last) = last {
+            positions.set(life, TICKS, u64::try_from(last).unwrap());
+        }
+        Ticks::after(&positions, life)
+    }
+
+    #[test]
+    fn however_many_were_missed_one_is_due_and_the_next_an_interval_later() {
+        for last in [None, Some(clock() - 1_000 * 60_000), Some(clock() - 60_000)] {
+            let mut ticks = after(last);
+            assert!(ticks.due(MINUTE) <= Instant::now());
+            ticks.was(ticks.now());
+            assert!(ticks.due(MINUTE) > Instant::now() + MINUTE / 2);
+        }
+    }
+
+    #[test]
+    fn one_that_was_committed_shortly_before_is_not_made_again() {
+        let due = after(Some(clock() - 20_000)).due(MINUTE);
+        assert!(due > Instant::now() && due <= Instant::now() + Duration::from_secs(40));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_never_leads_back() {
+        let ahead = clock() + 3_600_000;
+        let mut ticks = after(Some(ahead));
+        assert!(ticks.due(MINUTE) <= Instant::now() + MINUTE);
+        assert_eq!(ticks.now(), ahead);
+        ticks.was(ahead);
+        assert_eq!(ticks.now(), ahead);
+    }
+}

@@ -1,0 +1,33 @@
+//! The interface `reconfigure`, for types that export it.
+
+use self::bindings::exports::flow::processor::reconfigure;
+use super::{Component, SETUP, events, with_instance};
+use crate::{Reconfigure, Setup};
+
+/// The generated bindings.
+#[expect(missing_docs, reason = "generated from wit/")]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../wit",
+        inline: "
+            package flow:more;
+            world reconfigured {
+                export flow:processor/reconfigure@0.1.0;
+            }
+        ",
+        world: "flow:more/reconfigured",
+        pub_export_macro: true,
+        with: {
+            "flow:processor/events@0.1.0": crate::guest::generated::flow::processor::events,
+        },
+    });
+}
+
+impl<P: Reconfigure> reconfigure::Guest for Component<P> {
+    fn reconfigure(config: String) -> Result<(), events::Error> {
+        let setup = Setup { config, ..SETUP.with_borrow(Clone::clone) };
+        with_instance(|processor: &mut P| processor.reconfigure(&setup))?;
+        SETUP.set(setup);
+        Ok(())
+    }
+}
