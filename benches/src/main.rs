@@ -2,8 +2,8 @@
 //!
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
-//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `stream`, `followers`, `languages`,
-//! `swap`, `kafka`, `kafka-idle`; none
+//! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `names`, `stream`, `followers`,
+//! `languages`, `swap`, `kafka`, `kafka-idle`; none
 //! means all.
 //! `copy-loop …` is the yardstick of the part `kafka` in a process of its own; the part `stream` has such processes, too.
 
@@ -15,6 +15,7 @@ mod followers;
 mod idle;
 mod kafka;
 mod languages;
+mod names;
 mod neighbours;
 mod path;
 mod peers;
@@ -41,13 +42,14 @@ fn main() {
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 12] = [
+    let parts: [(&str, Measure); 13] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
         ("idle", idle::measure),
         ("peers", peers::measure),
         ("rights", rights::measure),
+        ("names", names::measure),
         ("stream", stream::measure),
         ("followers", followers::measure),
         ("languages", languages::measure),

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use fnap::name::Name;
 use host_names::publish::{Difference, Set, UPDATE_TIMEOUT, Zone, compare, own_names};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::cli::ListFormat;
@@ -94,7 +95,14 @@ pub async fn check(path: &Path, format: ListFormat, out: &mut impl Write) -> Res
         };
         let own = own_names(&sets);
         for server in servers(&config, name, served)? {
-            let told = match compare(server, &sets, &gone, &own, UPDATE_TIMEOUT).await {
+            let bar = bar(name, server);
+            let mut progress = |(done, all): (usize, usize)| {
+                bar.set_length(all as u64);
+                bar.set_position(done as u64);
+            };
+            let compared = compare(server, &sets, &gone, &own, UPDATE_TIMEOUT, &mut progress).await;
+            bar.finish_and_clear();
+            let told = match compared {
                 Ok(differences) => differences.iter().map(Told::of).collect(),
                 Err(error) => vec![Told { owner: None, kind: None, words: error.to_string() }],
             };
@@ -105,6 +113,15 @@ pub async fn check(path: &Path, format: ListFormat, out: &mut impl Write) -> Res
         }
     }
     Ok(agrees)
+}
+
+/// Says how far it is, on a terminal.
+fn bar(zone: &Name, server: SocketAddr) -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(format!("{zone} at {server}"));
+    bar
 }
 
 /// What may be in a zone by the host's own books, and should not.

@@ -84,6 +84,7 @@ async fn run_dev(args: &cli::Dev, log_format: Option<LogFormat>) -> Result<()> {
         dev.listening(
             *addresses.fnap.first().context("no address")?,
             addresses.dns.first().copied(),
+            (&again.dns.zones, &args.resolve.zones),
         )?;
         ready(addresses)
     })

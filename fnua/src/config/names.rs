@@ -43,11 +43,14 @@ impl NameService {
         !self.servers.is_empty() || self.zones.iter().any(holds)
     }
 
-    /// What it says that leads to other hosts than are meant.
+    /// What it says that leads to other hosts than are meant. Name servers of zones on this machine, as `fnaad dev` writes
+    /// them, lead to whoever runs here already.
     pub(super) fn leads_away(&self) -> Option<&'static str> {
+        let is_near = |server: &SocketAddr| server.ip().to_canonical().is_loopback();
+        let near = |zone: &ZoneServers| zone.servers.iter().all(is_near);
         let says = [
             (!self.servers.is_empty(), "nameservers"),
-            (!self.zones.is_empty(), "resolve"),
+            (!self.zones.iter().all(near), "resolve"),
             (self.trust_anchors.is_some(), "trust_anchor_file"),
             (self.ca_file.is_some(), "ca_file"),
         ];

@@ -337,7 +337,7 @@ fn a_file_found_by_chance_says_nothing_about_name_servers() {
     let path = dir.path().join("fnua.toml");
     for (key, value) in [
         ("nameservers", "[\"127.0.0.1\"]"),
-        ("resolve", "[\"unix.ar=127.0.0.1\"]"),
+        ("resolve", "[\"unix.ar=127.0.0.1\", \"emiliano.ar=192.0.2.53\"]"),
         ("trust_anchor_file", "\"k\""),
         ("ca_file", "\"c\""),
     ] {
@@ -348,4 +348,7 @@ fn a_file_found_by_chance_says_nothing_about_name_servers() {
         assert!(error.contains(&format!("has {key}:")), "{error}");
         Config::found(&Found::meant(path.clone())).unwrap();
     }
+    // But for those of zones on this machine, as a host for trying out writes them.
+    fs::write(&path, "resolve = [\"unix.ar=127.0.0.1:5\", \"emiliano.ar=[::1]:6\"]\n").unwrap();
+    assert!(Config::found(&Found { path, by_chance: true }).unwrap().by_chance);
 }

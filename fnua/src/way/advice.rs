@@ -50,6 +50,12 @@ fn of_lookup(error: &LookupError) -> Advice {
             "trust nothing of it; compare with `delv`; the zone's owner has to sign it again; a name server that \
              removes signatures has to be replaced: --nameserver",
         ),
+        LookupError::Unproven { .. } => (
+            "the name server keeps signatures back, or the zone is one that no root knows, as those that people make up \
+             for trying things out",
+            "a zone of your own, or of another `fnaad dev`: --resolve ZONE=IP:PORT (its ready line says dns=IP:PORT); else another \
+             name server: --nameserver",
+        ),
         LookupError::Aliases { .. } => (
             "aliases lead in a ring, or through more hands than anybody needs",
             "its owner has to correct the cname records",

@@ -12,6 +12,13 @@ pub enum LookupError {
         /// Name and type that were asked for.
         what: String,
     },
+    /// Nothing is signed, and nothing proves that it need not be: signatures were taken away on the way, or no zone that is
+    /// known to DNSSEC has it. Nothing of it may be used either.
+    #[error("no chain of trust leads to the answer about {what}: it bears no signature")]
+    Unproven {
+        /// Name and type that were asked for.
+        what: String,
+    },
     /// Nobody could answer; later, somebody may.
     #[error("no answer about {what}: {reason}")]
     Unavailable {

@@ -139,6 +139,16 @@ impl Inner {
         self.tellers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether something comes of a topic. What lies with a broker of theirs is not known to.
+    fn is_followed(&self, topic: &str) -> bool {
+        let by_stream = |name: &Name| {
+            let row = self.registry.subscription(name);
+            row.is_some_and(|row| row.transport == Transport::Stream)
+        };
+        let followed = |(name, _): &(FlowName, u32)| name.as_str() == topic;
+        !topic.parse().is_ok_and(|name| by_stream(&name)) || self.tellers().keys().any(followed)
+    }
+
     fn dark(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {
         self.dark.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -310,8 +320,15 @@ impl Broker for PeerBroker {
         read_only()
     }
 
+    /// What stands against it is why nothing comes, unless it does.
     async fn describe(&self, topic: &TopicRef) -> Result<TopicInfo, BrokerError> {
-        self.0.look(topic, ANSWER).await
+        let described = self.0.look(topic, ANSWER).await;
+        if let Err(error) = &described
+            && !self.0.is_followed(&topic.topic)
+        {
+            self.0.standstills.begins(&topic.topic, error);
+        }
+        described
     }
 
     /// All hosts side by side: one that is silent is unknown alone.

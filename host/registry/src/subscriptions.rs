@@ -236,18 +236,13 @@ impl State {
 
     /// The namespace that a local name counts to: the one that it lies in, or, of an alias, the one whose name and a hyphen
     /// it begins with.
-    fn counts_to(&self, local: &Name) -> Option<Name> {
+    pub(crate) fn counts_to(&self, local: &Name) -> Option<Name> {
         let begins = |name: &&Name| {
             local.as_str().strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'))
         };
         let within = self.namespace_of(local).map(|one| &one.name);
         let names = self.namespaces.keys().filter(begins);
         within.or_else(|| names.max_by_key(|name| name.as_str().len())).cloned()
-    }
-
-    /// The same, or the first where it counts to none any more.
-    pub(crate) fn namespace_for(&self, local: &Name) -> Option<Name> {
-        self.counts_to(local).or_else(|| self.namespaces.keys().next().cloned())
     }
 
     /// Whether a flow is this host's: in one of its namespaces, or an alias that nobody else knows.

@@ -9,7 +9,7 @@ use super::agent::Agent;
 use super::events::{self, FELT, Quake, member};
 use super::participant;
 use super::screen::Screen;
-use super::site::Two;
+use super::site::{Site, Two};
 
 /// The earthquakes, at home and as `emiliano.ar` gets them.
 pub(super) const QUAKES: &str = "quakes.flows.unix.ar";
@@ -194,7 +194,29 @@ pub(super) async fn check_version(unix: &Agent, bridge: &str, screen: &Screen) -
     Ok(())
 }
 
-/// A Kafka that somebody else runs is left as it was.
+/// Waits until the names of what was taken away are gone, too.
+pub(super) async fn withdrawn(two: &Two) -> Result<()> {
+    for site in two.both() {
+        let end = Instant::now() + PATIENCE;
+        // The host, its namespace, and what is told of an end at the last moment.
+        while !matches!(names(site).await?, (0, ..=3)) {
+            if Instant::now() > end {
+                bail!("names of {} are not withdrawn", site.agent.domain());
+            }
+            sleep(LOOK).await;
+        }
+    }
+    Ok(())
+}
+
+/// How many names wait for the name server, and how many it has.
+async fn names(site: &Site) -> Result<(u64, u64)> {
+    let seen = site.agent.list(&["describe", "nameserver", site.namespace]).await?;
+    let count = |key| seen.first().and_then(|seen| member(seen, key).as_u64()).unwrap_or_default();
+    Ok((count("waiting"), count("published")))
+}
+
+/// A Kafka, or a name server, that somebody else runs is left as it was.
 pub(super) async fn take_away(two: &Two) -> Result<()> {
     for site in two.both() {
         let agent = &site.agent;

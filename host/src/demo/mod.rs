@@ -93,8 +93,13 @@ async fn end(two: Two, options: &Options, screen: &Screen) -> Result<()> {
     }
     let on_kafka = options.brokers.iter().any(|broker| matches!(broker, DevBroker::Kafka(_)));
     let dirs = two.both().map(|site| site.participant.dir().to_owned());
-    if on_kafka {
+    // What belongs to somebody else is left as it was.
+    if on_kafka || options.name_server.is_some() {
         acts::take_away(&two).await?;
+    }
+    if options.name_server.is_some() {
+        acts::withdrawn(&two).await?;
+        screen.note("the names of all flows were withdrawn from the name server; those of the two hosts stay");
     }
     two.end().await?;
     if on_kafka {

@@ -16,6 +16,7 @@ const EMILIANO: (&str, &str) = ("emiliano.ar", "emiliano.ar");
 
 /// A participant and its user.
 pub(super) struct Site {
+    pub(super) namespace: &'static str,
     pub(super) participant: Participant,
     pub(super) agent: Agent,
 }
@@ -40,12 +41,12 @@ impl Two {
                 Err(error) => return Err(error),
             }
         };
-        let site = |participant: Participant, domain: &'static str| {
+        let site = |participant: Participant, (domain, namespace): (&'static str, &'static str)| {
             screen.note(&format!("{domain:<11}  {}", participant.ready()));
             let agent = Agent::new(participant.dir(), domain, screen.clone());
-            Site { participant, agent }
+            Site { namespace, participant, agent }
         };
-        Ok(Self { unix: site(unix, UNIX.0), emiliano: site(emiliano, EMILIANO.0) })
+        Ok(Self { unix: site(unix, UNIX), emiliano: site(emiliano, EMILIANO) })
     }
 
     pub(super) const fn both(&self) -> [&Site; 2] {

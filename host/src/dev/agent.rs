@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fnap::name::Name;
+use host_names::ZoneServers;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -113,6 +114,31 @@ impl AgentFile {
         Ok(())
     }
 
+    /// Has the user agent ask about zones where the host itself asks, and about its own where it has them. What an earlier
+    /// start wrote goes; what somebody else has written stays.
+    pub(super) fn set_resolved(&mut self, dir: &Path, zones: &[ZoneServers]) -> Result<()> {
+        let path = dir.join(RESOLVED);
+        let lines = |zone: &ZoneServers| {
+            let line = |server| format!("{}={server}", zone.name);
+            zone.servers.iter().map(line).collect::<Vec<_>>()
+        };
+        let now: Vec<String> = zones.iter().flat_map(lines).collect();
+        let before = files::read(&path)?.unwrap_or_default();
+        let rest = &mut self.document.rest;
+        let mut all: Vec<String> = match rest.get(RESOLVE) {
+            Some(written) => written.clone().try_into().context("fnua.toml: resolve")?,
+            None => Vec::new(),
+        };
+        all.retain(|one| !before.lines().any(|old| old == one) && !now.contains(one));
+        all.extend(now.iter().cloned());
+        match all.is_empty() {
+            true => drop(rest.remove(RESOLVE)),
+            false => drop(rest.insert(RESOLVE.to_owned(), all.into())),
+        }
+        let text: String = now.iter().map(|line| format!("{line}\n")).collect();
+        if text != before { files::replace(&path, text.as_bytes()) } else { Ok(()) }
+    }
+
     pub(super) fn save(&mut self) -> Result<()> {
         if self.saved.as_ref() != Some(&self.document) {
             let text = Zeroizing::new(toml::to_string(&self.document)?);
@@ -183,6 +209,10 @@ fn generate() -> Result<Zeroizing<String>> {
 
 /// The user that is generated, and what its agent is called.
 pub(crate) const USER: &str = "dev";
+
+/// The key of the configuration that says whom to ask about a zone, and the file with what was written there.
+const RESOLVE: &str = "resolve";
+const RESOLVED: &str = "resolve";
 
 /// The authority of the host's certificate, seen from the configuration.
 const AUTHORITY: &str = "tls/ca.pem";

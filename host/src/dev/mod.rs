@@ -1,7 +1,7 @@
 //! `fnaad dev DIR`: prepares a directory so that a participant runs out of it, and again next time.
 //!
 //! In the directory: `layout` (format of all this), `lock`, `listen` and `dns` (the kept addresses), `broker` (the kept
-//! Kafka, where one was named), `fnua.toml`
+//! Kafka, where one was named), `resolve` (what the host has put into that key of the next), `fnua.toml`
 //! (for the user agent, with the password in the clear: mode 0600), `users.toml` (its verifiers),
 //! `tls` (an authority of its own, and the host's certificate), `plugins` (the inbox, filled at the first start only) and `data`. What belongs to somebody else in
 //! the directory is left alone.
@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use fnap::name::Name;
+use host_names::ZoneServers;
 
-use crate::config::Config;
+use crate::config::{Config, DnsZone, Served};
 use crate::lock::DirLock;
 use crate::{files, included};
 use agent::AgentFile;
@@ -75,19 +76,38 @@ impl Dev {
         &self.config
     }
 
-    /// Keeps the addresses that are listened on, the name server's too, and tells the user agent. To be called before
-    /// `ready` is printed.
+    /// Keeps the addresses that are listened on, the name server's too, and tells the user agent, along with who is asked
+    /// about its own zones and those of others. To be called before `ready` is printed.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn listening(&mut self, address: SocketAddr, dns: Option<SocketAddr>) -> Result<()> {
+    pub fn listening(
+        &mut self,
+        address: SocketAddr,
+        dns: Option<SocketAddr>,
+        (own, others): (&[DnsZone], &[ZoneServers]),
+    ) -> Result<()> {
         for (name, address) in [(LISTEN, Some(address)), (DNS, dns)] {
             let Some(address) = address else { continue };
             files::replace(&self.dir.join(name), format!("{address}\n").as_bytes())?;
         }
         self.agent.set_address(reachable(address))?;
+        let mut all = others.to_vec();
+        let own: Vec<ZoneServers> = own.iter().filter_map(|zone| asked_at(zone, dns)).collect();
+        ZoneServers::overrule(&mut all, &own);
+        self.agent.set_resolved(&self.dir, &all)?;
         self.agent.save()
     }
+}
+
+/// Who is asked about a zone of the host's own.
+fn asked_at(zone: &DnsZone, dns: Option<SocketAddr>) -> Option<ZoneServers> {
+    let servers = match &zone.served {
+        Served::Embedded => dns.map(reachable).into_iter().collect(),
+        Served::Update { servers, .. } => servers.clone(),
+    };
+    let (name, trust_anchors) = (zone.name.clone(), None);
+    (!servers.is_empty()).then_some(ZoneServers { name, servers, trust_anchors })
 }
 
 /// The namespace where none is asked for; `test` is nobody's (RFC 6761).

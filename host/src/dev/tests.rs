@@ -20,7 +20,7 @@ fn started(dir: &Path, listen: Option<&str>, namespaces: &[&str], port: u16) -> 
     let (mut bound, mut dns) = (dev.config().listen[0], dev.config().dns.listen[0]);
     bound.set_port(port);
     dns.set_port(dns.port().max(53));
-    dev.listening(bound, Some(dns)).unwrap();
+    dev.listening(bound, Some(dns), (&[], &[])).unwrap();
     dev
 }
 
@@ -209,4 +209,31 @@ fn a_broken_file_is_named_with_its_line_and_without_its_secret() {
     .unwrap();
     let error = format!("{:#}", Dev::prepare(dir.path(), Asked::default()).unwrap_err());
     assert!(error.contains("fnua.toml:3") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn the_user_agent_asks_about_zones_where_the_host_does_and_what_somebody_wrote_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let resolve = || {
+        let text = std::fs::read_to_string(dir.path().join("fnua.toml")).unwrap();
+        let table: toml::Table = toml::from_str(&text).unwrap();
+        let all = table["resolve"].as_array().unwrap().clone();
+        all.iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let start = |zones: &[&str], dns: &str| {
+        let mut dev = Dev::prepare(dir.path(), Asked::default()).unwrap();
+        let zones: Vec<ZoneServers> = zones.iter().map(|zone| zone.parse().unwrap()).collect();
+        let own = dev.config().dns.zones.clone();
+        dev.listening(address("127.0.0.1:4321"), Some(address(dns)), (&own, &zones)).unwrap();
+    };
+    start(&["emiliano.ar=127.0.0.1:5302"], "0.0.0.0:5301");
+    assert_eq!(resolve(), ["emiliano.ar=127.0.0.1:5302", "test=127.0.0.1:5301"]);
+    let path = dir.path().join("fnua.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mine = text.replace("resolve = [", "resolve = [\"lab.ar=192.0.2.1:53\", ");
+    assert_ne!(mine, text);
+    std::fs::write(&path, mine).unwrap();
+    start(&["unix.ar=127.0.0.1:5303"], "127.0.0.1:5304");
+    let left = ["lab.ar=192.0.2.1:53", "unix.ar=127.0.0.1:5303", "test=127.0.0.1:5304"];
+    assert_eq!(resolve(), left);
 }

@@ -1,6 +1,7 @@
 //! One zone's task with a name server that does as it is told.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ struct Server {
     sent: Mutex<Vec<Change>>,
     /// Names of sets that are not there any more.
     gone: Mutex<Vec<String>>,
+    /// Whether it never says what is there.
+    hangs: AtomicBool,
 }
 
 #[async_trait::async_trait]
@@ -31,6 +34,9 @@ impl Publisher for Server {
     }
 
     async fn lost(&self, _: &Zone, marks: &[Set], most: usize) -> Result<Vec<usize>, PublishError> {
+        if self.hangs.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         let gone = self.gone.lock().unwrap();
         let is_gone = |set: &Set| gone.iter().any(|name| set.owner.as_str().ends_with(name));
         let lost = marks.iter().enumerate().filter(|(_, set)| is_gone(set));
@@ -48,20 +54,24 @@ async fn registry(dir: &Path, flows: usize) -> Registry {
     };
     registry.create_namespace(new).await.unwrap();
     for number in 0..flows {
-        let name = format!("f{number}.flows.unix.ar").parse().unwrap();
-        let entry = registry.create_flow(NewFlow::named(name)).await.unwrap();
-        while let Some(step) = registry.entry(entry).and_then(|entry| entry.next_step()) {
-            registry.step_done(entry, step, None).await.unwrap();
-        }
+        create(&registry, &format!("f{number}.flows.unix.ar")).await;
     }
     registry
+}
+
+async fn create(registry: &Registry, flow: &str) {
+    let entry = registry.create_flow(NewFlow::named(flow.parse().unwrap())).await.unwrap();
+    while let Some(step) = registry.entry(entry).and_then(|entry| entry.next_step()) {
+        registry.step_done(entry, step, None).await.unwrap();
+    }
 }
 
 fn agreement(
     registry: &Registry,
     answer: fn(&Change) -> Result<Outcome, PublishError>,
 ) -> (Agreement, Arc<Server>) {
-    let server = Arc::new(Server { answer, sent: Mutex::default(), gone: Mutex::default() });
+    let (sent, gone, hangs) = Default::default();
+    let server = Arc::new(Server { answer, sent, gone, hangs });
     let agreement = Agreement {
         zone: Zone::new("unix.ar".parse().unwrap()),
         publisher: Arc::clone(&server) as _,
@@ -224,5 +234,32 @@ async fn what_has_gone_from_a_zone_is_published_again() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), again).await.unwrap();
+    kept.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_what_is_there_holds_up_no_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = registry(dir.path(), 1).await;
+    let (agreement, server) = agreement(&registry, |_| Ok(Outcome::default()));
+    server.hangs.store(true, Ordering::Relaxed);
+    let kept = tokio::spawn(agreement.keep());
+    for number in 0..3 {
+        let name = format!("new{number}.flows.unix.ar");
+        create(&registry, &name).await;
+        let published = async {
+            while !server
+                .sent
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|change| is_about(change, &format!("{name}.")))
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // Far less than anybody waits for the answer.
+        tokio::time::timeout(Duration::from_secs(30), published).await.unwrap();
+    }
     kept.abort();
 }

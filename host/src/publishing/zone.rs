@@ -4,6 +4,7 @@
 //! somebody else has alone. Each change is written down before it is sent, so a crash costs nothing.
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +29,14 @@ pub(super) struct Agreement {
     pub(super) is_kept: bool,
     /// How often it is looked whether what was left in the zone is still there.
     pub(super) look_every: Duration,
+}
+
+/// A look at what was left in the zone.
+struct Asked {
+    /// Which units.
+    looked: Vec<String>,
+    /// Those of them, by their places, that are not there any more; none where nobody has said.
+    lost: Option<Vec<usize>>,
 }
 
 /// Why a round ended early.
@@ -81,22 +90,29 @@ impl Agreement {
         let mut changes = self.registry.subscribe();
         let mut pace = Pace::new();
         let (mut look, mut looked) = (Instant::now(), None);
+        let mut asking = None;
         loop {
             changes.borrow_and_update();
             let began = Instant::now();
-            if self.is_kept && look <= began {
-                look = began + self.look(&mut looked).await;
-            }
             let due = pace.again <= began;
             self.tried(began, due.then_some(&mut pace)).await;
+            if self.is_kept && asking.is_none() && look <= began {
+                asking = Some(Box::pin(self.ask(looked.clone())));
+            }
             let next = if pace.failures > 0 { Some(pace.again) } else { self.next(began) };
-            let next = [next, self.is_kept.then_some(look)].into_iter().flatten().min();
+            let next_look = (self.is_kept && asking.is_none()).then_some(look);
+            let next = [next, next_look].into_iter().flatten().min();
             tokio::select! {
                 changed = changes.changed() => match changed {
                     // Many commands in a row are one change.
                     Ok(()) => sleep(SETTLED).await,
                     Err(_) => return,
                 },
+                // A server that does not answer holds up no change.
+                asked = answered(&mut asking) => {
+                    asking = None;
+                    look = Instant::now() + self.heard(asked, &mut looked).await;
+                }
                 () = until(next) => {}
             }
         }
@@ -144,22 +160,34 @@ impl Agreement {
 
     /// Looks whether a part of what was left in the zone is still there: whoever serves it may have changed, or
     /// have gone back to what was. What is not is published again. Gives when to look again.
+    #[cfg(test)]
     pub(super) async fn look(&self, last: &mut Option<String>) -> Duration {
+        let asked = self.ask(last.clone()).await;
+        self.heard(asked, last).await
+    }
+
+    /// Asks for the part behind `last`.
+    async fn ask(&self, last: Option<String>) -> Asked {
         let looked = plan::looked_at(&self.state().rows, last.as_ref(), MOST_LOOKED);
         if looked.is_empty() {
-            *last = None;
-            return self.look_every;
+            return Asked { looked: Vec::new(), lost: Some(Vec::new()) };
         }
-        let marks: Vec<_> = looked.iter().map(|(_, set)| set.clone()).collect();
+        let (looked, marks): (Vec<_>, Vec<_>) = looked.into_iter().unzip();
         let lost = timeout(PATIENCE, self.publisher.lost(&self.zone, &marks, MANY_LOST)).await;
-        let Ok(Ok(lost)) = lost else { return LONGEST_WAIT };
-        *last = looked.last().map(|(unit, _)| unit.clone());
+        Asked { looked, lost: lost.ok().and_then(Result::ok) }
+    }
+
+    /// Has what is not there any more published again.
+    async fn heard(&self, asked: Asked, last: &mut Option<String>) -> Duration {
+        let Asked { looked, lost } = asked;
+        let Some(lost) = lost else { return LONGEST_WAIT };
+        *last = looked.last().cloned();
         if lost.is_empty() {
             return self.look_every;
         }
         // Where so many are not there nobody has to be asked about each.
         let is_lost: BTreeSet<&String> =
-            lost.iter().filter_map(|place| looked.get(*place)).map(|(unit, _)| unit).collect();
+            lost.iter().filter_map(|place| looked.get(*place)).collect();
         let all = is_lost.len() >= MANY_LOST;
         let rows: Vec<_> = {
             let state = self.state();
@@ -352,6 +380,14 @@ fn failed(row: Row, words: &str, alone: bool) -> Row {
 /// How long to wait after so many failures before the last one.
 fn wait_after(failures: u32) -> Duration {
     FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_WAIT)
+}
+
+/// Waits for what is asked, for ever where nothing is.
+async fn answered<T>(asking: &mut Option<Pin<Box<impl Future<Output = T>>>>) -> T {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn until(when: Option<Instant>) {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use bind_node::{Bind, Key, Zone, dig};
 use stories::Fnaad;
 
 /// The rows of the table at the end: whose, name, and the numbers behind it.
@@ -40,4 +41,41 @@ fn the_demo_of_two_participants_loses_and_repeats_nothing_and_sends_nothing_once
         }
     }
     assert!(alerts.len() == 2 && alerts[0] == alerts[1], "{alerts:?}");
+}
+
+#[test]
+fn the_demo_has_its_names_in_somebodys_name_server_and_withdraws_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::new("demo");
+    let zone = |name: &str| Zone::unsigned(name, "").updated_by(&key);
+    let bind = Bind::start_with(key.statement(), &[zone("unix.ar"), zone("emiliano.ar")]);
+    let (at, server) = (dir.path().join("demo"), bind.address().to_string());
+    let file = key.write(dir.path());
+    let args: [&OsStr; 7] = [
+        "demo".as_ref(),
+        "--dir".as_ref(),
+        at.as_ref(),
+        "--dns-server".as_ref(),
+        server.as_ref(),
+        "--dns-key".as_ref(),
+        file.as_ref(),
+    ];
+    let said = Fnaad::refused(&args);
+    assert_eq!(said.code, Some(0), "{}\n{}", said.stdout, said.stderr);
+    let rows = table(&said.stdout);
+    assert_eq!(rows.len(), 8, "{}", said.stdout);
+    for (_, flow, [events_in, events_out, lost, repeated]) in rows {
+        assert_eq!((events_out, lost, repeated), (events_in, 0, 0), "{flow}");
+    }
+    // By the name server, and by no other: it has updated the zones, and has nothing of a flow any more.
+    let log = std::fs::read_to_string(bind.dir().join("named.log")).unwrap();
+    let added = |name: &str| log.contains(&format!("adding an RR at '{name}'"));
+    for flow in ["quakes.flows.unix.ar", "alerts.emiliano.ar"] {
+        let service = format!("_flow._tcp.{flow}");
+        assert!(added(&service), "{service} was never there");
+        assert_eq!(dig(bind.address(), &["+short", &service, "ANY"]), "", "{service}");
+    }
+    for host in ["fnaa.unix.ar", "fnaa.emiliano.ar"] {
+        assert_eq!(dig(bind.address(), &["+short", host, "A"]).trim(), "127.0.0.1", "{host}");
+    }
 }

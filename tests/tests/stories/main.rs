@@ -17,6 +17,7 @@ mod dns;
 mod domains;
 mod edges;
 mod expiry;
+mod fickle;
 mod finding;
 mod flows;
 mod grants;

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::Child;
 use std::time::Instant;
 
-use bind_node::dig;
-use stories::{Fnaad, event, eventually};
+use bind_node::{Bind, dig};
+use serde_json::Value;
+use stories::{Fnaad, Fnua, event, eventually};
 
 const TIME: &str = "time.flows.unix.ar";
 const NEWS: &str = "news.emiliano.ar";
@@ -103,4 +104,58 @@ fn who_starts_first_needs_no_name_server_of_the_other_and_keeps_its_own_for_the_
     let unix = start(dir.path(), "unix", "flows.unix.ar", &["--resolve", &zone]);
     assert_eq!(unix.dns(), dns);
     subscribe(&unix, NEWS, &format!("flows.unix.ar-{NEWS}"));
+}
+
+/// The steps of a trace.
+fn traced(fnua: &Fnua, flow: &str) -> Vec<Value> {
+    let said = fnua.run(&["trace", "--format", "json", flow]);
+    let json: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
+    json["steps"].as_array().unwrap().clone()
+}
+
+fn step<'a>(steps: &'a [Value], name: &str) -> &'a Value {
+    steps.iter().find(|step| step["step"] == name).unwrap()
+}
+
+#[test]
+fn a_trace_from_one_to_the_other_needs_nothing_but_the_flows_name_and_says_who_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let unix = start(dir.path(), "unix", "flows.unix.ar", &[]);
+    let zone = format!("unix.ar={}", unix.dns());
+    let emiliano = start(dir.path(), "emiliano", "emiliano.ar", &["--resolve", &zone]);
+    offer(&unix, TIME);
+    offer(&emiliano, NEWS);
+    for flow in [TIME, NEWS] {
+        let steps = eventually("the names of the flow", || {
+            let steps = traced(&emiliano.fnua(), flow);
+            let found = step(&steps, "connect")["status"] == "ok";
+            if found { Ok(steps) } else { Err(format!("{steps:?}")) }
+        });
+        let said = step(&steps, "dnssec")["said"].as_str().unwrap();
+        assert!(said.starts_with("not checked: "), "{steps:?}");
+        // He is a stranger there by that name alone, and is told so.
+        let failed: Vec<&Value> = steps.iter().filter(|step| step["status"] == "failed").collect();
+        let [failed] = failed[..] else { panic!("{steps:?}") };
+        assert!(
+            ["authentication", "grant"].contains(&failed["step"].as_str().unwrap()),
+            "{failed}"
+        );
+    }
+}
+
+#[test]
+fn of_a_zone_that_no_root_knows_a_trace_says_that_nothing_is_proven_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = start(dir.path(), "emiliano", "emiliano.ar", &[]);
+    let bind = Bind::start(&[]);
+    let (server, anchors) = (host.dns(), bind.trust_anchors().display());
+    let file = dir.path().join("user.toml");
+    let text = format!("nameservers = [\"{server}\"]\ntrust_anchor_file = \"{anchors}\"\n");
+    std::fs::write(&file, text).unwrap();
+    let steps = traced(&Fnua::new(file), NEWS);
+    let first = step(&steps, "delegation");
+    assert_eq!(first["status"], "failed", "{first}");
+    let [said, means, todo] = ["said", "means", "do"].map(|key| first[key].as_str().unwrap());
+    assert!(said.contains("no chain of trust") && !said.contains("refutes"), "{first}");
+    assert!(means.contains("no root knows") && todo.contains("--resolve "), "{first}");
 }

@@ -144,7 +144,10 @@ fn checked(
         Err(NetError::Dns(DnsError::Nsec { response, .. })) if is_referral(&response, name) => {
             Err(unavailable(name, kind, REFERRAL))
         }
-        Err(NetError::Dns(DnsError::Nsec { .. } | DnsError::DnssecBogus)) => Err(bogus(name, kind)),
+        Err(NetError::Dns(DnsError::Nsec { response, .. })) => {
+            Err(distrusted(&response, name, kind))
+        }
+        Err(NetError::Dns(DnsError::DnssecBogus)) => Err(bogus(name, kind)),
         Err(error) => Err(unavailable(name, kind, error)),
     }
 }
@@ -207,7 +210,7 @@ fn read(
     };
     let records: Vec<&Record> = of(kind).collect();
     if !records.is_empty() {
-        let security = judged(&records).ok_or_else(|| bogus(name, kind))?;
+        let security = judged(&records).ok_or_else(|| distrusted(message, name, kind))?;
         if security == Security::Secure && is_unproven_wildcard(message, name) {
             return Err(bogus(name, kind));
         }
@@ -220,7 +223,7 @@ fn read(
     if let Some(alias) = of(RecordType::CNAME).next()
         && let RData::CNAME(CNAME(next)) = &alias.data
     {
-        let security = judged(&[alias]).ok_or_else(|| bogus(name, kind))?;
+        let security = judged(&[alias]).ok_or_else(|| distrusted(message, name, kind))?;
         if security == Security::Secure && is_unproven_wildcard(message, name) {
             return Err(bogus(name, kind));
         }
@@ -246,7 +249,7 @@ fn nothing(message: &Message, name: &Name, kind: RecordType) -> Result<Found, Lo
     let all_unsigned = !authorities.is_empty() && authorities.iter().all(is_unsigned);
     let security = match soa {
         _ if is_proof_there(message) => Security::Secure,
-        None if all_unsigned => return Err(bogus(name, kind)),
+        None if all_unsigned => return Err(distrusted(message, name, kind)),
         // No authority at all: hickory has seen that the zone is not signed, or it would have refused.
         _ => Security::Insecure,
     };
@@ -315,6 +318,15 @@ fn what(name: &Name, kind: RecordType) -> String {
 
 fn bogus(name: &Name, kind: RecordType) -> LookupError {
     LookupError::Bogus { what: what(name, kind) }
+}
+
+/// Why an answer counts for nothing: something is signed and does not fit, or nothing is.
+fn distrusted(message: &Message, name: &Name, kind: RecordType) -> LookupError {
+    let is_of_dnssec = |record: &Record| matches!(record.data, RData::DNSSEC(_));
+    match message.answers.iter().chain(&message.authorities).any(is_of_dnssec) {
+        true => bogus(name, kind),
+        false => LookupError::Unproven { what: what(name, kind) },
+    }
 }
 
 fn unavailable(name: &Name, kind: RecordType, reason: impl ToString) -> LookupError {

@@ -4,6 +4,7 @@
 //! from the trust anchor down.
 
 mod known;
+mod system;
 mod zone;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +18,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::xfer::RetryDnsHandle;
 use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{Name, RecordType};
-use hickory_resolver::{NameServerPool, PoolContext, TlsConfig, system_conf};
+use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 use tokio::time::{Instant, timeout};
 
 pub use known::Age;
@@ -62,6 +63,8 @@ pub struct Names {
     asker: Asker,
     cache: Cache<(Name, RecordType), Known>,
     timeout: Duration,
+    /// Why there is nobody to ask about names outside of the zones, where that is so.
+    nobody: Option<String>,
 }
 
 impl Names {
@@ -70,11 +73,10 @@ impl Names {
     /// # Errors
     /// When there are no servers, or the trust anchors cannot be used.
     pub fn new(options: &Options) -> Result<Self, SetupError> {
-        let usual = match options.servers.as_slice() {
-            // A machine without a network finds what it has servers of its own for.
-            [] if !options.zones.is_empty() => of_the_system().unwrap_or_default(),
-            [] => of_the_system()?,
-            servers => servers.iter().map(|server| name_server(*server)).collect(),
+        let (usual, nobody) = match options.servers.as_slice() {
+            [] if !options.zones.is_empty() => system::servers_beside_zones(Path::new(RESOLV_CONF)),
+            [] => (system::servers(Path::new(RESOLV_CONF))?, None),
+            servers => (servers.iter().map(|server| name_server(*server)).collect(), None),
         };
         let anchors = match (&options.trust_anchors, options.checked) {
             (_, false) => None,
@@ -84,7 +86,7 @@ impl Names {
         let usual = servers(usual, anchors, options.timeout)?;
         let zones = options.zones.iter().map(|zone| of_zone(zone, options.timeout));
         let asker = Asker::new(usual, zones.collect::<Result<_, _>>()?);
-        Ok(Self { asker, cache: Cache::new(MAX_ANSWERS), timeout: options.timeout })
+        Ok(Self { asker, cache: Cache::new(MAX_ANSWERS), timeout: options.timeout, nobody })
     }
 
     /// Services under a name, as in `_flow._tcp.flows.example.org`.
@@ -158,6 +160,10 @@ impl Names {
         age: Age,
     ) -> Result<Arc<Found>, LookupError> {
         let key = (name(owner)?, kind);
+        if let Some(why) = self.nobody.as_ref().filter(|_| self.servers(owner).is_empty()) {
+            let (what, reason) = (format!("{owner} {kind}"), why.clone());
+            return Err(LookupError::Unavailable { what, reason });
+        }
         let known = self.cache.get(&key);
         if let Some(known) = known.as_ref().filter(|known| known.counts(age)) {
             return known.answer();
@@ -222,13 +228,6 @@ fn pool_options(timeout: Duration, validate: bool) -> ResolverOpts {
     options
 }
 
-fn of_the_system() -> Result<Vec<NameServerConfig>, SetupError> {
-    let no_servers = |error: String| SetupError::NoServers(error);
-    let (config, _) =
-        system_conf::read_system_conf().map_err(|error| no_servers(error.to_string()))?;
-    Ok(config.into_parts().2)
-}
-
 fn name_server(address: SocketAddr) -> NameServerConfig {
     let at = |mut connection: ConnectionConfig| {
         connection.port = address.port();
@@ -257,6 +256,9 @@ fn anchors(path: &Path) -> Result<TrustAnchors, SetupError> {
 /// How long one question may take where nobody says otherwise: a few round trips around the world, once again
 /// where a datagram was lost.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the system says whom to ask.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// How often a question is asked again that nobody answered.
 const ATTEMPTS: usize = 1;

@@ -8,13 +8,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hickory_net::proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_net::proto::op::{Message, ResponseCode};
 use hickory_net::proto::rr::{RData, RecordType};
 
-use super::connection::Connection;
+use super::questions::Questions;
 use super::records::SERVICE_TYPES;
 use super::text::lines;
-use super::wire::{impossible, name, owner, record_type, shown};
+use super::wire::{owner, record_type, shown};
 use super::{Data, Kind, Owner, PublishError, QUEUE_SERVICE, Set, sign_of};
 
 /// What is not as it should be with the records of one owner and type.
@@ -57,7 +57,8 @@ pub enum Found {
 }
 
 /// Asks a server for everything in `wanted`, for the owners and types of `gone`, none of whose records should be
-/// there, and for what lies under names of ours alone ([`Own`]); one question after the other, each within `limit`.
+/// there, and for what lies under names of ours alone ([`Own`]); some questions at a time, answered within `limit` together.
+/// `progress` is told how many of how many were answered.
 ///
 /// # Errors
 /// [`PublishError::Away`] when the server does not answer at all.
@@ -67,26 +68,28 @@ pub async fn compare(
     gone: &[Set],
     own: &BTreeSet<Own>,
     limit: Duration,
+    progress: &mut (dyn FnMut((usize, usize)) + Send),
 ) -> Result<Vec<Difference>, PublishError> {
-    let away = |error: std::io::Error| PublishError::Away { reason: format!("{server}: {error}") };
-    let mut connection = Connection::open(server, limit).await.map_err(away)?;
-    let mut differences = Vec::new();
-    for ((owner, kind), wish) in wishes(wanted, gone, own) {
-        let mut message = Message::new(connection.id(), MessageType::Query, OpCode::Query);
-        message.metadata.recursion_desired = true;
-        message.add_query(Query::query(name(&owner)?, record_type(kind)));
-        let octets = message.to_vec().map_err(|error| impossible(error.to_string()))?;
-        let answer = connection.exchange(&octets).await.map_err(away)?;
-        let answer = Message::from_vec(&answer).ok().filter(|answer| answer.id == message.id);
-        let found = match answer {
-            Some(answer) => wish.differences(&answer, kind),
-            None => vec![Found::NoAnswer("no message of dns".to_owned())],
-        };
-        let of = |found| Difference { owner: owner.clone(), kind, found };
-        differences.extend(found.into_iter().map(of));
+    let wishes: Vec<((Owner, Kind), Wish)> = wishes(wanted, gone, own).into_iter().collect();
+    let (mut questions, mut differences) = (Questions::new(server, limit), Vec::new());
+    for (asked, some) in wishes.chunks(AT_ONCE).enumerate() {
+        let about: Vec<(&Owner, Kind)> =
+            some.iter().map(|((owner, kind), _)| (owner, *kind)).collect();
+        for (((owner, kind), wish), answer) in some.iter().zip(questions.ask(&about).await?) {
+            let found = match answer {
+                Some(answer) => wish.differences(&answer, *kind),
+                None => vec![Found::NoAnswer("no message of dns".to_owned())],
+            };
+            let of = |found| Difference { owner: owner.clone(), kind: *kind, found };
+            differences.extend(found.into_iter().map(of));
+        }
+        progress((asked * AT_ONCE + some.len(), wishes.len()));
     }
     Ok(differences)
 }
+
+/// Questions that are under way: a server far away is asked some hundred a round trip and not one, and holds little for it.
+const AT_ONCE: usize = 64;
 
 /// An owner and a type of which nothing may be there but what is wanted: nobody else has the name.
 pub type Own = (Owner, Kind);

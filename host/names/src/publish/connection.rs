@@ -1,4 +1,4 @@
-//! A TCP connection to a name server: one message after the other, each within its time.
+//! A TCP connection to a name server: messages and their answers, each exchange within its time.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,19 +31,35 @@ impl Connection {
 
     /// Sends a message and waits for the next one (RFC 7766, section 8: a length before each).
     pub(super) async fn exchange(&mut self, message: &[u8]) -> io::Result<Vec<u8>> {
-        let length = u16::try_from(message.len()).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, "message larger than 64 KiB")
-        })?;
-        let mut framed = Vec::with_capacity(2 + message.len());
-        framed.extend_from_slice(&length.to_be_bytes());
-        framed.extend_from_slice(message);
+        let mut answers = self.exchange_all(&[message]).await?;
+        answers.pop().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Sends some messages together and waits for as many, in whatever order they come. Little enough that the other side
+    /// can take all of them before it says anything.
+    pub(super) async fn exchange_all(
+        &mut self,
+        messages: &[impl AsRef<[u8]>],
+    ) -> io::Result<Vec<Vec<u8>>> {
+        let mut framed = Vec::new();
+        for message in messages.iter().map(AsRef::as_ref) {
+            let length = u16::try_from(message.len()).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidInput, "message larger than 64 KiB")
+            })?;
+            framed.extend_from_slice(&length.to_be_bytes());
+            framed.extend_from_slice(message);
+        }
         let stream = &mut self.stream;
         within(self.timeout, async move {
             stream.write_all(&framed).await?;
-            let length = stream.read_u16().await?;
-            let mut answer = vec![0; length.into()];
-            stream.read_exact(&mut answer).await?;
-            Ok(answer)
+            let mut answers = Vec::new();
+            for _ in messages {
+                let length = stream.read_u16().await?;
+                let mut answer = vec![0; length.into()];
+                stream.read_exact(&mut answer).await?;
+                answers.push(answer);
+            }
+            Ok(answers)
         })
         .await
     }

@@ -9,6 +9,7 @@ mod connection;
 mod embedded;
 mod owner;
 mod publisher;
+mod questions;
 mod records;
 mod set;
 #[cfg(test)]

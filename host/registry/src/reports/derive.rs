@@ -94,8 +94,9 @@ impl State {
 
     fn to_subscriber(&self, new: &Subscription) -> Vec<Draft> {
         let told = self.subscriptions.get(&new.local).and_then(|old| subscription(old, new));
+        // Where its namespace is gone nobody is told: those of another one are none of whom it concerns.
         let namespace = match told {
-            Some(_) if !is_reports(&new.flow) => self.namespace_for(&new.local),
+            Some(_) if !is_reports(&new.flow) => self.counts_to(&new.local),
             _ => None,
         };
         draft(namespace, &new.local, told)

@@ -115,3 +115,33 @@ async fn what_happens_to_subscriptions_of_reports_and_among_users_of_this_host_i
     registry.advance_subscription(&name("l.n.test"), active).await.unwrap();
     assert_eq!(registry.reported_namespaces().await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn of_a_subscription_whose_namespace_is_gone_nobody_else_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    let (broker, config) = ("inner".to_owned(), Default::default());
+    let theirs = NewNamespace { name: name("z.test"), broker, config, owner: None };
+    registry.create_namespace(theirs).await.unwrap();
+    registry.keep_reports(true);
+    let local = name("z.test-time.flows.unix.ar");
+    let new = NewSubscription {
+        local: local.clone(),
+        flow: name("time.flows.unix.ar"),
+        filter: None,
+        transport: None,
+        owner: Some(subject("user:eva")),
+        processor: name("b1.z.test"),
+        most: Most::default(),
+    };
+    registry.begin_subscription(new).await.unwrap();
+    let pending = |row: &mut Subscription| {
+        row.stage = Stage::Pending { request: "r1".to_owned() };
+    };
+    registry.advance_subscription(&local, pending).await.unwrap();
+    assert_eq!(registry.reported_namespaces().await.unwrap(), [name("z.test")]);
+    registry.delete_namespace(&name("z.test")).await.unwrap();
+    let ended = |row: &mut Subscription| row.stage = Stage::Ended;
+    registry.advance_subscription(&local, ended).await.unwrap();
+    assert_eq!(kinds(&registry).await, Vec::<String>::new());
+}

@@ -16,7 +16,9 @@ fn text(sets: &[Set]) -> String {
 
 async fn shown(records: &str, wanted: &[Set], gone: &[Set]) -> Vec<String> {
     let bind = Bind::start(&[Zone::unsigned("unix.ar", records)]);
-    let found = compare(bind.address(), wanted, gone, &own_names(wanted), LIMIT).await.unwrap();
+    let found = compare(bind.address(), wanted, gone, &own_names(wanted), LIMIT, &mut |_| ())
+        .await
+        .unwrap();
     found.iter().map(ToString::to_string).collect()
 }
 
@@ -73,11 +75,12 @@ async fn an_alias_a_zone_elsewhere_and_a_server_that_is_away_are_told_apart() {
         Zone::unsigned("unix.ar", "fnaa CNAME host\nhost A 192.0.2.1\n"),
         Zone::unsigned("ar", ""),
     ]);
-    let found = compare(bind.address(), &wanted, &[], &BTreeSet::new(), LIMIT).await.unwrap();
+    let found =
+        compare(bind.address(), &wanted, &[], &BTreeSet::new(), LIMIT, &mut |_| ()).await.unwrap();
     assert_eq!(found[0].found, Found::Missing(vec!["192.0.2.1".to_owned()]));
     assert_eq!(found[1].found, Found::Alias("host.unix.ar.".to_owned()));
     bind.kill();
-    let away = compare(bind.address(), &wanted, &[], &BTreeSet::new(), LIMIT).await;
+    let away = compare(bind.address(), &wanted, &[], &BTreeSet::new(), LIMIT, &mut |_| ()).await;
     assert!(matches!(away, Err(PublishError::Away { .. })), "{away:?}");
 }
 
@@ -97,4 +100,69 @@ async fn what_lies_under_own_names_and_should_not_is_named() {
         "_queue._flow._tcp.time.flows.unix.ar. TXT: too much \"txtvers=1\" \"broker-type=kafka\" \"tls\"",
     ];
     assert_eq!(found, said);
+}
+
+#[tokio::test]
+async fn a_server_that_ends_connections_and_answers_in_another_order_is_asked_to_the_end() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    // Each connection answers so many questions, the last of them first, and nothing more.
+    let serving = tokio::spawn(async move {
+        let mut connections = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections += 1;
+            let mut asked = Vec::new();
+            while asked.len() < 2 * AT_ONCE
+                && let Ok(question) = read(&mut stream).await
+            {
+                asked.push(question);
+                if asked.len() % AT_ONCE == 0 || asked.len() == 2 * AT_ONCE {
+                    let last = asked.len() - AT_ONCE;
+                    for question in asked[last..].iter().rev() {
+                        let mut answer = question.clone();
+                        answer[2] |= 0x80;
+                        write(&mut stream, &answer).await;
+                    }
+                }
+            }
+            if connections == 3 {
+                return connections;
+            }
+        }
+        connections
+    });
+    let flows: Vec<Set> = (0..5 * AT_ONCE)
+        .map(|number| {
+            let owner = format!("f{number}.flows.unix.ar").parse().unwrap();
+            Set {
+                owner,
+                ttl: 60,
+                data: Data::Ptr([format!("x{number}.ar").parse().unwrap()].into()),
+            }
+        })
+        .collect();
+    let (mut told, own) = (Vec::new(), BTreeSet::new());
+    let mut progress = |progress| told.push(progress);
+    let found = compare(server, &flows, &[], &own, LIMIT, &mut progress).await.unwrap();
+    assert_eq!(found.len(), 5 * AT_ONCE, "each is missing, and none is another's");
+    for Difference { owner, found, .. } in &found {
+        let number = owner.as_str().split('.').next().unwrap().replace('f', "x");
+        assert_eq!(*found, Found::Missing(vec![format!("{number}.ar.")]), "{owner}");
+    }
+    assert_eq!(told.last(), Some(&(5 * AT_ONCE, 5 * AT_ONCE)));
+    assert_eq!(told.len(), 5);
+    assert_eq!(serving.await.unwrap(), 3);
+}
+
+async fn read(stream: &mut tokio::net::TcpStream) -> std::io::Result<Vec<u8>> {
+    use tokio::io::AsyncReadExt as _;
+    let length = stream.read_u16().await?;
+    let mut octets = vec![0; length.into()];
+    stream.read_exact(&mut octets).await.map(|_| octets)
+}
+
+async fn write(stream: &mut tokio::net::TcpStream, octets: &[u8]) {
+    use tokio::io::AsyncWriteExt as _;
+    let length = u16::try_from(octets.len()).unwrap().to_be_bytes();
+    drop(stream.write_all(&[&length[..], octets].concat()).await);
 }
