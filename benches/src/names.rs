@@ -124,7 +124,9 @@ fn ask(server: SocketAddr, asker: usize, flows: usize, time: Duration) -> usize 
     // Neighbours in turn are no neighbours in memory.
     let mut numbers = (asker..).step_by(ASKERS).map(|number| number * 7_919 % flows);
     let mut next = || question(1, numbers.next().unwrap());
-    (0..UNDER_WAY).for_each(|_| drop(socket.send(&next()).unwrap()));
+    (0..UNDER_WAY).for_each(|_| {
+        socket.send(&next()).unwrap();
+    });
     let (began, mut answered, mut octets) = (Instant::now(), 0, [0; 2_048]);
     while began.elapsed() < time {
         // What was lost is replaced by another one.

@@ -63,8 +63,7 @@ pub(crate) fn open(
     let ways = Ways { outside, home: HomeWay::default() };
     let (gone, ends) = mpsc::channel(ENDS);
     let own = Arc::from(config.hostname.as_str());
-    let broker =
-        PeerBroker::new(ways.clone(), registry.clone(), own, borrow_rules(config), gone);
+    let broker = PeerBroker::new(ways.clone(), registry.clone(), own, borrow_rules(config), gone);
     let broker = Arc::new(broker);
     brokers.insert(PEER.to_owned(), Arc::clone(&broker) as _);
     let home = ways.home.clone();

@@ -28,9 +28,9 @@ use crate::lag::{Followed, Lags};
 use crate::logs::Logs;
 use crate::pieces::Size;
 use crate::probation::Offer;
+use crate::reconfigure::{self, Ask, Taken};
 use crate::rollouts::{FirstDoes, ROLLOUT_LOOK, waits};
 use crate::shadow::Pasts;
-use crate::reconfigure::{self, Ask, Taken};
 use crate::shard::{Backoff, Shard};
 use crate::spec::{Brokers, Spec};
 use crate::status::{Phase, ShardReport, ShardStatus};
@@ -423,7 +423,7 @@ impl Entry {
         self.problem = None;
         let shadow = processors.shadow_of(processor).await;
         let plugin = plugin.filter(|_| mode == Mode::Run);
-        let fits = self.goes_on_with(&spec, plugin.as_ref()).await;
+        let fits = self.goes_on_with(&spec, plugin.as_ref().map(|offer| &offer.plugin)).await;
         if !fits || self.has_ended() && mode != Mode::Stop {
             self.stop(Mode::Stop).await;
             let before = self.running.take().map(|running| running.statuses).unwrap_or_default();

@@ -19,8 +19,8 @@ use crate::inputs::{Inputs, Next};
 use crate::living::{Living, until};
 use crate::outputs::{Outputs, Ready, Route};
 use crate::pieces;
-use crate::shadow::{Companion, Did, Outcome};
 use crate::reconfigure::Ask;
+use crate::shadow::{Companion, Did, Outcome};
 use crate::shard::{Failure, Held, Shard, settle};
 use crate::spec::{Endpoint, Policy};
 use crate::status::Moved;
@@ -299,7 +299,7 @@ impl<'a> Worker<'a> {
                     return Err(cause.into());
                 }
             };
-            let actions = match self.fit(actions, batch.records.len()) {
+            actions = match self.fit(actions, batch.records.len()) {
                 Ok(actions) => actions,
                 Err(failure) => {
                     self.state.lock().abandon();

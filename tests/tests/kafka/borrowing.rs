@@ -104,7 +104,7 @@ fn no_broker_is_connected_to_that_the_operator_has_not_allowed() {
     let refused = user.refused(&by_kafka);
     assert!(refused.starts_with("501") && refused.contains("[peers.kafka]"), "{refused}");
     assert_eq!(subscription(&mut user), Value::Null);
-    assert_eq!(flows(&mut owner), [TIME], "nothing was asked for");
+    assert_eq!(owner.flows(), [TIME], "nothing was asked for");
     // Of others' owners they are allowed, and of this one where his brokers cannot be.
     for (kafka, code, why) in [
         ("domains = [\"a.test\"]\nnetworks = [\"127.0.0.0/8\"]", "501", "[peers.kafka]"),

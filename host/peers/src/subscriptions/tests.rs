@@ -29,8 +29,13 @@ impl House {
         let (sender, gone) = mpsc::channel(8);
         let outside = Arc::clone(&world) as _;
         let ways = Ways { outside, home: HomeWay::default() };
-        let broker =
-            PeerBroker::new(ways.clone(), registry.clone(), "own.test".into(), Default::default(), sender);
+        let broker = PeerBroker::new(
+            ways.clone(),
+            registry.clone(),
+            "own.test".into(),
+            Default::default(),
+            sender,
+        );
         let subscriptions = Subscriptions::new(registry, ways, Arc::new(broker), gone);
         Self { subscriptions, world, opened, _dir: dir }
     }
