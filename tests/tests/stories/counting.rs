@@ -9,8 +9,11 @@ use std::time::Duration;
 use serde_json::Value;
 use stories::{A, B, Fnaad, P, Wire, drop_in, eventually, keyed_count, noted, tumbling_window};
 
+/// Events that are written between two kills.
+const PART: usize = 300;
+
 /// Events that are written under fire.
-const EVENTS: usize = 2_000;
+const EVENTS: usize = PART * (PLACES.len() + 1);
 
 /// Where the host ends itself: in commits, before and after they are durable, and when a new version has come.
 const PLACES: [&str; 5] = [
@@ -54,36 +57,25 @@ fn create(wire: &mut Wire, dir: &Path, kind: &str, component: &[u8], config: &st
     wire.ok(&format!("CREATE PROCESSOR {P} TYPE {kind} FROM {A} TO {B} CONFIG {config}"));
 }
 
-fn length(wire: &mut Wire, flow: &str) -> usize {
-    let description = wire.describe(&format!("FLOW {flow}"));
-    let logs = description["log"].as_array().unwrap();
-    logs.iter().map(|log| log["latest"].as_u64().unwrap() as usize).sum()
-}
-
 /// Writes all events while the host is killed again and again, and gets a new version of its plugin.
 fn under_fire(mut host: Fnaad, dir: &Path, kind: &str, component: &[u8]) -> Fnaad {
     let mut writer = host.fnua().spawn(&["write", A, "--retry-for", "120"]);
     let mut pipe = writer.stdin.take().unwrap();
+    // A part for each kill and one for the end, so that there is load when the host is to end itself.
+    let (more, parts) = std::sync::mpsc::sync_channel::<usize>(PLACES.len() + 1);
     let feeding = std::thread::spawn(move || {
-        for n in 0..EVENTS {
-            writeln!(pipe, "{}", event(n)).unwrap();
-            // Spread over the kills: a pace, not a hope.
-            if n % 20 == 0 {
-                std::thread::sleep(Duration::from_millis(15));
+        for part in parts {
+            for n in part * PART..(part + 1) * PART {
+                writeln!(pipe, "{}", event(n)).unwrap();
+                if n % 10 == 0 {
+                    std::thread::sleep(Duration::from_millis(15));
+                }
             }
         }
     });
     for (kill, place) in PLACES.into_iter().enumerate() {
-        let mut wire = host.login();
-        eventually("some events", || {
-            let length = length(&mut wire, A);
-            if length >= kill * EVENTS / (PLACES.len() + 2) {
-                Ok(())
-            } else {
-                Err(length.to_string())
-            }
-        });
         Fnaad::arm(dir, place);
+        more.send(kill).unwrap();
         let note = b'a' + u8::try_from(kill).unwrap();
         drop_in(&dir.join("plugins"), &format!("{kind}.wasm"), &noted(component, note));
         eventually("the end of the host", || {
@@ -91,6 +83,8 @@ fn under_fire(mut host: Fnaad, dir: &Path, kind: &str, component: &[u8]) -> Fnaa
         });
         host = start(dir);
     }
+    more.send(PLACES.len()).unwrap();
+    drop(more);
     feeding.join().unwrap();
     let written = writer.wait_with_output().unwrap();
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
