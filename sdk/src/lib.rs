@@ -43,7 +43,7 @@
 //!
 //! [`Processor`], [`Info`] and [`Setup`] are the contract; [`Batch`], [`Event`] and [`Value`] what
 //! is read; [`Action`] and [`Error`] what is answered; [`state`] and [`log`] what the host offers;
-//! [`Timer`] and [`Reconfigure`] what a type may do more; [`testing`] what stands in for the host in a native test; `rules` (a feature) the rule language
+//! [`Timer`], [`Reconfigure`] and [`Migrate`] what a type may do more; [`testing`] what stands in for the host in a native test; `rules` (a feature) the rule language
 //! that the four plugins of the host share.
 
 mod action;
@@ -65,7 +65,7 @@ pub mod testing;
 pub use action::{Action, DataChange, Error, Rewrite};
 pub use batch::Batch;
 pub use event::{Event, Header, Value};
-pub use more::{Reconfigure, Timer};
+pub use more::{Migrate, Reconfigure, Timer};
 pub use outputs::OutputNames;
 pub use processor::{Cardinality, Info, Processor, Setup};
 
@@ -99,6 +99,16 @@ macro_rules! export_more {
         #[cfg(not(target_family = "wasm"))]
         const _: fn(&$processor) -> ::core::time::Duration =
             <$processor as $crate::Timer>::interval;
+    };
+    (Migrate $processor:ty) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            type Component = $crate::guest::Component<$processor>;
+            $crate::guest::migrate_bindings::export!(Component with_types_in $crate::guest::migrate_bindings);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn(&str, &str) -> Result<(), $crate::Error> =
+            <$processor as $crate::Migrate>::migrate;
     };
     (Reconfigure $processor:ty) => {
         #[cfg(target_family = "wasm")]

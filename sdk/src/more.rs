@@ -76,3 +76,108 @@ pub trait Reconfigure: Processor {
     /// [`Error::Fatal`] with `path: reason` refuses it for all shards; then nothing may have changed here.
     fn reconfigure(&mut self, setup: &Setup) -> Result<(), Error>;
 }
+
+/// Takes over the state that another version left.
+///
+/// ```
+/// # use flow_sdk::{Action, Batch, Error, Info, Migrate, Processor, Setup, state};
+/// # pub struct Counts;
+/// # impl Processor for Counts {
+/// #     fn describe() -> Info { Info::new("counts", "2.0.0").unnamed_dropped() }
+/// #     fn init(_setup: &Setup) -> Result<Self, Error> { Ok(Self) }
+/// #     fn process(&mut self, _batch: &Batch) -> Result<Vec<Action>, Error> { Ok(Vec::new()) }
+/// # }
+/// impl Migrate for Counts {
+///     fn migrate(from: &str, _config: &str) -> Result<(), Error> {
+///         if !from.starts_with("1.") {
+///             return Err(Error::fatal(format!("cannot read the state of {from}")));
+///         }
+///         let old = state::get(b"count").unwrap_or_default(); // as text, until 1.x
+///         let count: u64 = String::from_utf8_lossy(&old).parse().unwrap_or(0);
+///         Ok(state::set(b"count", &count.to_be_bytes())?)
+///     }
+/// }
+///
+/// flow_sdk::export!(Counts: Migrate);
+/// ```
+pub trait Migrate: Processor {
+    /// Makes of the state what this version reads. Called before [`Processor::init`], for each shard that has
+    /// state of another version; `from` is that one's version, empty where nobody knows it any more. What is
+    /// written is in the commit in which this version takes over. It is called on copies first.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] says that this version cannot read the state: then no shard takes it.
+    fn migrate(from: &str, config: &str) -> Result<(), Error>;
+}
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use super::*;
+    use crate::testing::Harness;
+    use crate::{Batch, Info, state};
+
+    /// Keeps a number as eight bytes; versions before 1.0.0 kept it as text.
+    #[derive(Debug)]
+    struct Number(u64);
+
+    impl Processor for Number {
+        fn describe() -> Info {
+            Info::new("number", "1.0.0").unnamed_dropped()
+        }
+
+        fn init(_setup: &Setup) -> Result<Self, Error> {
+            let kept = state::get(b"n")
+                .map_or(Some(0), |kept| Some(u64::from_be_bytes(kept.try_into().ok()?)));
+            kept.map(Self).ok_or_else(|| Error::fatal("the state is none of mine"))
+        }
+
+        fn process(&mut self, _batch: &Batch) -> Result<Vec<Action>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    impl Timer for Number {
+        fn interval(&self) -> Duration {
+            Duration::from_millis(self.0)
+        }
+
+        fn tick(&mut self, _now: i64) -> Result<Vec<Action>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    impl Migrate for Number {
+        fn migrate(from: &str, _config: &str) -> Result<(), Error> {
+            let text = state::get(b"n").unwrap_or_default();
+            state::set(b"n", b"half done")?;
+            if !from.starts_with("0.") {
+                return Err(Error::fatal(format!("cannot read the state of {from}")));
+            }
+            let number: u64 = String::from_utf8_lossy(&text).parse().unwrap_or(0);
+            Ok(state::set(b"n", &number.to_be_bytes())?)
+        }
+    }
+
+    #[test]
+    fn a_state_is_taken_over_before_init_and_a_refusal_leaves_it_as_it_was() {
+        let mut plugin = Harness::<Number>::new("{}").unwrap();
+        plugin.write(b"n", b"250").unwrap();
+        let refused = plugin.migrate("2.0.0").unwrap_err().to_string();
+        assert_eq!(refused, "cannot read the state of 2.0.0");
+        assert_eq!(state::get(b"n").as_deref(), Some(&b"250"[..]));
+        plugin.migrate("0.9.0").unwrap();
+        assert_eq!(plugin.processor().0, 250);
+        assert!(state::set(b"n", b"").is_err(), "only while it migrates");
+    }
+
+    #[test]
+    fn an_interval_that_no_host_takes_is_refused() {
+        let mut plugin = Harness::<Number>::new("{}").unwrap();
+        for (number, refused) in
+            [(99_u64, true), (100, false), (86_400_000, false), (86_400_001, true)]
+        {
+            plugin.processor().0 = number;
+            assert_eq!(plugin.tick(0).is_err(), refused, "{number}");
+        }
+    }
+}

@@ -52,7 +52,8 @@ impl Processor for TumblingWindow {
                 actions.push(Action::dead_letter(index, "has no key, or one that is too long"));
                 continue;
             };
-            let time = time.and_then(|time| moment(&time)).unwrap_or(batch.timestamp(index));
+            let time =
+                time.and_then(|time| moment(&time)).unwrap_or_else(|| batch.timestamp(index));
             let end = self.config.end_of(time);
             if end <= self.config.passed(newest) {
                 actions.push(Action::dead_letter(index, "late: its window is closed"));

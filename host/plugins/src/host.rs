@@ -20,7 +20,7 @@ pub(crate) struct Host {
     pub(crate) wasi: Wasi,
     pub(crate) state: SharedState,
     pub(crate) state_limits: StateLimits,
-    /// Whether the guest may write state: only while it processes a batch or a tick.
+    /// Whether the guest may write state: only while it processes a batch or a tick, or migrates.
     pub(crate) may_write: bool,
     pub(crate) batches: Batches,
     pub(crate) meter: Meter,

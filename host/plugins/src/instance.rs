@@ -1,6 +1,7 @@
 //! One running copy of a plugin: its memory, its state, its log. Serves one shard and belongs to one
 //! task.
 
+mod migrate;
 mod reconfigure;
 mod timer;
 
@@ -46,6 +47,9 @@ pub struct Setup {
     pub more: String,
     /// What it uses up is counted here.
     pub usage: Arc<Usage>,
+    /// The version that made the state, where that is another one and this one shall take it over. Call
+    /// [`crate::ShardState::begin`] first.
+    pub takes_over: Option<String>,
 }
 
 impl Setup {
@@ -63,6 +67,7 @@ impl Setup {
             log: Arc::new(NoLog),
             more: "{}".to_owned(),
             usage: Arc::default(),
+            takes_over: None,
         }
     }
 
@@ -107,6 +112,7 @@ impl Instance {
         let (outputs, shard) =
             (u32::try_from(setup.outputs.len()).unwrap_or(u32::MAX), setup.shard);
         caller.instantiate(plugin.0.component.clone()).await?;
+        migrate::take_over(&mut caller, &setup).await?;
         let done = caller.call(Deadline::Init, move |running| {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;

@@ -56,7 +56,7 @@ pub use instance::{Instance, Setup};
 pub use limits::Limits;
 pub use log::{Level, LogLine, LogSink};
 pub use plugin::{Cardinality, Info, Plugin};
-pub use state::{ShardState, SharedState};
+pub use state::{ShardState, SharedState, StateLook};
 pub use store::{
     Activation, First, Known, MemoryStore, PluginStore, Rollout, StoreError, StoredActive,
     StoredRejected, TypeState, Withheld,

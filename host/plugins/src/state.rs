@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
@@ -20,9 +20,27 @@ impl SharedState {
         Self(Arc::new(Mutex::new(state)))
     }
 
+    /// The way to it for who only looks at it.
+    #[must_use]
+    pub fn look(&self) -> StateLook {
+        StateLook(Arc::downgrade(&self.0))
+    }
+
     /// Locks it. Nothing is done under the lock that could leave it half changed.
     pub fn lock(&self) -> MutexGuard<'_, ShardState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way to a state for who only looks at it: it lives as long as somebody else has it.
+#[derive(Clone, Debug, Default)]
+pub struct StateLook(Weak<Mutex<ShardState>>);
+
+impl StateLook {
+    /// The state, where it still is one.
+    #[must_use]
+    pub fn get(&self) -> Option<SharedState> {
+        self.0.upgrade().map(SharedState)
     }
 }
 
@@ -130,6 +148,18 @@ impl ShardState {
     pub fn size(&self) -> u64 {
         let delta = self.overlays.iter().map(|overlay| overlay.delta).sum();
         self.base_size.saturating_add_signed(delta)
+    }
+
+    /// Committed entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.base.len()
+    }
+
+    /// Whether nothing is committed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.base.is_empty()
     }
 
     /// The committed entries, in the order of their keys.

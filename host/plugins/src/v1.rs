@@ -24,6 +24,7 @@ mod generated {
                 include flow:processor/processor@0.1.0;
                 export flow:processor/timer@0.1.0;
                 export flow:processor/reconfigure@0.1.0;
+                export flow:processor/migrate@0.1.0;
             }
         ",
         world: "host:all/all",

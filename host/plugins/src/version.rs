@@ -40,11 +40,13 @@ pub enum Optional {
     Timer,
     /// Another configuration without a restart.
     Reconfigure,
+    /// Takes over the state of another version.
+    Migrate,
 }
 
 impl Optional {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Timer, Self::Reconfigure];
+    pub const ALL: [Self; 3] = [Self::Timer, Self::Reconfigure, Self::Migrate];
 
     /// The interface's name.
     #[must_use]
@@ -52,6 +54,7 @@ impl Optional {
         match self {
             Self::Timer => "timer",
             Self::Reconfigure => "reconfigure",
+            Self::Migrate => "migrate",
         }
     }
 

@@ -19,6 +19,7 @@ mod lag;
 mod limits;
 mod living;
 mod logs;
+mod migrate;
 mod outputs;
 mod pieces;
 mod probation;

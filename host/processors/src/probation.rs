@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_plugins::log::NoLog;
-use host_plugins::{CallError, Instance, LogSink, Plugin, Setup, SharedState};
+use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState};
 
 use crate::inputs::Next;
 use crate::pieces;
@@ -39,8 +39,12 @@ pub(crate) struct Offer {
 }
 
 impl Shard {
-    /// The version before, as long as a version has to show that it can do what that one could.
+    /// The version before, as long as a version has to show that it can do what that one could. None where it
+    /// may have written the state anew: the one before could not be told what it means.
     pub(crate) fn before(&self, plugin: &Plugin) -> Option<Plugin> {
+        if plugin.exports(Optional::Migrate) {
+            return None;
+        }
         let offer = self.plugin.borrow();
         let offer = offer.as_ref().filter(|offer| offer.plugin.digest() == plugin.digest())?;
         let tried = self.status.tried(plugin.digest());

@@ -159,6 +159,8 @@ pub(crate) struct Held {
     pub(crate) fence: Box<dyn Fence>,
     pub(crate) positions: Position,
     pub(crate) state: SharedState,
+    /// Digest of the plugin that made the state.
+    pub(crate) made_by: Option<String>,
 }
 
 impl Shard {
@@ -208,12 +210,13 @@ impl Shard {
         let plugin = self.current_plugin()?;
         // A broker that is away lets nobody wait who wants something else of this shard.
         let mut mode = self.mode.clone();
-        let held = tokio::select! {
+        let mut held = tokio::select! {
             held = self.take_over(&plugin) => held?,
             Ok(()) = mode.changed() => return Ok(End::ModeChanged),
         };
         self.committed_before(&held.positions);
-        let instance = self.instantiate(&plugin, &held.state).await?;
+        let instance = self.first_instance(&plugin, &mut held).await?;
+        self.status.has_state(held.state.look());
         let limits = batch_limits(&self.limits);
         let inputs = Inputs::open(&self.spec, self.shard, &held.positions, limits).await?;
         self.status.plugin(plugin.digest(), &plugin.info().version);
@@ -233,10 +236,12 @@ impl Shard {
         let mut starting = starting.await?;
         if !starting.fresh.0.is_empty() {
             self.found = starting.fresh.clone();
+            // The state is still that of the version before.
+            let made_by = opened.digest.as_deref().unwrap_or(plugin.digest());
             let commit = Commit {
                 positions: starting.fresh,
                 state: Vec::new(),
-                digest: Arc::clone(plugin.digest()),
+                digest: made_by.into(),
                 rewinds: !starting.gaps.is_empty(),
             };
             let inside = self.record_gaps(&starting.gaps).await?;
@@ -255,6 +260,7 @@ impl Shard {
             fence: opened.fence,
             positions: starting.positions,
             state: SharedState::new(ShardState::with_base(opened.state)),
+            made_by: opened.digest,
         })
     }
 
@@ -407,6 +413,7 @@ pub(crate) fn setup(
         log: Arc::clone(log),
         more: "{}".into(),
         usage: Arc::default(),
+        takes_over: None,
     }
 }
 

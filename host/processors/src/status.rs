@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use host_events::Position;
-use host_plugins::{Usage, Used};
+use host_plugins::{SharedState, StateLook, Usage, Used};
 use tokio::sync::Notify;
 
 use crate::shadow::ShadowReport;
@@ -76,6 +76,8 @@ pub struct ShardReport {
     pub recycled: u64,
     /// What its instances used up.
     pub used: Used,
+    /// Entries of its state, and their bytes as they count to the limit; none while it does not run.
+    pub state: Option<(usize, u64)>,
     /// Share of its instance's calls that ended in the slow lane, 0 to 1.
     pub slow_share: f64,
     /// What the version that runs has done here.
@@ -121,6 +123,7 @@ pub(crate) struct ShardStatus {
     failures: AtomicU64,
     recycled: AtomicU64,
     usage: Arc<Usage>,
+    state: Mutex<StateLook>,
     /// The bits of an `f64`.
     slow_share: AtomicU64,
     shadow: Mutex<Option<ShadowReport>>,
@@ -234,6 +237,22 @@ impl ShardStatus {
         self.with(|told| if told.digest == digest { told.tried } else { Tried::default() })
     }
 
+    /// The state that the shard has now.
+    pub(crate) fn has_state(&self, state: StateLook) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// The state, while the shard runs.
+    pub(crate) fn state(&self) -> Option<SharedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).get()
+    }
+
+    fn state_size(&self) -> Option<(usize, u64)> {
+        let state = self.state()?;
+        let state = state.lock();
+        Some((state.len(), state.size()))
+    }
+
     pub(crate) fn positions(&self, positions: &Position) {
         self.with(|told| told.positions.0.extend(&positions.0));
     }
@@ -244,8 +263,10 @@ impl ShardStatus {
     }
 
     pub(crate) fn report(&self, shard: u32) -> ShardReport {
+        let state = self.state_size();
         self.with(|told| ShardReport {
             shard,
+            state,
             phase: told.phase.clone(),
             positions: told.positions.clone(),
             digest: told.digest.clone(),

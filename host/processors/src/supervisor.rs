@@ -268,6 +268,14 @@ impl Processors {
         self.0.running.lock().await.values().cloned().collect()
     }
 
+    /// The shards of a processor that runs.
+    pub(crate) async fn shards_of(&self, id: Uuid) -> Vec<Arc<ShardStatus>> {
+        let entry = self.0.running.lock().await.get(&id).cloned();
+        let Some(entry) = entry else { return Vec::new() };
+        let entry = entry.lock().await;
+        entry.running.as_ref().map(|running| running.statuses.clone()).unwrap_or_default()
+    }
+
     /// Every processor for a look at its lag.
     pub(crate) async fn followed(&self) -> Vec<(Uuid, Followed)> {
         let entries: Vec<_> = self.0.running.lock().await.clone().into_iter().collect();

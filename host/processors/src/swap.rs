@@ -6,9 +6,10 @@
 use std::time::Instant;
 
 use host_failpoints::failpoint;
-use host_plugins::{Instance, Level, Plugin};
+use host_plugins::{CallError, Instance, Level, Plugin};
 
 use crate::living::Living;
+use crate::migrate::takes_over;
 use crate::shard::Failure;
 use crate::worker::Worker;
 
@@ -23,8 +24,13 @@ impl Worker<'_> {
         }
         let began = Instant::now();
         failpoint!("processors.before-swap");
-        // While the last commit of the old one is still on its way.
-        let instance = match self.shard.instantiate(&plugin, &self.state).await {
+        let migrates = takes_over(&plugin, self.plugin.digest(), &self.state);
+        let made = match migrates {
+            true => self.made_with_state(&plugin).await,
+            // While the last commit of the old one is still on its way.
+            false => self.shard.instantiate(&plugin, &self.state).await,
+        };
+        let instance = match made {
             Ok(instance) => instance,
             Err(Failure::Rejected(cause)) => {
                 let processor = &self.shard.spec.name;
@@ -34,7 +40,7 @@ impl Worker<'_> {
             Err(failure) => return Err(failure),
         };
         self.drain().await?;
-        self.hand_over(plugin, instance).await?;
+        self.hand_over(plugin, instance, migrates).await?;
         let pause = began.elapsed();
         self.shard.swaps.observe(pause);
         self.shard.status.paused_for(pause);
@@ -42,8 +48,23 @@ impl Worker<'_> {
         Ok(())
     }
 
+    /// An instance that takes over the state of the old one; what it writes comes behind everything that was decided.
+    async fn made_with_state(&mut self, plugin: &Plugin) -> Result<Instance, Failure> {
+        self.drain().await?;
+        let from = self.plugin.info().version.clone();
+        self.shard.taking_over(plugin, &self.state, &from).await.map_err(|cause| match cause {
+            busy @ CallError::Busy(_) => busy.into(),
+            cause => Failure::Rejected(cause.to_string()),
+        })
+    }
+
     /// Everything that the old one decided is committed, and the new one is made on the same state.
-    async fn hand_over(&mut self, plugin: Plugin, mut instance: Instance) -> Result<(), Failure> {
+    async fn hand_over(
+        &mut self,
+        plugin: Plugin,
+        mut instance: Instance,
+        migrates: bool,
+    ) -> Result<(), Failure> {
         // The old one is told so, but what it answers cannot hold up its successor.
         if let Some(old) = self.living.there()
             && let Err(error) = old.pause().await
@@ -67,6 +88,9 @@ impl Worker<'_> {
         self.plugin = plugin;
         self.shard.row = 0;
         self.shard.retries = 0;
+        if migrates {
+            self.migrated();
+        }
         self.waiting.due = true;
         Ok(())
     }

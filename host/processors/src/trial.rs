@@ -96,7 +96,8 @@ impl Trial for TrialHook {
 
 #[async_trait]
 impl Trial for Processors {
-    /// `init` with the configuration of every processor of the type: all or none.
+    /// `init` with the configuration of every processor of the type, and its state where that has to be taken
+    /// over: all or none.
     async fn trial(&self, plugin: &Plugin) -> Result<(), String> {
         let processors = self.0.registry.processors().await.map_err(|error| error.to_string())?;
         let name = &plugin.info().name;
@@ -116,6 +117,8 @@ impl Trial for Processors {
             }
             check_shape(plugin, &spec).map_err(|error| named(error.to_string()))?;
             self.init_once(plugin, &spec).await.map_err(|error| named(error.to_string()))?;
+            let shards = self.shards_of(processor.id).await;
+            self.try_states(plugin, &spec, &shards).await.map_err(named)?;
         }
         self.trial_policies(plugin).await
     }

@@ -363,6 +363,12 @@ impl<'a> Worker<'a> {
         Ok(actions)
     }
 
+    /// Takes what a new version wrote into the open overlay into the commit in which it takes over.
+    pub(crate) fn migrated(&mut self) {
+        self.waiting.state.extend(self.state.lock().take_changes());
+        self.moved(&[], &[]);
+    }
+
     /// Accounts for a batch whose overlay of the state is open.
     pub(crate) fn moved(&mut self, events: &[Stored], moves: Moves<'_>) {
         for (flow, partition, next) in moves {

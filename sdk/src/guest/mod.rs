@@ -3,6 +3,7 @@
 //! Public only for what [`crate::export!`] expands to; no author names it.
 
 mod convert;
+mod migrate;
 mod reconfigure;
 mod timer;
 
@@ -24,6 +25,7 @@ pub mod generated {
     });
 }
 
+pub use migrate::bindings as migrate_bindings;
 pub use reconfigure::bindings as reconfigure_bindings;
 pub use timer::bindings as timer_bindings;
 

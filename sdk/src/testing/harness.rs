@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::testing::Batches;
 use crate::testing::state;
-use crate::{Action, Batch, Cardinality, Error, Info, Processor, Reconfigure, Setup, Timer};
+use crate::{
+    Action, Batch, Cardinality, Error, Info, Migrate, Processor, Reconfigure, Setup, Timer,
+};
 
 /// A plugin under test. State begins empty and outlives [`Harness::restart`].
 #[derive(Debug)]
@@ -64,6 +66,17 @@ impl<P: Processor> Harness<P> {
         &mut self.processor
     }
 
+    /// Puts something into the committed state, as another version may have left it.
+    ///
+    /// # Errors
+    /// What the state refuses.
+    pub fn write(&mut self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        state::begin();
+        let written = crate::state::set(key, value);
+        state::end(written.is_ok());
+        Ok(written?)
+    }
+
     /// How many entries are in the state.
     #[must_use]
     pub fn state_entries(&self) -> usize {
@@ -111,6 +124,21 @@ impl<P: Timer> Harness<P> {
         let checked = answer.and_then(|actions| self.check(&Batches::new().build(), actions));
         state::end(checked.is_ok());
         checked
+    }
+}
+
+impl<P: Migrate> Harness<P> {
+    /// Lets it take over the state that a version `from` left, then makes the instance anew. What was written stays
+    /// only where both succeed. Put that state there with [`Harness::write`].
+    ///
+    /// # Errors
+    /// What `migrate` or `init` said.
+    pub fn migrate(&mut self, from: &str) -> Result<(), Error> {
+        state::begin();
+        let migrated = P::migrate(from, &self.setup.config).and_then(|()| P::init(&self.setup));
+        state::end(migrated.is_ok());
+        self.processor = migrated?;
+        Ok(())
     }
 }
 

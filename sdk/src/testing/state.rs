@@ -82,7 +82,7 @@ pub(super) fn len() -> usize {
 fn allowed(state: &State, key: &[u8]) -> Result<(), StateError> {
     let denied = |reason: &str| Err(StateError::Denied(reason.to_owned()));
     if state.committed.is_none() {
-        return denied("only process and tick may write");
+        return denied("only process, tick and migrate may write");
     }
     match key.len() {
         0 => denied("the key is empty"),

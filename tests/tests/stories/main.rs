@@ -32,6 +32,7 @@ mod lists;
 mod logs;
 mod matrix;
 mod mechanisms;
+mod migrate;
 mod moved;
 mod neighbours;
 mod nonsense;

@@ -57,7 +57,7 @@ fn an_idle_processor_acts_by_the_clock_and_not_while_it_is_held() {
     let (mut wire, _host, dir) = host_with(&[A, B, C], 1);
     drop_in(&dir.path().join("plugins"), "guest.wasm", guest());
     guest_is_there(&mut wire);
-    assert_eq!(wire.describe("PROCESSOR guest")["interfaces"], "timer,reconfigure");
+    assert_eq!(wire.describe("PROCESSOR guest")["interfaces"], "timer,reconfigure,migrate");
     ticking(&mut wire, P, B);
     ticking(&mut wire, Q, C);
     eventually_ticked(&mut wire, B, 3);

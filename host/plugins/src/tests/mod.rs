@@ -8,6 +8,7 @@ mod growth;
 mod hostile;
 mod lies;
 mod load;
+mod migrate;
 mod neighbours;
 mod reconfigure;
 mod reload;

@@ -6,7 +6,7 @@ use wasmtime::component::InstancePre;
 use wasmtime::{AsContextMut, Store};
 
 use super::VERSION;
-use super::generated::exports::flow::processor::{lifecycle, reconfigure, timer};
+use super::generated::exports::flow::processor::{lifecycle, migrate, reconfigure, timer};
 use crate::host::Host;
 use crate::version::Optional;
 
@@ -17,6 +17,7 @@ pub(crate) struct Linked {
     lifecycle: lifecycle::GuestIndices,
     timer: Option<timer::GuestIndices>,
     reconfigure: Option<reconfigure::GuestIndices>,
+    migrate: Option<migrate::GuestIndices>,
 }
 
 /// What runs in a store.
@@ -24,6 +25,7 @@ pub(crate) struct Exports {
     pub(crate) lifecycle: lifecycle::Guest,
     pub(crate) timer: Option<timer::Guest>,
     pub(crate) reconfigure: Option<reconfigure::Guest>,
+    pub(crate) migrate: Option<migrate::Guest>,
 }
 
 impl Linked {
@@ -36,10 +38,12 @@ impl Linked {
         let timer = exports(Optional::Timer).then(|| timer::GuestIndices::new(&component));
         let reconfigure =
             exports(Optional::Reconfigure).then(|| reconfigure::GuestIndices::new(&component));
+        let migrate = exports(Optional::Migrate).then(|| migrate::GuestIndices::new(&component));
         Ok(Self {
             lifecycle: lifecycle::GuestIndices::new(&component)?,
             timer: timer.transpose()?,
             reconfigure: reconfigure.transpose()?,
+            migrate: migrate.transpose()?,
             component,
         })
     }
@@ -50,10 +54,12 @@ impl Linked {
         let timer = self.timer.as_ref().map(|timer| timer.load(&mut *store, &instance));
         let reconfigure = self.reconfigure.as_ref();
         let reconfigure = reconfigure.map(|found| found.load(&mut *store, &instance));
+        let migrate = self.migrate.as_ref().map(|found| found.load(&mut *store, &instance));
         Ok(Exports {
             lifecycle: self.lifecycle.load(&mut *store, &instance)?,
             timer: timer.transpose()?,
             reconfigure: reconfigure.transpose()?,
+            migrate: migrate.transpose()?,
         })
     }
 
@@ -62,6 +68,7 @@ impl Linked {
         let exported = |optional: &Optional| match optional {
             Optional::Timer => self.timer.is_some(),
             Optional::Reconfigure => self.reconfigure.is_some(),
+            Optional::Migrate => self.migrate.is_some(),
         };
         Optional::ALL.into_iter().filter(exported)
     }

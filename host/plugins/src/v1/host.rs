@@ -159,7 +159,9 @@ impl state::Host for Host {
 }
 
 fn not_now() -> state::StateError {
-    state::StateError::Denied("state is written while a batch or a tick is processed".to_owned())
+    state::StateError::Denied(
+        "state is written while a batch, a tick or a migration is under way".to_owned(),
+    )
 }
 
 impl From<WriteError> for state::StateError {

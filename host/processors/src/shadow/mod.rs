@@ -14,7 +14,7 @@ mod side;
 
 use std::sync::Arc;
 
-use host_plugins::{CallError, Plugin, SharedState};
+use host_plugins::{CallError, Plugin, Setup, SharedState};
 use host_registry::Processor;
 
 pub(crate) use companion::{Companion, Did, Outcome};
@@ -23,6 +23,7 @@ pub use past::{PastError, PastReport, Span};
 pub use report::{Difference, ShadowReport};
 
 use crate::inputs::Next;
+use crate::migrate::takes_over;
 use crate::shard::setup;
 use crate::supervisor::Processors;
 use crate::worker::Worker;
@@ -52,6 +53,9 @@ impl Worker<'_> {
         shard.status.with_shadow(plugin.digest(), &plugin.info().version);
         let copy = SharedState::new(self.state.lock().copy());
         let setup = setup(&shard.spec, shard.shard, &copy, &shard.limits, &shard.silent());
+        let other = takes_over(&plugin, self.plugin.digest(), &copy);
+        let takes_over = other.then(|| self.plugin.info().version.clone());
+        let setup = Setup { takes_over, ..setup };
         let outputs = shard.spec.output_names();
         self.companion = Some(Companion::start(plugin, setup, outputs, &shard.status));
     }

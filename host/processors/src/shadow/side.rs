@@ -19,14 +19,15 @@ pub(super) struct Side {
 impl Side {
     /// Makes an instance on the state in `setup`, which is nobody else's.
     pub(super) async fn start(plugin: Plugin, setup: Setup) -> Result<Self, CallError> {
-        let instance = plugin.instantiate(setup.clone()).await?;
+        let instance = begin(&plugin, &setup).await?;
         Ok(Self { plugin, setup, instance })
     }
 
     /// Goes on from another state.
     pub(super) async fn go_on(&mut self, state: ShardState) -> Result<(), CallError> {
         self.setup.state = SharedState::new(state);
-        self.renew().await
+        self.instance = begin(&self.plugin, &self.setup).await?;
+        Ok(())
     }
 
     /// Answers a batch: what it does to each event, and how it changes the state. Where it fails, the batch is cut
@@ -72,7 +73,17 @@ impl Side {
     }
 
     async fn renew(&mut self) -> Result<(), CallError> {
-        self.instance = self.plugin.instantiate(self.setup.clone()).await?;
+        // What was to be taken over has been.
+        let setup = Setup { takes_over: None, ..self.setup.clone() };
+        self.instance = self.plugin.instantiate(setup).await?;
         Ok(())
     }
+}
+
+/// An instance on a new copy of a state, which it takes over where it reads it otherwise.
+async fn begin(plugin: &Plugin, setup: &Setup) -> Result<Instance, CallError> {
+    setup.state.lock().begin();
+    let instance = plugin.instantiate(setup.clone()).await;
+    setup.state.lock().committed();
+    instance
 }

@@ -348,5 +348,6 @@ fn setup(flow: &str, lens: &Lens, limits: Limits) -> Setup {
         log: Arc::new(NoLog),
         more: "{}".into(),
         usage: Arc::default(),
+        takes_over: None,
     }
 }

@@ -334,8 +334,13 @@ fn detail(
     if let Some(pauses) = pauses_value(pauses.copied().collect()) {
         description = description.with("swap-pause-ms", pauses);
     }
+    let state_limit = limits.get("state_bytes").copied();
     for shard in report.iter().flat_map(|report| &report.shards) {
         description = description.with(&format!("shard.{}", shard.shard), shard_value(shard));
+        if let Some((entries, bytes)) = shard.state.filter(|(entries, _)| *entries > 0) {
+            let state = json!({ "entries": entries, "bytes": bytes, "limit": state_limit });
+            description = description.with(&format!("state.{}", shard.shard), state);
+        }
     }
     if let Some(report) = &report {
         description = usage::with_usage(description, report);

@@ -39,7 +39,7 @@ const WIT: &[File] = files!(false, "wit" => "wit/", ["processor.wit"]);
 
 const RUST_SDK: &[File] = files!(false, "sdk" => "flow-sdk/", [
     "src/action.rs", "src/batch.rs", "src/event.rs", "src/guest/convert.rs", "src/guest/mod.rs",
-    "src/guest/reconfigure.rs", "src/guest/timer.rs", "src/lib.rs", "src/log.rs", "src/more.rs", "src/outputs.rs",
+    "src/guest/migrate.rs", "src/guest/reconfigure.rs", "src/guest/timer.rs", "src/lib.rs", "src/log.rs", "src/more.rs", "src/outputs.rs",
     "src/processor.rs", "src/rules/events.rs", "src/rules/expression.rs",
     "src/rules/json.rs", "src/rules/mod.rs", "src/rules/names.rs", "src/rules/tests.rs", "src/state.rs",
     "src/testing/batch.rs", "src/testing/harness.rs", "src/testing/log.rs", "src/testing/mod.rs",

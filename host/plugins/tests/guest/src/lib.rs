@@ -2,7 +2,7 @@
 //!
 //! What it says about itself it is told by other means, see [`lies`]. It exports an interface more than
 //! it must, see [`extra`]; how it acts by the clock is in [`ticks`], what
-//! it remembers from one configuration to the next in [`memory`].
+//! it remembers from one configuration to the next, and from one version, in [`memory`].
 
 #[cfg(target_family = "wasm")]
 mod extra;
@@ -400,4 +400,4 @@ fn world() -> Event {
         .with("granted", seen.values().any(|granted| *granted).to_string().as_str())
 }
 
-flow_sdk::export!(Guest: Timer, Reconfigure);
+flow_sdk::export!(Guest: Timer, Reconfigure, Migrate);

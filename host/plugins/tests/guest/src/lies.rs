@@ -43,6 +43,16 @@ pub(crate) fn act() -> Option<String> {
     lie().strip_prefix("act-").map(str::to_owned)
 }
 
+/// Whether it is another version, which counts otherwise.
+pub(crate) fn migrates() -> bool {
+    lie() == "migrates"
+}
+
+/// Whether it is another version, which cannot read the state of any other.
+pub(crate) fn cannot_migrate() -> bool {
+    lie() == "cannot-migrate"
+}
+
 /// The description as it is told to be.
 pub(crate) fn told(info: Info) -> Info {
     if act().is_some() {

@@ -1,8 +1,8 @@
-//! What the guest remembers beside its state, and how it takes another configuration.
+//! What the guest remembers beside its state, how it takes another configuration, and the state of another version.
 
-use flow_sdk::{Action, Batch, Error, Reconfigure, Setup};
+use flow_sdk::{Action, Batch, Error, Migrate, Reconfigure, Setup, state};
 
-use crate::{Config, Guest};
+use crate::{Config, Guest, lies};
 
 impl Guest {
     /// Says of each event the how manyth it is that this instance has seen, and the configuration's number.
@@ -29,6 +29,22 @@ impl Reconfigure for Guest {
             _ => {}
         }
         self.config = config;
+        Ok(())
+    }
+}
+
+impl Migrate for Guest {
+    /// Counts ticks from a million more on, where it is a version that does.
+    fn migrate(from: &str, config: &str) -> Result<(), Error> {
+        if lies::cannot_migrate() {
+            return Err(Error::fatal(format!("cannot read the state of {from} with {config}")));
+        }
+        if lies::migrates() {
+            let ticks = state::get(b"ticks").and_then(|bytes| bytes.try_into().ok());
+            let ticks = ticks.map_or(0, u64::from_be_bytes) + 1_000_000;
+            state::set(b"ticks", &ticks.to_be_bytes())?;
+            state::set(b"from", from.as_bytes())?;
+        }
         Ok(())
     }
 }

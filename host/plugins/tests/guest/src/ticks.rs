@@ -25,7 +25,11 @@ impl Timer for Guest {
                 let number = state::get(b"ticks").and_then(|bytes| bytes.try_into().ok());
                 let number = number.map_or(0, u64::from_be_bytes) + 1;
                 state::set(b"ticks", &number.to_be_bytes())?;
-                vec![Action::emit(0, ticked(number, now))]
+                let mut event = ticked(number, now);
+                if let Some(from) = state::get(b"from") {
+                    event.set("from", &*String::from_utf8_lossy(&from));
+                }
+                vec![Action::emit(0, event)]
             }
         })
     }
