@@ -70,7 +70,7 @@ class Mask:
 
     def masked(self, octets: bytes):
         """The data with its fields masked; `KEEP` where none is there."""
-        document = json.loads(octets)
+        document = json.loads(octets, object_pairs_hook=once)
         found = [self.hide(document, path) for path in self.paths]
         if not any(found):
             return KEEP
@@ -86,6 +86,14 @@ class Mask:
             return self.hide(value[path[0]], path[1:])
         value[path[0]] = self.mask
         return True
+
+
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A name that is there twice means one thing here and may mean another to who reads the event."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
 
 
 Lifecycle = component(Mask)

@@ -30,8 +30,10 @@ class MaskTest(unittest.TestCase):
         host = Host(Lifecycle, {"fields": ["card"]})
         text = Event.new("1", "/s", "t")
         text.data = b"card=4711"
-        reasons = ["the data is no JSON, so nothing in it can be masked", "no event: only an event can be masked"]
-        self.assertEqual(host.process(text, b'{"card":1}'), [dead_letter(at, why) for at, why in enumerate(reasons)])
+        twice = Event.new("2", "/s", "t")
+        twice.data = b'{"card":4711,"card":{}}'
+        reasons = ["the data is no JSON, so nothing in it can be masked"] * 2 + ["no event: only an event can be masked"]
+        self.assertEqual(host.process(text, twice, b'{"card":1}'), [dead_letter(at, why) for at, why in enumerate(reasons)])
 
     def test_a_wrong_configuration_is_refused_with_its_path(self):
         for config, words in [

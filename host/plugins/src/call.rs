@@ -110,7 +110,11 @@ impl Caller {
             }
             Err(error) => {
                 self.memory.now(0);
-                let trace = trace::told(&error, &self.lines, &self.engine).await;
+                // Where a call was when its time was up says nothing.
+                let trace = match error.downcast_ref::<TimeUp>() {
+                    Some(_) => String::new(),
+                    None => trace::told(&error, &self.lines, &self.engine).await,
+                };
                 Err(failure(&error, &trace, running.store.data_mut(), &self.limits, deadline))
             }
         }
@@ -208,4 +212,4 @@ fn host_failed() -> CallError {
 }
 
 /// Bytes of a trap's message: what the guest printed last, and a dozen frames.
-const MAX_TRAP: usize = 6 * 1024;
+pub(crate) const MAX_TRAP: usize = 6 * 1024;

@@ -120,16 +120,27 @@ impl Module {
         let mut rows = program.rows();
         let mut before: Option<(u64, u64, u64)> = None;
         let mut begun = None;
+        // Found once is found: a table may say again and again where a frame is.
+        let open = |found: &[Option<Place>]| {
+            found.iter().zip(wanted).any(|(found, at)| found.is_none() && at.is_some())
+        };
         // An error ends this table: what came before it is as good as it was.
         while let Ok(Some((header, row))) = rows.next_row() {
+            if !open(found) {
+                return;
+            }
             let start = *begun.get_or_insert(row.address());
             if let Some((from, file, line)) = before.filter(|_| is_live(start)) {
                 let here = |address: &Option<u64>| {
                     address.is_some_and(|address| (from..row.address()).contains(&address))
                 };
-                for (found, _) in found.iter_mut().zip(wanted).filter(|(_, at)| here(at)) {
+                let wanted = found.iter_mut().zip(wanted).filter(|(found, _)| found.is_none());
+                for (found, _) in wanted.filter(|(_, at)| here(at)) {
                     // Line 0 is code that the compiler made of nobody's.
-                    let file = self.file(header, file).filter(|_| line > 0);
+                    if line == 0 {
+                        continue;
+                    }
+                    let file = self.file(header, file);
                     *found = file.map(|file| Place { file, line });
                 }
             }

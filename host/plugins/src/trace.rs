@@ -7,21 +7,52 @@ use std::sync::Arc;
 
 use wasmtime::WasmBacktrace;
 
+use crate::call::MAX_TRAP;
 use crate::engine::Engine;
 use crate::lines::{Lines, Place, is_foreign};
+use crate::log::cut;
 
 /// The engine's words, with a source line behind each frame that has one; the first line says where the plugin's own
 /// code was.
 pub(crate) async fn told(error: &wasmtime::Error, lines: &Arc<Lines>, engine: &Engine) -> String {
-    let words = format!("{error:?}");
-    let Some(trace) = error.downcast_ref::<WasmBacktrace>().filter(|_| !lines.is_empty()) else {
-        return words;
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else {
+        return cut(&format!("{error:?}"), MAX_TRAP).to_owned();
     };
+    let words = frames(trace, &error.root_cause().to_string());
+    if lines.is_empty() {
+        return words;
+    }
     let frames: Vec<_> = trace.frames().iter().map(wasmtime::FrameInfo::module_offset).collect();
     let lines = Arc::clone(lines);
     let found = engine.slow_lane().work(move || lines.find(&frames)).await;
     with_lines(&words, &found.unwrap_or_default())
 }
+
+/// The frames as the engine numbers them, and the cause. The engine's own words are not asked for: they expand names that
+/// the component's author chose, and a short name may say that it is a very long one.
+fn frames(trace: &WasmBacktrace, cause: &str) -> String {
+    let mut words = "error while executing at wasm backtrace:\n".to_owned();
+    for (number, frame) in trace.frames().iter().enumerate() {
+        let at = frame.module_offset().map_or_else(String::new, |at| format!("{at:#8x} - "));
+        let module = cut(frame.module().name().unwrap_or("<unknown>"), MAX_NAME);
+        let name = frame.func_name().map(|name| function_name(cut(name, MAX_NAME)));
+        let name = name.unwrap_or_else(|| format!("<wasm function {}>", frame.func_index()));
+        words.push_str(&format!("  {number:>3}: {at}{module}!{name}\n"));
+    }
+    words.push_str(&format!("\nCaused by:\n    {cause}"));
+    words
+}
+
+/// A Rust function's name as its author wrote it; all others as they are.
+fn function_name(name: &str) -> String {
+    let written = rustc_demangle::demangle(name).to_string();
+    let written = cut(&written, MAX_NAME);
+    // A line is a frame.
+    written.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// Octets of a function's name that are looked at or shown: generic Rust has names of some hundred.
+const MAX_NAME: usize = 1024;
 
 /// Everything there is to say, the place first: what shows a line of it only shows that.
 pub(crate) fn words(trace: &str, last_words: &str) -> String {

@@ -12,6 +12,7 @@ use host_plugins::log::NoLog;
 use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState};
 
 use crate::inputs::Next;
+use crate::migrate::takes_over;
 use crate::pieces;
 use crate::shard::{Failure, Shard, setup};
 use crate::worker::Worker;
@@ -40,15 +41,16 @@ pub(crate) struct Offer {
 
 impl Shard {
     /// The version before, as long as a version has to show that it can do what that one could. None where it
-    /// may have written the state anew: the one before could not be told what it means.
+    /// may have written the state anew, and the one before takes over no state of others: it would not know what
+    /// it reads.
     pub(crate) fn before(&self, plugin: &Plugin) -> Option<Plugin> {
-        if plugin.exports(Optional::Migrate) {
-            return None;
-        }
         let offer = self.plugin.borrow();
         let offer = offer.as_ref().filter(|offer| offer.plugin.digest() == plugin.digest())?;
         let tried = self.status.tried(plugin.digest());
-        offer.before.clone().filter(|_| tried.batches < PROBATION_BATCHES)
+        let reads = |before: &Plugin| {
+            before.exports(Optional::Migrate) || !plugin.exports(Optional::Migrate)
+        };
+        offer.before.clone().filter(|before| tried.batches < PROBATION_BATCHES && reads(before))
     }
 
     /// Makes an instance of a plugin for this shard and calls its `init`. A new version that cannot be made
@@ -67,7 +69,7 @@ impl Shard {
         };
         self.refuse_withheld(plugin)?;
         let Some(before) = self.before(plugin) else { return Err(cause.into()) };
-        match self.try_out(&before, state).await {
+        match self.try_out(&before, state, None).await {
             Ok(_) => Err(self.blame(plugin, "init", &cause).await),
             Err(busy @ CallError::Busy(_)) => Err(busy.into()),
             Err(_) => Err(cause.into()),
@@ -75,9 +77,15 @@ impl Shard {
     }
 
     /// An instance that is only looked at: nobody hears what it says, and it counts for nobody.
-    async fn try_out(&self, plugin: &Plugin, state: &SharedState) -> Result<Instance, CallError> {
+    async fn try_out(
+        &self,
+        plugin: &Plugin,
+        state: &SharedState,
+        takes_over: Option<String>,
+    ) -> Result<Instance, CallError> {
         let unheard: Arc<dyn LogSink> = Arc::new(NoLog);
-        plugin.instantiate(setup(&self.spec, self.shard, state, &self.limits, &unheard)).await
+        let setup = setup(&self.spec, self.shard, state, &self.limits, &unheard);
+        plugin.instantiate(Setup { takes_over, ..setup }).await
     }
 
     /// What another shard has found out about a version holds for this one, too, also before it is told.
@@ -148,6 +156,43 @@ impl Worker<'_> {
         }
     }
 
+    /// The same of a tick that failed; a version before that has none does well without.
+    pub(crate) async fn judge_tick(&mut self, now: i64, cause: &CallError) -> Result<(), Failure> {
+        if pieces::kind(cause).is_none() && !matches!(cause, CallError::Fatal(_)) {
+            return Ok(());
+        }
+        let plugin = self.plugin.clone();
+        self.shard.refuse_withheld(&plugin)?;
+        let Some(before) = self.shard.before(&plugin) else { return Ok(()) };
+        if before.exports(Optional::Timer) && !self.can_tick(&before, now).await? {
+            return Ok(());
+        }
+        Err(self.shard.blame(&plugin, "tick", cause).await)
+    }
+
+    async fn can_tick(&mut self, plugin: &Plugin, now: i64) -> Result<bool, Failure> {
+        let mut instance = match self.on_a_copy(plugin).await {
+            Ok(instance) => instance,
+            Err(busy @ CallError::Busy(_)) => return Err(busy.into()),
+            Err(_) => return Ok(false),
+        };
+        let answer = instance.tick(now).await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(busy @ CallError::Busy(_)) => Err(busy.into()),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// An instance with a copy of the state that is committed, which it takes over where it is another version.
+    async fn on_a_copy(&self, plugin: &Plugin) -> Result<Instance, CallError> {
+        let state = SharedState::new(self.state.lock().copy());
+        state.lock().begin();
+        let from = takes_over(plugin, self.plugin.digest(), &state);
+        let takes_over = from.then(|| self.plugin.info().version.clone());
+        self.shard.try_out(plugin, &state, takes_over).await
+    }
+
     fn place(&self, next: &Next) -> String {
         let flow = self.shard.spec.input_name(next.input);
         let (partition, events) = (next.batch.partition, next.batch.records.len());
@@ -160,16 +205,13 @@ impl Worker<'_> {
 
     /// Whether a version can do a batch from the state that is committed. What it answers is thrown away.
     async fn can(&mut self, plugin: &Plugin, next: &Next) -> Result<bool, Failure> {
-        let made = self.shard.try_out(plugin, &self.state).await;
-        let mut instance = match made {
+        let mut instance = match self.on_a_copy(plugin).await {
             Ok(instance) => instance,
             Err(busy @ CallError::Busy(_)) => return Err(busy.into()),
             Err(_) => return Ok(false),
         };
         let flow = self.shard.spec.input_name(next.input);
-        self.state.lock().begin();
         let answer = instance.process(next.input, &flow, next.batch.clone()).await;
-        self.state.lock().abandon();
         match answer {
             Ok(_) => Ok(true),
             Err(busy @ CallError::Busy(_)) => Err(busy.into()),

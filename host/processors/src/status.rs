@@ -264,6 +264,8 @@ impl ShardStatus {
 
     pub(crate) fn report(&self, shard: u32) -> ShardReport {
         let state = self.state_size();
+        // A shadow that is being compared holds this for a while, and the shard must not wait for it.
+        let shadow = self.with_report(|report| report.clone());
         self.with(|told| ShardReport {
             shard,
             state,
@@ -282,7 +284,7 @@ impl ShardStatus {
             recycled: self.recycled.load(Ordering::Relaxed),
             used: self.usage.look(),
             slow_share: f64::from_bits(self.slow_share.load(Ordering::Relaxed)),
-            shadow: self.with_report(|report| report.clone()),
+            shadow,
             tried: told.tried,
             pauses: told.pauses.iter().copied().collect(),
         })

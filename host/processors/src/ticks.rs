@@ -73,6 +73,7 @@ impl Worker<'_> {
                 self.state.lock().abandon();
                 // What was decided before it is right and must not be decided again.
                 self.drain().await?;
+                self.judge_tick(now, &cause).await?;
                 return Err(cause.into());
             }
         };

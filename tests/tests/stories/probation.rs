@@ -237,3 +237,15 @@ fn a_version_that_refuses_one_of_three_configurations_takes_over_none() {
     both_run(&mut wire, "0.1.0");
     assert_eq!(wire.describe("PROCESSOR guest")["generation"], 1);
 }
+
+#[test]
+fn a_version_whose_tick_traps_gives_way_to_the_one_before() {
+    let (mut wire, _host, dir) = host(r#"{"tick":100,"act":"tick-idle"}"#);
+    wire.write(A, &events(0..20));
+    drop_guest(&dir, &lying_guest("act-tick-trap"));
+    let reason = until_rejected(&mut wire);
+    assert!(reason.contains("tick: trap: "), "{reason}");
+    wire.write(A, &events(20..40));
+    all_is_there(&mut wire, 40);
+    both_run(&mut wire, "0.1.0");
+}

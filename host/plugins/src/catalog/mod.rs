@@ -147,7 +147,10 @@ impl Catalog {
         let catalog = Self(Arc::new(shared));
         let states = catalog.0.store.states().await?;
         catalog.change(|snapshot| snapshot.states = states);
-        catalog.0.store.forget_files().await?;
+        // A full disk keeps nobody from running what is there.
+        if let Err(cause) = catalog.0.store.forget_files().await {
+            tracing::warn!(%cause, "why files were rejected before is not forgotten");
+        }
         for row in catalog.0.store.active().await? {
             catalog.restore(row).await;
         }

@@ -55,7 +55,7 @@ impl Worker<'_> {
         let setup = setup(&shard.spec, shard.shard, &copy, &shard.limits, &shard.silent());
         let other = takes_over(&plugin, self.plugin.digest(), &copy);
         let takes_over = other.then(|| self.plugin.info().version.clone());
-        let setup = Setup { takes_over, ..setup };
+        let setup = Setup { takes_over, usage: shard.status.usage(), ..setup };
         let outputs = shard.spec.output_names();
         self.companion = Some(Companion::start(plugin, setup, outputs, &shard.status));
     }

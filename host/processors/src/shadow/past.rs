@@ -12,6 +12,7 @@ use host_plugins::log::NoLog;
 use host_plugins::{CallError, LogSink, Plugin, Setup, SharedState};
 use host_registry::{Processor, Start};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::inputs::{Inputs, Next};
@@ -203,8 +204,9 @@ impl Run {
         }
         let limits = batch_limits(&self.limits);
         let mut inputs = Inputs::open(&self.spec, shard, &positions, limits).await?;
+        let mut quiet = Instant::now() + QUIET;
         while !left.is_empty() {
-            let Ok(next) = tokio::time::timeout(QUIET, inputs.next()).await else { break };
+            let Ok(next) = tokio::time::timeout_at(quiet, inputs.next()).await else { break };
             let next = next?;
             let Some(end) = left.get_mut(&next.input) else { continue };
             let (next, position) = up_to(next, end.to);
@@ -214,6 +216,8 @@ impl Run {
                 left.remove(&next.input);
             }
             self.batch(&mut counts, &mut other, &next).await?;
+            // Inputs that are through go on, and say nothing of those that are not.
+            quiet = Instant::now() + QUIET;
         }
         let rest: u64 = left.values().map(|end| end.to - end.from).sum();
         locked(&self.report, |report| report.done += rest);

@@ -110,7 +110,7 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
             shadow::step(services, processor, step).await
         }
         Command::Compare { processor, version, from, to } => {
-            shadow::compare(services, processor, &version, from, to).await
+            shadow::compare(services, who, processor, &version, from, to).await
         }
         Command::StopComparing { processor } => shadow::stop_comparing(services, processor).await,
         Command::DeleteProcessor { processor } => processors::delete(services, processor).await,

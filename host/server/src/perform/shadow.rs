@@ -4,7 +4,9 @@
 use fnap::command::{ShadowStep, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Reply};
+use fnap::rights::Right;
 use fnap::value::Word;
+use host_iam::Principal;
 use host_plugins::Plugin;
 use host_processors::{Difference, PastError, PastReport, Report, ShadowReport, Span};
 use host_registry::{Processor, ProcessorChange, ShadowChange};
@@ -58,14 +60,23 @@ async fn begin(
 }
 
 /// Begins to compare two versions over past events.
+///
+/// # Errors
+/// `403` where who asks may not read what it is about: what differs is shown.
 pub(super) async fn compare(
     services: &Services,
+    who: &Principal,
     name: Name,
     word: &Word,
     from: Option<Start>,
     to: Option<Start>,
 ) -> Answer {
     let processor = find(services, &name).await?;
+    let unread = |input: &&Name| !services.grants.may(who, Right::Read, input);
+    if let Some(input) = processor.inputs.iter().find(unread) {
+        let words = format!("{} on {input} is not granted", Right::Read);
+        return Err(Failure::new(Code::Forbidden, words));
+    }
     let other = version(services, &processor.kind, word.as_str()).await?;
     let pinned = Some(other.digest().to_string());
     would_run(services, Processor { pinned, ..processor.clone() }).await?;
