@@ -219,6 +219,7 @@ pub(super) const CASES: &[Case] = &[
 pub(super) const CHANGE_NOTHING: &[&str] = &[
     "CAPABILITIES",
     "HELP",
+    "COMPARE",
     "NOOP",
     "STARTTLS",
     "AUTHENTICATE",
