@@ -185,7 +185,7 @@ impl Worker<'_> {
     }
 
     /// An instance with a copy of the state that is committed, which it takes over where it is another version.
-    async fn on_a_copy(&self, plugin: &Plugin) -> Result<Instance, CallError> {
+    async fn on_a_copy(&mut self, plugin: &Plugin) -> Result<Instance, CallError> {
         let state = SharedState::new(self.state.lock().copy());
         state.lock().begin();
         let from = takes_over(plugin, self.plugin.digest(), &state);
