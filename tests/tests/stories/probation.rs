@@ -122,7 +122,7 @@ fn a_version_that_cannot_begin_on_the_state_that_is_there_never_takes_over() {
     eventually_holds(&mut wire, B, 40);
     drop_guest(&dir, &lying_guest("act-trap-on-state"));
     let reason = until_rejected(&mut wire);
-    assert!(reason.contains(", init: trap: "), "{reason}");
+    assert!(reason.contains(": cannot take over its state: trap: "), "{reason}");
     wire.write(A, &events(40..60));
     all_is_there(&mut wire, 60);
     both_run(&mut wire, "0.1.0");
