@@ -16,7 +16,8 @@ const SWAPS: usize = 20;
 #[test]
 fn versions_follow_each_other_under_load_and_no_record_is_lost_repeated_or_reordered() {
     let swaps = number("SWAPS", SWAPS);
-    let site = Site::on(&Node::shared().servers(), "identity = \"swaps\"");
+    let node = Node::start(Setup::default());
+    let site = Site::on(&node.servers(), "");
     let host = site.start();
     let seen = swap_under_load(|| login(&host), &site.dir().join("data/plugins"), swaps);
     println!("{swaps} swaps, {} events, pauses in ms: {}", seen.events, seen.pauses);
