@@ -20,8 +20,8 @@ const AT_ONCE: u32 = 64;
 /// First wait after a failure; it doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// Longest wait after failures, and how late one is carried that was missed.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Longest wait after failures: how late we may notice that a broker is back. And how late one is carried that was missed.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// A namespace whose reports wait.
 struct Trouble {

@@ -284,14 +284,32 @@ fn a_broker_that_is_away_is_not_told_as_a_policy_that_fails() {
     let stream = following.attach(&id, &[(0, 0)].into(), 64 << 10);
     following.attached(stream);
     assert_eq!(following.records(stream, 3).len(), 3);
+    // What users of this host subscribe to in any other way is not told.
+    owner.ok("CREATE NAMESPACE eva.test");
+    owner.ok("GRANT administer ON eva.test TO user:eva");
+    let told = house.eva().data(&format!("SUBSCRIBE {TIME} LOCAL time.eva.test")).swap_remove(0);
+    eventually_holds(&mut house.eva(), "time.eva.test", 3);
     house.node.kill();
     let (failure, _) = following.ended(stream);
     assert!(
         failure.to_string().starts_with("503") && !failure.words.contains("policy"),
         "{failure}"
     );
-    let row = owner.json(&format!("GET SUBSCRIBERS {TIME}")).swap_remove(0);
-    assert_eq!(row["trouble"], Value::Null, "{row}");
+    for row in owner.json(&format!("GET SUBSCRIBERS {TIME}")) {
+        assert_eq!(row["trouble"], Value::Null, "{row}");
+    }
+    house.node.restart();
+    eventually("an answer", || {
+        let answer = owner.ask(&format!("REMOVE SUBSCRIBER {told}")).swap_remove(0);
+        if answer.starts_with("220") { Ok(()) } else { Err(answer) }
+    });
+    // Whatever was told on the way stands before it.
+    eventually("the report of the end", || {
+        let answer = owner.ask("READ reports.flows.unix.ar FROM earliest LIMIT 100");
+        assert!(!answer.iter().any(|line| line.contains("policy-failed")), "{answer:?}");
+        let ends = answer.iter().filter(|line| line.contains("subscriber.ended")).count();
+        if ends == 1 { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
 }
 
 #[test]
