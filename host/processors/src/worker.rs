@@ -4,9 +4,11 @@
 //! and goes into the next commit as soon as the one before has ended. So commits are frequent when
 //! there is little to do and grow with the load.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use host_brokers::{Commit, CommitOutcome, Fence};
 use host_events::{Batch, Incarnation, Position, Stored, TRACE};
 use host_plugins::{Action, CallError, Instance, Plugin, SharedState};
@@ -66,7 +68,8 @@ pub(crate) struct Worker<'a> {
 pub(crate) struct Waiting {
     pub(crate) outputs: Outputs,
     pub(crate) positions: Position,
-    state: Vec<(bytes::Bytes, Option<bytes::Bytes>)>,
+    /// What several of the batches write is written once, as the last of them leaves it.
+    state: BTreeMap<Bytes, Option<Bytes>>,
     pub(crate) batches: usize,
     events_in: u64,
     bytes_in: u64,
@@ -404,7 +407,7 @@ impl<'a> Worker<'a> {
         let largest = waiting.outputs.largest();
         let commit = Commit {
             positions: waiting.positions.clone(),
-            state: waiting.state,
+            state: waiting.state.into_iter().collect(),
             digest: Arc::clone(self.plugin.digest()),
             rewinds: false,
         };
@@ -517,4 +520,21 @@ pub(crate) async fn commit_all(
         return CommitOutcome::Aborted(error);
     }
     transaction.commit(commit).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_batches_write_is_written_once_as_the_last_leaves_it() {
+        let change = |key: &'static str, value: Option<&'static str>| {
+            (Bytes::from(key), value.map(Bytes::from))
+        };
+        let waiting = |changes: [_; 2]| Waiting { state: changes.into(), ..Waiting::default() };
+        let mut first = waiting([change("a", Some("1")), change("b", Some("1"))]);
+        first.absorb(waiting([change("a", Some("2")), change("b", None)]));
+        let written: Vec<_> = first.state.into_iter().collect();
+        assert_eq!(written, [change("a", Some("2")), change("b", None)]);
+    }
 }
