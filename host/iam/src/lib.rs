@@ -24,8 +24,9 @@ mod verifier;
 
 pub use exchange::{Exchange, Step};
 pub use grants::{Absent, Grants, Owner};
+pub use host_http::is_safe as is_safe_issuer;
 pub use list::{Account, Changes, DISABLED, Entry, MAX_USERS, UserList, UsersError};
-pub use oauth::{ProviderSettings, is_safe_issuer};
+pub use oauth::ProviderSettings;
 pub use peer::{DomainProof, Peer};
 pub use principal::{DOMAINS, MAX_GROUP, MAX_GROUPS, NoSubject, Principal, Subject, USERS};
 pub use quotas::{Limited, Quota, Quotas, Seat, Share};

@@ -3,11 +3,12 @@
 //! Follows no redirection, reads a bounded answer in a bounded time. Blocks: not for an async thread.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
+use host_http::{agent, is_safe};
 use serde::Deserialize;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// Octets of an answer: a hundred times those of common providers.
+const MAX_BODY: u64 = 256 * 1024;
 
 #[derive(Deserialize)]
 struct Configuration {
@@ -43,60 +44,3 @@ fn get(agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, String> {
     let body = answer.body_mut().with_config().limit(MAX_BODY);
     body.read_to_vec().map_err(|error| error.to_string())
 }
-
-/// Whether what travels from an address cannot be changed on its way.
-pub fn is_safe(url: &str) -> bool {
-    let Ok(uri) = url.parse::<ureq::http::Uri>() else { return false };
-    let host = uri.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let here = host == "localhost"
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => !host.is_empty(),
-        Some("http") => here,
-        _ => false,
-    }
-}
-
-fn agent(ca_file: Option<&Path>) -> Result<ureq::Agent, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = TlsConfig::builder()
-        .root_certs(roots(ca_file)?)
-        .unversioned_rustls_crypto_provider(provider)
-        .build();
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .proxy(None)
-        .tls_config(tls)
-        .build();
-    Ok(config.into())
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCerts, String> {
-    let certificates: Vec<Certificate<'static>> = match ca_file {
-        Some(path) => {
-            let text =
-                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            let items = ureq::tls::parse_pem(&text).filter_map(Result::ok);
-            let certificates = items.filter_map(|item| match item {
-                ureq::tls::PemItem::Certificate(certificate) => Some(certificate),
-                _ => None,
-            });
-            certificates.collect()
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs().certs;
-            found.iter().map(|found| Certificate::from_der(found).to_owned()).collect()
-        }
-    };
-    Ok(RootCerts::Specific(Arc::new(certificates)))
-}
-
-/// Time for one question.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Octets of an answer: a hundred times those of common providers.
-const MAX_BODY: u64 = 256 * 1024;

@@ -13,7 +13,6 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value, json};
 
-pub use fetch::is_safe as is_safe_issuer;
 pub use keys::KeySet;
 pub use request::Request;
 

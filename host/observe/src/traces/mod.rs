@@ -8,6 +8,7 @@
 mod parent;
 mod send;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +42,7 @@ const DELAY: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_secs(2);
 
 /// Where spans go, and which.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct TraceOptions {
     /// The URL that takes them, as in `http://127.0.0.1:4318/v1/traces`.
     pub endpoint: String,
@@ -51,6 +52,13 @@ pub struct TraceOptions {
     pub ca_file: Option<PathBuf>,
     /// The host's name.
     pub host: String,
+}
+
+impl fmt::Debug for TraceOptions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = host_http::shown(&self.endpoint);
+        out.debug_struct("TraceOptions").field("endpoint", &endpoint).finish_non_exhaustive()
+    }
 }
 
 /// Whether spans can be sent there. A user in it would be a secret that stands in the log.

@@ -3,20 +3,16 @@
 //! Follows no redirection, reads a bounded answer in a bounded time. That a collector is away is said once a minute.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use host_http::{TIMEOUT, agent, shown};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
 use super::TraceOptions;
-
-/// Time for one request.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Octets of an answer: it says how many spans were refused.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -31,7 +27,7 @@ pub(super) fn exporter(
 ) -> Result<SpanExporter, String> {
     let endpoint = options.endpoint.clone();
     let agent = agent(options.ca_file.as_deref())?;
-    let client = Client { agent, endpoint: endpoint.clone(), failures, told: Mutex::default() };
+    let client = Client { agent, endpoint: shown(&endpoint), failures, told: Mutex::default() };
     let built = SpanExporter::builder()
         .with_http()
         .with_http_client(client)
@@ -46,6 +42,7 @@ pub(super) fn exporter(
 
 struct Client {
     agent: ureq::Agent,
+    /// As the log may hold it.
     endpoint: String,
     failures: Arc<AtomicU64>,
     told: Mutex<Option<Instant>>,
@@ -87,41 +84,4 @@ impl fmt::Debug for Client {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Client").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
-}
-
-fn agent(ca_file: Option<&Path>) -> Result<ureq::Agent, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = TlsConfig::builder()
-        .root_certs(roots(ca_file)?)
-        .unversioned_rustls_crypto_provider(provider)
-        .build();
-    let config = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        .proxy(None)
-        .tls_config(tls)
-        .build();
-    Ok(config.into())
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCerts, String> {
-    let Some(path) = ca_file else {
-        let found = rustls_native_certs::load_native_certs().certs;
-        let own = found.iter().map(|found| Certificate::from_der(found).to_owned());
-        return Ok(RootCerts::Specific(Arc::new(own.collect())));
-    };
-    let named = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-    let text = std::fs::read(path).map_err(|error| named(&error))?;
-    let mut certificates = Vec::new();
-    for item in ureq::tls::parse_pem(&text) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| named(&error))? {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        return Err(named(&"no certificate in it"));
-    }
-    Ok(RootCerts::Specific(Arc::new(certificates)))
 }

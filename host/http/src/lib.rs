@@ -1,0 +1,132 @@
+//! Asks servers that the configuration names over HTTP: whom it trusts, how long it waits, what of an address may be said.
+//!
+//! Follows no redirection, takes no proxy from the environment, and blocks: not for an async thread.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// Time for one question, with its answer.
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What asks, trusting the authorities of a file of PEM, or the system's.
+///
+/// # Errors
+/// The file's name and what is wrong with it.
+pub fn agent(ca_file: Option<&Path>) -> Result<Agent, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let roots = ca_file.map_or_else(|| Ok(system()), authorities)?;
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .unversioned_rustls_crypto_provider(provider)
+        .build();
+    let config = Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        .proxy(None)
+        .tls_config(tls)
+        .build();
+    Ok(config.into())
+}
+
+fn system() -> Vec<Certificate<'static>> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    found.iter().map(|found| Certificate::from_der(found).to_owned()).collect()
+}
+
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let named = |error: &dyn Display| format!("{}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| named(&error))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| named(&error))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(named(&"no certificate in it"));
+    }
+    Ok(certificates)
+}
+
+/// Whether what travels from an address cannot be changed on its way: over https, or on this machine.
+#[must_use]
+pub fn is_safe(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let here = host == "localhost"
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => here,
+        _ => false,
+    }
+}
+
+/// An address as a log may hold it: without a user and without what is asked for, where keys of services stand.
+#[must_use]
+pub fn shown(url: &str) -> String {
+    let Ok(uri) = url.parse::<Uri>() else { return "an address that is none".to_owned() };
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    format!("{}://{place}{}", uri.scheme_str().unwrap_or_default(), uri.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_changed_on_its_way_is_over_https_or_on_this_machine() {
+        for url in [
+            "https://id.example.com/r",
+            "http://127.0.0.1:80/r",
+            "http://[::1]/r",
+            "http://localhost/r",
+        ] {
+            assert!(is_safe(url), "{url}");
+        }
+        for url in [
+            "http://id.example.com/r",
+            "http://127.0.0.1.example.com/",
+            "ftp://127.0.0.1/",
+            "file:///etc",
+            "",
+            "https://",
+        ] {
+            assert!(!is_safe(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_log_holds_no_key_of_an_address() {
+        for (url, said) in [
+            ("https://c.example:4318/v1/traces?token=hunter2", "https://c.example:4318/v1/traces"),
+            ("http://me:hunter2@c.example/v1", "http://c.example/v1"),
+            ("hunter2 hunter2", "an address that is none"),
+        ] {
+            assert_eq!(shown(url), said);
+        }
+    }
+
+    #[test]
+    fn a_file_of_authorities_holds_one_or_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let wrong = |path: &Path| agent(Some(path)).err().unwrap();
+        assert!(wrong(&path).contains("ca.pem"));
+        std::fs::write(&path, "nothing\n").unwrap();
+        assert!(wrong(&path).ends_with("ca.pem: no certificate in it"));
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&path, own.cert.pem()).unwrap();
+        assert!(agent(Some(&path)).is_ok());
+    }
+}
