@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use host_failpoints::failpoint;
 use host_plugins::{Catalog, Rescans};
-use host_registry::{By, Desired, Registry, RegistryError, as_by};
+use host_registry::{By, Desired, Registry, RegistryError, Subscriber, as_by};
 
 use super::{Answer, Verb, Wish};
 
@@ -122,7 +122,7 @@ impl Genie {
         })
     }
 
-    /// Flows and patterns name a type for as long as they are there; nothing of them can be paused.
+    /// Flows, subscriptions and patterns name a type for as long as they are there; nothing of them can be paused.
     async fn refuse_for_others(&self, name: &str) -> Result<(), String> {
         if !is_name(name) {
             return Err(format!("{name:?} is no name of a processor type"));
@@ -131,6 +131,15 @@ impl Genie {
         let is_policy = |policy: &str| policy.split(' ').next() == Some(name);
         if let Some(flow) = flows.iter().find(|flow| flow.policy().is_some_and(is_policy)) {
             return Err(format!("{name} is the policy of flow {}: change that first", flow.name));
+        }
+        let views = self.registry.live_subscribers().into_iter().find(|subscriber| {
+            let flow = flows.iter().find(|flow| flow.name == subscriber.flow);
+            flow.is_some_and(|flow| subscriber.view(flow).iter().any(|lens| lens.kind == name))
+        });
+        if let Some(Subscriber { name: of, .. }) = views {
+            return Err(format!(
+                "{name} makes what subscription {of} gets: that has to be removed first"
+            ));
         }
         let patterns = self.registry.mirrors();
         if let Some(pattern) = patterns.iter().find(|pattern| pattern.kind() == name) {

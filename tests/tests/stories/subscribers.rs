@@ -3,10 +3,13 @@
 //! The other side is the agent of the domain `emiliano.ar`, which DNS and its certificate prove.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use bind_node::{Bind, Zone};
 use serde_json::Value;
-use stories::{A, B, Config, Fnaad, Fnua, Trust, Wire, age_subscriptions, eventually};
+use stories::{
+    A, B, Config, Fnaad, Fnua, Trust, Wire, age_subscriptions, drop_in, eventually, guest, program,
+};
 use tempfile::TempDir;
 
 use crate::domains;
@@ -524,4 +527,32 @@ fn what_a_policy_is_configured_with_stands_in_no_audit_log() {
     assert!(line.contains(&name) && line.contains("user:owner"), "{line}");
     assert!(line.contains("POLICY (not shown)"), "{line}");
     assert!(!house.host().log().contains("s3cret"));
+}
+
+#[test]
+fn a_type_that_makes_what_a_subscriber_gets_is_not_removed() {
+    let house = house();
+    let (mut owner, mut domain) = (house.owner(), house.domain());
+    drop_in(&house.dir.path().join("data/plugins"), "guest.wasm", guest());
+    let request = asked(&mut domain, A);
+    let approved = format!("APPROVE {request} POLICY \"guest {{}}\"");
+    let name = eventually("the type", || {
+        let told = owner.ask(&approved).pop().unwrap_or_default();
+        told.strip_prefix("220 OK ").map(str::to_owned).ok_or(told)
+    });
+    let remove = || {
+        let mut command = Command::new(program("fnaad"));
+        let output = command
+            .args(["plugins", "remove", "guest", "--force", "--config"])
+            .arg(&house.config)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let told = remove();
+    assert!(told.contains(&format!("guest makes what subscription {name} gets")), "{told}");
+    assert!(house.dir.path().join("data/plugins/guest.wasm").exists());
+    owner.ok(&format!("REMOVE SUBSCRIBER {name}"));
+    let told = remove();
+    assert!(told.contains("guest is removed"), "{told}");
 }
