@@ -183,7 +183,10 @@ impl<'a> Worker<'a> {
         let room = self.has_room();
         let busy = self.in_flight.is_some() || self.waiting.has_something();
         let idle = if busy { None } else { self.living.until(&self.shard.limits) };
-        let tick = self.living.interval().map(|interval| self.ticks.due(interval));
+        // What a subscriber gets is made of events: a policy never ticks, and a tick's event would have no trace.
+        let ticks = self.shard.spec.lends.is_none();
+        let interval = self.living.interval().filter(|_| ticks);
+        let tick = interval.map(|interval| self.ticks.due(interval));
         let in_flight = async {
             match &mut self.in_flight {
                 Some(in_flight) => (&mut in_flight.task).await,

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use kafka_node::{Node, Ran, Setup, jvm, tool};
 use serde_json::Value;
 use stories::{
-    Config, Fnaad, Following, PLACES_OF_LENDING, Wire, events, eventually, eventually_holds,
+    Config, Fnaad, Following, PLACES_OF_LENDING, Wire, drop_in, events, eventually,
+    eventually_holds, guest,
 };
 use tempfile::TempDir;
 
@@ -370,6 +371,30 @@ fn what_a_subscribers_filter_cannot_evaluate_is_left_out_and_kept_nowhere() {
     assert!(answer.starts_with("409") && answer.contains("topic of a subscription"), "{answer}");
     owner.ok(&format!("REMOVE SUBSCRIBER {id}"));
     assert_eq!(owner.data("GET FLOWS"), [TIME]);
+}
+
+#[test]
+fn a_policy_that_would_act_by_the_clock_adds_nothing_to_the_topic_of_a_subscriber() {
+    let mut house = House::start();
+    let (mut owner, mut eva) = (house.owner(), house.eva());
+    drop_in(&house.dir.path().join("data/plugins"), "guest.wasm", guest());
+    let policy = Value::from(r#"guest {"tick":100}"#);
+    eventually("a flow with a policy", || {
+        match owner.ask(&format!("CREATE FLOW {TIME} policy={policy}")).pop() {
+            Some(told) if told.starts_with("220 ") => Ok(()),
+            told => Err(format!("{told:?}")),
+        }
+    });
+    owner.ok(&format!("GRANT subscribe ON {TIME} TO user:eva"));
+    let id = subscribed(&mut eva, "");
+    // Each is there before the next: a clock of a tenth of a second has its say in between.
+    for n in 0..8 {
+        owner.write(TIME, &[stories::event(n)]);
+        eventually_holds(&mut owner, &id, n + 1);
+    }
+    let told = owner.read(&id);
+    assert!(told.iter().all(|event| event["type"] != "ticked"), "{told:?}");
+    assert_eq!(told.len(), 8);
 }
 
 #[test]
