@@ -7,7 +7,7 @@
 ;; batch's timestamp.
 (module
   (import "env" "memory" (memory 0))
-  (import "flow:processor/log@0.1.0" "log" (func $log (param i32 i32 i32 i32 i32)))
+  (import "flow:processor/log@1.0.0" "log" (func $log (param i32 i32 i32 i32 i32)))
   (global $clock (mut i64) (i64.const 1700000000000000000))
   (global $seed (mut i64) (i64.const 0x2545F4914F6CDD1D))
 
@@ -83,4 +83,4 @@
   (func (export "fd_seek") (param i32 i64 i32 i32) (result i32) (i32.const 8))
 
   ;; What `wasm-tools component embed` adds for a world that imports the log and nothing else.
-  (@custom "component-type" (after code) "\00asm\0d\00\01\00\00\19\16wit-component-encoding\04\00\07\90\01\01A\02\01A\02\01B\06\01m\04\05debug\04info\04warn\05error\04\00\05level\03\00\00\01o\02ss\01p\02\01@\03\05level\01\07messages\06fields\03\01\00\04\00\03log\01\04\03\00\18flow:processor/log@0.1.0\05\00\04\00\14flow:adapter/adapter\04\00\0b\0d\01\00\07adapter\03\00\00"))
+  (@custom "component-type" (after code) "\00asm\0d\00\01\00\00\19\16wit-component-encoding\04\00\07\90\01\01A\02\01A\02\01B\06\01m\04\05debug\04info\04warn\05error\04\00\05level\03\00\00\01o\02ss\01p\02\01@\03\05level\01\07messages\06fields\03\01\00\04\00\03log\01\04\03\00\18flow:processor/log@1.0.0\05\00\04\00\14flow:adapter/adapter\04\00\0b\0d\01\00\07adapter\03\00\00"))

@@ -80,8 +80,6 @@ pub struct Info {
     pub config_schema: String,
     /// Events that no action names are dropped.
     pub unnamed_dropped: bool,
-    /// What the host is asked to grant: `clock`, `random`.
-    pub grants: Vec<String>,
     /// State is kept by key, so that inputs must have equal partition counts.
     pub keyed: bool,
 }
@@ -98,7 +96,6 @@ impl Info {
             outputs: Cardinality::One,
             config_schema: NO_CONFIG.to_owned(),
             unnamed_dropped: false,
-            grants: Vec::new(),
             keyed: false,
         }
     }
@@ -133,13 +130,6 @@ impl Info {
         Self { unnamed_dropped: true, ..self }
     }
 
-    /// Asks for a grant: `clock`, `random`.
-    #[must_use]
-    pub fn grant(mut self, name: &str) -> Self {
-        self.grants.push(name.to_owned());
-        self
-    }
-
     /// State is kept by key.
     #[must_use]
     pub fn keyed(self) -> Self {
@@ -149,7 +139,7 @@ impl Info {
     /// The JSON document of whatever may grow, as it crosses to the host.
     #[must_use]
     pub fn more(&self) -> String {
-        serde_json::json!({ "grants": self.grants, "keyed": self.keyed }).to_string()
+        serde_json::json!({ "keyed": self.keyed }).to_string()
     }
 }
 
@@ -240,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn info_tells_grants_in_a_document() {
-        let info = Info::new("x", "1.0.0").grant("clock").keyed();
-        assert_eq!(info.more(), r#"{"grants":["clock"],"keyed":true}"#);
+    fn info_tells_what_may_grow_in_a_document() {
+        let info = Info::new("x", "1.0.0").keyed();
+        assert_eq!(info.more(), r#"{"keyed":true}"#);
     }
 }

@@ -33,7 +33,7 @@ pub enum Action {
         output: u32,
         /// Index in the batch.
         index: u32,
-        /// The changed event with the key and timestamp of the old one.
+        /// The changed event with the timestamp of the old one, and its key, unless the plugin gave it another.
         record: Record,
     },
     /// Nowhere, on purpose.

@@ -38,8 +38,7 @@ use crate::plugin::{Inner, Plugin};
 use crate::sound::Sound;
 use crate::ticker::{Beating, Pulse};
 use crate::v1::{self, Linked};
-use crate::version::{self, Version};
-use crate::{ticker, wasi};
+use crate::{ticker, version, wasi};
 
 /// How an engine is made.
 #[derive(Clone, Debug)]
@@ -252,7 +251,7 @@ impl Shared {
     }
 
     fn find_or_compile(&self, bytes: &[u8]) -> Result<Found, LoadError> {
-        let Version::V0_1_0 = version::read(bytes)?;
+        let version = version::read(bytes)?;
         let digest = digest(bytes);
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plugin) = loaded.get(&digest).and_then(Weak::upgrade) {
@@ -273,7 +272,7 @@ impl Shared {
         failpoint!("plugins.compiled");
         self.sound.keep();
         let linked = self.linker.instantiate_pre(&component).map_err(failed)?;
-        let component = Linked::new(linked).map_err(failed)?;
+        let component = Linked::new(linked, version).map_err(failed)?;
         let lines = Arc::new(Lines::of(bytes));
         let size = bytes.len();
         Ok(Found::Compiled(Box::new(Compiled { digest, component, size, lines })))

@@ -116,7 +116,7 @@ impl Instance {
         let done = caller.call(Deadline::Init, move |running| {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
-                guest.lifecycle.call_init(store, &setup.for_guest()).await
+                guest.init.call(store, (setup.for_guest(),)).await
             })
         });
         done.await?.map_err(|error| v1::refused(error, None))?;
@@ -148,14 +148,19 @@ impl Instance {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
                 let handle = store.data_mut().begin(shown)?;
-                let answer = guest.lifecycle.call_process(&mut *store, handle).await;
+                let answer = guest.process.call(store, (handle,)).await;
                 store.data_mut().end();
                 answer
             })
         });
         let actions = answer.await?.map_err(|error| v1::refused(error, Some(&view)))?;
-        let unnamed_dropped = self.plugin.info().unnamed_dropped;
-        v1::check(actions, &view, self.outputs, unnamed_dropped, &self.limits)
+        v1::check(actions, &view, &self.terms(self.plugin.info().unnamed_dropped))
+    }
+
+    /// What its decisions are held against.
+    fn terms(&self, unnamed_dropped: bool) -> v1::Terms<'_> {
+        let version = self.plugin.0.component.version();
+        v1::Terms { outputs: self.outputs, unnamed_dropped, limits: &self.limits, version }
     }
 
     /// Calls `pause`.
@@ -166,7 +171,7 @@ impl Instance {
         let done = self.caller.call(Deadline::Call, |running| {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
-                guest.lifecycle.call_pause(store).await
+                guest.pause.call(store, ()).await
             })
         });
         let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
@@ -181,7 +186,7 @@ impl Instance {
         let done = self.caller.call(Deadline::Call, |running| {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
-                guest.lifecycle.call_resume(store).await
+                guest.resume.call(store, ()).await
             })
         });
         let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
@@ -196,7 +201,7 @@ impl Instance {
         let done = self.caller.call(Deadline::Call, |running| {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
-                guest.lifecycle.call_destroy(store).await
+                guest.destroy.call(store, ()).await
             })
         });
         let done = done.await.and_then(|done| done.map_err(|error| v1::refused(error, None)));
@@ -243,7 +248,7 @@ pub(crate) async fn describe(
     let said = caller.call(Deadline::Init, |running| {
         Box::pin(async move {
             let (guest, store) = running.exports()?;
-            guest.lifecycle.call_describe(store).await
+            guest.describe.call(store, ()).await
         })
     });
     v1::info(said.await.map_err(failed)?)

@@ -66,6 +66,12 @@ impl Plugin {
         &self.0.info
     }
 
+    /// The version of the contract that it speaks.
+    #[must_use]
+    pub fn contract(&self) -> &'static str {
+        self.0.component.version().name()
+    }
+
     /// Whether it exports an optional interface.
     #[must_use]
     pub fn exports(&self, optional: Optional) -> bool {

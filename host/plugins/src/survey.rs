@@ -74,6 +74,7 @@ mod tests {
             (import "wasi:clocks/wall-clock@0.2.0" (instance))
             (import "flow:processor/events@9.0.0" (instance))
             (import "flow:processor/state@0.1.0" (instance))
+            (import "flow:processor/state@1.0.0" (instance))
         )"#;
         let survey = survey(&wat::parse_str(text).unwrap()).unwrap();
         assert_eq!(survey.contract, Err(LoadError::NotAProcessor));
@@ -85,7 +86,7 @@ mod tests {
             Given::Contract => "contract",
         });
         let kinds: Vec<_> = kinds.collect();
-        assert_eq!(kinds, ["nothing", "wasi", "version", "contract"]);
+        assert_eq!(kinds, ["nothing", "wasi", "version", "contract", "contract"]);
     }
 
     #[test]

@@ -11,21 +11,34 @@ use crate::limits::{MAX_COMPONENT, MAX_FUNCTION, MAX_NESTING};
 /// Versions of `flow:processor` that this host serves, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
-    /// 0.1.0
+    /// 0.1.0: the types and functions of 1.0.0.
     V0_1_0,
+    /// 1.0.0
+    V1_0_0,
 }
 
 impl Version {
-    pub(crate) const KNOWN: [(&'static str, Self); 1] = [("0.1.0", Self::V0_1_0)];
+    pub(crate) const KNOWN: [(&'static str, Self); 2] =
+        [("0.1.0", Self::V0_1_0), ("1.0.0", Self::V1_0_0)];
 
     fn of(version: &str) -> Option<Self> {
         Self::KNOWN.iter().find(|(known, _)| *known == version).map(|(_, version)| *version)
+    }
+
+    /// Whether a rewrite that sets `partitionkey` gives the record that key.
+    pub(crate) fn rewrites_keys(self) -> bool {
+        self >= Self::V1_0_0
     }
 
     /// As interfaces have it behind their name.
     pub(crate) fn name(self) -> &'static str {
         let known = Self::KNOWN.iter().find(|(_, version)| *version == self);
         known.map_or("", |(name, _)| name)
+    }
+
+    /// The name of an interface of this version.
+    pub(crate) fn interface(self, name: &str) -> String {
+        format!("{PACKAGE}{name}@{}", self.name())
     }
 
     fn known() -> String {
@@ -56,11 +69,6 @@ impl Optional {
             Self::Reconfigure => "reconfigure",
             Self::Migrate => "migrate",
         }
-    }
-
-    /// The name of the export in a version of the contract.
-    pub(crate) fn export(self, version: &str) -> String {
-        format!("{PACKAGE}{}@{version}", self.name())
     }
 }
 
@@ -152,7 +160,7 @@ impl Names {
             let mut meant = self.exports.iter().filter(|name| {
                 name.strip_prefix(PACKAGE).is_some_and(|rest| interface(rest) == optional.name())
             });
-            let wanted = optional.export(version.name());
+            let wanted = version.interface(optional.name());
             let other = meant.clone().find(|name| **name != wanted);
             if let Some(other) = other.filter(|_| !meant.any(|name| *name == wanted)) {
                 let known = version.name().to_owned();
@@ -212,21 +220,29 @@ mod tests {
 
     #[test]
     fn the_version_is_that_of_the_exported_lifecycle() {
-        assert_eq!(read(&exporting("flow:processor/lifecycle@0.1.0")), Ok(Version::V0_1_0));
+        for (name, version) in Version::KNOWN {
+            let lifecycle = format!("flow:processor/lifecycle@{name}");
+            assert_eq!(read(&exporting(&lifecycle)), Ok(version));
+        }
     }
 
     #[test]
     fn an_unknown_version_is_refused_by_name() {
         let refused = read(&exporting("flow:processor/lifecycle@7.2.0")).unwrap_err().to_string();
         assert!(refused.contains("flow:processor/lifecycle@7.2.0"), "{refused}");
-        assert!(refused.contains("known: 0.1.0"), "{refused}");
+        assert!(refused.contains("known: 0.1.0, 1.0.0"), "{refused}");
     }
 
     #[test]
-    fn of_several_versions_a_known_one_is_taken() {
-        let body = "(instance $i) (export \"flow:processor/lifecycle@7.2.0\" (instance $i))
-            (export \"flow:processor/lifecycle@0.1.0\" (instance $i))";
-        assert_eq!(read(&component(body)), Ok(Version::V0_1_0));
+    fn of_several_versions_the_newest_known_one_is_taken() {
+        let exports = |versions: &[&str]| -> String {
+            let export = |version: &&str| {
+                format!("(export \"flow:processor/lifecycle@{version}\" (instance $i))")
+            };
+            format!("(instance $i) {}", versions.iter().map(export).collect::<String>())
+        };
+        assert_eq!(read(&component(&exports(&["7.2.0", "0.1.0"]))), Ok(Version::V0_1_0));
+        assert_eq!(read(&component(&exports(&["1.0.0", "0.1.0"]))), Ok(Version::V1_0_0));
     }
 
     #[test]
@@ -236,13 +252,17 @@ mod tests {
             let exports: String = names.iter().map(export).collect();
             read(&component(&format!("(instance $i) {exports}")))
         };
-        let (lifecycle, ours) = ("flow:processor/lifecycle@0.1.0", "flow:processor/timer@0.1.0");
-        let other = "flow:processor/timer@7.2.0";
-        assert_eq!(with(&[lifecycle, ours]), Ok(Version::V0_1_0));
-        assert_eq!(with(&[lifecycle, other, ours]), Ok(Version::V0_1_0));
-        assert_eq!(with(&[lifecycle, "flow:processor/other@7.2.0"]), Ok(Version::V0_1_0));
-        let refused = with(&[lifecycle, other]).unwrap_err().to_string();
-        assert!(refused.contains(other), "{refused}");
+        for (name, version) in Version::KNOWN {
+            let (lifecycle, ours) = (version.interface("lifecycle"), version.interface("timer"));
+            let other = if name == "0.1.0" { "1.0.0" } else { "0.1.0" };
+            for other in [other, "7.2.0"].map(|other| format!("flow:processor/timer@{other}")) {
+                assert_eq!(with(&[&lifecycle, &ours]), Ok(version));
+                assert_eq!(with(&[&lifecycle, &other, &ours]), Ok(version));
+                assert_eq!(with(&[&lifecycle, "flow:processor/other@7.2.0"]), Ok(version));
+                let refused = with(&[&lifecycle, &other]).unwrap_err().to_string();
+                assert!(refused.contains(&other), "{refused}");
+            }
+        }
     }
 
     #[test]

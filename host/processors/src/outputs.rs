@@ -86,8 +86,12 @@ impl Outputs {
                         self.forward(endpoints, shard, batch.partition, output, record)?;
                     }
                 }
-                Action::Rewrite { output, record, .. } => {
-                    self.forward(endpoints, shard, batch.partition, output, record)?;
+                Action::Rewrite { output, index, record } => {
+                    let before = &stored_at(batch, index)?.record.key;
+                    match record.key.as_ref().filter(|key| before.as_ref() != Some(key)) {
+                        Some(_) => self.keyed(endpoints, shard, batch.partition, output, record)?,
+                        None => self.forward(endpoints, shard, batch.partition, output, record)?,
+                    }
                 }
                 Action::Emit { output, key, mut record } => {
                     record.key = key.or(record.key);
@@ -96,12 +100,7 @@ impl Outputs {
                     {
                         record.headers = headers;
                     }
-                    let endpoint = endpoint_at(endpoints, output)?;
-                    let partition = match &record.key {
-                        Some(key) => partition_for_key(key, endpoint.partitions),
-                        None => keep_or_wrap(batch.partition, shard, endpoint.partitions),
-                    };
-                    self.push(endpoint, output, partition, record);
+                    self.keyed(endpoints, shard, batch.partition, output, record)?;
                 }
                 Action::Drop { .. } => {}
                 Action::DeadLetter { index, reason } => {
@@ -191,6 +190,24 @@ impl Outputs {
             partition_for_key(key, endpoint.partitions)
         } else {
             shard % endpoint.partitions.max(1)
+        };
+        self.push(endpoint, output, partition, record);
+        Ok(())
+    }
+
+    /// To the partition of its key.
+    fn keyed(
+        &mut self,
+        endpoints: &[Endpoint],
+        shard: u32,
+        partition: u32,
+        output: u32,
+        record: Record,
+    ) -> Result<(), OutputError> {
+        let endpoint = endpoint_at(endpoints, output)?;
+        let partition = match &record.key {
+            Some(key) => partition_for_key(key, endpoint.partitions),
+            None => keep_or_wrap(partition, shard, endpoint.partitions),
         };
         self.push(endpoint, output, partition, record);
         Ok(())
@@ -315,6 +332,21 @@ mod tests {
         let hashed = partition_for_key(b"foobar", 2);
         let expected = if hashed == 1 { vec![(1, 2)] } else { vec![(hashed, 1), (1, 1)] };
         assert_eq!(partitions(outputs), expected);
+    }
+
+    #[tokio::test]
+    async fn a_rewrite_goes_where_its_event_was_and_one_with_another_key_where_that_lies() {
+        let dir = tempfile::tempdir().unwrap();
+        let ends = [endpoint(&dir, 64).await];
+        let hashed = partition_for_key(b"foobar", 64);
+        let here = hashed + 1;
+        for (key, partition) in [(None, here), (Some("a"), here), (Some("foobar"), hashed)] {
+            let record = batch(0, &[key]).records[0].record.clone();
+            let rewritten = vec![Action::Rewrite { output: 0, index: 0, record }];
+            let mut outputs = Outputs::default();
+            outputs.apply(&route(&ends, here), &batch(here, &[Some("a")]), rewritten).unwrap();
+            assert_eq!(partitions(outputs), [(partition, 1)], "{key:?}");
+        }
     }
 
     #[tokio::test]

@@ -416,7 +416,7 @@ bool exports_flow_processor_lifecycle_destroy(flow_error *error) { (void)error; 
 #ifdef __wasm__
 // The answer lies in the arena: these stand for the generated ones, which would free each piece of it.
 #define ENDED(name)                                                                            \
-    __attribute__((__export_name__("cabi_post_flow:processor/lifecycle@0.1.0#" #name))) void   \
+    __attribute__((__export_name__("cabi_post_flow:processor/lifecycle@1.0.0#" #name))) void   \
     __wasm_export_exports_flow_processor_lifecycle_##name##_post_return(uint8_t *answer) {     \
         (void)answer;                                                                          \
         flow_call_ended();                                                                     \

@@ -79,7 +79,8 @@ void flow_forward(flow_actions *actions, uint32_t index, uint32_t output);
 void flow_forward_all(flow_actions *actions, uint32_t output);
 void flow_drop(flow_actions *actions, uint32_t index);
 void flow_dead_letter(flow_actions *actions, uint32_t index, const char *format, ...) __attribute__((format(printf, 3, 4)));
-// The event goes on with the changes that are made to what this gives.
+// The event goes on with the changes that are made to what this gives. Setting `partitionkey` gives it that key, and
+// its partition.
 flow_rewrite *flow_change(flow_actions *actions, uint32_t index, uint32_t output);
 void flow_set_text(flow_rewrite *rewrite, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void flow_set_integer(flow_rewrite *rewrite, const char *name, int32_t value);

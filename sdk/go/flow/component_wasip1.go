@@ -117,55 +117,55 @@ func lent(text string) (uint32, uint32) {
 
 // ---- Imports -------------------------------------------------------------------------------------------------------
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.len
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.len
 func batchLen(batch uint32) uint32
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.input
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.input
 func batchInput(batch uint32) uint32
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.flow
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.flow
 func batchFlow(batch, to uint32)
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.partition
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.partition
 func batchPartition(batch uint32) uint32
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.is-event
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.is-event
 func batchIsEvent(batch, index uint32) uint32
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.attribute
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.attribute
 func batchAttribute(batch, index, name, length, to uint32)
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.key
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.key
 func batchKey(batch, index, to uint32)
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.data
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.data
 func batchData(batch, index, to uint32)
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.timestamp
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.timestamp
 func batchTimestamp(batch, index uint32) int64
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.attributes
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.attributes
 func batchAttributes(batch, name, length, to uint32)
 
-//go:wasmimport flow:processor/events@0.1.0 [method]batch.data-all
+//go:wasmimport flow:processor/events@1.0.0 [method]batch.data-all
 func batchDataAll(batch, to uint32)
 
-//go:wasmimport flow:processor/events@0.1.0 [resource-drop]batch
+//go:wasmimport flow:processor/events@1.0.0 [resource-drop]batch
 func batchDrop(batch uint32)
 
-//go:wasmimport flow:processor/state@0.1.0 get
+//go:wasmimport flow:processor/state@1.0.0 get
 func stateGet(key, length, to uint32)
 
-//go:wasmimport flow:processor/state@0.1.0 set
+//go:wasmimport flow:processor/state@1.0.0 set
 func stateSet(key, length, value, valueLength, to uint32)
 
-//go:wasmimport flow:processor/state@0.1.0 delete
+//go:wasmimport flow:processor/state@1.0.0 delete
 func stateDelete(key, length, to uint32)
 
-//go:wasmimport flow:processor/state@0.1.0 scan
+//go:wasmimport flow:processor/state@1.0.0 scan
 func stateScan(prefix, length, isAfter, after, afterLength, limit, to uint32)
 
-//go:wasmimport flow:processor/log@0.1.0 log
+//go:wasmimport flow:processor/log@1.0.0 log
 func logLog(level, message, length, fields, count uint32)
 
 // ---- A batch -------------------------------------------------------------------------------------------------------
@@ -306,7 +306,7 @@ func (host) Log(level uint8, message string, fields []string) {
 
 const noConfig = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false}`
 
-//go:wasmexport flow:processor/lifecycle@0.1.0#describe
+//go:wasmexport flow:processor/lifecycle@1.0.0#describe
 func describe() uint32 {
 	info, to := Registered.Info, record(alloc(48))
 	schema := info.Schema
@@ -331,7 +331,7 @@ func bit(set bool) byte {
 
 var instance Plugin
 
-//go:wasmexport flow:processor/lifecycle@0.1.0#init
+//go:wasmexport flow:processor/lifecycle@1.0.0#init
 func initialize(config, configLength, inputs, inputCount, outputs, outputCount, processor, processorLength, shard, more, moreLength uint32) uint32 {
 	setup := &Setup{
 		Text: string(memory(config, configLength)), Inputs: texts(inputs, inputCount), Outputs: texts(outputs, outputCount),
@@ -352,7 +352,7 @@ func texts(at, count uint32) []string {
 	return texts
 }
 
-//go:wasmexport flow:processor/lifecycle@0.1.0#process
+//go:wasmexport flow:processor/lifecycle@1.0.0#process
 func process(batch uint32) uint32 {
 	return answered(func(to record) error {
 		// Given back at once: the host lends so many only.
@@ -365,7 +365,7 @@ func process(batch uint32) uint32 {
 	})
 }
 
-//go:wasmexport flow:processor/lifecycle@0.1.0#pause
+//go:wasmexport flow:processor/lifecycle@1.0.0#pause
 func pause() uint32 {
 	return answered(func(record) error {
 		if pauser, is := instance.(Pauser); is {
@@ -375,7 +375,7 @@ func pause() uint32 {
 	})
 }
 
-//go:wasmexport flow:processor/lifecycle@0.1.0#resume
+//go:wasmexport flow:processor/lifecycle@1.0.0#resume
 func resume() uint32 {
 	return answered(func(record) error {
 		if resumer, is := instance.(Resumer); is {
@@ -385,7 +385,7 @@ func resume() uint32 {
 	})
 }
 
-//go:wasmexport flow:processor/lifecycle@0.1.0#destroy
+//go:wasmexport flow:processor/lifecycle@1.0.0#destroy
 func destroy() uint32 {
 	return answered(func(record) error {
 		if destroyer, is := instance.(Destroyer); is {
@@ -477,20 +477,20 @@ func (to record) putAttributes(at int, attributes []Attribute) {
 	})
 }
 
-//go:wasmexport cabi_post_flow:processor/lifecycle@0.1.0#describe
+//go:wasmexport cabi_post_flow:processor/lifecycle@1.0.0#describe
 func describeEnded(uint32) { ended() }
 
-//go:wasmexport cabi_post_flow:processor/lifecycle@0.1.0#init
+//go:wasmexport cabi_post_flow:processor/lifecycle@1.0.0#init
 func initEnded(uint32) { ended() }
 
-//go:wasmexport cabi_post_flow:processor/lifecycle@0.1.0#process
+//go:wasmexport cabi_post_flow:processor/lifecycle@1.0.0#process
 func processEnded(uint32) { ended() }
 
-//go:wasmexport cabi_post_flow:processor/lifecycle@0.1.0#pause
+//go:wasmexport cabi_post_flow:processor/lifecycle@1.0.0#pause
 func pauseEnded(uint32) { ended() }
 
-//go:wasmexport cabi_post_flow:processor/lifecycle@0.1.0#resume
+//go:wasmexport cabi_post_flow:processor/lifecycle@1.0.0#resume
 func resumeEnded(uint32) { ended() }
 
-//go:wasmexport cabi_post_flow:processor/lifecycle@0.1.0#destroy
+//go:wasmexport cabi_post_flow:processor/lifecycle@1.0.0#destroy
 func destroyEnded(uint32) { ended() }

@@ -182,7 +182,8 @@ func Rewrite(index, output int) Action {
 	return Action{kind: rewrite, Index: uint32(index), Output: uint32(output), Event: &Event{}}
 }
 
-// Set sets an attribute of an event that is rewritten.
+// Set sets an attribute of an event that is rewritten. `partitionkey` is its key, too: where it is another one, the
+// event goes to its partition.
 func (action Action) Set(name string, value any) Action {
 	action.Event.Set(name, value)
 	return action

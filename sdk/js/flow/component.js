@@ -1,6 +1,6 @@
 // The module that is made the component: the plugin, and the host's state and log for it.
-import state from "flow:processor/state@0.1.0";
-import log from "flow:processor/log@0.1.0";
+import state from "flow:processor/state@1.0.0";
+import log from "flow:processor/log@1.0.0";
 import { host, lifecycle as of } from "./index.js";
 import plugin from "../plugin.js";
 

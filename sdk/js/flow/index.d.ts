@@ -52,7 +52,7 @@ export function forwardAll(output?: number): Action;
 export function drop(index: number): Action;
 /** The event goes to the processor's dead letters. */
 export function deadLetter(index: number, reason: string): Action;
-/** The event, changed. `data: null` takes the data away. */
+/** The event, changed. `data: null` takes the data away; setting `partitionkey` gives it that key, and its partition. */
 export function rewrite(index: number, change?: {
   output?: number; set?: Record<string, Value>; unset?: string[]; data?: string | Uint8Array | null;
 }): Action;

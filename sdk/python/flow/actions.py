@@ -33,7 +33,10 @@ def dead_letter(index: int, reason: str) -> wit.Action:
 
 
 def rewrite(index: int, output: int = 0, *, set: dict = {}, unset: list[str] = [], data=KEEP) -> wit.Action:
-    """The event, changed: attributes set and taken away, data replaced by `bytes` or taken away by `None`."""
+    """The event, changed: attributes set and taken away, data replaced by `bytes` or taken away by `None`.
+
+    Setting `partitionkey` gives the record that key, and its partition.
+    """
     if data is None:
         data = _REMOVE
     elif data is not KEEP:

@@ -12,13 +12,13 @@ pub mod bindings {
         inline: "
             package flow:more;
             world reconfigured {
-                export flow:processor/reconfigure@0.1.0;
+                export flow:processor/reconfigure@1.0.0;
             }
         ",
         world: "flow:more/reconfigured",
         pub_export_macro: true,
         with: {
-            "flow:processor/events@0.1.0": crate::guest::generated::flow::processor::events,
+            "flow:processor/events@1.0.0": crate::guest::generated::flow::processor::events,
         },
     });
 }

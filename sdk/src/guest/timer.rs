@@ -12,13 +12,13 @@ pub mod bindings {
         inline: "
             package flow:more;
             world timed {
-                export flow:processor/timer@0.1.0;
+                export flow:processor/timer@1.0.0;
             }
         ",
         world: "flow:more/timed",
         pub_export_macro: true,
         with: {
-            "flow:processor/events@0.1.0": crate::guest::generated::flow::processor::events,
+            "flow:processor/events@1.0.0": crate::guest::generated::flow::processor::events,
         },
     });
 }

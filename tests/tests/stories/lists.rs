@@ -67,7 +67,7 @@ fn every_list_and_description_has_a_form_for_programs() {
     let types = wire.json("GET PROCESSOR TYPES");
     let names: Vec<_> = types.iter().map(|found| found["type"].as_str().unwrap()).collect();
     assert_eq!(names, ["bridge", "collector", "distributor", "signal"]);
-    assert!(types.iter().all(|found| found["health"] == "ok"));
+    assert!(types.iter().all(|found| found["health"] == "ok" && found["contract"] == "1.0.0"));
     assert_eq!(types[1]["shape"], "N:1");
     assert_eq!(types[0]["digest"].as_str().unwrap().len(), 64);
     assert_eq!(wire.json("GET BROKERS")[0]["type"], "embedded");

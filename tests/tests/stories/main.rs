@@ -6,6 +6,7 @@ mod agent;
 mod agents;
 mod audit;
 mod circles;
+mod contracts;
 mod control;
 mod counting;
 mod crash;

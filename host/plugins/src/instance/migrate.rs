@@ -14,7 +14,7 @@ pub(super) async fn take_over(caller: &mut Caller, setup: &Setup) -> Result<(), 
             let (guest, store) = running.exports()?;
             let Some(migrate) = &guest.migrate else { return Ok(Ok(())) };
             store.data_mut().may_write = true;
-            let taken = migrate.call_migrate(&mut *store, &from, &config).await;
+            let taken = migrate.call(store, (from, config)).await;
             store.data_mut().end();
             taken
         })

@@ -21,7 +21,7 @@ impl Instance {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
                 match &guest.reconfigure {
-                    Some(guest) => guest.call_reconfigure(store, &config).await.map(Some),
+                    Some(guest) => guest.call(store, (config,)).await.map(Some),
                     None => Ok(None),
                 }
             })

@@ -29,7 +29,7 @@ impl Instance {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
                 match &guest.timer {
-                    Some(timer) => timer.call_interval(store).await.map(Some),
+                    Some(timer) => timer.interval.call(store, ()).await.map(Some),
                     None => Ok(None),
                 }
             })
@@ -67,12 +67,12 @@ impl Instance {
                     return Ok(Ok(Vec::new()));
                 };
                 store.data_mut().stand_at(&shown);
-                let answer = timer.call_tick(&mut *store, now).await;
+                let answer = timer.tick.call(store, (now,)).await;
                 store.data_mut().end();
                 answer
             })
         });
         let actions = answer.await?.map_err(|error| v1::refused(error, Some(&view)))?;
-        v1::check(actions, &view, self.outputs, true, &self.limits)
+        v1::check(actions, &view, &self.terms(true))
     }
 }

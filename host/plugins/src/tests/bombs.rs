@@ -126,7 +126,7 @@ async fn what_no_plugin_is_given_cannot_be_imported() {
         "(component
             (import \"wasi:http/outgoing-handler@0.2.0\" (instance))
             (instance $i)
-            (export \"flow:processor/lifecycle@0.1.0\" (instance $i)))",
+            (export \"flow:processor/lifecycle@1.0.0\" (instance $i)))",
     );
     let error = engine().load(wanting.unwrap().into()).await.unwrap_err();
     assert_eq!(error, LoadError::UnknownImport("wasi:http/outgoing-handler@0.2.0".to_owned()));

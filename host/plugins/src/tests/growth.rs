@@ -5,8 +5,20 @@ use crate::version::Version;
 use crate::{Action, LoadError, ShardState, SharedState};
 use wasmtime::component::HasSelf;
 
-/// A component for each version that was ever released; the next one adds a row.
-const RELEASED: &[(&str, &[u8])] = &[("0.1.0", include_bytes!("../../tests/fixtures/v0_1_0.wasm"))];
+/// Components of every version that was ever released; the next one adds a row.
+const RELEASED: &[(&str, &[u8])] = &[
+    ("0.1.0", include_bytes!("../../tests/fixtures/v0_1_0.wasm")),
+    ("0.1.0", include_bytes!("../../tests/fixtures/v0_1_0_whole.wasm")),
+    ("1.0.0", include_bytes!("../../tests/fixtures/v1_0_0.wasm")),
+];
+
+/// Those that export every optional interface, see tests/fixtures/whole.rs.
+fn whole() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    RELEASED.iter().copied().filter(|(_, component)| {
+        let timer = b"flow:processor/timer@";
+        component.windows(timer.len()).any(|window| window == timer)
+    })
+}
 
 /// A version that does not exist: other types under known names, and an interface more.
 mod later {
@@ -74,10 +86,10 @@ fn told(kind: &str) -> Stored {
     Stored { offset: 0, record: event.to_record(1) }
 }
 
-/// Everything that the first plugin does, see tests/fixtures/first.rs.
-async fn does_what_it_did(engine: &Engine, component: &'static [u8]) {
+/// Everything that the first plugin does, see tests/fixtures/first.rs and whole.rs.
+async fn does_what_it_did(engine: &Engine, contract: &str, component: &'static [u8]) {
     let plugin = engine.load(Bytes::from_static(component)).await.unwrap();
-    assert_eq!(plugin.info().name, "first");
+    assert_eq!((plugin.info().name.as_str(), plugin.contract()), ("first", contract));
     let kept = Arc::new(Kept::default());
     let state = SharedState::new(ShardState::default());
     let log = Arc::clone(&kept) as Arc<dyn LogSink>;
@@ -109,28 +121,89 @@ async fn does_what_it_did(engine: &Engine, component: &'static [u8]) {
 
 #[test]
 fn there_is_a_component_for_every_version_that_is_served() {
-    let served = Version::KNOWN.map(|(version, _)| version);
-    assert_eq!(served.as_slice(), RELEASED.iter().map(|row| row.0).collect::<Vec<_>>());
+    let served = Version::KNOWN.map(|(version, _)| version).to_vec();
+    let mut released: Vec<_> = RELEASED.iter().map(|row| row.0).collect();
+    released.dedup();
+    assert_eq!(released, served);
+    let mut wholly: Vec<_> = whole().map(|row| row.0).collect();
+    wholly.dedup();
+    assert_eq!(wholly, served);
 }
 
 #[tokio::test]
 async fn components_of_every_released_version_do_what_they_did() {
-    for (_, component) in RELEASED {
-        does_what_it_did(engine(), component).await;
+    for (contract, component) in RELEASED {
+        does_what_it_did(engine(), contract, component).await;
     }
 }
 
 #[tokio::test]
 async fn components_of_every_released_version_do_the_same_beside_a_later_one() {
     let (engine, _dir) = later_engine();
-    for (_, component) in RELEASED {
-        does_what_it_did(&engine, component).await;
+    for (contract, component) in RELEASED {
+        does_what_it_did(&engine, contract, component).await;
     }
 }
 
 #[tokio::test]
+async fn optional_interfaces_of_every_released_version_are_called() {
+    for (contract, component) in whole() {
+        let plugin = engine().load(Bytes::from_static(component)).await.unwrap();
+        assert_eq!(plugin.interfaces(), ["timer", "reconfigure", "migrate"], "{contract}");
+        let state = SharedState::new(ShardState::default());
+        state.lock().begin();
+        let takes_over = Some("0.0.9".to_owned());
+        let setup = Setup { state, takes_over, ..setup(r#"{"tick":1}"#) };
+        let refused = plugin.instantiate(Setup { config: "refuse".to_owned(), ..setup.clone() });
+        let words = "cannot read the state of 0.0.9".to_owned();
+        assert_eq!(refused.await.map(drop), Err(CallError::Fatal(words)));
+        let mut instance = plugin.instantiate(setup).await.unwrap();
+        assert_eq!(instance.interval(), Some(std::time::Duration::from_millis(100)));
+        instance.reconfigure(r#"{"tick":2}"#).await.unwrap();
+        let refused = instance.reconfigure("refuse").await;
+        assert_eq!(refused, Err(CallError::Fatal("refuse: as it was told".to_owned())));
+        let actions = instance.tick(7).await.unwrap();
+        let [Action::Emit { record, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+        let said = format!(r#"7 {} 0.0.9 {{"tick":2}}"#, plugin.info().version);
+        assert_eq!(record.value.as_deref(), Some(said.as_bytes()));
+    }
+}
+
+/// Only 1.0.0 says that a key follows its attribute; what was built before goes on as it was.
+#[tokio::test]
+async fn a_rewrite_that_sets_the_partition_key_gives_the_record_that_key_from_1_0_0_on() {
+    for (contract, component) in whole() {
+        let plugin = engine().load(Bytes::from_static(component)).await.unwrap();
+        let state = SharedState::new(ShardState::default());
+        state.lock().begin();
+        let mut instance = plugin.instantiate(Setup { state, ..setup("{}") }).await.unwrap();
+        let mut stored = told("key");
+        stored.record.key = Some(Bytes::from_static(b"old"));
+        let same = stored.clone();
+        let one = Batch { records: [stored].into(), ..batch(0, 0) };
+        let actions = process(&mut instance, one).await.unwrap();
+        let [Action::Rewrite { record, .. }, _] = actions.as_slice() else { panic!("{actions:?}") };
+        let key: &[u8] = if contract == "0.1.0" { b"old" } else { b"another" };
+        assert_eq!(record.key.as_deref(), Some(key), "{contract}");
+        assert_eq!(record.timestamp, same.record.timestamp);
+    }
+}
+
+/// What 0.1.0 says without its comments, under the name of 1.0.0.
+#[test]
+fn the_types_and_functions_of_0_1_0_are_those_of_1_0_0() {
+    let said = |wit: &str| -> Vec<String> {
+        let lines = wit.lines().map(str::trim).filter(|line| !line.starts_with("///"));
+        lines.filter(|line| !line.is_empty()).map(|line| line.replace("@0.1.0", "@1.0.0")).collect()
+    };
+    let before = said(include_str!("../../../../wit/0.1.0/processor.wit"));
+    assert!(before.len() > 100, "{before:?}");
+    assert_eq!(said(include_str!("../../../../wit/processor.wit")), before);
+}
+
+#[tokio::test]
 async fn a_component_may_export_more_than_it_must() {
-    let name = b"flow:processor/extra@0.1.0";
+    let name = b"flow:processor/extra@1.0.0";
     assert!(
         GUEST.windows(name.len()).any(|window| window == name),
         "the guest exports nothing more"

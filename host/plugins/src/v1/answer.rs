@@ -1,4 +1,4 @@
-//! What a guest of version 0.1.0 answers, checked and put into the host's words.
+//! What a guest answers, checked and put into the host's words.
 
 use bytes::Bytes;
 use host_events::{CloudEvent, Record, Timestamp};
@@ -13,6 +13,7 @@ use crate::event;
 use crate::limits::Limits;
 use crate::log::plain;
 use crate::plugin::{Cardinality, Claim, Info};
+use crate::version::Version;
 use crate::view::View;
 
 /// Puts an error of a guest into the host's words.
@@ -53,17 +54,27 @@ pub(crate) fn info(info: lifecycle::Info) -> Result<Info, LoadError> {
     .check()
 }
 
+/// What decisions are held against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    /// Outputs there are.
+    pub(crate) outputs: u32,
+    /// Events that no action names are dropped.
+    pub(crate) unnamed_dropped: bool,
+    /// What may be emitted.
+    pub(crate) limits: &'a Limits,
+    /// The contract's version.
+    pub(crate) version: Version,
+}
+
 /// Checks the decisions about a batch.
 pub(crate) fn check(
     actions: Vec<events::Action>,
     view: &View,
-    outputs: u32,
-    unnamed_dropped: bool,
-    limits: &Limits,
+    terms: &Terms<'_>,
 ) -> Result<Vec<Action>, CallError> {
-    let named = vec![unnamed_dropped; view.len() as usize];
-    let mut check =
-        Check { view, outputs, limits, named, forwards: 0, dead: 0, events: 0, bytes: 0 };
+    let named = vec![terms.unnamed_dropped; view.len() as usize];
+    let mut check = Check { view, terms, named, forwards: 0, dead: 0, events: 0, bytes: 0 };
     let checked =
         actions.into_iter().map(|action| check.action(action)).collect::<Result<_, _>>()?;
     match check.named.iter().position(|named| !named) {
@@ -74,8 +85,7 @@ pub(crate) fn check(
 
 struct Check<'a> {
     view: &'a View,
-    outputs: u32,
-    limits: &'a Limits,
+    terms: &'a Terms<'a>,
     named: Vec<bool>,
     /// Events forwarded, once for each output.
     forwards: u64,
@@ -127,33 +137,38 @@ impl Check<'_> {
     fn rewrite(&mut self, rewrite: Rewrite) -> Result<Action, CallError> {
         let (index, output) = (rewrite.index, rewrite.output);
         self.output(output)?;
+        let keys = self.terms.version.rewrites_keys();
         let old = self.name(index)?;
         let Ok(Some(event)) = CloudEvent::from_record(old) else {
             return Err(broken(format!("rewrites event {index}, which is no CloudEvent")));
         };
+        let keyed = keys && rewrite.set.iter().any(|attribute| attribute.name == PARTITION_KEY);
         let event = changed(event, rewrite).map_err(|reason| {
             broken(format!("rewrites event {index} to no valid CloudEvent: {reason}"))
         })?;
-        let record = event::rewritten(&event, old);
+        let mut record = event::rewritten(&event, old);
+        if keyed {
+            record.key = partition_key(&event);
+        }
         self.count(&record)?;
         Ok(Action::Rewrite { output, index, record })
     }
 
     fn output(&self, output: u32) -> Result<(), CallError> {
-        if output < self.outputs {
+        if output < self.terms.outputs {
             return Ok(());
         }
-        Err(broken(format!("names output {output} of {}", self.outputs)))
+        Err(broken(format!("names output {output} of {}", self.terms.outputs)))
     }
 
     /// Each event to each output is all that a plugin can mean. A quarter of a million times "forward
     /// all" fits into an answer and would fill the host's memory.
     fn forwarded(&mut self, events: u32) -> Result<(), CallError> {
         self.forwards += u64::from(events);
-        if self.forwards <= u64::from(self.view.len()) * u64::from(self.outputs) {
+        if self.forwards <= u64::from(self.view.len()) * u64::from(self.terms.outputs) {
             return Ok(());
         }
-        let (len, outputs) = (self.view.len(), self.outputs);
+        let (len, outputs) = (self.view.len(), self.terms.outputs);
         Err(broken(format!("forwards more than each of {len} events to each of {outputs} outputs")))
     }
 
@@ -179,11 +194,11 @@ impl Check<'_> {
         let passed = |which, limit| {
             Err(CallError::Limit { which, limit, words: "emitted more for one batch".to_owned() })
         };
-        if self.events > self.limits.emit_events {
-            return passed("emit_events", u64::from(self.limits.emit_events));
+        if self.events > self.terms.limits.emit_events {
+            return passed("emit_events", u64::from(self.terms.limits.emit_events));
         }
-        if self.bytes > self.limits.emit_bytes {
-            return passed("emit_bytes", self.limits.emit_bytes);
+        if self.bytes > self.terms.limits.emit_bytes {
+            return passed("emit_bytes", self.terms.limits.emit_bytes);
         }
         Ok(())
     }
@@ -216,7 +231,7 @@ fn changed(mut event: CloudEvent, rewrite: Rewrite) -> Result<CloudEvent, String
 
 /// What the extension attribute says about which events belong together.
 fn partition_key(event: &CloudEvent) -> Option<Bytes> {
-    let key = event.attribute("partitionkey")?;
+    let key = event.attribute(PARTITION_KEY)?;
     Some(Bytes::copy_from_slice(key.canonical().as_bytes()))
 }
 
@@ -242,6 +257,9 @@ fn broken(words: String) -> CallError {
 fn reason_of(reason: &str) -> String {
     plain(reason, MAX_REASON)
 }
+
+/// The extension of CloudEvents for a record's key.
+const PARTITION_KEY: &str = "partitionkey";
 
 /// Bytes of a guest's reason: it becomes an attribute of a dead letter and a line of a reply.
 const MAX_REASON: usize = 1024;

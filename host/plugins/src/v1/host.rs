@@ -1,4 +1,4 @@
-//! What version 0.1.0 imports: events, state, log.
+//! What a guest imports: events, state, log.
 
 use bytes::Bytes;
 use host_events::CloudEvent;
@@ -10,21 +10,29 @@ use super::generated::flow::processor::{events, log, state};
 use crate::host::Host;
 use crate::log::Level;
 use crate::state::WriteError;
+use crate::version::Version;
 use crate::view::BatchHandle;
 
 type Handle = Resource<BatchHandle>;
 
-/// Adds the imports of this version to what components may import.
+/// Adds the imports of every version that is served from here to what components may import.
 pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    super::generated::All::add_to_linker::<_, HasSelf<Host>>(linker, |host| host)?;
-    add_payloads(linker)
+    type Own = HasSelf<Host>;
+    for (_, version) in Version::KNOWN {
+        let name = |interface| version.interface(interface);
+        events::add_to_linker_instance::<_, Own>(&mut linker.instance(&name("events"))?, |h| h)?;
+        state::add_to_linker_instance::<_, Own>(&mut linker.instance(&name("state"))?, |h| h)?;
+        log::add_to_linker_instance::<_, Own>(&mut linker.instance(&name("log"))?, |h| h)?;
+        add_payloads(linker, &name("events"))?;
+    }
+    Ok(())
 }
 
 /// The functions that give whole payloads, once more: generated ones would copy each into a `Vec`
 /// before it is copied into the guest.
-fn add_payloads(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+fn add_payloads(linker: &mut Linker<Host>, events: &str) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    let mut events = linker.instance(&format!("flow:processor/events@{}", super::VERSION))?;
+    let mut events = linker.instance(events)?;
     type Store<'a> = StoreContextMut<'a, Host>;
     events.func_wrap(
         "[method]batch.data",

@@ -216,6 +216,7 @@ fn type_description(snapshot: &Snapshot, name: &str, active: &Active) -> Descrip
         .with("digest", active.plugin.digest().to_string())
         .with("generation", active.generation)
         .with("shape", format!("{}:{}", side(info.inputs), side(info.outputs)))
+        .with("contract", active.plugin.contract())
         .with("health", health);
     let interfaces = active.plugin.interfaces();
     if !interfaces.is_empty() {

@@ -14,13 +14,13 @@ fn new(parent: &Path, lang: &str, name: &str) -> Result<()> {
     run(&asked, &mut Vec::new(), &mut Vec::new())
 }
 
-/// The files below a folder that are kept, but for what builds leave there.
+/// The files below a folder that travel: neither what builds leave there nor versions of the contract before this one.
 fn kept(folder: &Path, below: &str, found: &mut BTreeSet<String>) {
-    const BUILT: [&str; 4] = ["__pycache__", "build", "node_modules", "target"];
+    const STAYS: [&str; 5] = ["__pycache__", "build", "node_modules", "target", "0.1.0"];
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        if BUILT.contains(&name.as_str()) || name.ends_with(".wasm") {
+        if STAYS.contains(&name.as_str()) || name.ends_with(".wasm") {
             continue;
         }
         let path = format!("{below}{name}");
@@ -135,17 +135,15 @@ fn the_sdk_of_a_project_asks_for_what_the_workspace_asks_for() {
 fn every_project_speaks_the_version_of_the_contract_that_it_ships() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let wit = std::fs::read_to_string(root.join("wit/processor.wit")).unwrap();
-    let (package, _) = wit.split_once(';').unwrap();
-    let (_, version) = package.split_once('@').unwrap();
+    let package = wit.lines().find_map(|line| line.strip_prefix("package ")).unwrap();
+    let (_, version) = package.trim_end_matches(';').split_once('@').unwrap();
     for lang in Lang::value_variants() {
         for file in lang.files() {
-            let after = file.text.split("flow:processor/").skip(1);
-            let versions = after.filter_map(|rest| rest.split_once('@'));
-            for (name, rest) in versions {
-                let plain = |found: char| found.is_ascii_alphanumeric() || "-.".contains(found);
-                if name.chars().all(plain) {
-                    assert!(rest.starts_with(version), "{lang:?}: {}: {name}", file.path);
-                }
+            let after = file.text.split('@').skip(1);
+            for rest in after.filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+            {
+                let found: String = rest.chars().take(version.len()).collect();
+                assert_eq!(found, version, "{lang:?}: {}", file.path);
             }
         }
     }

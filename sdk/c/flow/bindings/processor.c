@@ -3,72 +3,72 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `flow:processor/events@0.1.0`
+// Imported Functions from `flow:processor/events@1.0.0`
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.len")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.len")))
 extern int32_t __wasm_import_flow_processor_events_method_batch_len(int32_t);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.input")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.input")))
 extern int32_t __wasm_import_flow_processor_events_method_batch_input(int32_t);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.flow")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.flow")))
 extern void __wasm_import_flow_processor_events_method_batch_flow(int32_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.partition")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.partition")))
 extern int32_t __wasm_import_flow_processor_events_method_batch_partition(int32_t);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.is-event")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.is-event")))
 extern int32_t __wasm_import_flow_processor_events_method_batch_is_event(int32_t, int32_t);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.attribute")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.attribute")))
 extern void __wasm_import_flow_processor_events_method_batch_attribute(int32_t, int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.key")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.key")))
 extern void __wasm_import_flow_processor_events_method_batch_key(int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.data")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.data")))
 extern void __wasm_import_flow_processor_events_method_batch_data(int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.timestamp")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.timestamp")))
 extern int64_t __wasm_import_flow_processor_events_method_batch_timestamp(int32_t, int32_t);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.headers")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.headers")))
 extern void __wasm_import_flow_processor_events_method_batch_headers(int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.event")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.event")))
 extern void __wasm_import_flow_processor_events_method_batch_event(int32_t, int32_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.attributes")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.attributes")))
 extern void __wasm_import_flow_processor_events_method_batch_attributes(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.data-sizes")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.data-sizes")))
 extern void __wasm_import_flow_processor_events_method_batch_data_sizes(int32_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[method]batch.data-all")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[method]batch.data-all")))
 extern void __wasm_import_flow_processor_events_method_batch_data_all(int32_t, uint8_t *);
 
-// Imported Functions from `flow:processor/state@0.1.0`
+// Imported Functions from `flow:processor/state@1.0.0`
 
-__attribute__((__import_module__("flow:processor/state@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("flow:processor/state@1.0.0"), __import_name__("get")))
 extern void __wasm_import_flow_processor_state_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/state@0.1.0"), __import_name__("set")))
+__attribute__((__import_module__("flow:processor/state@1.0.0"), __import_name__("set")))
 extern void __wasm_import_flow_processor_state_set(uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/state@0.1.0"), __import_name__("delete")))
+__attribute__((__import_module__("flow:processor/state@1.0.0"), __import_name__("delete")))
 extern void __wasm_import_flow_processor_state_delete(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("flow:processor/state@0.1.0"), __import_name__("scan")))
+__attribute__((__import_module__("flow:processor/state@1.0.0"), __import_name__("scan")))
 extern void __wasm_import_flow_processor_state_scan(uint8_t *, size_t, int32_t, uint8_t *, size_t, int32_t, uint8_t *);
 
-// Imported Functions from `flow:processor/log@0.1.0`
+// Imported Functions from `flow:processor/log@1.0.0`
 
-__attribute__((__import_module__("flow:processor/log@0.1.0"), __import_name__("log")))
+__attribute__((__import_module__("flow:processor/log@1.0.0"), __import_name__("log")))
 extern void __wasm_import_flow_processor_log_log(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
-// Exported Functions from `flow:processor/lifecycle@0.1.0`
+// Exported Functions from `flow:processor/lifecycle@1.0.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@0.1.0#describe")))
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@1.0.0#describe")))
 void __wasm_export_exports_flow_processor_lifecycle_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
@@ -87,7 +87,7 @@ void __wasm_export_exports_flow_processor_lifecycle_describe_post_return(uint8_t
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@0.1.0#init")))
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@1.0.0#init")))
 void __wasm_export_exports_flow_processor_lifecycle_init_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -119,7 +119,7 @@ void __wasm_export_exports_flow_processor_lifecycle_init_post_return(uint8_t * a
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@0.1.0#process")))
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@1.0.0#process")))
 void __wasm_export_exports_flow_processor_lifecycle_process_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -361,7 +361,7 @@ void __wasm_export_exports_flow_processor_lifecycle_process_post_return(uint8_t 
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@0.1.0#pause")))
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@1.0.0#pause")))
 void __wasm_export_exports_flow_processor_lifecycle_pause_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -393,7 +393,7 @@ void __wasm_export_exports_flow_processor_lifecycle_pause_post_return(uint8_t * 
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@0.1.0#resume")))
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@1.0.0#resume")))
 void __wasm_export_exports_flow_processor_lifecycle_resume_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -425,7 +425,7 @@ void __wasm_export_exports_flow_processor_lifecycle_resume_post_return(uint8_t *
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@0.1.0#destroy")))
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@1.0.0#destroy")))
 void __wasm_export_exports_flow_processor_lifecycle_destroy_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -546,7 +546,7 @@ void flow_processor_events_header_free(flow_processor_events_header_t *ptr) {
   processor_option_list_u8_free(&ptr->value);
 }
 
-__attribute__((__import_module__("flow:processor/events@0.1.0"), __import_name__("[resource-drop]batch")))
+__attribute__((__import_module__("flow:processor/events@1.0.0"), __import_name__("[resource-drop]batch")))
 extern void __wasm_import_flow_processor_events_batch_drop(int32_t handle);
 
 void flow_processor_events_batch_drop_own(flow_processor_events_own_batch_t handle) {
@@ -1152,7 +1152,7 @@ void flow_processor_log_log(flow_processor_log_level_t level, processor_string_t
   __wasm_import_flow_processor_log_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len, (uint8_t *) (*fields).ptr, (*fields).len);
 }
 
-__attribute__((__export_name__("flow:processor/lifecycle@0.1.0#describe")))
+__attribute__((__export_name__("flow:processor/lifecycle@1.0.0#describe")))
 uint8_t * __wasm_export_exports_flow_processor_lifecycle_describe(void) {
   exports_flow_processor_lifecycle_info_t ret;
   exports_flow_processor_lifecycle_describe(&ret);
@@ -1173,7 +1173,7 @@ uint8_t * __wasm_export_exports_flow_processor_lifecycle_describe(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("flow:processor/lifecycle@0.1.0#init")))
+__attribute__((__export_name__("flow:processor/lifecycle@1.0.0#init")))
 uint8_t * __wasm_export_exports_flow_processor_lifecycle_init(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, uint8_t * arg5, size_t arg6, int32_t arg7, uint8_t * arg8, size_t arg9) {
   exports_flow_processor_lifecycle_setup_t arg10 = (exports_flow_processor_lifecycle_setup_t) {
     (processor_string_t) (processor_string_t) { (uint8_t*)(arg), (arg0) },
@@ -1222,7 +1222,7 @@ uint8_t * __wasm_export_exports_flow_processor_lifecycle_init(uint8_t * arg, siz
   return ptr;
 }
 
-__attribute__((__export_name__("flow:processor/lifecycle@0.1.0#process")))
+__attribute__((__export_name__("flow:processor/lifecycle@1.0.0#process")))
 uint8_t * __wasm_export_exports_flow_processor_lifecycle_process(int32_t arg) {
   exports_flow_processor_lifecycle_result_list_action_error_t ret;
   exports_flow_processor_lifecycle_list_action_t ok;
@@ -1269,7 +1269,7 @@ uint8_t * __wasm_export_exports_flow_processor_lifecycle_process(int32_t arg) {
   return ptr;
 }
 
-__attribute__((__export_name__("flow:processor/lifecycle@0.1.0#pause")))
+__attribute__((__export_name__("flow:processor/lifecycle@1.0.0#pause")))
 uint8_t * __wasm_export_exports_flow_processor_lifecycle_pause(void) {
   exports_flow_processor_lifecycle_result_void_error_t ret;
   exports_flow_processor_lifecycle_error_t err;
@@ -1310,7 +1310,7 @@ uint8_t * __wasm_export_exports_flow_processor_lifecycle_pause(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("flow:processor/lifecycle@0.1.0#resume")))
+__attribute__((__export_name__("flow:processor/lifecycle@1.0.0#resume")))
 uint8_t * __wasm_export_exports_flow_processor_lifecycle_resume(void) {
   exports_flow_processor_lifecycle_result_void_error_t ret;
   exports_flow_processor_lifecycle_error_t err;
@@ -1351,7 +1351,7 @@ uint8_t * __wasm_export_exports_flow_processor_lifecycle_resume(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("flow:processor/lifecycle@0.1.0#destroy")))
+__attribute__((__export_name__("flow:processor/lifecycle@1.0.0#destroy")))
 uint8_t * __wasm_export_exports_flow_processor_lifecycle_destroy(void) {
   exports_flow_processor_lifecycle_result_void_error_t ret;
   exports_flow_processor_lifecycle_error_t err;

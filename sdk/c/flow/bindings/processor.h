@@ -107,11 +107,13 @@ typedef struct {
   size_t len;
 } processor_list_string_t;
 
-// A change to an event that is forwarded. Only CloudEvents can be changed.
+// A change to an event that is forwarded. Only CloudEvents can be changed. Timestamp and headers of the
+// record stay, and its key, unless `partitionkey` is set.
 typedef struct flow_processor_events_rewrite_t {
   uint32_t   index;
   uint32_t   output;
-  // Attributes to set.
+  // Attributes to set. `partitionkey` becomes the record's key, too; where that is another one than before, the
+  // event goes to the partition of that key, as an emitted one. (0.1.0: the key stays.)
   flow_processor_events_list_attribute_t   set;
   // Attributes to take away; a required one cannot be.
   processor_list_string_t   unset;
@@ -269,7 +271,8 @@ typedef struct exports_flow_processor_lifecycle_info_t {
   processor_string_t   config_schema;
   // Events that no action names are dropped. Otherwise naming none is the plugin's error.
   bool   unnamed_dropped;
-  // A JSON object for whatever may grow: `{"grants": ["clock", "random"], "keyed": true}`.
+  // A JSON object for whatever may grow; empty, it is `{}`. Known in 1.0.0: `"keyed": true`, state belongs
+  // to keys, so events of one key must lie in one partition of every input.
   processor_string_t   more;
 } exports_flow_processor_lifecycle_info_t;
 
@@ -282,7 +285,7 @@ typedef struct exports_flow_processor_lifecycle_setup_t {
   processor_list_string_t   outputs;
   processor_string_t   processor;
   uint32_t   shard;
-  // A JSON object for whatever may grow.
+  // A JSON object for whatever may grow; nothing is known in 1.0.0.
   processor_string_t   more;
 } exports_flow_processor_lifecycle_setup_t;
 
@@ -308,7 +311,7 @@ typedef struct {
   } val;
 } exports_flow_processor_lifecycle_result_list_action_error_t;
 
-// Imported Functions from `flow:processor/events@0.1.0`
+// Imported Functions from `flow:processor/events@1.0.0`
 extern uint32_t flow_processor_events_method_batch_len(flow_processor_events_borrow_batch_t self);
 // The input, counted from 0 in the order the processor was created with.
 extern uint32_t flow_processor_events_method_batch_input(flow_processor_events_borrow_batch_t self);
@@ -330,7 +333,7 @@ extern void flow_processor_events_method_batch_attributes(flow_processor_events_
 extern void flow_processor_events_method_batch_data_sizes(flow_processor_events_borrow_batch_t self, processor_list_option_u32_t *ret);
 extern void flow_processor_events_method_batch_data_all(flow_processor_events_borrow_batch_t self, processor_list_option_list_u8_t *ret);
 
-// Imported Functions from `flow:processor/state@0.1.0`
+// Imported Functions from `flow:processor/state@1.0.0`
 extern bool flow_processor_state_get(processor_list_u8_t *key, processor_list_u8_t *ret);
 extern bool flow_processor_state_set(processor_list_u8_t *key, processor_list_u8_t *value, flow_processor_state_state_error_t *err);
 extern bool flow_processor_state_delete(processor_list_u8_t *key, flow_processor_state_state_error_t *err);
@@ -338,10 +341,10 @@ extern bool flow_processor_state_delete(processor_list_u8_t *key, flow_processor
 // at most `limit` (the host may give fewer, but at least one where there is one).
 extern void flow_processor_state_scan(processor_list_u8_t *prefix, processor_list_u8_t *maybe_after, uint32_t limit, flow_processor_state_list_entry_t *ret);
 
-// Imported Functions from `flow:processor/log@0.1.0`
+// Imported Functions from `flow:processor/log@1.0.0`
 extern void flow_processor_log_log(flow_processor_log_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields);
 
-// Exported Functions from `flow:processor/lifecycle@0.1.0`
+// Exported Functions from `flow:processor/lifecycle@1.0.0`
 void exports_flow_processor_lifecycle_describe(exports_flow_processor_lifecycle_info_t *ret);
 bool exports_flow_processor_lifecycle_init(exports_flow_processor_lifecycle_setup_t *setup, exports_flow_processor_lifecycle_error_t *err);
 bool exports_flow_processor_lifecycle_process(exports_flow_processor_lifecycle_own_batch_t batch, exports_flow_processor_lifecycle_list_action_t *ret, exports_flow_processor_lifecycle_error_t *err);

@@ -23,12 +23,12 @@ fn the_included_plugins_are_taken_and_shown_whole() {
             (0, &true.into(), ""),
             "{report}"
         );
-        assert_eq!(report["contract"], "flow:processor@0.1.0");
+        assert_eq!(report["contract"], "flow:processor@1.0.0");
         assert_eq!(report["describe"]["name"], name);
         assert!(report["instance"]["memory_bytes"].as_u64() > Some(0), "{report}");
         let imports = report["imports"].as_array().unwrap();
         assert!(
-            imports.iter().any(|import| import["name"] == "flow:processor/events@0.1.0"),
+            imports.iter().any(|import| import["name"] == "flow:processor/events@1.0.0"),
             "{report}"
         );
         assert!(report["digest"].as_str().is_some_and(|digest| digest.len() == 64), "{report}");
@@ -36,7 +36,7 @@ fn the_included_plugins_are_taken_and_shown_whole() {
     let said = tools.run(&["check", "bridge.wasm"], "");
     assert_eq!(said.code, 0, "{said:?}");
     for part in
-        ["contract     flow:processor@0.1.0, world processor\n", "imports  ", "a host takes it\n"]
+        ["contract     flow:processor@1.0.0, world processor\n", "imports  ", "a host takes it\n"]
     {
         assert!(said.stdout.contains(part), "{part}: {said:?}");
     }

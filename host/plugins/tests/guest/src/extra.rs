@@ -4,7 +4,7 @@
 
 wit_bindgen::generate!({
     inline: "
-        package flow:processor@0.1.0;
+        package flow:processor@1.0.0;
         interface extra {
             more: func();
         }

@@ -86,7 +86,7 @@ class Batch:
     
     Indexes run from 0 to `len` - 1; any other index traps. Attribute names are those of
     CloudEvents (lower case). A record that is no CloudEvent has no attributes; `key`, `data`
-    and `headers` still give its bytes.
+    and `headers` still give its bytes. The handle is good until `process` returns; used later, it traps.
     """
     
     def len(self) -> int:
@@ -179,7 +179,8 @@ DataChange = Union[DataChange_Keep, DataChange_Replace, DataChange_Remove]
 @dataclass
 class Rewrite:
     """
-    A change to an event that is forwarded. Only CloudEvents can be changed.
+    A change to an event that is forwarded. Only CloudEvents can be changed. Timestamp and headers of the
+    record stay, and its key, unless `partitionkey` is set.
     """
     index: int
     output: int

@@ -2,7 +2,7 @@
 # It is not intended for manual editing.
 """
 Bytes that belong to the processor's shard. Writes become durable in the same commit as the
-outputs and positions of the batch, or not at all. Only `process` may write.
+outputs and positions of the batch, or not at all. Only `process`, `tick` and `migrate` may write.
 """
 from typing import TypeVar, Generic, Union, Optional, Protocol, Tuple, List, Any, Self, Callable
 from types import TracebackType
