@@ -38,7 +38,7 @@ pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, le
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
 pub use participant::At;
-pub use projects::{changed_project, example, fresh_project, project};
+pub use projects::{changed_project, example, fresh_project, project, remade_project};
 pub use prologue::{A, B, Hosted, P, host_after, host_with};
 pub use swaps::{Swapped, swap_under_load};
 pub use tls::{Certificates, Trust};
@@ -94,7 +94,7 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
 }
 
 /// The same for what takes longer than anything else.
-pub(crate) fn eventually_within<T>(
+pub fn eventually_within<T>(
     patience: Duration,
     what: &str,
     mut look: impl FnMut() -> Result<T, String>,

@@ -16,12 +16,24 @@ use crate::program;
 /// The component of a fresh project, after its own test has passed.
 #[must_use]
 pub fn fresh_project(lang: &str, name: &str) -> Vec<u8> {
-    changed_project(lang, name, "README.md", ("", ""))
+    remade_project(lang, name, |_, text| text)
 }
 
 /// The same, with something else in one of its files.
 #[must_use]
 pub fn changed_project(lang: &str, name: &str, file: &str, (from, to): (&str, &str)) -> Vec<u8> {
+    remade_project(lang, name, |found, text| {
+        if found != file {
+            return text;
+        }
+        assert!(text.contains(from), "{file} of {name} has no {from}");
+        text.replacen(from, to, 1)
+    })
+}
+
+/// The same, with other texts in the files of its own folder.
+#[must_use]
+pub fn remade_project(lang: &str, name: &str, make: impl Fn(&str, String) -> String) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let mut new = Command::new(program("fnaad"));
     new.args(["plugin", "new", "--lang", lang, name]).current_dir(dir.path());
@@ -29,9 +41,13 @@ pub fn changed_project(lang: &str, name: &str, file: &str, (from, to): (&str, &s
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("./{name}\n"));
     let project = dir.path().join(name);
-    let text = std::fs::read_to_string(project.join(file)).unwrap();
-    assert!(text.contains(from), "{file} of {name} has no {from}");
-    std::fs::write(project.join(file), text.replacen(from, to, 1)).unwrap();
+    for entry in std::fs::read_dir(&project).unwrap() {
+        let (path, file) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, make(file.to_str().unwrap(), text)).unwrap();
+        }
+    }
     if lang == "rust" {
         // The versions that everything else here is tested with.
         std::fs::copy(workspace().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();

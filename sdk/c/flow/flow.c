@@ -413,19 +413,59 @@ bool exports_flow_processor_lifecycle_pause(flow_error *error) { (void)error; re
 bool exports_flow_processor_lifecycle_resume(flow_error *error) { (void)error; return true; }
 bool exports_flow_processor_lifecycle_destroy(flow_error *error) { (void)error; return true; }
 
+// A plugin that exports one of these defines its own; one that does not never has it called.
+__attribute__((weak)) uint32_t plugin_interval(void) { return 0; }
+
+__attribute__((weak)) bool plugin_tick(int64_t now, flow_actions *actions, flow_error *error) {
+    (void)now, (void)actions;
+    return flow_fatal(error, "exports timer, and has no plugin_tick");
+}
+
+__attribute__((weak)) bool plugin_reconfigure(const flow_setup *setup, flow_error *error) {
+    (void)setup;
+    return flow_fatal(error, "exports reconfigure, and has no plugin_reconfigure");
+}
+
+__attribute__((weak)) bool plugin_migrate(flow_bytes from_version, const flow_setup *setup, flow_error *error) {
+    (void)from_version, (void)setup;
+    return flow_fatal(error, "exports migrate, and has no plugin_migrate");
+}
+
+uint32_t exports_flow_processor_timer_interval(void) { return plugin_interval(); }
+
+bool exports_flow_processor_timer_tick(int64_t now, exports_flow_processor_timer_list_action_t *ret, flow_error *error) {
+    flow_actions actions = {{NULL, 0}};
+    bool decided = plugin_tick(now, &actions, error);
+    *ret = (exports_flow_processor_timer_list_action_t){actions.list.ptr, actions.list.len};
+    return decided;
+}
+
+bool exports_flow_processor_reconfigure_reconfigure(processor_string_t *config, flow_error *error) {
+    flow_setup setup = {.config = *config};
+    return plugin_reconfigure(&setup, error);
+}
+
+bool exports_flow_processor_migrate_migrate(processor_string_t *from_version, processor_string_t *config, flow_error *error) {
+    flow_setup setup = {.config = *config};
+    return plugin_migrate(bytes(from_version->ptr, from_version->len), &setup, error);
+}
+
 #ifdef __wasm__
 // The answer lies in the arena: these stand for the generated ones, which would free each piece of it.
-#define ENDED(name)                                                                            \
-    __attribute__((__export_name__("cabi_post_flow:processor/lifecycle@1.0.0#" #name))) void   \
-    __wasm_export_exports_flow_processor_lifecycle_##name##_post_return(uint8_t *answer) {     \
-        (void)answer;                                                                          \
-        flow_call_ended();                                                                     \
+#define ENDED(interface, name)                                                                      \
+    __attribute__((__export_name__("cabi_post_flow:processor/" #interface "@1.0.0#" #name))) void   \
+    __wasm_export_exports_flow_processor_##interface##_##name##_post_return(uint8_t *answer) {      \
+        (void)answer;                                                                               \
+        flow_call_ended();                                                                          \
     }
 
-ENDED(describe)
-ENDED(init)
-ENDED(process)
-ENDED(pause)
-ENDED(resume)
-ENDED(destroy)
+ENDED(lifecycle, describe)
+ENDED(lifecycle, init)
+ENDED(lifecycle, process)
+ENDED(lifecycle, pause)
+ENDED(lifecycle, resume)
+ENDED(lifecycle, destroy)
+ENDED(timer, tick)
+ENDED(reconfigure, reconfigure)
+ENDED(migrate, migrate)
 #endif

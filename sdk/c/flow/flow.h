@@ -55,6 +55,18 @@ bool plugin_init(const flow_setup *setup, flow_error *error);
 // Decides what becomes of each event of a batch. False with `error`: flow_retry, flow_reject or flow_fatal.
 bool plugin_process(const flow_batch *batch, flow_actions *actions, flow_error *error);
 
+// ---- What a plugin defines that exports an optional interface, as EXPORTS in the Makefile says ---------------------
+
+// `timer`: milliseconds from tick to tick, 100 to a day; 0: none. Asked after plugin_init.
+uint32_t plugin_interval(void);
+// `timer`: called by the clock, with its milliseconds since 1970 UTC. Only flow_emit makes sense; state may be written.
+bool plugin_tick(int64_t now, flow_actions *actions, flow_error *error);
+// `reconfigure`: another configuration between two batches; all else of the setup is empty, because it stays. False with
+// flow_fatal: nothing has changed.
+bool plugin_reconfigure(const flow_setup *setup, flow_error *error);
+// `migrate`: takes over the state that another version left, before plugin_init. The setup has the configuration only.
+bool plugin_migrate(flow_bytes from_version, const flow_setup *setup, flow_error *error);
+
 // ---- Reading a batch -----------------------------------------------------------------------------------------------
 
 uint32_t flow_batch_input(const flow_batch *batch);
@@ -116,7 +128,7 @@ typedef struct {
 // Reads the configuration. Refuses what is unknown, missing, too long or of another kind, as `name: reason`.
 bool flow_configure(const flow_setup *setup, const flow_option *options, size_t count, flow_error *error);
 
-// ---- State of the shard; only plugin_process may write -------------------------------------------------------------
+// ---- State of the shard; only plugin_process, plugin_tick and plugin_migrate may write -----------------------------
 
 flow_bytes flow_state_get(const void *key, size_t len);
 bool flow_state_set(const void *key, size_t len, const void *value, size_t value_len, flow_error *error);

@@ -264,22 +264,54 @@ static void tell_action(const flow_processor_events_action_t *action) {
     }
 }
 
+static void begin(void) {
+    memcpy(before, state, sizeof state), entries_before = entries;
+    may_write = true;
+}
+
+static const char *end(bool done, const flow_processor_events_action_t *actions, size_t count, const flow_error *error) {
+    may_write = false;
+    told = 0, decided[0] = 0;
+    for (size_t i = 0; done && i < count; i++) {
+        if (i) tell("; ");
+        tell_action(&actions[i]);
+    }
+    if (!done) memcpy(state, before, sizeof state), entries = entries_before;
+    const char *why = done ? NULL : words(error);
+    flow_call_ended();
+    return why;
+}
+
 const char *flow_test_process(void) {
     exports_flow_processor_lifecycle_list_action_t list = {NULL, 0};
     flow_error error;
-    memcpy(before, state, sizeof state), entries_before = entries;
-    may_write = true;
+    begin();
     bool done = exports_flow_processor_lifecycle_process((flow_processor_events_own_batch_t){1}, &list, &error);
-    may_write = false;
-    told = 0, decided[0] = 0;
-    for (size_t i = 0; done && i < list.len; i++) {
-        if (i) tell("; ");
-        tell_action(&list.ptr[i]);
-    }
-    if (!done) memcpy(state, before, sizeof state), entries = entries_before;
-    const char *why = done ? NULL : words(&error);
+    return end(done, list.ptr, list.len, &error);
+}
+
+const char *flow_test_tick(int64_t now) {
+    exports_flow_processor_timer_list_action_t list = {NULL, 0};
+    flow_error error;
+    begin();
+    bool done = exports_flow_processor_timer_tick(now, &list, &error);
+    return end(done, list.ptr, list.len, &error);
+}
+
+const char *flow_test_reconfigure(const char *config) {
+    processor_string_t text = {(uint8_t *)config, strlen(config)};
+    flow_error error;
+    const char *why = exports_flow_processor_reconfigure_reconfigure(&text, &error) ? NULL : words(&error);
     flow_call_ended();
     return why;
+}
+
+const char *flow_test_migrate(const char *from_version, const char *config) {
+    processor_string_t from = {(uint8_t *)from_version, strlen(from_version)}, text = {(uint8_t *)config, strlen(config)};
+    flow_error error;
+    begin();
+    bool done = exports_flow_processor_migrate_migrate(&from, &text, &error);
+    return end(done, NULL, 0, &error);
 }
 
 const char *flow_test_actions(void) { return decided; }

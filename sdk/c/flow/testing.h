@@ -22,6 +22,11 @@ const char *flow_test_process(void);
 // What was decided, one line: `forward 0 to 0; set 1 to 0 crc32=0f data=[…]; drop 2; dead-letter 3: why`.
 const char *flow_test_actions(void);
 size_t flow_test_state_entries(void);
+// Lets the plugin act at a moment, as flow_test_process lets it decide.
+const char *flow_test_tick(int64_t now);
+// Hands over another configuration, or the state, which another version left; gives what was said against it, or NULL.
+const char *flow_test_reconfigure(const char *config);
+const char *flow_test_migrate(const char *from_version, const char *config);
 
 // Fails the test, with the place.
 #define FLOW_CHECK(met) flow_test_check(met, #met, __FILE__, __LINE__)

@@ -14,3 +14,7 @@ tools:
 
 compiler:
 	@command -v $(CC) >/dev/null || { echo "missing: a C compiler (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+
+# The world of the plugin: the processor, and what EXPORTS names.
+build/wit/plugin.wit: wit/processor.wit Makefile
+	@sh flow/world wit build/wit $(EXPORTS)

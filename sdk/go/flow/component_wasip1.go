@@ -331,12 +331,16 @@ func bit(set bool) byte {
 
 var instance Plugin
 
+// told is what the instance was told last.
+var told Setup
+
 //go:wasmexport flow:processor/lifecycle@1.0.0#init
 func initialize(config, configLength, inputs, inputCount, outputs, outputCount, processor, processorLength, shard, more, moreLength uint32) uint32 {
 	setup := &Setup{
 		Text: string(memory(config, configLength)), Inputs: texts(inputs, inputCount), Outputs: texts(outputs, outputCount),
 		Processor: string(memory(processor, processorLength)), Shard: shard,
 	}
+	told = *setup
 	return answered(func(record) (err error) {
 		instance, err = Registered.New(setup)
 		return err
@@ -359,7 +363,7 @@ func process(batch uint32) uint32 {
 		defer batchDrop(batch)
 		actions, err := instance.Process(&Batch{handle(batch)})
 		if err == nil {
-			to.putList(4, len(actions), 40, func(item record, i int) { item.putAction(&actions[i]) })
+			to.putActions(actions)
 		}
 		return err
 	})
@@ -428,6 +432,10 @@ func answered(call func(to record) error) uint32 {
 		}
 	}
 	return address(to)
+}
+
+func (to record) putActions(actions []Action) {
+	to.putList(4, len(actions), 40, func(item record, i int) { item.putAction(&actions[i]) })
 }
 
 func (to record) putAction(action *Action) {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Info is what a type says about itself.
@@ -38,6 +39,20 @@ type (
 	Resumer   interface{ Resume() error }
 	Destroyer interface{ Destroy() error }
 )
+
+// Timer is what a plugin has that exports `timer`, as EXPORTS in the Makefile says.
+type Timer interface {
+	// Interval is how long from tick to tick, 100 ms to a day; 0: no ticks. Asked when an instance is made.
+	Interval() time.Duration
+	// Tick is called by the clock, with its milliseconds since 1970 UTC. Only Emit makes sense; the state may be written.
+	Tick(now int64) ([]Action, error)
+}
+
+// Reconfigurer is what a plugin has that exports `reconfigure`: another configuration between two batches. One that gives
+// an error goes on as before.
+type Reconfigurer interface {
+	Reconfigure(setup *Setup) error
+}
 
 // Setup is what an instance is told when it is made: the names of the flows, in order.
 type Setup struct {
@@ -110,9 +125,15 @@ func asError(err error) *Error {
 var Registered struct {
 	Info Info
 	New  func(setup *Setup) (Plugin, error)
+	// Migrate is what a plugin has that exports `migrate`: it takes over the state that another version left, before there
+	// is an instance. The setup has the configuration only.
+	Migrate func(from string, setup *Setup) error
 }
 
 // Register makes a type the component's. Once, in an init function.
 func Register(info Info, new func(setup *Setup) (Plugin, error)) {
 	Registered.Info, Registered.New = info, new
 }
+
+// RegisterMigrate names what takes state over, where `migrate` is exported.
+func RegisterMigrate(migrate func(from string, setup *Setup) error) { Registered.Migrate = migrate }

@@ -20,7 +20,7 @@ type Entry struct{ Key, Value []byte }
 // Get is the value of a key of the state; nil where it is absent.
 func Get(key []byte) []byte { return TheHost.Get(key) }
 
-// Set sets a key; only Process may. It becomes durable with what the batch decides, or not at all.
+// Set sets a key; only Process, Tick and what migrates may. It becomes durable with what the batch decides, or not at all.
 func Set(key, value []byte) error { return TheHost.Set(key, value) }
 
 // Delete takes a key away; one that is absent is no error.

@@ -17,3 +17,7 @@ go:
 
 wasm-tools:
 	@sh flow/install wasm-tools "$(FLOW_TOOLS)" $(WASM_TOOLS_VERSION)
+
+# The world of the plugin: the processor, and what EXPORTS names.
+build/wit/plugin.wit: wit/processor.wit Makefile
+	@sh flow/world wit build/wit $(EXPORTS)

@@ -1,10 +1,10 @@
 // The module that is made the component: the plugin, and the host's state and log for it.
 import state from "flow:processor/state@1.0.0";
 import log from "flow:processor/log@1.0.0";
-import { host, lifecycle as of } from "./index.js";
+import { exported, host } from "./index.js";
 import plugin from "../plugin.js";
 
 host.state = state;
 host.log = log;
 
-export const lifecycle = of(plugin);
+export const { lifecycle, timer, reconfigure, migrate } = exported(plugin);

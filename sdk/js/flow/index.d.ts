@@ -71,7 +71,7 @@ export function reject(index: number, reason: string): Failure;
 /** Stop the processor. */
 export function fatal(reason: string): Failure;
 
-/** Bytes that belong to the shard. Writes become durable with what a batch decides, or not at all; only `process` may write. */
+/** Bytes that belong to the shard. Writes become durable with what a batch decides, or not at all; only `process`, `tick` and `migrate` may write. */
 export const state: {
   get(key: string | Uint8Array): Uint8Array | null;
   set(key: string | Uint8Array, value: string | Uint8Array): void;
@@ -109,6 +109,12 @@ export interface Instance {
   resume?(): void;
   /** Called once, when the processor is deleted. */
   destroy?(): void;
+  /** `timer`: milliseconds from tick to tick, 100 to a day; 0 for none. Asked after `init`. */
+  interval?(): number;
+  /** `timer`: called by the clock, with its milliseconds since 1970 UTC. Only `emit` makes sense; state may be written. */
+  tick?(now: number): Action[];
+  /** `reconfigure`: another configuration between two batches. What throws `fatal` goes on as before. */
+  reconfigure?(setup: Setup): void;
 }
 
 /** A processor type. The module `plugin.js` has one as its default export. */
@@ -124,4 +130,6 @@ export interface Plugin {
     keyed?: boolean;
   };
   init(setup: Setup): Instance;
+  /** `migrate`: takes over the state that another version left, before `init`; `setup` has the configuration only. */
+  migrate?(from: string, setup: Setup): void;
 }

@@ -224,9 +224,10 @@ const called = (call) => {
   }
 };
 
-export function lifecycle({ info, init }) {
-  let instance;
-  return {
+/** What a component exports: the lifecycle, and the optional interfaces, of which its world takes what EXPORTS names. */
+export function exported({ info, init, migrate }) {
+  let instance, told;
+  const lifecycle = {
     describe: () => ({
       name: info.name,
       version: info.version,
@@ -237,7 +238,7 @@ export function lifecycle({ info, init }) {
       unnamedDropped: info.unnamedDropped ?? false,
       more: JSON.stringify({ keyed: info.keyed ?? false }),
     }),
-    init: (setup) => called(() => { instance = init(new Setup(setup)); }),
+    init: (setup) => called(() => { instance = init(new Setup(setup)); told = setup; }),
     process: (handle) => called(() => {
       try {
         return instance.process(new Batch(handle));
@@ -250,4 +251,16 @@ export function lifecycle({ info, init }) {
     resume: () => called(() => instance.resume?.()),
     destroy: () => called(() => instance.destroy?.()),
   };
+  const timer = {
+    interval: () => instance.interval?.() ?? 0,
+    tick: (now) => called(() => instance.tick(Number(now))),
+  };
+  const reconfigure = {
+    reconfigure: (config) => called(() => {
+      const next = { ...told, config };
+      instance.reconfigure(new Setup(next));
+      told = next;
+    }),
+  };
+  return { lifecycle, timer, reconfigure, migrate: { migrate: (from, config) => called(() => migrate(from, new Setup({ config }))) } };
 }

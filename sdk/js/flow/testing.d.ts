@@ -14,4 +14,10 @@ export class Host {
   restart(): void;
   /** Hands over a batch, and checks the answer as the host does. */
   process(records: (TestEvent | string | Uint8Array)[], where?: { flow?: string; input?: number; partition?: number }): Action[];
+  /** Lets the plugin act at a moment, milliseconds since 1970. */
+  tick(now: number): Action[];
+  /** Hands over another configuration. */
+  reconfigure(config: unknown): void;
+  /** Hands over the state, which another version left. */
+  migrate(from: string): void;
 }

@@ -1,5 +1,5 @@
 // Stands in for the host in a test that runs natively. Never part of a component.
-import { Failure, encode, host, lifecycle, uriReference } from "./index.js";
+import { Failure, encode, exported, host, uriReference } from "./index.js";
 
 /** An event for a test: `event("1", "/house", "knock", { subject: "door" }, data)`. */
 export function event(id, source, type, attributes = {}, data = null) {
@@ -68,19 +68,46 @@ export class Host {
 
   /** A new instance on the committed state. */
   restart() {
-    this.lifecycle = lifecycle(this.plugin);
+    this.exported = exported(this.plugin);
+    this.lifecycle = this.exported.lifecycle;
     this.info = this.lifecycle.describe();
     thrown(() => this.lifecycle.init({ config: this.text, inputs: this.inputs, outputs: this.outputs, processor: "processor.under.test", shard: 0 }));
   }
 
   /** Hands over a batch, and checks the answer as the host does. */
   process(records, where = {}) {
+    return this.#writing(() => {
+      const actions = this.lifecycle.process(new Handle(records, where));
+      this.#check(actions, records.length);
+      return actions;
+    });
+  }
+
+  /** Lets the plugin act at a moment. */
+  tick(now) {
+    return this.#writing(() => {
+      const actions = this.exported.timer.tick(now);
+      this.#check(actions, 0);
+      return actions;
+    });
+  }
+
+  /** Hands over another configuration. */
+  reconfigure(config) {
+    thrown(() => this.exported.reconfigure.reconfigure(JSON.stringify(config)));
+    this.text = JSON.stringify(config);
+  }
+
+  /** Hands over the state, which another version left. */
+  migrate(from) {
+    this.#writing(() => this.exported.migrate.migrate(from, this.text));
+  }
+
+  #writing(call) {
     const before = new Map(this.state);
     this.mayWrite = true;
     try {
-      const actions = thrown(() => this.lifecycle.process(new Handle(records, where)));
-      this.#check(actions, records.length);
-      return actions;
+      return thrown(call);
     } catch (error) {
       this.state = before;
       throw error;

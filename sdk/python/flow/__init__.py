@@ -20,9 +20,10 @@ from .batch import Batch
 from .config import Setup
 from .errors import Fatal, Reject, Retry
 from .events import Event, Timestamp, Uri, UriReference
-from .lifecycle import Info, component
+from .lifecycle import Info, component, migrate, reconfigure, timer
 
 __all__ = [
     "Batch", "Event", "Fatal", "Info", "KEEP", "Reject", "Retry", "Setup", "Timestamp", "Uri", "UriReference",
-    "component", "dead_letter", "drop", "emit", "forward", "forward_all", "log", "rewrite", "state",
+    "component", "dead_letter", "drop", "emit", "forward", "forward_all", "log", "migrate",
+    "reconfigure", "rewrite", "state", "timer",
 ]

@@ -1,5 +1,6 @@
 """The way across the boundary: what the host calls, for any plugin."""
 
+import copy
 import json
 from dataclasses import dataclass, field
 
@@ -40,6 +41,8 @@ def component(plugin: type) -> type:
 
     class Lifecycle:
         instance = None
+        type = plugin
+        told = None
 
         def describe(self) -> wit.Info:
             return plugin.info.to_host()
@@ -47,6 +50,7 @@ def component(plugin: type) -> type:
         def init(self, setup: wit.Setup) -> None:
             try:
                 Lifecycle.instance = plugin(Setup(setup))
+                Lifecycle.told = setup
             except Failure as failure:
                 raise failure.to_host() from None
 
@@ -68,9 +72,56 @@ def component(plugin: type) -> type:
             _call("destroy")
 
     def _call(name: str) -> None:
-        try:
-            getattr(Lifecycle.instance, name, lambda: None)()
-        except Failure as failure:
-            raise failure.to_host() from None
+        _raising(getattr(Lifecycle.instance, name, lambda: None))
 
     return Lifecycle
+
+
+def timer(lifecycle: type) -> type:
+    """The optional interface `timer`, of a plugin with `interval(self)`, in milliseconds, and `tick(self, now)`.
+
+    Name the result `Timer`, beside `Lifecycle`, and the interface in the Makefile's EXPORTS. The same goes for the others.
+    """
+
+    class Timer:
+        def interval(self) -> int:
+            return lifecycle.instance.interval()
+
+        def tick(self, now: int) -> list:
+            return _raising(lambda: lifecycle.instance.tick(now))
+
+    return Timer
+
+
+def reconfigure(lifecycle: type) -> type:
+    """The optional interface `reconfigure`, of a plugin with `reconfigure(self, setup)`. Name it `Reconfigure`."""
+
+    class Reconfigure:
+        def reconfigure(self, config: str) -> None:
+            told = copy.copy(lifecycle.told)
+            told.config = config
+            _raising(lambda: lifecycle.instance.reconfigure(Setup(told)))
+            lifecycle.told = told
+
+    return Reconfigure
+
+
+def migrate(lifecycle: type) -> type:
+    """The optional interface `migrate`, of a plugin with a static `migrate(from_version, setup)`. Name it `Migrate`.
+
+    It is called before there is an instance; `setup` has the configuration only.
+    """
+
+    class Migrate:
+        def migrate(self, from_version: str, config: str) -> None:
+            told = wit.Setup(config, [], [], "", 0, "{}")
+            _raising(lambda: lifecycle.type.migrate(from_version, Setup(told)))
+
+    return Migrate
+
+
+def _raising(call):
+    try:
+        return call()
+    except Failure as failure:
+        raise failure.to_host() from None

@@ -1,5 +1,5 @@
-"""Bytes that belong to the shard. Writes become durable with what a batch decides, or not at all; only `process` may
-write. What cannot be written raises `Fatal`."""
+"""Bytes that belong to the shard. Writes become durable with what a batch decides, or not at all; only `process`, `tick`
+and `migrate` may write. What cannot be written raises `Fatal`."""
 
 from typing import Optional
 

@@ -10,6 +10,7 @@ from wit_world.imports import state as wit_state
 
 from .errors import Failure
 from .events import Event, attributes_to_host
+from .lifecycle import migrate, reconfigure, timer
 
 
 class _Handle:
@@ -72,18 +73,33 @@ class Host:
 
     def process(self, *records, flow: str = "in", input: int = 0, partition: int = 0) -> list:
         """Hands over a batch, and checks the answer as the host does."""
+        handle = _Handle(list(records), flow, input, partition)
+        return self._writing(lambda: self._check(self._lifecycle().process(handle), records))
+
+    def tick(self, now: int) -> list:
+        """Lets the plugin act at a moment, milliseconds since 1970."""
+        return self._writing(lambda: self._check(timer(self._lifecycle)().tick(now), ()))
+
+    def reconfigure(self, config: object) -> None:
+        """Hands over another configuration."""
+        _raised(lambda: reconfigure(self._lifecycle)().reconfigure(json.dumps(config)))
+        self._config = json.dumps(config)
+
+    def migrate(self, from_version: str) -> None:
+        """Hands over the state, which another version left."""
+        self._writing(lambda: migrate(self._lifecycle)().migrate(from_version, self._config))
+
+    def _writing(self, call):
         before, self._may_write = dict(self.state), True
         try:
-            actions = _raised(lambda: self._lifecycle().process(_Handle(list(records), flow, input, partition)))
-            self._check(actions, records)
-            return actions
+            return _raised(call)
         except BaseException:
             self.state = before
             raise
         finally:
             self._may_write = False
 
-    def _check(self, actions: list, records: tuple) -> None:
+    def _check(self, actions: list, records: tuple) -> list:
         named = {at for action in actions for at in _named(action, len(records))}
         unknown = named - set(range(len(records)))
         assert not unknown, f"contract: there is no such event: {sorted(unknown)}"
@@ -91,6 +107,7 @@ class Host:
         assert not forgotten, f"contract: no action names event {min(forgotten)}"
         outputs = [_output(action) for action in actions]
         assert all(output < len(self._outputs) for output in outputs), "contract: there is no such output"
+        return actions
 
     def _set(self, key, value):
         self._allowed()

@@ -13,3 +13,7 @@ tools:
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "missing: Python 3.10 or newer (Debian: apt-get install python3)" >&2; exit 1; }
+
+# The world of the plugin: the processor, and what EXPORTS names.
+build/wit/plugin.wit: wit/processor.wit Makefile
+	@sh flow/world wit build/wit $(EXPORTS)

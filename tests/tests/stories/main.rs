@@ -6,6 +6,7 @@ mod agent;
 mod agents;
 mod audit;
 mod circles;
+mod clocks;
 mod contracts;
 mod control;
 mod counting;

@@ -52,7 +52,7 @@ const RUST: &[File] = files!(true, "sdk/rust/template" => "", [
 
 const C_SDK: &[File] = files!(false, "sdk/c/flow" => "flow/", [
     "bindings/processor.c", "bindings/processor.h", "config.c", "flow.c", "flow.h", "install", "testing.c",
-    "testing.h", "tools.mk", "wasi.wat",
+    "testing.h", "tools.mk", "wasi.wat", "world",
 ]);
 
 const C: &[File] = files!(true, "sdk/c/template" => "", [
@@ -64,7 +64,7 @@ const PYTHON_SDK: &[File] = files!(false, "sdk/python/flow" => "flow/", [
     "bindings/wit_world/exports/__init__.py", "bindings/wit_world/exports/lifecycle.py",
     "bindings/wit_world/imports/__init__.py", "bindings/wit_world/imports/events.py",
     "bindings/wit_world/imports/log.py", "bindings/wit_world/imports/state.py", "config.py", "errors.py", "events.py",
-    "install", "lifecycle.py", "log.py", "state.py", "testing.py", "tools.mk",
+    "install", "lifecycle.py", "log.py", "state.py", "testing.py", "tools.mk", "world",
 ]);
 
 const PYTHON: &[File] = files!(true, "sdk/python/template" => "", [
@@ -72,7 +72,7 @@ const PYTHON: &[File] = files!(true, "sdk/python/template" => "", [
 ]);
 
 const JS_SDK: &[File] = files!(false, "sdk/js/flow" => "flow/", [
-    "component.js", "index.d.ts", "index.js", "install", "testing.d.ts", "testing.js", "tools.mk",
+    "component.js", "index.d.ts", "index.js", "install", "testing.d.ts", "testing.js", "tools.mk", "world",
 ]);
 
 const JS: &[File] = files!(true, "sdk/js/template" => "", [
@@ -84,8 +84,8 @@ const TS: &[File] = files!(true, "sdk/ts/template" => "", [
 ]);
 
 const GO_SDK: &[File] = files!(false, "sdk/go/flow" => "flow/", [
-    "component_wasip1.go", "events.go", "flow.go", "flowtest/flowtest.go", "go.mod", "host.go", "install", "tools.mk",
-    "wasi.wat",
+    "component_wasip1.go", "events.go", "flow.go", "flowtest/flowtest.go", "go.mod", "host.go", "install", "optional_wasip1.go",
+    "tools.mk", "wasi.wat", "world",
 ]);
 
 const GO: &[File] = files!(true, "sdk/go/template" => "", [

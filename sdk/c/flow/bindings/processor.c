@@ -66,6 +66,319 @@ extern void __wasm_import_flow_processor_state_scan(uint8_t *, size_t, int32_t, 
 __attribute__((__import_module__("flow:processor/log@1.0.0"), __import_name__("log")))
 extern void __wasm_import_flow_processor_log_log(int32_t, uint8_t *, size_t, uint8_t *, size_t);
 
+// Exported Functions from `flow:processor/timer@1.0.0`
+
+
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/timer@1.0.0#tick")))
+void __wasm_export_exports_flow_processor_timer_tick_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      size_t len21 = *((size_t*) (arg0 + (2*sizeof(void*))));
+      if (len21 > 0) {
+        uint8_t *ptr22 = *((uint8_t **) (arg0 + sizeof(void*)));
+        for (size_t i23 = 0; i23 < len21; i23++) {
+          uint8_t *base = ptr22 + i23 * (10*sizeof(void*));
+          (void) base;
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              break;
+            }
+            case 2: {
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (2*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  size_t len = *((size_t*) (base + (4*sizeof(void*))));
+                  if (len > 0) {
+                    uint8_t *ptr = *((uint8_t **) (base + (3*sizeof(void*))));
+                    for (size_t i = 0; i < len; i++) {
+                      uint8_t *base = ptr + i * 1;
+                      (void) base;
+                    }
+                    free(ptr);
+                  }
+                  break;
+                }
+              }
+              size_t len3 = *((size_t*) (base + (6*sizeof(void*))));
+              if (len3 > 0) {
+                uint8_t *ptr4 = *((uint8_t **) (base + (5*sizeof(void*))));
+                for (size_t i5 = 0; i5 < len3; i5++) {
+                  uint8_t *base = ptr4 + i5 * (5*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                  switch ((int32_t) (int32_t) *((uint8_t*) (base + (2*sizeof(void*))))) {
+                    case 0: {
+                      break;
+                    }
+                    case 1: {
+                      break;
+                    }
+                    case 2: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                    case 3: {
+                      size_t len0 = *((size_t*) (base + (4*sizeof(void*))));
+                      if (len0 > 0) {
+                        uint8_t *ptr1 = *((uint8_t **) (base + (3*sizeof(void*))));
+                        for (size_t i2 = 0; i2 < len0; i2++) {
+                          uint8_t *base = ptr1 + i2 * 1;
+                          (void) base;
+                        }
+                        free(ptr1);
+                      }
+                      break;
+                    }
+                    case 4: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                    case 5: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                    case 6: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                  }
+                }
+                free(ptr4);
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (7*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  size_t len6 = *((size_t*) (base + (9*sizeof(void*))));
+                  if (len6 > 0) {
+                    uint8_t *ptr7 = *((uint8_t **) (base + (8*sizeof(void*))));
+                    for (size_t i8 = 0; i8 < len6; i8++) {
+                      uint8_t *base = ptr7 + i8 * 1;
+                      (void) base;
+                    }
+                    free(ptr7);
+                  }
+                  break;
+                }
+              }
+              break;
+            }
+            case 3: {
+              size_t len12 = *((size_t*) (base + (8+2*sizeof(void*))));
+              if (len12 > 0) {
+                uint8_t *ptr13 = *((uint8_t **) (base + (8+1*sizeof(void*))));
+                for (size_t i14 = 0; i14 < len12; i14++) {
+                  uint8_t *base = ptr13 + i14 * (5*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                  switch ((int32_t) (int32_t) *((uint8_t*) (base + (2*sizeof(void*))))) {
+                    case 0: {
+                      break;
+                    }
+                    case 1: {
+                      break;
+                    }
+                    case 2: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                    case 3: {
+                      size_t len9 = *((size_t*) (base + (4*sizeof(void*))));
+                      if (len9 > 0) {
+                        uint8_t *ptr10 = *((uint8_t **) (base + (3*sizeof(void*))));
+                        for (size_t i11 = 0; i11 < len9; i11++) {
+                          uint8_t *base = ptr10 + i11 * 1;
+                          (void) base;
+                        }
+                        free(ptr10);
+                      }
+                      break;
+                    }
+                    case 4: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                    case 5: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                    case 6: {
+                      if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+                        free(*((uint8_t **) (base + (3*sizeof(void*)))));
+                      }
+                      break;
+                    }
+                  }
+                }
+                free(ptr13);
+              }
+              size_t len15 = *((size_t*) (base + (8+4*sizeof(void*))));
+              if (len15 > 0) {
+                uint8_t *ptr16 = *((uint8_t **) (base + (8+3*sizeof(void*))));
+                for (size_t i17 = 0; i17 < len15; i17++) {
+                  uint8_t *base = ptr16 + i17 * (2*sizeof(void*));
+                  (void) base;
+                  if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+                    free(*((uint8_t **) (base + 0)));
+                  }
+                }
+                free(ptr16);
+              }
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + (8+5*sizeof(void*))))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  size_t len18 = *((size_t*) (base + (8+7*sizeof(void*))));
+                  if (len18 > 0) {
+                    uint8_t *ptr19 = *((uint8_t **) (base + (8+6*sizeof(void*))));
+                    for (size_t i20 = 0; i20 < len18; i20++) {
+                      uint8_t *base = ptr19 + i20 * 1;
+                      (void) base;
+                    }
+                    free(ptr19);
+                  }
+                  break;
+                }
+                case 2: {
+                  break;
+                }
+              }
+              break;
+            }
+            case 4: {
+              break;
+            }
+            case 5: {
+              if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (2*sizeof(void*)))));
+              }
+              break;
+            }
+          }
+        }
+        free(ptr22);
+      }
+      break;
+    }
+    case 1: {
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + sizeof(void*)))) {
+        case 0: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
+          }
+          break;
+        }
+        case 2: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      break;
+    }
+  }
+}
+
+// Exported Functions from `flow:processor/reconfigure@1.0.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/reconfigure@1.0.0#reconfigure")))
+void __wasm_export_exports_flow_processor_reconfigure_reconfigure_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + sizeof(void*)))) {
+        case 0: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
+          }
+          break;
+        }
+        case 2: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      break;
+    }
+  }
+}
+
+// Exported Functions from `flow:processor/migrate@1.0.0`
+
+__attribute__((__weak__, __export_name__("cabi_post_flow:processor/migrate@1.0.0#migrate")))
+void __wasm_export_exports_flow_processor_migrate_migrate_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + sizeof(void*)))) {
+        case 0: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          break;
+        }
+        case 1: {
+          if ((*((size_t*) (arg0 + (4*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (3*sizeof(void*)))));
+          }
+          break;
+        }
+        case 2: {
+          if ((*((size_t*) (arg0 + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (arg0 + (2*sizeof(void*)))));
+          }
+          break;
+        }
+      }
+      break;
+    }
+  }
+}
+
 // Exported Functions from `flow:processor/lifecycle@1.0.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_flow:processor/lifecycle@1.0.0#describe")))
@@ -751,6 +1064,55 @@ void processor_list_tuple2_string_string_free(processor_list_tuple2_string_strin
   }
 }
 
+void exports_flow_processor_timer_action_free(exports_flow_processor_timer_action_t *ptr) {
+  flow_processor_events_action_free(ptr);
+}
+
+void exports_flow_processor_timer_error_free(exports_flow_processor_timer_error_t *ptr) {
+  flow_processor_events_error_free(ptr);
+}
+
+void exports_flow_processor_timer_list_action_free(exports_flow_processor_timer_list_action_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    exports_flow_processor_timer_action_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      exports_flow_processor_timer_action_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void exports_flow_processor_timer_result_list_action_error_free(exports_flow_processor_timer_result_list_action_error_t *ptr) {
+  if (!ptr->is_err) {
+    exports_flow_processor_timer_list_action_free(&ptr->val.ok);
+  } else {
+    exports_flow_processor_timer_error_free(&ptr->val.err);
+  }
+}
+
+void exports_flow_processor_reconfigure_error_free(exports_flow_processor_reconfigure_error_t *ptr) {
+  flow_processor_events_error_free(ptr);
+}
+
+void exports_flow_processor_reconfigure_result_void_error_free(exports_flow_processor_reconfigure_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    exports_flow_processor_reconfigure_error_free(&ptr->val.err);
+  }
+}
+
+void exports_flow_processor_migrate_error_free(exports_flow_processor_migrate_error_t *ptr) {
+  flow_processor_events_error_free(ptr);
+}
+
+void exports_flow_processor_migrate_result_void_error_free(exports_flow_processor_migrate_result_void_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    exports_flow_processor_migrate_error_free(&ptr->val.err);
+  }
+}
+
 void exports_flow_processor_lifecycle_action_free(exports_flow_processor_lifecycle_action_t *ptr) {
   flow_processor_events_action_free(ptr);
 }
@@ -1150,6 +1512,144 @@ void flow_processor_state_scan(processor_list_u8_t *prefix, processor_list_u8_t 
 
 void flow_processor_log_log(flow_processor_log_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields) {
   __wasm_import_flow_processor_log_log((int32_t) level, (uint8_t *) (*message).ptr, (*message).len, (uint8_t *) (*fields).ptr, (*fields).len);
+}
+
+__attribute__((__export_name__("flow:processor/timer@1.0.0#interval")))
+int32_t __wasm_export_exports_flow_processor_timer_interval(void) {
+  uint32_t ret = exports_flow_processor_timer_interval();
+  return (int32_t) (ret);
+}
+
+__attribute__((__export_name__("flow:processor/timer@1.0.0#tick")))
+uint8_t * __wasm_export_exports_flow_processor_timer_tick(int64_t arg) {
+  exports_flow_processor_timer_result_list_action_error_t ret;
+  exports_flow_processor_timer_list_action_t ok;
+  exports_flow_processor_timer_error_t err;
+  ret.is_err = !exports_flow_processor_timer_tick(arg, &ok, &err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  if (!ret.is_err) {
+    ret.val.ok = ok;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const exports_flow_processor_timer_error_t *payload27 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload27).tag) {
+      case 0: {
+        const processor_string_t *payload28 = &(*payload27).val.retry;
+        *((int8_t*)(ptr + sizeof(void*))) = 0;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload28).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload28).ptr;
+        break;
+      }
+      case 1: {
+        const flow_processor_events_refusal_t *payload29 = &(*payload27).val.reject;
+        *((int8_t*)(ptr + sizeof(void*))) = 1;
+        *((int32_t*)(ptr + (2*sizeof(void*)))) = (int32_t) ((*payload29).index);
+        *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload29).reason).len;
+        *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload29).reason).ptr;
+        break;
+      }
+      case 2: {
+        const processor_string_t *payload30 = &(*payload27).val.fatal;
+        *((int8_t*)(ptr + sizeof(void*))) = 2;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload30).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload30).ptr;
+        break;
+      }
+    }
+  } else {
+    const exports_flow_processor_timer_list_action_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload).ptr;
+  }
+  return ptr;
+}
+
+__attribute__((__export_name__("flow:processor/reconfigure@1.0.0#reconfigure")))
+uint8_t * __wasm_export_exports_flow_processor_reconfigure_reconfigure(uint8_t * arg, size_t arg0) {
+  processor_string_t arg1 = (processor_string_t) { (uint8_t*)(arg), (arg0) };
+  exports_flow_processor_reconfigure_result_void_error_t ret;
+  exports_flow_processor_reconfigure_error_t err;
+  ret.is_err = !exports_flow_processor_reconfigure_reconfigure(&arg1, &err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const exports_flow_processor_reconfigure_error_t *payload2 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload2).tag) {
+      case 0: {
+        const processor_string_t *payload3 = &(*payload2).val.retry;
+        *((int8_t*)(ptr + sizeof(void*))) = 0;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload3).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload3).ptr;
+        break;
+      }
+      case 1: {
+        const flow_processor_events_refusal_t *payload4 = &(*payload2).val.reject;
+        *((int8_t*)(ptr + sizeof(void*))) = 1;
+        *((int32_t*)(ptr + (2*sizeof(void*)))) = (int32_t) ((*payload4).index);
+        *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload4).reason).len;
+        *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload4).reason).ptr;
+        break;
+      }
+      case 2: {
+        const processor_string_t *payload5 = &(*payload2).val.fatal;
+        *((int8_t*)(ptr + sizeof(void*))) = 2;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload5).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload5).ptr;
+        break;
+      }
+    }
+  } else {
+    *((int8_t*)(ptr + 0)) = 0;
+  }
+  return ptr;
+}
+
+__attribute__((__export_name__("flow:processor/migrate@1.0.0#migrate")))
+uint8_t * __wasm_export_exports_flow_processor_migrate_migrate(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2) {
+  processor_string_t arg3 = (processor_string_t) { (uint8_t*)(arg), (arg0) };
+  processor_string_t arg4 = (processor_string_t) { (uint8_t*)(arg1), (arg2) };
+  exports_flow_processor_migrate_result_void_error_t ret;
+  exports_flow_processor_migrate_error_t err;
+  ret.is_err = !exports_flow_processor_migrate_migrate(&arg3, &arg4, &err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const exports_flow_processor_migrate_error_t *payload5 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    switch ((int32_t) (*payload5).tag) {
+      case 0: {
+        const processor_string_t *payload6 = &(*payload5).val.retry;
+        *((int8_t*)(ptr + sizeof(void*))) = 0;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload6).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload6).ptr;
+        break;
+      }
+      case 1: {
+        const flow_processor_events_refusal_t *payload7 = &(*payload5).val.reject;
+        *((int8_t*)(ptr + sizeof(void*))) = 1;
+        *((int32_t*)(ptr + (2*sizeof(void*)))) = (int32_t) ((*payload7).index);
+        *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload7).reason).len;
+        *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload7).reason).ptr;
+        break;
+      }
+      case 2: {
+        const processor_string_t *payload8 = &(*payload5).val.fatal;
+        *((int8_t*)(ptr + sizeof(void*))) = 2;
+        *((size_t*)(ptr + (3*sizeof(void*)))) = (*payload8).len;
+        *((uint8_t **)(ptr + (2*sizeof(void*)))) = (uint8_t *) (*payload8).ptr;
+        break;
+      }
+    }
+  } else {
+    *((int8_t*)(ptr + 0)) = 0;
+  }
+  return ptr;
 }
 
 __attribute__((__export_name__("flow:processor/lifecycle@1.0.0#describe")))

@@ -248,6 +248,41 @@ typedef struct {
   size_t len;
 } processor_list_tuple2_string_string_t;
 
+typedef flow_processor_events_action_t exports_flow_processor_timer_action_t;
+
+typedef flow_processor_events_error_t exports_flow_processor_timer_error_t;
+
+typedef struct {
+  exports_flow_processor_timer_action_t *ptr;
+  size_t len;
+} exports_flow_processor_timer_list_action_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_flow_processor_timer_list_action_t ok;
+    exports_flow_processor_timer_error_t err;
+  } val;
+} exports_flow_processor_timer_result_list_action_error_t;
+
+typedef flow_processor_events_error_t exports_flow_processor_reconfigure_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_flow_processor_reconfigure_error_t err;
+  } val;
+} exports_flow_processor_reconfigure_result_void_error_t;
+
+typedef flow_processor_events_error_t exports_flow_processor_migrate_error_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_flow_processor_migrate_error_t err;
+  } val;
+} exports_flow_processor_migrate_result_void_error_t;
+
 typedef flow_processor_events_action_t exports_flow_processor_lifecycle_action_t;
 
 typedef flow_processor_events_error_t exports_flow_processor_lifecycle_error_t;
@@ -344,6 +379,16 @@ extern void flow_processor_state_scan(processor_list_u8_t *prefix, processor_lis
 // Imported Functions from `flow:processor/log@1.0.0`
 extern void flow_processor_log_log(flow_processor_log_level_t level, processor_string_t *message, processor_list_tuple2_string_string_t *fields);
 
+// Exported Functions from `flow:processor/timer@1.0.0`
+uint32_t exports_flow_processor_timer_interval(void);
+bool exports_flow_processor_timer_tick(int64_t now, exports_flow_processor_timer_list_action_t *ret, exports_flow_processor_timer_error_t *err);
+
+// Exported Functions from `flow:processor/reconfigure@1.0.0`
+bool exports_flow_processor_reconfigure_reconfigure(processor_string_t *config, exports_flow_processor_reconfigure_error_t *err);
+
+// Exported Functions from `flow:processor/migrate@1.0.0`
+bool exports_flow_processor_migrate_migrate(processor_string_t *from_version, processor_string_t *config, exports_flow_processor_migrate_error_t *err);
+
 // Exported Functions from `flow:processor/lifecycle@1.0.0`
 void exports_flow_processor_lifecycle_describe(exports_flow_processor_lifecycle_info_t *ret);
 bool exports_flow_processor_lifecycle_init(exports_flow_processor_lifecycle_setup_t *setup, exports_flow_processor_lifecycle_error_t *err);
@@ -413,6 +458,22 @@ void flow_processor_state_list_entry_free(flow_processor_state_list_entry_t *ptr
 void processor_tuple2_string_string_free(processor_tuple2_string_string_t *ptr);
 
 void processor_list_tuple2_string_string_free(processor_list_tuple2_string_string_t *ptr);
+
+void exports_flow_processor_timer_action_free(exports_flow_processor_timer_action_t *ptr);
+
+void exports_flow_processor_timer_error_free(exports_flow_processor_timer_error_t *ptr);
+
+void exports_flow_processor_timer_list_action_free(exports_flow_processor_timer_list_action_t *ptr);
+
+void exports_flow_processor_timer_result_list_action_error_free(exports_flow_processor_timer_result_list_action_error_t *ptr);
+
+void exports_flow_processor_reconfigure_error_free(exports_flow_processor_reconfigure_error_t *ptr);
+
+void exports_flow_processor_reconfigure_result_void_error_free(exports_flow_processor_reconfigure_result_void_error_t *ptr);
+
+void exports_flow_processor_migrate_error_free(exports_flow_processor_migrate_error_t *ptr);
+
+void exports_flow_processor_migrate_result_void_error_free(exports_flow_processor_migrate_result_void_error_t *ptr);
 
 void exports_flow_processor_lifecycle_action_free(exports_flow_processor_lifecycle_action_t *ptr);
 

@@ -103,16 +103,47 @@ func (host *Host) Restart() (err error) {
 }
 
 // Process hands over a batch, and checks the answer as the host does.
-func (host *Host) Process(records ...Record) (actions []flow.Action, err error) {
+func (host *Host) Process(records ...Record) ([]flow.Action, error) {
+	return host.writing(len(records), func() ([]flow.Action, error) {
+		return host.plugin.Process(&flow.Batch{Source: batch(records)})
+	})
+}
+
+// Tick lets the plugin act at a moment, milliseconds since 1970.
+func (host *Host) Tick(now int64) ([]flow.Action, error) {
+	return host.writing(0, func() ([]flow.Action, error) { return host.plugin.(flow.Timer).Tick(now) })
+}
+
+// Reconfigure hands over another configuration.
+func (host *Host) Reconfigure(config string) error {
+	setup := host.setup
+	setup.Text = config
+	given := setup
+	err := host.plugin.(flow.Reconfigurer).Reconfigure(&given)
+	if err == nil {
+		host.setup = setup
+	}
+	return err
+}
+
+// Migrate hands over the state, which another version left.
+func (host *Host) Migrate(from string) error {
+	_, err := host.writing(0, func() ([]flow.Action, error) {
+		return nil, flow.Registered.Migrate(from, &flow.Setup{Text: host.setup.Text})
+	})
+	return err
+}
+
+func (host *Host) writing(length int, call func() ([]flow.Action, error)) (actions []flow.Action, err error) {
 	before := map[string]string{}
 	for key, value := range host.State {
 		before[key] = value
 	}
 	host.mayWrite = true
-	actions, err = host.plugin.Process(&flow.Batch{Source: batch(records)})
+	actions, err = call()
 	host.mayWrite = false
 	if err == nil {
-		err = check(actions, len(records))
+		err = check(actions, length)
 	}
 	if err != nil {
 		host.State = before
