@@ -3,8 +3,7 @@
 //! It measures and asserts nothing: a row that falls short is marked, and the run ends well. Ratios of
 //! two things measured side by side say more than times, because machines differ and are shared.
 //! Arguments name the parts to run: `boundary`, `neighbours`, `path`, `idle`, `peers`, `rights`, `names`, `stream`, `followers`,
-//! `languages`, `swap`, `kafka`, `kafka-idle`; none
-//! means all.
+//! `languages`, `swap`, `kafka`, `kafka-idle`, `takeover`; none means all.
 //! `copy-loop …` is the yardstick of the part `kafka` in a process of its own; the part `stream` has such processes, too.
 
 mod ages;
@@ -42,7 +41,7 @@ fn main() {
     }
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     let mut table = Table::default();
-    let parts: [(&str, Measure); 13] = [
+    let parts: [(&str, Measure); 14] = [
         ("boundary", boundary::measure),
         ("neighbours", neighbours::measure),
         ("path", path::measure),
@@ -56,6 +55,7 @@ fn main() {
         ("swap", swap::measure),
         ("kafka", kafka::measure),
         ("kafka-idle", kafka::measure_idle),
+        ("takeover", kafka::measure_takeover),
     ];
     for (part, measure) in parts.into_iter().filter(|(part, _)| wanted(part)) {
         eprintln!("measuring: {part} (load {})", table::load());

@@ -15,11 +15,13 @@ mod paced;
 mod records;
 mod report;
 mod run;
+mod takeover;
 mod topics;
 
 use contender::Mode;
 pub use idle::measure as measure_idle;
 use kafka_node::{Node, Setup};
+pub use takeover::measure as measure_takeover;
 
 use crate::table::Table;
 

@@ -91,6 +91,11 @@ pub trait Broker: Send + Sync {
     fn safe(&self, _topic: &TopicRef, _partition: u32, _next: u64) {}
     /// Takes a shard over: whoever had it open before is fenced, and what is true is read.
     async fn open(&self, shard: ShardId) -> Result<Opened, BrokerError>;
+    /// Waits until a shard that another host had may be taken over here; for ever where nobody tells of it, or
+    /// nothing of the kind stands against it.
+    async fn freed(&self, _shard: ShardId) {
+        std::future::pending().await
+    }
     /// Sets positions of a shard that nobody holds open, and where asked drops its state.
     async fn reposition(
         &self,

@@ -242,6 +242,10 @@ impl Broker for Measured {
         Ok(Opened { fence, ..opened })
     }
 
+    async fn freed(&self, shard: ShardId) {
+        self.inner.freed(shard).await;
+    }
+
     async fn reposition(
         &self,
         shard: ShardId,

@@ -171,6 +171,10 @@ impl Broker for Kafka {
         self.lanes.open(shard).await
     }
 
+    async fn freed(&self, shard: ShardId) {
+        self.lanes.freed(shard).await;
+    }
+
     async fn reposition(
         &self,
         shard: ShardId,

@@ -61,6 +61,8 @@ async fn read(options: &KafkaOptions, at: u64, missing: u32) -> u64 {
         let (key, value) = entry(number);
         assert_eq!(opened.state.get(&key), value.as_ref());
     }
+    // What is being written is there then.
+    broker.close().await;
     broker.records_recovered()
 }
 

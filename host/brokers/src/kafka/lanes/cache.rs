@@ -11,29 +11,30 @@
 //! A file: a line that says what it is and its format, the length of a header, the header as JSON, keys and values
 //! as they lie in the topics, and the SHA-256 of all of that.
 
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::disk;
 use super::moment::Moment;
 use super::ours::Ours;
 use super::recover::{Check, Ends};
+use super::summed::{SUM, Summed, length, read_length, read_octet, read_octets};
 use super::truth::Truth;
 use crate::kafka::KafkaOptions;
 
-/// Largest file: a lane that holds more is read anew each time. It is in memory as a whole while it is read.
-const MOST: usize = 64 * 1024 * 1024;
+/// Largest file: a lane that holds more is read anew each time. What is true of a lane lies in memory, so this is
+/// no more on the disk than there is there.
+const MOST: u64 = 2 << 30;
+
+/// What is read from the disk at once.
+const AT_ONCE: usize = 256 << 10;
 
 /// What it is, and its format.
 const MAGIC: &[u8] = b"fnaad lane 2\n";
-
-/// Octets of the checksum.
-const SUM: usize = 32;
 
 const POSITIONS: u8 = b'p';
 const STATE: u8 = b's';
@@ -92,11 +93,12 @@ pub(super) fn write(
         Header { identity, lanes, lane, positions, state, start, written, read_whole, kept };
     let header = serde_json::to_vec(&header)?;
     let size = truth.entries().map(|(_, key, value)| 9 + key.len() + value.len()).sum::<usize>();
-    if MAGIC.len() + 4 + header.len() + size + SUM > MOST {
+    if (MAGIC.len() + 4 + header.len() + size + SUM) as u64 > MOST {
         return no(format!("it is larger than {MOST} bytes"));
     }
-    disk::replace(path, |file| {
-        let mut file = Summed { file, sum: Sha256::new() };
+    // Its sum tells one that the machine's end has torn, and after that none counts.
+    disk::replace_at_ease(path, |file| {
+        let mut file = Summed::new(file);
         file.write_all(MAGIC)?;
         file.write_all(&length(header.len())?)?;
         file.write_all(&header)?;
@@ -107,8 +109,8 @@ pub(super) fn write(
             file.write_all(&key)?;
             file.write_all(&value)?;
         }
-        let sum = file.sum.finalize();
-        file.file.write_all(&sum)
+        let (file, sum) = file.end();
+        file.write_all(&sum)
     })
 }
 
@@ -125,12 +127,11 @@ pub(super) fn read(
     lane: u32,
     (kept, now): (u64, Moment),
 ) -> Result<Option<(Truth, Start)>, String> {
-    let most = u64::try_from(MOST).unwrap_or(u64::MAX);
-    let Some(bytes) = disk::read(path, most).map_err(|error| error.to_string())? else {
+    let Some(file) = disk::open(path, MOST).map_err(|error| error.to_string())? else {
         return Ok(None);
     };
-    let (header, entries) = open(&bytes).ok_or("it is damaged, or of another format")?;
-    let header: Header = serde_json::from_slice(header).map_err(|_| "its header is damaged")?;
+    let mut body = Body::of(&file).map_err(damaged)?;
+    let header = body.header().map_err(damaged)?;
     let is_ours = header.identity == identity
         && (header.lanes, header.lane) == (ours.lanes, lane)
         && Some(header.positions) == ours.positions.id
@@ -140,9 +141,14 @@ pub(super) fn read(
     }
     is_young(header.written.age(&now)?, kept.min(header.kept))?;
     is_young(header.read_whole.age(&now)?, kept.min(header.kept))?;
-    let truth = truth_of(entries, &mut Check::of_cache(ours, lane));
-    let truth = truth.ok_or("what it holds is not of this lane")?;
+    let truth = body.truth(&mut Check::of_cache(ours, lane)).map_err(damaged)?;
+    // Nothing of it is believed before.
+    body.end_whole().map_err(damaged)?;
     Ok(Some((Truth { read_whole: Some(header.read_whole), ..truth }, header.start)))
+}
+
+fn damaged(cause: io::Error) -> String {
+    format!("it is damaged, or of another format: {cause}")
 }
 
 /// Refuses what is as old as half the time for which deletions are kept, in milliseconds.
@@ -153,65 +159,64 @@ pub(super) fn is_young(age: u64, kept: u64) -> Result<(), String> {
         .ok_or_else(|| format!("after {age} ms deletions may be gone from the log"))
 }
 
-/// Header and entries of a file that is whole.
-fn open(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (bytes, sum) = bytes.split_at_checked(bytes.len().checked_sub(SUM)?)?;
-    if Sha256::digest(bytes)[..] != *sum {
-        return None;
-    }
-    let bytes = bytes.strip_prefix(MAGIC)?;
-    let (header, rest) = take_length(bytes)?;
-    rest.split_at_checked(header)
+/// What lies in a file, before its sum.
+struct Body<'a> {
+    file: &'a File,
+    octets: BufReader<Summed<io::Take<&'a File>>>,
+    len: u64,
 }
 
-fn truth_of(mut entries: &[u8], check: &mut Check<'_>) -> Option<Truth> {
-    let mut truth = Truth::default();
-    while let Some((kind, rest)) = entries.split_first() {
-        let (key, rest) = take_length(rest)?;
-        let (value, rest) = take_length(rest)?;
-        let (key, rest) = rest.split_at_checked(key)?;
-        let (value, rest) = rest.split_at_checked(value)?;
-        // Copied: a value that stays would hold the whole file.
-        let (key, value) = (Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
-        match *kind {
-            POSITIONS => check.position(&mut truth, &key, value).ok()?,
-            STATE => check.state(&mut truth, &key, value).ok()?,
-            _ => return None,
+impl<'a> Body<'a> {
+    fn of(file: &'a File) -> io::Result<Self> {
+        let len = file.metadata()?.len().saturating_sub(SUM as u64);
+        let octets = BufReader::with_capacity(AT_ONCE, Summed::new(file.take(len)));
+        Ok(Self { file, octets, len })
+    }
+
+    fn header(&mut self) -> io::Result<Header> {
+        let magic = read_octets(&mut self.octets, MAGIC.len())?;
+        if magic != MAGIC {
+            return Err(io::Error::other("it begins otherwise"));
         }
-        entries = rest;
-    }
-    Some(truth)
-}
-
-fn length(len: usize) -> io::Result<[u8; 4]> {
-    u32::try_from(len).map(u32::to_be_bytes).map_err(io::Error::other)
-}
-
-fn take_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<4>()?;
-    Some((usize::try_from(u32::from_be_bytes(*len)).ok()?, rest))
-}
-
-/// Writes, and sums what was written.
-struct Summed<'a, W: Write> {
-    file: &'a mut BufWriter<W>,
-    sum: Sha256,
-}
-
-impl<W: Write> Write for Summed<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.sum.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
+        let header = read_length(&mut self.octets, self.len)?;
+        Ok(serde_json::from_slice(&read_octets(&mut self.octets, header)?)?)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+    fn truth(&mut self, check: &mut Check<'_>) -> io::Result<Truth> {
+        let mut truth = Truth::default();
+        while let Some(kind) = read_octet(&mut self.octets)? {
+            let key = read_length(&mut self.octets, self.len)?;
+            let value = read_length(&mut self.octets, self.len)?;
+            let key = read_octets(&mut self.octets, key)?;
+            let value = Some(read_octets(&mut self.octets, value)?);
+            let taken = match kind {
+                POSITIONS => check.position(&mut truth, &key, value),
+                STATE => check.state(&mut truth, &key, value),
+                _ => return Err(io::Error::other("an entry of another kind")),
+            };
+            taken.map_err(io::Error::other)?;
+        }
+        Ok(truth)
+    }
+
+    /// Refuses a file whose sum is not that of what was read.
+    fn end_whole(self) -> io::Result<()> {
+        let (_, sum) = self.octets.into_inner().end();
+        let mut written = [0; SUM];
+        let mut file = self.file;
+        file.read_exact(&mut written)?;
+        match sum == written {
+            true => Ok(()),
+            false => Err(io::Error::other("its sum is another one")),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
     use crate::broker::{ShardId, TopicRef};
     use crate::kafka::lanes::format::Seen;
@@ -341,7 +346,7 @@ mod tests {
     fn a_lane_that_is_too_large_is_not_written() {
         let dir = tempfile::tempdir().unwrap();
         let (path, mut truth) = (dir.path().join("a"), truth());
-        let large = Bytes::from(vec![0; MOST]);
+        let large = Bytes::from(vec![0; usize::try_from(MOST).unwrap()]);
         truth.shards.values_mut().next().unwrap().state.insert("large".into(), large);
         let written = write(&path, "x", &ours(1, 2), 0, (&truth, START, THEN, KEPT));
         assert!(written.unwrap_err().to_string().contains("larger than"));

@@ -6,16 +6,23 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// Reads a file; `None` where there is none. One that is larger than `most` is refused.
-pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+/// Opens a file; `None` where there is none. One that is larger than `most` is refused.
+pub(super) fn open(path: &Path, most: u64) -> io::Result<Option<File>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    let mut bytes = Vec::new();
-    if file.take(most.saturating_add(1)).read_to_end(&mut bytes)? as u64 > most {
-        return Err(io::Error::other(format!("larger than {most} bytes")));
+    match file.metadata()?.len() > most {
+        true => Err(io::Error::other(format!("larger than {most} bytes"))),
+        false => Ok(Some(file)),
     }
+}
+
+/// Reads a file, as above.
+pub(super) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open(path, most)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
 }
 
@@ -25,9 +32,25 @@ pub(super) fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
+    replace_with(path, File::sync_all, write)
+}
+
+/// The same where nobody waits for the disk: what the end of the machine leaves may be torn.
+pub(super) fn replace_at_ease(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    replace_with(path, |_| Ok(()), write)
+}
+
+fn replace_with(
+    path: &Path,
+    settle: fn(&File) -> io::Result<()>,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
     remove_leftovers(path);
     let temporary = temporary(path);
-    let written = write_and_rename(path, &temporary, write);
+    let written = write_and_rename(path, &temporary, settle, write);
     if written.is_err() {
         // It may not be there at all.
         drop(fs::remove_file(&temporary));
@@ -38,16 +61,17 @@ pub(super) fn replace(
 fn write_and_rename(
     path: &Path,
     temporary: &Path,
+    settle: fn(&File) -> io::Result<()>,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut file = BufWriter::new(File::create_new(temporary)?);
     write(&mut file)?;
     file.flush()?;
-    file.get_ref().sync_all()?;
+    settle(file.get_ref())?;
     drop(file);
     fs::rename(temporary, path)?;
     match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
+        Some(dir) => settle(&File::open(dir)?),
         None => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::format::{self, TokenId};
-use super::keep;
+use super::keep::{self, Kept};
 use super::ours::Ours;
 use super::outside;
 use super::producer::LaneProducer;
@@ -142,6 +142,7 @@ pub(super) struct Lane {
 pub(super) struct Held {
     pub(super) producer: LaneProducer,
     pub(super) truth: Truth,
+    pub(super) kept: Kept,
     /// Which opening holds each shard.
     pub(super) holders: HashMap<ShardId, u64>,
 }

@@ -25,6 +25,7 @@ mod pace;
 mod producer;
 mod recover;
 mod shares;
+mod summed;
 mod take;
 mod truth;
 mod turn;
@@ -116,6 +117,14 @@ impl Lanes {
         let fence = LaneFence { lane, outlets, shard, opening: number };
         let (positions, state, digest) = (truth.positions, truth.state, truth.digest);
         Ok(Opened { fence: Box::new(fence), positions, state, digest })
+    }
+
+    /// Waits until the group gives the lane of a shard to this host, which has not got it.
+    pub(super) async fn freed(&self, shard: ShardId) {
+        match self.ours.get() {
+            Some(ours) => self.shares.given_anew(ours.lane_of(shard)).await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(super) async fn reposition(

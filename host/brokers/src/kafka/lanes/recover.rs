@@ -37,6 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a topic that was there a moment ago may be unknown to a node: longer than metadata needs to spread.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 
+/// Octets of one answer: few of a lane's are on their way, and all of a large state is.
+const FETCHED: usize = 8 << 20;
+
 /// Before a topic that a node does not know is asked for again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -415,6 +418,9 @@ fn config(cluster: &Cluster) -> ClientConfig {
     config.set("auto.offset.reset", "error");
     // A partition without new records is answered at once.
     config.set("fetch.wait.max.ms", "10");
+    // A lane is read at once: more comes with each answer, and a queue that was full is filled again soon.
+    config.set("max.partition.fetch.bytes", FETCHED.to_string());
+    config.set("fetch.queue.backoff.ms", "5");
     config
 }
 

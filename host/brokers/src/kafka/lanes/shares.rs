@@ -117,6 +117,22 @@ impl Shares {
         }
     }
 
+    /// Waits until a lane may be taken that may not be taken now; for ever where it may.
+    pub(super) async fn given_anew(&self, lane: u32) {
+        if self.has(lane) {
+            return std::future::pending().await;
+        }
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.has(lane) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,6 +175,21 @@ mod tests {
         assert!(!known(&shares, 1, SLEPT), "it may be asleep");
         shares.taken(&[1]);
         assert!(!known(&shares, 1, Duration::ZERO) && known(&shares, 2, Duration::ZERO));
+    }
+
+    #[tokio::test]
+    async fn who_has_not_got_a_lane_is_told_when_it_is_given() {
+        let shares = Shares::default();
+        shares.tick();
+        let told = shares.given_anew(1);
+        tokio::pin!(told);
+        assert!(futures::poll!(&mut told).is_pending());
+        shares.given(&[2]);
+        assert!(futures::poll!(&mut told).is_pending());
+        shares.given(&[1]);
+        assert!(futures::poll!(&mut told).is_ready());
+        // Who has got it waits for something else.
+        assert!(futures::poll!(std::pin::pin!(shares.given_anew(1))).is_pending());
     }
 
     #[test]

@@ -70,11 +70,11 @@ async fn take_over(world: Arc<World>, fences: Arc<AtomicBool>) -> Result<Held, B
     fences.store(true, Ordering::Relaxed);
     ours.confirm(cluster).await?;
     let producer = LaneProducer::open(cluster, *number).await?;
-    let (truth, read) = keep::read(cluster, ours, *number).await?;
+    let (truth, read, kept) = keep::read(cluster, ours, *number).await?;
     recovered.fetch_add(read.records, Ordering::Relaxed);
     let (shards, records) = (truth.shards.len(), read.records);
     tracing::debug!(lane = number, shards, records, "took a lane over");
-    let mut held = Held { producer, truth, holders: HashMap::new() };
+    let mut held = Held { producer, truth, kept, holders: HashMap::new() };
     let turn = world.turn();
     if keep::after(&turn, &mut held, read).await {
         return Ok(held);
