@@ -42,6 +42,13 @@ pub fn lying_guest(lie: &str) -> Vec<u8> {
     bytes
 }
 
+/// One that exports no `migrate`, as the first version of a plugin that keeps state.
+#[must_use]
+pub fn plain_guest() -> &'static [u8] {
+    static PLAIN: OnceLock<Vec<u8>> = OnceLock::new();
+    PLAIN.get_or_init(|| build("test-guest", "plugin-tests-plain", &["--features", "plain"]))
+}
+
 /// The same with line tables, so that its traps say where they were.
 #[must_use]
 pub fn traced_guest() -> &'static [u8] {

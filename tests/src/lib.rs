@@ -33,7 +33,9 @@ pub use fickle::{Fickle, LIFE, Manner, records};
 pub use fnaad::{Fnaad, Refused};
 pub use fnua::{Fnua, Said};
 pub use following::Following;
-pub use guest::{guest, keyed_count, lying_guest, noted, traced_guest, tumbling_window};
+pub use guest::{
+    guest, keyed_count, lying_guest, noted, plain_guest, traced_guest, tumbling_window,
+};
 pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers};
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};

@@ -49,7 +49,9 @@ pub mod watch;
 mod tests;
 
 pub use action::Action;
-pub use catalog::{Active, Catalog, NoTrial, OperatorError, Outcome, Rejected, Snapshot, Trial};
+pub use catalog::{
+    Active, BeginError, Catalog, NoTrial, OperatorError, Outcome, Rejected, Snapshot, Trial,
+};
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, EngineError, LoadError};
 pub use instance::{Instance, Setup};

@@ -118,6 +118,9 @@ pub struct Rollout {
     /// Whether everybody runs it.
     #[serde(default)]
     pub everywhere: bool,
+    /// Whether a shard has begun with it, and may have written what the version before cannot read.
+    #[serde(default)]
+    pub begun: bool,
 }
 
 /// The processor that tries a version for others.

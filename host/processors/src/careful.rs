@@ -9,13 +9,14 @@
 use host_brokers::{BrokerError, CommitOutcome};
 use host_events::Position;
 
+use crate::commits::InFlight;
 use crate::dead::{Given, Kind};
 use crate::inputs::Next;
 use crate::isolate::MOST_IN_A_ROW;
 use crate::pieces;
 use crate::shard::Failure;
 use crate::spec::Policy;
-use crate::worker::{End, InFlight, Moves, Worker};
+use crate::worker::{End, Moves, Worker};
 
 /// What is known about a commit that was refused.
 #[derive(Debug)]
@@ -45,7 +46,10 @@ impl Worker<'_> {
         let InFlight { batches, moved, largest, given, .. } = in_flight;
         let positions = &self.without_ticks(&in_flight.positions);
         if moved.events_in == 0 {
-            return Ok(CommitOutcome::Aborted(cause));
+            return match self.blames_tick(in_flight, &cause) {
+                true => Err(Failure::Suspect(cause)),
+                false => Ok(CommitOutcome::Aborted(cause)),
+            };
         }
         let given = match given {
             // Nothing is left to be cut off.

@@ -10,9 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fnap::name::Name;
 use host_brokers::{Broker, BrokerError};
-use host_events::{
-    CloudEvent, EventRef, Headers, HeadersBuilder, Record, Stored, Timestamp, Value,
-};
+use host_events::{CloudEvent, EventRef, Headers, HeadersBuilder, Record, Stored, Timestamp};
 use host_iam::Grants;
 use host_plugins::{CallError, Plugin};
 use host_registry::{FlowStatus, Maker, NewFlow, Registry, RegistryError, dead_flow_taken};
@@ -345,33 +343,8 @@ pub(crate) fn open(letter: &Record) -> Option<Opened> {
     })
 }
 
-/// A gap in an input, as an event for the dead-letter flow.
-pub(crate) fn gap(processor: &str, flow: &str, partition: u32, data: &serde_json::Value) -> Record {
-    let now = now();
-    let id = uuid::Uuid::new_v4().to_string();
-    let event =
-        CloudEvent::new(&id, &format!("flow://{processor}"), GAP_TYPE).and_then(|mut event| {
-            event.set("subject", Value::String(format!("flow://{flow}")))?;
-            event.set("datacontenttype", Value::String("application/json".to_owned()))?;
-            event.set("deadprocessor", Value::String(processor.to_owned()))?;
-            event.set("deadflow", Value::String(flow.to_owned()))?;
-            event.set("deadpartition", Value::String(partition.to_string()))?;
-            event.set("deadkind", Value::String("gap".to_owned()))?;
-            let words = data.get("words").and_then(serde_json::Value::as_str).unwrap_or_default();
-            event.set("deadreason", Value::String(one_line(words)))?;
-            event.set("deadtime", Value::String(time_of(now)))?;
-            event.set_data(Some(data.to_string().into()));
-            Ok(event)
-        });
-    // The names are the registry's: they are within every rule of an attribute.
-    event.map(|event| event.to_record(now)).unwrap_or_default()
-}
-
-/// Type of the event that stands for a gap.
-const GAP_TYPE: &str = "flow.processor.gap";
-
 /// Control characters and noncharacters have no place in an attribute (CloudEvents 1.0.2, "String").
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
     let blank = |c: char| c == ' ' || c.is_control() || is_noncharacter(c);
     for word in text.split(blank).filter(|word| !word.is_empty()) {
@@ -393,11 +366,11 @@ fn is_noncharacter(c: char) -> bool {
 }
 
 /// RFC 3339.
-fn time_of(millis: i64) -> String {
+pub(crate) fn time_of(millis: i64) -> String {
     Timestamp::from_unix_millis(millis).map(|time| time.as_str().to_owned()).unwrap_or_default()
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,7 +4,9 @@
 //! [`Processors`] supervisor makes what runs agree with what the registry says should run. Here
 //! plugins and brokers meet; this crate knows neither Wasm nor any particular broker, nor FNAP's wire.
 
+mod batches;
 mod careful;
+mod commits;
 mod control;
 mod dead;
 mod delivery;
@@ -19,6 +21,7 @@ mod lag;
 mod limits;
 mod living;
 mod logs;
+mod meeting;
 mod migrate;
 mod outputs;
 mod pieces;
@@ -35,6 +38,7 @@ mod status;
 mod supervisor;
 mod swap;
 mod ticks;
+mod told;
 mod traced;
 mod trial;
 mod views;

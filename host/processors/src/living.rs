@@ -24,6 +24,8 @@ pub(crate) struct Living {
     interval: Option<Duration>,
     /// Bytes that it had after its first batch.
     first: Option<u64>,
+    /// The same after its first tick, for one that has had no batch: an interpreter grows with the first of either.
+    ticked: Option<u64>,
     /// When it was made or had its last batch.
     since: Instant,
 }
@@ -31,7 +33,8 @@ pub(crate) struct Living {
 impl Living {
     pub(crate) fn new(instance: Instance) -> Self {
         let interval = instance.interval();
-        Self { instance: Some(instance), interval, first: None, since: Instant::now() }
+        let (first, ticked) = (None, None);
+        Self { instance: Some(instance), interval, first, ticked, since: Instant::now() }
     }
 
     /// What it is, while there is one.
@@ -52,7 +55,7 @@ impl Living {
         self.interval
     }
 
-    /// It had a batch, or a tick.
+    /// It had a batch.
     pub(crate) fn worked(&mut self) {
         self.since = Instant::now();
         if let Some(instance) = &self.instance {
@@ -60,15 +63,25 @@ impl Living {
         }
     }
 
+    /// It had a tick.
+    pub(crate) fn ticked(&mut self) {
+        self.since = Instant::now();
+        if let Some(instance) = &self.instance {
+            self.ticked.get_or_insert(instance.memory() as u64);
+        }
+    }
+
     /// When it has waited for long enough; none where there is nothing to give back.
     pub(crate) fn until(&self, limits: &Limits) -> Option<Instant> {
         self.instance.as_ref()?;
         let idle = Duration::from_millis(limits.idle_ms);
-        Some(self.since + if self.first.is_some() { idle } else { idle.min(UNUSED) })
+        let was_used = self.first.or(self.ticked).is_some();
+        Some(self.since + if was_used { idle } else { idle.min(UNUSED) })
     }
 
     fn is_grown(&self, limits: &Limits) -> bool {
-        let (Some(instance), Some(first)) = (&self.instance, self.first) else { return false };
+        let first = self.first.or(self.ticked);
+        let (Some(instance), Some(first)) = (&self.instance, first) else { return false };
         is_grown(first, instance.memory() as u64, limits)
     }
 }

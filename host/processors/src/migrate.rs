@@ -10,13 +10,16 @@ use host_brokers::Commit;
 use host_events::Position;
 use host_plugins::log::NoLog;
 use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState};
+use host_registry::ProcessorChange;
 
+use crate::commits::commit_all;
+use crate::meeting::Meeting;
 use crate::outputs::Ready;
+use crate::probation::Offer;
 use crate::shard::{Failure, Held, Shard, settle, setup};
 use crate::spec::Spec;
 use crate::status::ShardStatus;
 use crate::supervisor::Processors;
-use crate::worker::commit_all;
 
 /// Whether a version takes over what another one left.
 pub(crate) fn takes_over(plugin: &Plugin, made_by: &str, state: &SharedState) -> bool {
@@ -49,14 +52,21 @@ impl Shard {
         plugin: &Plugin,
         held: &mut Held,
     ) -> Result<Instance, Failure> {
-        let made_by = held.made_by.take().filter(|by| takes_over(plugin, by, &held.state));
-        let Some(made_by) = made_by else {
-            return self.instantiate(plugin, &held.state).await;
+        let made_by = held.made_by.take();
+        let Some(by) = made_by.as_ref().filter(|by| takes_over(plugin, by, &held.state)) else {
+            let instance = self.instantiate(plugin, &held.state).await?;
+            let is_other = made_by.is_some_and(|by| by != **plugin.digest());
+            self.agreed(plugin, is_other).await?;
+            return Ok(instance);
         };
         // One that is not kept any more: nobody knows what it called itself.
-        let from = self.catalog.version(&made_by).await.map(|from| from.info().version.clone());
+        let from = self.catalog.version(by).await.map(|from| from.info().version.clone());
         let from = from.unwrap_or_default();
-        let instance = self.taking_over(plugin, &held.state, &from).await?;
+        let instance = match self.taking_over(plugin, &held.state, &from).await {
+            Ok(instance) => instance,
+            Err(cause) => return Err(self.cannot_read(plugin, &cause).await),
+        };
+        self.agreed(plugin, true).await?;
         let commit = Commit {
             positions: Position::default(),
             state: held.state.lock().take_changes(),
@@ -69,7 +79,78 @@ impl Shard {
     }
 }
 
+impl Shard {
+    /// Waits until all shards can go on with a version, where it may find state of another one there. Then it has begun.
+    ///
+    /// # Errors
+    /// Where one of them cannot.
+    pub(crate) async fn agreed(&self, plugin: &Plugin, is_other: bool) -> Result<(), Failure> {
+        if !plugin.exports(Optional::Migrate) {
+            return Ok(());
+        }
+        if let Some(meeting) = self.meeting(plugin).filter(|_| is_other) {
+            let all = meeting.agree(self.shard, self.spec.shards()).await;
+            all.map_err(Failure::Rejected)?;
+        }
+        if self.spec.pinned.is_some() {
+            return Ok(());
+        }
+        let begun = self.catalog.begin(&self.spec.kind, plugin.digest()).await;
+        begun.map_err(|cause| Failure::Rejected(cause.to_string()))
+    }
+
+    /// Says that a version cannot read the state of this shard: then it takes over none of the processor, and where
+    /// that is possible the version before goes on everywhere.
+    pub(crate) async fn cannot_read(&self, plugin: &Plugin, cause: &CallError) -> Failure {
+        if let CallError::Busy(_) = cause {
+            return cause.clone().into();
+        }
+        if self.spec.pinned.is_some() {
+            return cause.clone().into();
+        }
+        let failure = self.blame(plugin, &format!("state of shard {}", self.shard), cause).await;
+        if let Some(meeting) = self.meeting(plugin) {
+            meeting.refuse(&failure.to_string());
+        }
+        failure
+    }
+
+    fn meeting(&self, plugin: &Plugin) -> Option<Arc<Meeting>> {
+        let offer = self.plugin.borrow();
+        let offer = offer.as_ref().filter(|offer| offer.plugin.digest() == plugin.digest())?;
+        Some(Arc::clone(&offer.meeting))
+    }
+}
+
 impl Processors {
+    /// Has a processor stay with the version before where a new one cannot read its state, and others run that one and cannot
+    /// go back: without it a restart would find a version that it cannot begin with.
+    pub(crate) async fn keep_back(&self, spec: &Spec, offer: Option<Offer>) {
+        let Some(Offer { plugin, before: Some(before), meeting }) = offer else { return };
+        let Some(cause) = meeting.refusal().filter(|_| spec.pinned.is_none()) else { return };
+        let (kind, digest) = (&*spec.kind, plugin.digest());
+        let is_active = self
+            .0
+            .catalog
+            .snapshot()
+            .types
+            .get(kind)
+            .is_some_and(|active| active.plugin.digest() == digest && active.before.is_some());
+        if !is_active || self.0.catalog.way_back(kind, digest).is_some() {
+            return;
+        }
+        let options = [("upgrade".to_owned(), "pinned".to_owned())].into();
+        let pin = Some(before.digest().to_string());
+        let change = ProcessorChange { options, pin, ..ProcessorChange::default() };
+        let Ok(name) = spec.name.parse() else { return };
+        match self.0.registry.update_processor(&name, change).await {
+            Ok(_) => {
+                tracing::warn!(processor = %spec.name, %digest, cause, "pinned to the version before");
+            }
+            Err(error) => tracing::debug!(processor = %spec.name, %error, "not pinned yet"),
+        }
+    }
+
     /// Whether a new version can take over the state of every shard of a processor that runs.
     pub(crate) async fn try_states(
         &self,

@@ -12,9 +12,11 @@ use host_plugins::log::NoLog;
 use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState};
 
 use crate::inputs::Next;
+use crate::meeting::Meeting;
 use crate::migrate::takes_over;
 use crate::pieces;
 use crate::shard::{Failure, Shard, setup};
+use crate::spec::Policy;
 use crate::worker::Worker;
 
 /// Batches that a new version has to do well in a shard. A mistake that most events meet shows in the
@@ -28,6 +30,12 @@ pub(crate) const PROBATION: Duration = Duration::from_secs(60 * 60);
 /// How often in a row a version may ask for the same batch later before the version before is asked.
 const MOST_RETRIES: u32 = 3;
 
+/// Events that a version has to reject in a shard that the one before does not, before it is to blame, and at least one in so many of
+/// those that it was asked about. What is rejected is the version's decision, and who may write an event may choose one:
+/// a few must not keep the old version running for everybody.
+const LEAST_REJECTS: u64 = 4;
+const REJECTS_ONE_IN: u64 = 10;
+
 /// Octets of a trap's words in a reason: the backtrace is in the log.
 const MAX_REASON: usize = 500;
 
@@ -37,6 +45,14 @@ pub(crate) struct Offer {
     pub(crate) plugin: Plugin,
     /// What goes on where it fails, while it is on probation.
     pub(crate) before: Option<Plugin>,
+    /// Where the shards of the processor meet that take over state with it.
+    pub(crate) meeting: Arc<Meeting>,
+}
+
+impl Offer {
+    pub(crate) fn new(plugin: Plugin, before: Option<Plugin>) -> Self {
+        Self { plugin, before, meeting: Arc::default() }
+    }
 }
 
 impl Shard {
@@ -47,10 +63,8 @@ impl Shard {
         let offer = self.plugin.borrow();
         let offer = offer.as_ref().filter(|offer| offer.plugin.digest() == plugin.digest())?;
         let tried = self.status.tried(plugin.digest());
-        let reads = |before: &Plugin| {
-            before.exports(Optional::Migrate) || !plugin.exports(Optional::Migrate)
-        };
-        offer.before.clone().filter(|before| tried.batches < PROBATION_BATCHES && reads(before))
+        let before = offer.before.clone().filter(|_| tried.batches < PROBATION_BATCHES)?;
+        self.catalog.way_back(&self.spec.kind, plugin.digest()).map(|_| before)
     }
 
     /// Makes an instance of a plugin for this shard and calls its `init`. A new version that cannot be made
@@ -103,7 +117,11 @@ impl Shard {
         let words = words.get(..words.floor_char_boundary(MAX_REASON)).unwrap_or_default();
         let reason = format!("processor {}, {what}: {words}", self.spec.name);
         match self.catalog.blame(plugin.digest(), &reason).await {
-            Ok(()) => Failure::Rejected(reason),
+            Ok(true) => Failure::Rejected(reason),
+            Ok(false) => {
+                let cause = "the version before may not be able to read what it has written";
+                Failure::NotRejected { reason, cause: cause.to_owned() }
+            }
             Err(cause) => Failure::NotRejected { reason, cause: cause.to_string() },
         }
     }
@@ -121,11 +139,28 @@ impl Worker<'_> {
         if !self.can(&before, next).await? {
             return Ok(());
         }
+        if matches!(cause, CallError::Reject { .. }) && !self.rejects_much(next) {
+            return Ok(());
+        }
         // A machine that was busy for a moment is no fault of a version.
         if matches!(cause, CallError::Limit { .. }) && self.can(&plugin, next).await? {
             return Err(Failure::Plugin(cause.clone()));
         }
         Err(self.shard.blame(&plugin, &self.place(next), cause).await)
+    }
+
+    /// Whether a version rejects so much that it is to blame. Where an event that is rejected holds everything up, one is enough.
+    fn rejects_much(&mut self, next: &Next) -> bool {
+        if self.shard.spec.policy == Policy::Off {
+            return true;
+        }
+        // Each of its events is asked about alone.
+        if next.batch.records.len() > 1 {
+            return false;
+        }
+        self.shard.rejects = self.shard.rejects.saturating_add(1);
+        let asked = self.shard.status.tried(self.plugin.digest()).events;
+        is_much(self.shard.rejects, asked)
     }
 
     /// The same of an answer that blames no event: that it wants to be stopped, or the batch again, and again.
@@ -217,5 +252,21 @@ impl Worker<'_> {
             Err(busy @ CallError::Busy(_)) => Err(busy.into()),
             Err(_) => Ok(false),
         }
+    }
+}
+
+fn is_much(rejects: u64, asked: u64) -> bool {
+    rejects >= LEAST_REJECTS && rejects.saturating_mul(REJECTS_ONE_IN) >= asked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_events_that_are_rejected_or_one_in_many_say_nothing_of_a_version() {
+        assert!(!is_much(1, 0) && !is_much(LEAST_REJECTS - 1, 5));
+        assert!(is_much(LEAST_REJECTS, 5) && is_much(LEAST_REJECTS, 40));
+        assert!(!is_much(LEAST_REJECTS, 41) && is_much(100, 1_000));
     }
 }

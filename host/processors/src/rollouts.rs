@@ -17,6 +17,10 @@ use crate::supervisor::{Processors, Report};
 /// Time between two looks at how new versions do. What is counted between two is lost with a crash.
 pub(crate) const ROLLOUT_LOOK: Duration = Duration::from_secs(1);
 
+/// How many times the time that the first of a type has to run a new version others wait for it at most, and no less than a
+/// probation is long: whoever is first may be anybody's, rest, or give way to another one that rests.
+const LONGEST: u32 = 10;
+
 /// What the first of a type has to do with a new version before those follow that wait for it: both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FirstDoes {
@@ -208,7 +212,9 @@ fn advanced(
         None => First { processor: next.clone(), since: now, events: 0 },
     };
     let enough = first.events >= wanted.events && lasted(first.since, now) >= wanted.time;
-    if enough && done.is_some() {
+    let longest = wanted.time.saturating_mul(LONGEST).max(PROBATION);
+    let long = lasted(rollout.began, now) >= longest;
+    if long || enough && done.is_some() {
         return everywhere();
     }
     Rollout { first: Some(first), ..rollout.clone() }
@@ -263,7 +269,7 @@ mod tests {
 
     fn begun() -> Rollout {
         let before = Known { digest: "0".into(), version: "1.0.0".into() };
-        Rollout { before, began: 0, first: None, everywhere: false }
+        Rollout { before, began: 0, first: None, everywhere: false, begun: false }
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -282,6 +288,18 @@ mod tests {
         assert!(!advanced(&busy, &both, None, WANTED, 60_000).everywhere, "it does not run it");
         let all = advanced(&busy, &both, Some(0), WANTED, 11_000);
         assert!(all.everywhere && all.began == 11_000);
+    }
+
+    #[test]
+    fn one_that_rests_holds_the_others_up_for_a_time_only() {
+        let both = names(&["a", "b"]);
+        let chosen = advanced(&begun(), &both, None, WANTED, 1_000);
+        let hour = 60 * 60 * 1_000;
+        let resting = advanced(&chosen, &both, Some(0), WANTED, hour - 1);
+        assert!(!resting.everywhere);
+        // Nor is it of use that another one takes its place.
+        let other = advanced(&resting, &names(&["b"]), None, WANTED, hour - 1);
+        assert!(advanced(&other, &both, Some(0), WANTED, hour).everywhere);
     }
 
     #[test]

@@ -20,8 +20,9 @@ use host_plugins::{
 use tokio::sync::{mpsc, watch};
 
 use crate::careful::Careful;
+use crate::commits::commit_all;
 use crate::control::Mode;
-use crate::dead::{self, DeadError, DeadFlow, Given};
+use crate::dead::{DeadError, DeadFlow, Given};
 use crate::episodes::{Episode, Tally};
 use crate::inputs::Inputs;
 use crate::logs::ShardLog;
@@ -32,7 +33,9 @@ use crate::reconfigure::Ask;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
 use crate::status::{Moved, Phase, ShardStatus};
-use crate::worker::{End, Worker, commit_all};
+use crate::ticks::Refused;
+use crate::told;
+use crate::worker::{End, Worker};
 
 /// How long a shard waits before it begins again after a failure.
 #[derive(Clone, Copy, Debug)]
@@ -140,10 +143,14 @@ pub(crate) struct Shard {
     pub(crate) size: Size,
     /// Events in a row that failed alone.
     pub(crate) row: u32,
+    /// Events that a version on probation has rejected and the one before would not have.
+    pub(crate) rejects: u64,
     /// How often in a row the plugin asked for the same batch later.
     pub(crate) retries: u32,
     /// Events in a row that a broker refused.
     pub(crate) refusals: u32,
+    /// The same of ticks.
+    pub(crate) refused_ticks: Refused,
     /// A commit that was refused for good, until the event to blame is found.
     pub(crate) careful: Option<Careful>,
     /// Where spans go.
@@ -282,7 +289,7 @@ impl Shard {
             return Ok(Vec::new());
         }
         let dead = self.dead.get().await?;
-        let event = |gap: &Gap| dead::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data());
+        let event = |gap: &Gap| told::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data());
         let records = gaps.iter().map(event);
         let (records, partition) = (records.collect(), self.shard % dead.partitions.max(1));
         Ok(vec![Output { topic: dead.topic, partition, records }])
@@ -361,9 +368,11 @@ impl Shard {
         if *self.mode.borrow() != Mode::Run {
             return Supervisor::There;
         }
-        // A new plugin version or an operator's word ends the wait early.
+        let id = ShardId { processor: self.spec.id, shard: self.shard };
+        // A new plugin version or an operator's word ends the wait early, and that another host has given the shard up.
         let changed = tokio::select! {
             () = tokio::time::sleep(wait), if !failure.is_final() => Ok(()),
+            () = self.spec.target.freed(id), if !failure.is_final() => Ok(()),
             changed = self.mode.changed() => changed,
             changed = self.plugin.changed() => changed,
         };

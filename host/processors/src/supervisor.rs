@@ -254,6 +254,8 @@ impl Processors {
                 // One that runs goes on, whatever stands against loading it now.
                 if plugin.is_some() {
                     running.offer(plugin);
+                    let offer = running.plugin.borrow().clone();
+                    self.keep_back(&running.spec, offer).await;
                 }
             }
         }
@@ -296,13 +298,13 @@ impl Processors {
             let rollout = snapshot.states.get(&spec.kind).and_then(|state| state.rollout.as_ref());
             return Some(match before {
                 Some(before) if waits(spec.one_first, &spec.name, rollout) => {
-                    Offer { plugin: before, before: None }
+                    Offer::new(before, None)
                 }
-                before => Offer { plugin, before },
+                before => Offer::new(plugin, before),
             });
         };
         match self.0.catalog.version(digest).await {
-            Ok(plugin) => Some(Offer { plugin, before: None }),
+            Ok(plugin) => Some(Offer::new(plugin, None)),
             Err(error) => {
                 // The shards say that they have none; they are asked again and again.
                 tracing::debug!(processor = %spec.name, digest, cause = %error, "pinned version cannot be loaded");
@@ -366,6 +368,8 @@ impl Processors {
             row: 0,
             retries: 0,
             refusals: 0,
+            rejects: 0,
+            refused_ticks: Default::default(),
             careful: None,
             traces: self.0.options.traces.clone(),
             episode: Episode::default(),
@@ -544,13 +548,17 @@ impl Running {
         *self.mode.borrow() == Mode::Run && self.statuses.iter().all(runs)
     }
 
-    fn offer(&self, offer: Option<Offer>) {
+    fn offer(&self, mut offer: Option<Offer>) {
         let digest =
             |offer: &Option<Offer>| offer.as_ref().map(|offer| Arc::clone(offer.plugin.digest()));
         self.plugin.send_if_modified(|now| {
             let differs = digest(now) != digest(&offer);
             // That a version has proved itself is no reason to wake anybody.
-            *now = offer;
+            match (&*now, &mut offer) {
+                (Some(now), Some(offer)) if !differs => offer.meeting = Arc::clone(&now.meeting),
+                _ => {}
+            }
+            *now = offer.take();
             differs
         });
     }

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use host_failpoints::failpoint;
-use host_plugins::{CallError, Instance, Level, Plugin};
+use host_plugins::{Instance, Level, Optional, Plugin};
 
 use crate::living::Living;
 use crate::migrate::takes_over;
@@ -24,17 +24,24 @@ impl Worker<'_> {
         }
         let began = Instant::now();
         failpoint!("processors.before-swap");
-        let migrates = takes_over(&plugin, self.plugin.digest(), &self.state);
-        let made = match migrates {
-            true => self.made_with_state(&plugin).await,
+        let made = match plugin.exports(Optional::Migrate) {
+            true => self.made_with_all(&plugin).await,
             // While the last commit of the old one is still on its way.
-            false => self.shard.instantiate(&plugin, &self.state).await,
+            false => {
+                let made = self.shard.instantiate(&plugin, &self.state).await;
+                made.map(|instance| (instance, false))
+            }
         };
-        let instance = match made {
-            Ok(instance) => instance,
-            Err(Failure::Rejected(cause)) => {
-                let processor = &self.shard.spec.name;
-                tracing::warn!(%processor, digest = %plugin.digest(), cause, "kept the running plugin");
+        let (instance, migrates) = match made {
+            Ok(made) => made,
+            Err(failure @ (Failure::Rejected(_) | Failure::NotRejected { .. })) => {
+                let (processor, shard) = (&self.shard.spec.name, self.shard.shard);
+                tracing::warn!(%processor, shard, digest = %plugin.digest(), cause = %failure, "kept the running plugin");
+                self.shard.log.host_line(
+                    Level::Warn,
+                    "kept the running version",
+                    &[("cause", &failure)],
+                );
                 return Ok(());
             }
             Err(failure) => return Err(failure),
@@ -48,14 +55,27 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// An instance that takes over the state of the old one; what it writes comes behind everything that was decided.
-    async fn made_with_state(&mut self, plugin: &Plugin) -> Result<Instance, Failure> {
+    /// An instance that takes over the state of the old one, where there is any, once all shards of the processor have
+    /// one; what it writes comes behind everything that was decided.
+    async fn made_with_all(&mut self, plugin: &Plugin) -> Result<(Instance, bool), Failure> {
         self.drain().await?;
-        let from = self.plugin.info().version.clone();
-        self.shard.taking_over(plugin, &self.state, &from).await.map_err(|cause| match cause {
-            busy @ CallError::Busy(_) => busy.into(),
-            cause => Failure::Rejected(cause.to_string()),
-        })
+        let migrates = takes_over(plugin, self.plugin.digest(), &self.state);
+        let instance = if migrates {
+            let from = self.plugin.info().version.clone();
+            match self.shard.taking_over(plugin, &self.state, &from).await {
+                Ok(instance) => instance,
+                Err(cause) => return Err(self.shard.cannot_read(plugin, &cause).await),
+            }
+        } else {
+            self.shard.instantiate(plugin, &self.state).await?
+        };
+        if let Err(failure) = self.shard.agreed(plugin, true).await {
+            if migrates {
+                self.state.lock().abandon();
+            }
+            return Err(failure);
+        }
+        Ok((instance, migrates))
     }
 
     /// Everything that the old one decided is committed, and the new one is made on the same state.
@@ -88,6 +108,7 @@ impl Worker<'_> {
         self.plugin = plugin;
         self.shard.row = 0;
         self.shard.retries = 0;
+        self.shard.rejects = 0;
         if migrates {
             self.migrated();
         }

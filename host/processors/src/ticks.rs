@@ -3,20 +3,37 @@
 //! A tick is decided and committed like a batch, and when the last one was is committed with it as a position
 //! under the processor's own id. One that decided nothing is not committed: nothing of it is left. Ticks that
 //! were missed, because the shard was held, failed or the host was down, are one tick.
+//!
+//! What a broker refuses for good of a tick happens not at all: the state stays as it was before it, the first of several in a row is told
+//! of in the dead-letter flow, and events go on. A plugin finds in its state what it has not said yet.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use host_brokers::BrokerError;
 use host_events::{Batch, Incarnation, Position};
-use host_plugins::CallError;
+use host_plugins::{CallError, Level};
 use tokio::time::Instant;
 
+use crate::commits::InFlight;
+use crate::dead::{Given, Kind};
 use crate::shard::Failure;
+use crate::spec::Policy;
+use crate::told;
 use crate::worker::Worker;
 
 /// The partition of the processor's own id under which its last tick stands. A replay keeps its place there
 /// under the partitions of the dead-letter flow, which never has so many.
 const TICKS: u32 = u32::MAX;
+
+/// What a broker has refused of ticks.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    /// Why it refused the commit of the latest one, which is not made again then.
+    cause: Option<String>,
+    /// Whether that was told since one went through.
+    is_told: bool,
+}
 
 /// When the plugin was called by the clock last.
 pub(crate) struct Ticks {
@@ -60,6 +77,9 @@ impl Worker<'_> {
         if alone {
             self.drain().await?;
         }
+        if let Some(cause) = self.shard.refused_ticks.cause.take() {
+            return self.pass_over_tick(&cause).await;
+        }
         self.prepare().await?;
         let now = self.ticks.now();
         self.state.lock().begin();
@@ -78,7 +98,7 @@ impl Worker<'_> {
             }
         };
         self.ticks.was(now);
-        self.living.worked();
+        self.living.ticked();
         if actions.is_empty() && self.state.lock().take_changes().is_empty() {
             self.state.lock().abandon();
             return Ok(());
@@ -94,6 +114,48 @@ impl Worker<'_> {
             self.drain().await?;
         }
         Ok(())
+    }
+
+    /// Leaves out a tick whose commit was refused, and tells of the first of them.
+    async fn pass_over_tick(&mut self, cause: &str) -> Result<(), Failure> {
+        let now = self.ticks.now();
+        self.ticks.was(now);
+        let shard = &mut *self.shard;
+        shard.log.host_line(Level::Warn, "a tick was refused", &[("cause", &cause)]);
+        if std::mem::replace(&mut shard.refused_ticks.is_told, true) {
+            return Ok(());
+        }
+        let (processor, number) = (Arc::clone(&shard.spec.name), shard.shard);
+        tracing::warn!(%processor, shard = number, cause, "a broker refuses what a tick decided");
+        if !matches!(shard.spec.policy, Policy::Auto | Policy::All) {
+            return Ok(());
+        }
+        self.drain().await?;
+        self.need_dead_flow().await?;
+        let Some(dead) = &self.dead else { return Ok(()) };
+        self.waiting.outputs.tell(dead, number, told::tick(&processor, number, now, cause));
+        self.waiting.given = Some(Given::new(Kind::Broker, cause.to_owned()));
+        self.state.lock().begin();
+        let next = u64::try_from(now).unwrap_or(0);
+        self.moved(&[], &[(Incarnation(self.shard.spec.id), TICKS, next)]);
+        self.drain().await
+    }
+
+    /// Whether a commit without events was refused for what a tick decided; that is remembered where it was one alone.
+    pub(crate) fn blames_tick(&mut self, in_flight: &InFlight, cause: &BrokerError) -> bool {
+        let InFlight { batches, positions, given, .. } = in_flight;
+        let has_tick = positions.get(Incarnation(self.shard.spec.id), TICKS).is_some();
+        if has_tick && given.is_none() && *batches == 1 {
+            self.shard.refused_ticks.cause = Some(cause.to_string());
+        }
+        has_tick && given.is_none()
+    }
+
+    /// One that went through is told of again when it is refused.
+    pub(crate) fn tick_went_through(&mut self, positions: &Position) {
+        if positions.get(Incarnation(self.shard.spec.id), TICKS).is_some() {
+            self.shard.refused_ticks.is_told = false;
+        }
     }
 
     /// Where events move to in a commit; a tick is no event's fault.

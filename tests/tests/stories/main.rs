@@ -60,6 +60,7 @@ mod swap;
 mod swaps;
 mod ticks;
 mod tls;
+mod together;
 mod tokens;
 mod tools;
 mod top;

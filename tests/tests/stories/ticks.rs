@@ -120,3 +120,35 @@ fn killed_in_the_commit_of_a_tick_it_has_been_once_or_not_at_all() {
     let carried = wire.read(B).into_iter().filter(|event| event["type"] != "ticked");
     assert_eq!(stories::ids(&carried.collect::<Vec<_>>()), stories::ids(&wire.read(A)));
 }
+
+#[test]
+fn what_an_output_refuses_of_ticks_is_told_once_and_events_go_on() {
+    let (mut wire, _host, dir) = host_with(&[A], 1);
+    drop_in(&dir.path().join("plugins"), "guest.wasm", guest());
+    guest_is_there(&mut wire);
+    wire.ok(&format!("CREATE FLOW {B} max.message.bytes=1000"));
+    let config = r#"{"tick":100,"act":"tick-large"}"#;
+    wire.ok(&format!("CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} CONFIG {config}"));
+    let told = eventually("what is told of a tick", || {
+        let answer = wire.ask("READ p.dead.flows.unix.ar FROM earliest");
+        let mut told = answer.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        told.next().ok_or_else(|| format!("{answer:?}"))
+    });
+    assert_eq!(
+        (&told["type"], &told["deadkind"]),
+        (&"flow.processor.tick".into(), &"broker".into())
+    );
+    assert!(told["deadreason"].as_str().unwrap().contains("over the limit of 1000"), "{told}");
+    assert_eq!(told["data"]["shard"], 0);
+    // Among other ticks.
+    for from in [0, 50, 100] {
+        wire.write(A, &events(from..from + 50));
+        eventually("the events", || match wire.read(B).len() {
+            count if count == from + 50 => Ok(()),
+            count => Err(count.to_string()),
+        });
+    }
+    assert_eq!(stories::ids(&wire.read(B)), stories::ids(&wire.read(A)));
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    assert_eq!((&seen["state"], &seen["dead-letters"]["open"]), (&"running".into(), &1.into()));
+}

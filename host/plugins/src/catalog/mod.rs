@@ -43,6 +43,7 @@ impl Trial for NoTrial {
 }
 
 pub use operator::OperatorError;
+pub use verdict::BeginError;
 
 /// What is installed at a moment. A new snapshot is made at each change.
 #[derive(Clone, Debug, Default)]

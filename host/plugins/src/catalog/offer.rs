@@ -125,6 +125,7 @@ impl Catalog {
             began,
             first: None,
             everywhere: false,
+            begun: false,
         });
         let (name, version) = (info.name.clone(), known(&plugin));
         let why = format!("digest {}", plugin.digest());

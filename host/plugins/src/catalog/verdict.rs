@@ -5,22 +5,39 @@ use std::time::SystemTime;
 
 use host_failpoints::failpoint;
 
-use super::{Active, Catalog, Rejected, known, millis};
-use crate::store::{Activation, Rollout, StoreError, TypeState, Withheld};
+use super::{Active, Catalog, Rejected, Snapshot, known, millis};
+use crate::plugin::Plugin;
+use crate::store::{Activation, Rollout, StoreError, Withheld};
+use crate::version::Optional;
+
+/// Why a shard does not begin with a version.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// It was found to fail meanwhile, and is not tried again; why.
+    #[error("{0}")]
+    Withheld(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 impl Catalog {
     /// A version that is on probation failed where the one before does not: that one runs again, for
     /// everybody, and this one is not tried again. Nothing happens where it is not on probation: somebody
-    /// else was quicker.
+    /// else was quicker. Says whether it runs nowhere any more, as soon as everybody is told: where the one before
+    /// may not be able to read what it has written, it does.
     ///
     /// # Errors
     /// When the store fails; then nothing changes.
-    pub async fn blame(&self, digest: &str, reason: &str) -> Result<(), StoreError> {
+    pub async fn blame(&self, digest: &str, reason: &str) -> Result<bool, StoreError> {
         let _turn = self.0.turn.lock().await;
         let snapshot = self.snapshot();
         let found = snapshot.types.iter().find(|(_, active)| **active.plugin.digest() == *digest);
-        let Some((name, active)) = found else { return Ok(()) };
-        let Some(before) = active.before.clone() else { return Ok(()) };
+        let Some((name, active)) = found else { return Ok(true) };
+        if active.before.is_none() {
+            return Ok(false);
+        }
+        let Some(before) = way_back(&snapshot, name) else { return Ok(false) };
         let (plugin, at) = (&active.plugin, SystemTime::now());
         let mut state = self.state(name);
         state.rollout = None;
@@ -59,7 +76,52 @@ impl Catalog {
             let active = Active { plugin: before, generation, available, before: None };
             snapshot.types.insert(name, active);
         });
+        Ok(true)
+    }
+
+    /// The version before, where processors may go back to it from one that is on probation.
+    #[must_use]
+    pub fn way_back(&self, name: &str, digest: &str) -> Option<Plugin> {
+        let snapshot = self.snapshot();
+        let active = snapshot.types.get(name)?;
+        way_back(&snapshot, name).filter(|_| **active.plugin.digest() == *digest)
+    }
+
+    /// A shard begins with a version: durable before it writes anything, because from then on the version before
+    /// may not be able to read the state.
+    ///
+    /// # Errors
+    /// Where it must not begin.
+    pub async fn begin(&self, name: &str, digest: &str) -> Result<(), BeginError> {
+        if let Some(reason) = self.withheld(name, digest) {
+            return Err(BeginError::Withheld(reason));
+        }
+        if !self.is_first(name, digest) {
+            return Ok(());
+        }
+        let _turn = self.0.turn.lock().await;
+        if let Some(reason) = self.withheld(name, digest) {
+            return Err(BeginError::Withheld(reason));
+        }
+        let mut state = self.state(name);
+        let Some(rollout) = state.rollout.as_mut().filter(|_| self.is_first(name, digest)) else {
+            return Ok(());
+        };
+        rollout.begun = true;
+        failpoint!("plugins.before-begun");
+        self.0.store.keep(name, &state).await?;
+        failpoint!("plugins.begun");
+        self.change(|snapshot| drop(snapshot.states.insert(name.to_owned(), state)));
         Ok(())
+    }
+
+    /// Whether nobody has begun with a version that may write what the one before cannot read.
+    fn is_first(&self, name: &str, digest: &str) -> bool {
+        let snapshot = self.snapshot();
+        let found = snapshot.types.get(name).filter(|active| **active.plugin.digest() == *digest);
+        let Some(Active { plugin, before: Some(before), .. }) = found else { return false };
+        let rollout = snapshot.states.get(name).and_then(|state| state.rollout.as_ref());
+        !reads(before, plugin) && rollout.is_some_and(|rollout| !rollout.begun)
     }
 
     /// Why a version is not tried again, if that is so. Known the moment it is decided, before those who
@@ -85,7 +147,10 @@ impl Catalog {
         if **active.plugin.digest() != *digest || active.before.is_none() {
             return Ok(());
         }
-        let state = TypeState { rollout: Some(rollout), ..self.state(name) };
+        let mut state = self.state(name);
+        // Who looked did so before this turn.
+        let begun = state.rollout.as_ref().is_some_and(|rollout| rollout.begun);
+        state.rollout = Some(Rollout { begun: begun || rollout.begun, ..rollout });
         failpoint!("plugins.before-advance");
         self.0.store.keep(name, &state).await?;
         failpoint!("plugins.advanced");
@@ -116,4 +181,17 @@ impl Catalog {
         self.clean().await;
         Ok(())
     }
+}
+
+/// The version before, where it can read what the one on probation has written.
+fn way_back(snapshot: &Snapshot, name: &str) -> Option<Plugin> {
+    let Active { plugin, before, .. } = snapshot.types.get(name)?;
+    let rollout = snapshot.states.get(name).and_then(|state| state.rollout.as_ref());
+    let begun = rollout.is_some_and(|rollout| rollout.begun);
+    before.clone().filter(|before| !begun || reads(before, plugin))
+}
+
+/// Whether a version can read what another one, which came after it, writes.
+fn reads(before: &Plugin, plugin: &Plugin) -> bool {
+    before.exports(Optional::Migrate) || !plugin.exports(Optional::Migrate)
 }

@@ -13,20 +13,22 @@ use crate::shadow::answer::Effects;
 pub(super) struct Side {
     plugin: Plugin,
     setup: Setup,
-    instance: Instance,
+    /// None while another one is made: two at a time would need twice the room.
+    instance: Option<Instance>,
 }
 
 impl Side {
     /// Makes an instance on the state in `setup`, which is nobody else's.
     pub(super) async fn start(plugin: Plugin, setup: Setup) -> Result<Self, CallError> {
         let instance = begin(&plugin, &setup).await?;
-        Ok(Self { plugin, setup, instance })
+        Ok(Self { plugin, setup, instance: Some(instance) })
     }
 
     /// Goes on from another state.
     pub(super) async fn go_on(&mut self, state: ShardState) -> Result<(), CallError> {
         self.setup.state = SharedState::new(state);
-        self.instance = begin(&self.plugin, &self.setup).await?;
+        self.instance = None;
+        self.instance = Some(begin(&self.plugin, &self.setup).await?);
         Ok(())
     }
 
@@ -47,7 +49,11 @@ impl Side {
         while let Some(piece) = left.pop() {
             let len = piece.batch.records.len();
             self.setup.state.lock().begin();
-            match self.instance.process(piece.input, flow, piece.batch.clone()).await {
+            let answer = match &mut self.instance {
+                Some(instance) => instance.process(piece.input, flow, piece.batch.clone()).await,
+                None => Err(CallError::Dead),
+            };
+            match answer {
                 Ok(actions) => {
                     let mut state = self.setup.state.lock();
                     changes.extend(state.take_changes());
@@ -75,7 +81,8 @@ impl Side {
     async fn renew(&mut self) -> Result<(), CallError> {
         // What was to be taken over has been.
         let setup = Setup { takes_over: None, ..self.setup.clone() };
-        self.instance = self.plugin.instantiate(setup).await?;
+        self.instance = None;
+        self.instance = Some(self.plugin.instantiate(setup).await?);
         Ok(())
     }
 }

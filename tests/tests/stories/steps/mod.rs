@@ -231,8 +231,8 @@ fn say_again(run: Run, wire: &mut Wire, command: &str) -> String {
     })
 }
 
-/// Places that only plugins pass; `swap`, `probation` and `upgrades` kill there.
-const PLACES_OF_PLUGINS: [&str; 18] = [
+/// Places that only plugins pass; `swap`, `probation`, `upgrades` and `together` kill there.
+const PLACES_OF_PLUGINS: [&str; 20] = [
     "plugins.compiled",
     "plugins.before-put",
     "plugins.put",
@@ -240,6 +240,8 @@ const PLACES_OF_PLUGINS: [&str; 18] = [
     "plugins.activated",
     "plugins.before-verdict",
     "plugins.verdict",
+    "plugins.before-begun",
+    "plugins.begun",
     "plugins.before-advance",
     "plugins.advanced",
     "plugins.before-wanted",

@@ -139,6 +139,11 @@ impl Guest {
             "many-actions" => (0..times).map(|_| Action::drop(0)).collect(),
             "retry" => return Err(Error::retry("later")),
             "reject" => return Err(Error::reject(times, "never")),
+            "reject-odd" => return memory::reject(batch, |index| is_odd(batch, index)),
+            "reject-marked" => {
+                return memory::reject(batch, |index| memory::is_marked(batch, index));
+            }
+            "mark" => return memory::mark(batch),
             "fatal" => return Err(Error::fatal("stop")),
             "column" => {
                 black_box(batch.attributes("type"));
@@ -400,4 +405,7 @@ fn world() -> Event {
         .with("granted", seen.values().any(|granted| *granted).to_string().as_str())
 }
 
+#[cfg(not(feature = "plain"))]
 flow_sdk::export!(Guest: Timer, Reconfigure, Migrate);
+#[cfg(feature = "plain")]
+flow_sdk::export!(Guest: Timer, Reconfigure);

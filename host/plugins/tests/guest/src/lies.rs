@@ -45,7 +45,12 @@ pub(crate) fn act() -> Option<String> {
 
 /// Whether it is another version, which counts otherwise.
 pub(crate) fn migrates() -> bool {
-    lie() == "migrates"
+    matches!(&*lie(), "migrates" | "unmarked-only")
+}
+
+/// Whether it is one that cannot read a state with a mark.
+pub(crate) fn reads_no_mark() -> bool {
+    lie() == "unmarked-only"
 }
 
 /// Whether it is another version, which cannot read the state of any other.

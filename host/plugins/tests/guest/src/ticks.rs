@@ -17,6 +17,9 @@ impl Timer for Guest {
             "tick-trap" => crate::trap("deliberate"),
             "tick-loop" => crate::spin(),
             "tick-forward" => vec![Action::forward(0, 0)],
+            "tick-large" => {
+                vec![Action::emit(0, ticked(0, now).with_data("text/plain", vec![b'x'; 4096]))]
+            }
             "tick-letter" => vec![Action::dead_letter(0, "none")],
             "tick-output" => vec![Action::emit(9, ticked(0, now))],
             "tick-reject" => return Err(Error::reject(0, "none")),
