@@ -1,7 +1,8 @@
 //! Where the shards of a processor meet before they take over state with a new version: all of them do, or none.
 //!
-//! Each says whether that version can read its state, and waits for the others, at a batch boundary. One that does not come, because it
-//! cannot be opened now, is not waited for without end: it is asked when it begins.
+//! Each says whether that version can read its state, and waits for the others, at a batch boundary. One that cannot be opened now, because
+//! another host has it or its broker is away, is not waited for, and one that does not come not without end: they are
+//! asked when they begin.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ pub(crate) struct Meeting {
 #[derive(Debug, Default)]
 struct Said {
     yes: BTreeSet<u32>,
+    away: BTreeSet<u32>,
     no: Option<String>,
 }
 
@@ -33,7 +35,7 @@ impl Meeting {
     /// # Errors
     /// Why another one cannot.
     pub(crate) async fn agree(&self, shard: u32, shards: u32) -> Result<(), String> {
-        self.lock().yes.insert(shard);
+        self.comes(shard);
         self.more.notify_waiters();
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -43,11 +45,31 @@ impl Meeting {
             if let Some(no) = self.refusal() {
                 return Err(no);
             }
-            if self.lock().yes.len() >= shards as usize || timeout_at(deadline, more).await.is_err()
-            {
+            if self.are_all(shards) || timeout_at(deadline, more).await.is_err() {
                 return Ok(());
             }
         }
+    }
+
+    /// A shard cannot be opened now.
+    pub(crate) fn leave(&self, shard: u32) {
+        let mut said = self.lock();
+        if !said.yes.contains(&shard) {
+            said.away.insert(shard);
+        }
+        drop(said);
+        self.more.notify_waiters();
+    }
+
+    fn comes(&self, shard: u32) {
+        let mut said = self.lock();
+        said.away.remove(&shard);
+        said.yes.insert(shard);
+    }
+
+    fn are_all(&self, shards: u32) -> bool {
+        let said = self.lock();
+        said.yes.len() + said.away.len() >= shards as usize
     }
 
     /// A shard cannot.
@@ -86,5 +108,15 @@ mod tests {
         let (meeting, began) = (Meeting::default(), Instant::now());
         assert_eq!(meeting.agree(0, 2).await, Ok(()));
         assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_be_opened_now_is_not_waited_for_and_asked_later() {
+        let (meeting, began) = (Meeting::default(), Instant::now());
+        meeting.leave(1);
+        assert_eq!(meeting.agree(0, 2).await, Ok(()));
+        meeting.leave(0);
+        assert_eq!(meeting.agree(1, 2).await, Ok(()), "who has agreed does not count as away");
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -364,6 +364,7 @@ impl Shard {
             self.log.host_line(Level::Warn, "begins again", &[("cause", failure)]);
         }
         self.status.phase(Phase::Failed(failure.to_string()));
+        self.leaves_meeting();
         // What failed was holding or ending: nobody says that a second time.
         if *self.mode.borrow() != Mode::Run {
             return Supervisor::There;
@@ -376,7 +377,15 @@ impl Shard {
             changed = self.mode.changed() => changed,
             changed = self.plugin.changed() => changed,
         };
+        self.leaves_meeting();
         changed.map_or(Supervisor::Gone, |()| Supervisor::There)
+    }
+
+    /// Lets nobody wait for this shard who wants to go on with what is offered now.
+    fn leaves_meeting(&self) {
+        if let Some(offer) = &*self.plugin.borrow() {
+            offer.meeting.leave(self.shard);
+        }
     }
 
     /// `destroy` of a processor that was not running when it was deleted. What goes wrong is logged:
