@@ -205,6 +205,7 @@ fn forms() -> Vec<&'static str> {
         "UPDATE PROCESSOR p.test k=v",
         "UPDATE PROCESSOR p.test SHADOW 1.3.0",
         "UPDATE PROCESSOR p.test PROMOTE",
+        "UPDATE PROCESSOR p.test PROMOTE 1.3.0",
         "UPDATE PROCESSOR p.test DISCARD",
         "COMPARE p.test VERSION 1.3.0",
         "COMPARE p.test VERSION 1.3.0 FROM TIME 2026-01-31T12:00:00Z TO OFFSET 0:7",

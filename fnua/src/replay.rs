@@ -6,7 +6,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use fnap::command::Command;
-use fnap::{Format as FnapFormat, Word};
+use fnap::log::OneLine;
+use fnap::{Code, Failure, Format as FnapFormat, Word};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 
@@ -36,31 +37,67 @@ pub(crate) async fn replay(
     let begin = Command::Compare { processor: processor.clone(), version, from: *from, to: *to };
     connection.command(&begin).await?;
     let progress = progress(setting);
-    let found = loop {
-        let found = look(&mut connection, args).await?;
-        progress.set_length(number(&found, "all"));
-        progress.set_position(number(&found, "done"));
-        progress.set_message(format!("{} differ", number(&found, "differ")));
-        if found.get("state").and_then(Value::as_str) != Some("running") {
-            break Some(found);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = interrupt.wait() => break None,
-        }
+    let found = tokio::select! {
+        found = watch(&mut connection, args, &progress) => found.map(Some),
+        () = interrupt.wait() => Ok(None),
     };
     progress.finish_and_clear();
-    connection.command(&Command::StopComparing { processor }).await?;
-    connection.quit().await;
-    let Some(found) = found else {
+    // One that was in the middle of an answer, or is broken, says nothing more.
+    let connection = matches!(found, Ok(Some(_))).then_some(connection);
+    let stopped = stop(connection, agent, setting, Command::StopComparing { processor });
+    let stopped = tokio::select! {
+        stopped = stopped => stopped,
+        // Asked twice: whoever asks does not want to wait for the host.
+        () = interrupt.wait() => Ok(()),
+    };
+    let Some(found) = found? else {
+        stopped?;
         return Err(Error::Usage("ended before it was through".to_owned()));
     };
     show(&found, setting, stdout)?;
     match found.get("reason").and_then(Value::as_str) {
-        Some(reason) => Err(Error::Differs(format!("it did not get through: {reason}"))),
+        Some(reason) => Err(Error::Differs(format!("it did not get through: {}", OneLine(reason)))),
         None if is_same(&found) => Ok(()),
         None => Err(Error::Differs("the versions differ".to_owned())),
     }
+}
+
+/// Looks until it is through.
+async fn watch(
+    connection: &mut Connection,
+    args: &ReplayArgs,
+    progress: &ProgressBar,
+) -> Result<Map<String, Value>, Error> {
+    loop {
+        let found = look(connection, args).await?;
+        progress.set_length(number(&found, "all"));
+        progress.set_position(number(&found, "done"));
+        progress.set_message(format!("{} differ", number(&found, "differ")));
+        if found.get("state").and_then(Value::as_str) != Some("running") {
+            return Ok(found);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Ends it at the host, however this ends here.
+async fn stop(
+    connection: Option<Connection>,
+    agent: &Agent,
+    setting: &Setting,
+    stop: Command,
+) -> Result<(), Error> {
+    let mut connection = match connection {
+        Some(connection) => connection,
+        None => connect(agent, setting).await?,
+    };
+    match connection.command(&stop).await {
+        // The host has forgotten it by itself, or has heard it before.
+        Ok(_) | Err(Error::Refused(Failure { code: Code::NotFound, .. })) => {}
+        Err(error) => return Err(error),
+    }
+    connection.quit().await;
+    Ok(())
 }
 
 fn progress(setting: &Setting) -> ProgressBar {
@@ -119,6 +156,7 @@ fn show(
     for example in found.get("example").and_then(Value::as_array).into_iter().flatten() {
         let [event, counts, shadow] = ["event", "counts", "shadow"]
             .map(|side| example.get(side).and_then(Value::as_str).unwrap_or_default());
+        let [event, counts, shadow] = [event, counts, shadow].map(OneLine);
         text.push_str(&format!("\n{event}\n  runs now  {counts}\n  {:<9} {shadow}\n", "other"));
     }
     output::bytes(stdout, text.as_bytes())

@@ -65,7 +65,8 @@ impl Ground {
         let options = Options {
             limits: config.limits.clone(),
             most: config.most.clone(),
-            first: config.upgrades,
+            first: config.upgrades.first,
+            shadow: config.upgrades.shadow,
             grants: grants.clone(),
             quotas: quotas.clone(),
             traces: traces.clone(),

@@ -291,8 +291,8 @@ impl NewProcessor {
 pub enum ShadowStep {
     /// It runs from now on: a version, or the beginning of a digest.
     Begin(Word),
-    /// It takes over.
-    Promote,
+    /// It takes over; only where it is this version, or its digest begins so.
+    Promote(Option<Word>),
     /// It ends, and nothing else changes.
     Discard,
 }

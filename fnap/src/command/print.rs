@@ -79,7 +79,8 @@ fn changes(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
             write!(out, "UPDATE PROCESSOR {processor} ")?;
             match step {
                 ShadowStep::Begin(version) => write!(out, "SHADOW {version}"),
-                ShadowStep::Promote => out.write_str("PROMOTE"),
+                ShadowStep::Promote(None) => out.write_str("PROMOTE"),
+                ShadowStep::Promote(Some(version)) => write!(out, "PROMOTE {version}"),
                 ShadowStep::Discard => out.write_str("DISCARD"),
             }
         }

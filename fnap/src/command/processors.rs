@@ -48,8 +48,14 @@ fn shadow(words: &mut Words<'_>) -> Result<Option<ShadowStep>, ParseError> {
     if words.literal("SHADOW") {
         return Ok(Some(ShadowStep::Begin(words.word("a version or the beginning of a digest")?)));
     }
-    let promoted = words.literal("PROMOTE").then_some(ShadowStep::Promote);
-    Ok(promoted.or_else(|| words.literal("DISCARD").then_some(ShadowStep::Discard)))
+    if words.literal("PROMOTE") {
+        let meant = match words.peek() {
+            Some(_) => Some(words.word("a version or the beginning of a digest")?),
+            None => None,
+        };
+        return Ok(Some(ShadowStep::Promote(meant)));
+    }
+    Ok(words.literal("DISCARD").then_some(ShadowStep::Discard))
 }
 
 /// Behind COMPARE.

@@ -90,6 +90,7 @@ const FORMS: &[&str] = &[
     "UPDATE PROCESSOR p.example upgrade=pinned",
     "UPDATE PROCESSOR p.example SHADOW 0a1b2c3d",
     "UPDATE PROCESSOR p.example PROMOTE",
+    "UPDATE PROCESSOR p.example PROMOTE 1.3.0",
     "UPDATE PROCESSOR p.example DISCARD",
     "COMPARE p.example VERSION 0a1b2c3d",
     "COMPARE p.example VERSION 0a1b2c3d FROM TIME 2026-01-31T12:00:00Z TO OFFSET 0:700",

@@ -179,7 +179,7 @@ pub(crate) enum Update {
     Namespace(Changed),
     /// Change a processor: its settings, its configuration, or where it stands.
     #[command(
-        after_help = "Examples:\n  fnua update processor p.flows.unix.ar --config-json '{\"rate\": 2}'\n  fnua update processor p.flows.unix.ar --position earliest --state reset\n  fnua update processor p.flows.unix.ar --shadow 1.3.0\n  fnua update processor p.flows.unix.ar --promote"
+        after_help = "Examples:\n  fnua update processor p.flows.unix.ar --config-json '{\"rate\": 2}'\n  fnua update processor p.flows.unix.ar --position earliest --state reset\n  fnua update processor p.flows.unix.ar --shadow 1.3.0\n  fnua update processor p.flows.unix.ar --promote 1.3.0"
     )]
     Processor(UpdateProcessor),
 }
@@ -200,9 +200,9 @@ pub(crate) struct UpdateProcessor {
     /// beginning of a digest. `fnua describe processor` shows how they compare.
     #[arg(long, value_name = "VERSION", group = "shadowing", conflicts_with_all = ["config_json", "config_file", "position"])]
     pub(crate) shadow: Option<Word>,
-    /// Let the version that runs beside it take over.
-    #[arg(long, group = "shadowing", conflicts_with_all = ["config_json", "config_file", "position"])]
-    pub(crate) promote: bool,
+    /// Let the version that runs beside it take over; with a version or the beginning of a digest only where it is that.
+    #[arg(long, value_name = "VERSION", num_args = 0..=1, group = "shadowing", conflicts_with_all = ["config_json", "config_file", "position"])]
+    pub(crate) promote: Option<Option<Word>>,
     /// End the version that runs beside it.
     #[arg(long, group = "shadowing", conflicts_with_all = ["config_json", "config_file", "position"])]
     pub(crate) discard: bool,

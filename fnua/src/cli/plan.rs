@@ -279,7 +279,7 @@ fn plan_update_processor(update: &UpdateProcessor) -> Result<Plan, Error> {
 
 fn shadow_step(update: &UpdateProcessor) -> Option<ShadowStep> {
     let begin = update.shadow.clone().map(ShadowStep::Begin);
-    let promote = update.promote.then_some(ShadowStep::Promote);
+    let promote = update.promote.clone().map(ShadowStep::Promote);
     begin.or(promote).or_else(|| update.discard.then_some(ShadowStep::Discard))
 }
 

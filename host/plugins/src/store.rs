@@ -214,6 +214,12 @@ impl MemoryStore {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets bytes that somebody may still need.
+    #[cfg(test)]
+    pub(crate) fn lose(&self, digest: &str) {
+        self.lock().bytes.remove(digest);
+    }
+
     /// Digests of what is kept.
     #[must_use]
     pub fn digests(&self) -> BTreeSet<String> {

@@ -35,12 +35,14 @@ mod shard;
 mod spec;
 mod start;
 mod status;
+mod successors;
 mod supervisor;
 mod swap;
 mod ticks;
 mod told;
 mod traced;
 mod trial;
+mod versions;
 mod views;
 mod worker;
 

@@ -105,7 +105,9 @@ impl Shard {
     /// What another shard has found out about a version holds for this one, too, also before it is told.
     fn refuse_withheld(&self, plugin: &Plugin) -> Result<(), Failure> {
         match self.catalog.withheld(&self.spec.kind, plugin.digest()) {
-            Some(reason) if self.spec.pinned.is_none() => Err(Failure::Rejected(reason)),
+            Some(reason) if self.spec.pinned.is_none() || self.spec.shadow_first => {
+                Err(Failure::Rejected(reason))
+            }
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use host_plugins::store::{First, Rollout};
-use host_registry::{Desired, Processor};
+use host_registry::{Desired, Processor, Successor};
 
 use crate::probation::{PROBATION, PROBATION_BATCHES};
 use crate::spec::is_one_first;
@@ -79,7 +79,7 @@ impl Processors {
     }
 
     async fn look_at(&self, kind: &str, digest: &str, rollout: &Rollout) -> Look {
-        let concerned = self.concerned(kind).await;
+        let concerned = self.concerned(kind, digest).await;
         if rollout.everywhere {
             return match self.has_proved(digest, rollout, &concerned).await {
                 true => Look::Proved,
@@ -128,28 +128,20 @@ impl Processors {
         true
     }
 
-    /// The processors of a type that take its new versions, by name.
-    async fn concerned(&self, kind: &str) -> Vec<Processor> {
+    /// The processors of a type that take a new version of it, by name; those that compare it first, too.
+    async fn concerned(&self, kind: &str, digest: &str) -> Vec<Processor> {
+        let takes = |processor: &Processor| {
+            let compares = processor.followed().is_some_and(Successor::is_open)
+                && processor.desired == Desired::Running;
+            processor.is_shadow_first() && (compares || processor.pinned.as_deref() == Some(digest))
+        };
         let concerned = |processor: &Processor| {
-            let theirs = processor.kind == kind && processor.pinned.is_none();
+            let theirs = processor.kind == kind && (processor.pinned.is_none() || takes(processor));
             theirs && processor.desired != Desired::Deleted
         };
         let mut processors = self.0.registry.processors().await.unwrap_or_default();
         processors.retain(concerned);
         processors
-    }
-
-    /// Digest of the version that a processor runs, or would.
-    #[must_use]
-    pub fn version_of(&self, processor: &Processor) -> Option<String> {
-        let snapshot = self.0.catalog.snapshot();
-        let active = snapshot.types.get(&processor.kind)?;
-        let state = snapshot.states.get(&processor.kind);
-        let rollout = state.and_then(|state| state.rollout.as_ref());
-        let waits = waits(is_one_first(processor), processor.name.as_str(), rollout);
-        let before = active.before.as_ref().filter(|_| waits);
-        let plugin = before.unwrap_or(&active.plugin);
-        Some(processor.pinned.clone().unwrap_or_else(|| plugin.digest().to_string()))
     }
 
     /// Where a processor stands with a new version of its type; none where there is none, or it stays with
@@ -158,8 +150,12 @@ impl Processors {
     pub fn upgrade(&self, processor: &Processor, report: Option<&Report>) -> Option<Upgrade> {
         let snapshot = self.0.catalog.snapshot();
         let active = snapshot.types.get(&processor.kind)?;
+        let newest = Some(&**active.plugin.digest());
+        if processor.pinned.is_some() && processor.pinned.as_deref() != newest {
+            return self.to_follow(processor, active, report);
+        }
         let rollout = snapshot.states.get(&processor.kind)?.rollout.as_ref()?;
-        if processor.pinned.is_some() {
+        if processor.option("upgrade") == Some("pinned") {
             return None;
         }
         let version = active.plugin.info().version.clone();
@@ -234,7 +230,7 @@ fn waiting(rollout: &Rollout, wanted: FirstDoes) -> String {
 }
 
 /// A number as people read it.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

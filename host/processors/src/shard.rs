@@ -30,6 +30,7 @@ use crate::outputs::{OutputError, Ready};
 use crate::pieces::Size;
 use crate::probation::Offer;
 use crate::reconfigure::Ask;
+use crate::shadow::Beside;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
 use crate::status::{Moved, Phase, ShardStatus};
@@ -122,8 +123,8 @@ pub(crate) struct Shard {
     pub(crate) shard: u32,
     pub(crate) mode: watch::Receiver<Mode>,
     pub(crate) plugin: watch::Receiver<Option<Offer>>,
-    /// The version that runs beside it.
-    pub(crate) shadow: watch::Receiver<Option<Plugin>>,
+    /// What runs beside it.
+    pub(crate) shadow: watch::Receiver<Beside>,
     /// How long events waited at changes of versions, for all processors.
     pub(crate) swaps: Arc<Histogram>,
     /// Who is told of a version that fails.

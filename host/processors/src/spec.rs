@@ -49,6 +49,8 @@ pub(crate) struct Spec {
     pub(crate) records_gaps: bool,
     /// Digest of the plugin that it stays with.
     pub(crate) pinned: Option<String>,
+    /// Whether it stays with that until another one has done the same as a shadow.
+    pub(crate) shadow_first: bool,
     /// Whether it takes a new version only after another one of its type did well with it.
     pub(crate) one_first: bool,
     /// Dead letters that go through it again.
@@ -163,6 +165,7 @@ impl Spec {
             // Nobody could say what is to become of the topic of a subscriber: its owner goes on, as after PURGE.
             records_gaps: lends.is_some() || processor.option("on-gap") == Some("record"),
             pinned: processor.pinned.clone(),
+            shadow_first: processor.is_shadow_first(),
             one_first: is_one_first(processor),
             replay: processor.dead.replay.clone(),
             start: processor.start,
@@ -238,6 +241,7 @@ impl Spec {
             && self.delivery == other.delivery
             && self.records_gaps == other.records_gaps
             && self.pinned == other.pinned
+            && self.shadow_first == other.shadow_first
             && self.one_first == other.one_first
             && self.replay_letters() == other.replay_letters()
             && key(&self.inputs) == key(&other.inputs)

@@ -99,6 +99,7 @@ impl Worker<'_> {
         };
         self.ticks.was(now);
         self.living.ticked();
+        self.show_tick(now, &actions);
         if actions.is_empty() && self.state.lock().take_changes().is_empty() {
             self.state.lock().abandon();
             return Ok(());
@@ -107,9 +108,6 @@ impl Worker<'_> {
         let next = u64::try_from(now).unwrap_or(0);
         let nothing = Batch { flow: processor, partition: shard, records: Arc::default(), next };
         self.gather("", &nothing, actions, &[(processor, TICKS, next)])?;
-        if let Some(companion) = &mut self.companion {
-            companion.lost();
-        }
         if alone {
             self.drain().await?;
         }

@@ -102,8 +102,9 @@ impl Trial for Processors {
         let processors = self.0.registry.processors().await.map_err(|error| error.to_string())?;
         let name = &plugin.info().name;
         let concerned = |processor: &&Processor| {
-            // One that is pinned stays with what it has.
-            let meant = processor.kind == *name && processor.pinned.is_none();
+            // One that is pinned stays with what it has; one that compares first would take it.
+            let takes = processor.pinned.is_none() || processor.is_shadow_first();
+            let meant = processor.kind == *name && takes;
             meant && processor.desired != Desired::Deleted
         };
         for processor in processors.iter().filter(concerned) {

@@ -33,6 +33,7 @@ mod state;
 mod store;
 mod subscribers;
 mod subscriptions;
+mod successor;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -52,7 +53,7 @@ pub use mirrors::{MAX_MIRRORS_OF_ONE, Mirror};
 pub use model::{
     Config, Desired, Flow, FlowChange, FlowStatus, HOST_KEYS, LIMIT_PREFIX, Namespace, NewFlow,
     NewNamespace, NewProcessor, PEER, PROCESSOR_LIMITS, PROCESSOR_OPTIONS, PROTECTED, Processor,
-    ProcessorChange, ShadowChange, Start, Taken,
+    ProcessorChange, Start, Taken,
 };
 pub use performer::{PerformError, Performer};
 pub use plugin_books::{Books, Kept, Ran, peek_answer, peek_plugins, peek_processors, put_wish};
@@ -74,4 +75,5 @@ pub use subscriptions::{
     Condition, ConditionKind, MAX_SUBSCRIPTIONS, Most, NewSubscription, Stage, Subscription,
     Transport,
 };
+pub use successor::{Rule, ShadowChange, Successor, Verdict};
 pub use views::{FILTERS, Lens, POLICY, Whose};

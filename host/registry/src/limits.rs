@@ -192,7 +192,7 @@ mod tests {
     fn an_option_or_its_value_that_nobody_knows_is_refused_with_what_there_is() {
         assert!(check_options(&one("upgrade", "pinned")).is_ok());
         let error = check_options(&one("upgrade", "never")).unwrap_err().to_string();
-        assert_eq!(error, "upgrade is one of auto, one-first, pinned");
+        assert_eq!(error, "upgrade is one of auto, one-first, shadow-first, pinned");
         let error = check_options(&one("colour", "red")).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use crate::Name;
 use crate::access::ACCESS;
 use crate::dead::DeadLetters;
-use crate::error::RegistryError;
 use crate::grants::Maker;
 use crate::letters::Letters;
 use crate::publish::{PUBLISH, Publish};
+use crate::successor::{ShadowChange, Successor};
 use crate::views::POLICY;
 
 /// Settings as the operator wrote them.
@@ -170,12 +170,16 @@ pub struct Processor {
     /// whatever `start` says: everything in them was written since.
     #[serde(default)]
     pub input_partitions: BTreeMap<Name, u32>,
-    /// Digest of the plugin that it stays with, where `upgrade=pinned`.
+    /// Digest of the plugin that it stays with, where `upgrade=pinned`, or until another one follows by
+    /// `upgrade=shadow-first`.
     #[serde(default)]
     pub pinned: Option<String>,
     /// Digest of the version that runs beside the one that counts, see [`ShadowChange`].
     #[serde(default)]
     pub shadow: Option<String>,
+    /// The version that is to follow by `upgrade=shadow-first`.
+    #[serde(default)]
+    pub successor: Option<Box<Successor>>,
     /// What became of its dead letters.
     #[serde(default)]
     pub dead: Box<DeadLetters>,
@@ -204,37 +208,6 @@ impl Processor {
         let default =
             || PROCESSOR_OPTIONS.iter().find(|(name, _)| *name == key)?.1.first().copied();
         self.options.get(key).map(String::as_str).or_else(default)
-    }
-
-    /// Whether it stays with one version of its plugin.
-    #[must_use]
-    pub fn is_pinned(&self) -> bool {
-        self.option("upgrade") == Some("pinned")
-    }
-
-    /// Begins or ends a shadow.
-    pub(crate) fn settle_shadow(&mut self, change: ShadowChange) -> Result<(), RegistryError> {
-        if let ShadowChange::Begin(digest) = change {
-            self.shadow = Some(digest);
-            return Ok(());
-        }
-        let none = || RegistryError::conflict(format!("processor {} has no shadow", self.name));
-        let digest = self.shadow.take().ok_or_else(none)?;
-        if change == ShadowChange::Promote {
-            self.options.insert("upgrade".to_owned(), "pinned".to_owned());
-            self.pinned = Some(digest);
-        }
-        Ok(())
-    }
-
-    /// Fixes or forgets the version, as the options say. One that is pinned already stays where it is.
-    pub(crate) fn settle_pin(&mut self, running: Option<String>) -> Result<(), RegistryError> {
-        let before = self.pinned.take();
-        if self.is_pinned() {
-            let unknown = || RegistryError::conflict("no version of the plugin runs to be pinned");
-            self.pinned = Some(before.or(running).ok_or_else(unknown)?);
-        }
-        Ok(())
     }
 }
 
@@ -371,7 +344,7 @@ pub struct NewProcessor {
     pub start: Start,
     /// The host's own settings.
     pub options: Config,
-    /// Digest of the plugin that runs now: where `upgrade=pinned`, it stays with that.
+    /// Digest of the plugin that runs now: where it shall stay with one, it stays with that.
     pub pin: Option<String>,
     /// Dead letters that a processor of this name has left: they are not this one's.
     pub former: Option<(Incarnation, Letters)>,
@@ -419,6 +392,7 @@ impl NewProcessor {
             input_partitions: BTreeMap::new(),
             pinned: None,
             shadow: None,
+            successor: None,
             dead: Box::default(),
             mirror: None,
             owner: self.maker.owner.clone(),
@@ -438,19 +412,6 @@ pub struct ProcessorChange {
     pub pin: Option<String>,
     /// What becomes of its shadow.
     pub shadow: Option<ShadowChange>,
-}
-
-/// A change of a processor's shadow: another version of its plugin that gets the same events, and whose
-/// answers are compared with those that count and thrown away.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShadowChange {
-    /// The version with this digest runs from now on, in the place of another shadow.
-    Begin(String),
-    /// It takes over, and the processor stays with it: `upgrade=auto` becomes `pinned`, or the version that
-    /// was there before would come back at once.
-    Promote,
-    /// It ends.
-    Discard,
 }
 
 /// Flow setting: `true` refuses whatever would destroy the flow's events.
@@ -483,7 +444,7 @@ pub const PROCESSOR_LIMITS: &[(&str, u64)] = &[
 
 /// Options of a processor and the values they take, the default first.
 pub const PROCESSOR_OPTIONS: &[(&str, &[&str])] = &[
-    ("upgrade", &["auto", "one-first", "pinned"]),
+    ("upgrade", &["auto", "one-first", "shadow-first", "pinned"]),
     ("upgrade-first", &["no", "yes"]),
     ("on-gap", &["stop", "record"]),
     ("dead-letters", &["auto", "all", "off"]),

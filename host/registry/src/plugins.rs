@@ -118,30 +118,6 @@ impl Registry {
         .await
     }
 
-    /// Every version of a type that has run, the newest first, each once.
-    ///
-    /// # Errors
-    /// When the registry cannot be read.
-    pub async fn plugin_versions(&self, name: &str) -> Result<Vec<Activation>, RegistryError> {
-        let name = name.to_owned();
-        self.with_database(move |database| {
-            let all = "SELECT digest, max(generation), at FROM plugin_activations WHERE name = ?1
-                GROUP BY digest ORDER BY max(generation) DESC";
-            let mut rows = database.prepare(all)?;
-            let rows = rows.query_map([&name], |row| {
-                let generation = row.get::<_, i64>(1)?.unsigned_abs();
-                Ok(Activation {
-                    name: name.clone(),
-                    digest: row.get(0)?,
-                    generation,
-                    at: row.get(2)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-        .await
-    }
-
     /// Keeps what is known of a processor type; what it is, is the caller's matter.
     ///
     /// # Errors

@@ -56,6 +56,7 @@ impl State {
             input_partitions,
             pinned: None,
             shadow: None,
+            successor: None,
             dead: Default::default(),
             mirror: new.mirror,
             owner: new.maker.owner,
@@ -83,6 +84,7 @@ impl State {
         check_processor_config(&after.config)?;
         check_options(&after.options)?;
         after.settle_pin(change.pin)?;
+        after.compare_anew(&before);
         if let Some(change) = change.shadow {
             after.settle_shadow(change)?;
         }

@@ -37,7 +37,6 @@ use fnap::name::Name;
 use host_iam::{Quota, Settings, Subject, UserList, UsersError};
 use host_observe::traces::TraceOptions;
 use host_plugins::Limits;
-use host_processors::FirstDoes;
 use host_server::{ListenerOptions, TlsFiles};
 
 use crate::audit::AuditOptions;
@@ -54,6 +53,7 @@ pub use lending::Lending;
 pub use names::NamesConfig;
 pub use peers::PeersConfig;
 pub use reports::ReportsConfig;
+pub use upgrades::Upgrades;
 
 /// A participant's configuration.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ pub struct Config {
     /// Where traces go; none where nobody asked for them.
     pub traces: Option<TraceOptions>,
     /// What the first of a type has to do with a new version before others follow.
-    pub upgrades: FirstDoes,
+    pub upgrades: Upgrades,
 }
 
 /// A broker.
@@ -244,7 +244,7 @@ impl Config {
             traces: None,
             peers: PeersConfig { domain, assumed: true, ..PeersConfig::dev() },
             dns,
-            upgrades: FirstDoes::default(),
+            upgrades: Upgrades::default(),
             audit: AuditOptions { file: dir.join("data").join(audit::FILE), flow: None },
         }
     }

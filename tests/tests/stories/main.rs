@@ -51,6 +51,7 @@ mod reference;
 mod reload;
 mod reports;
 mod shadow;
+mod shadow_first;
 mod soak;
 mod steps;
 mod strangers;

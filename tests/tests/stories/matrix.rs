@@ -148,9 +148,10 @@ fn row(syntax: &str) -> Row {
             Row("UPDATE PROCESSOR p.team.test SHADOW 9.9.9", HIS_AND_NONE)
         }
         // It has none.
-        "UPDATE PROCESSOR p PROMOTE|DISCARD" => {
-            Row("UPDATE PROCESSOR p.team.test DISCARD", HIS_AND_USED)
+        "UPDATE PROCESSOR p PROMOTE [version|digest]" => {
+            Row("UPDATE PROCESSOR p.team.test PROMOTE 9.9.9", HIS_AND_USED)
         }
+        "UPDATE PROCESSOR p DISCARD" => Row("UPDATE PROCESSOR p.team.test DISCARD", HIS_AND_USED),
         "UPDATE PROCESSOR p key=value..." => Row("UPDATE PROCESSOR p.team.test on-gap=stop", HIS),
         "COMPARE p VERSION version|digest [FROM start] [TO start]" => {
             Row("COMPARE p.team.test VERSION 9.9.9", HIS_AND_NONE)

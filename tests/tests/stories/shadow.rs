@@ -1,10 +1,11 @@
 //! Another version beside the one that counts: it sees the same events, nothing of what it does comes out, and
 //! what it would have done otherwise is shown.
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use stories::{
-    A, B, Fnaad, Hosted, P, Wire, drop_in, events, eventually_described, eventually_holds, guest,
-    host_with, lying_guest,
+    A, B, Config, Fnaad, Hosted, P, Wire, drop_in, events, eventually_described, eventually_holds,
+    guest, host_with, lying_guest,
 };
 use tempfile::TempDir;
 
@@ -117,6 +118,33 @@ fn a_shadow_counts_with_a_state_of_its_own_and_agrees_over_a_kill() {
 }
 
 #[test]
+fn a_shadow_acts_by_the_clock_with_the_version_that_counts() {
+    let (mut wire, _host, dir) = host_with(&[A, B], 1);
+    install(&mut wire, &dir, guest());
+    wire.ok(&format!(
+        r#"CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} upgrade=pinned CONFIG {{"act":"count","tick":100}}"#
+    ));
+    let other = install(&mut wire, &dir, &lying_guest("patch-9"));
+    wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {other}"));
+    wire.write(A, &events(0..10));
+    let seen = eventually_described(&mut wire, P, "ticks", |seen| {
+        seen["shadow.agree"] == 10 && seen["shadow.emitted-agree"].as_u64() > Some(5)
+    });
+    for key in ["differ", "emitted-differ", "state-differ", "skipped"] {
+        assert_eq!(seen[format!("shadow.{key}")], 0, "{key}: {seen}");
+    }
+    assert_eq!(seen.get("shadow.ticks"), None);
+    // One that wants to be called at other times is called with the other, and that is said.
+    let slow = install(&mut wire, &dir, &lying_guest("slow-clock"));
+    wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {slow}"));
+    let seen = eventually_described(&mut wire, P, "ticks", |seen| {
+        seen["shadow.emitted-agree"].as_u64() > Some(2)
+    });
+    assert_eq!(seen["shadow.ticks"], "every 100 ms, the shadow every 300 ms");
+    assert_eq!(seen["shadow.emitted-differ"], 0);
+}
+
+#[test]
 fn a_shadow_that_loops_holds_up_nobody() {
     let ((mut wire, _host, _dir), loops) = host("", "loops", "limit.call_ms=200");
     wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {loops}"));
@@ -192,4 +220,58 @@ fn a_comparison_that_does_not_end_is_one_of_few_and_can_be_stopped() {
     eventually_holds(&mut wire, B, 200);
     wire.ok(&format!("COMPARE {P} STOP"));
     assert_eq!(wire.describe(&format!("PROCESSOR {P}")).get("comparison.state"), None);
+}
+
+/// The comparison of `p`, once there is one.
+fn comparison(wire: &mut Wire, state: &str) -> Value {
+    eventually_described(wire, P, "the comparison", |seen| seen["comparison.state"] == state)
+}
+
+#[test]
+fn who_ends_fnua_replay_leaves_no_comparison_behind() {
+    let ((mut wire, served, _dir), loops) = host("", "loops", "limit.call_ms=500");
+    wire.write(A, &events(0..100));
+    eventually_holds(&mut wire, B, 100);
+    let mut asked = served.fnua().spawn(&["replay", P, "--version", &loops]);
+    comparison(&mut wire, "running");
+    kill_process(Pid::from_child(&asked), Signal::INT).unwrap();
+    assert_eq!(asked.wait().unwrap().code(), Some(2));
+    assert_eq!(wire.describe(&format!("PROCESSOR {P}")).get("comparison.state"), None);
+}
+
+#[test]
+fn a_comparison_ends_with_the_rights_of_who_has_asked_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config::new(dir.path()).with_users(&["ana"]);
+    let plugins = dir.path().join("data/plugins");
+    std::fs::create_dir_all(&plugins).unwrap();
+    drop_in(&plugins, "guest.wasm", guest());
+    let host = Fnaad::serve(dir.path(), config.save());
+    let mut root = host.login_as("test", "test");
+    for flow in [A, B] {
+        root.ok(&format!("CREATE FLOW {flow}"));
+    }
+    root.ok(&format!(
+        "CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} upgrade=pinned limit.call_ms=500"
+    ));
+    drop_in(&plugins, "guest.wasm", &lying_guest("loops"));
+    let first = root.describe(&format!("PROCESSOR {P}"))["pinned"].clone();
+    let loops = stories::eventually("the other version", || {
+        let now = root.describe("PROCESSOR guest")["digest"].clone();
+        if now == first { Err("not yet".to_owned()) } else { Ok(now.as_str().unwrap().to_owned()) }
+    });
+    root.write(A, &events(0..100));
+    root.ok(&format!("GRANT administer ON {P} TO user:ana"));
+    let mut ana = host.login_as("ana", "test");
+    let compare = format!("COMPARE {P} VERSION {loops}");
+    assert_eq!(ana.refused(&compare), format!("403 FORBIDDEN read on {A} is not granted"));
+    root.ok(&format!("GRANT read ON {A} TO user:ana"));
+    ana.ok(&compare);
+    comparison(&mut root, "running");
+    root.ok(&format!("REVOKE read ON {A} FROM user:ana"));
+    let seen = comparison(&mut root, "failed");
+    assert_eq!(seen["comparison.reason"], format!("user:ana may not read {A} any more"));
+    // Nor does he see what it has found until then.
+    let seen = ana.describe(&format!("PROCESSOR {P}"));
+    assert_eq!((seen.get("comparison.example"), seen.get("comparison.reason")), (None, None));
 }

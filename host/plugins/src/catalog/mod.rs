@@ -179,15 +179,24 @@ impl Catalog {
         if let Some(active) = self.snapshot().types.values().find(running) {
             return Ok(active.plugin.clone());
         }
-        let mut kept = self.0.kept.lock().await;
-        kept.retain(|_, plugin| plugin.strong_count() > 0);
-        if let Some(plugin) = kept.get(digest).and_then(Weak::upgrade) {
-            return Ok(Plugin(plugin));
+        if let Some(plugin) = self.kept(digest).await {
+            return Ok(plugin);
         }
+        // Loading takes long: nobody who wants another version waits for this one.
         let component = self.0.store.get(digest).await?.ok_or(VersionError::Gone)?;
         let plugin = self.0.engine.load(component).await?;
-        kept.insert(digest.to_owned(), Arc::downgrade(&plugin.0));
+        if let Some(quicker) = self.kept(digest).await {
+            return Ok(quicker);
+        }
+        self.0.kept.lock().await.insert(digest.to_owned(), Arc::downgrade(&plugin.0));
         Ok(plugin)
+    }
+
+    /// A version that somebody has.
+    async fn kept(&self, digest: &str) -> Option<Plugin> {
+        let mut kept = self.0.kept.lock().await;
+        kept.retain(|_, plugin| plugin.strong_count() > 0);
+        kept.get(digest).and_then(Weak::upgrade).map(Plugin)
     }
 
     /// Tells of every change; the receiver holds the newest snapshot.
@@ -207,6 +216,9 @@ impl Catalog {
         match loaded {
             Ok(plugin) => {
                 let before = self.restore_before(&name).await;
+                if before.is_none() {
+                    self.end_rollout(&name).await;
+                }
                 self.change(|snapshot| {
                     let active = Active { plugin, generation, available: false, before };
                     snapshot.types.insert(name, active);
@@ -227,6 +239,19 @@ impl Catalog {
                 tracing::warn!(plugin = name, digest = before.digest, cause = %error, "the version before is gone");
             })
             .ok()
+    }
+
+    /// A version that nothing can go back from is on no probation, or it would be for ever.
+    async fn end_rollout(&self, name: &str) {
+        let mut state = self.state(name);
+        if state.rollout.take().is_none() {
+            return;
+        }
+        if let Err(cause) = self.0.store.keep(name, &state).await {
+            // It is ended for this host; the next one tries again.
+            tracing::warn!(plugin = name, %cause, "the end of a probation is not noted");
+        }
+        self.change(|snapshot| drop(snapshot.states.insert(name.to_owned(), state)));
     }
 
     /// What is known of a type.

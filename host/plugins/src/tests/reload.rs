@@ -216,3 +216,20 @@ async fn a_version_the_store_cannot_give_is_shown_and_the_others_run() {
     assert!(snapshot.types.contains_key("guest"));
     assert!(snapshot.rejected["gone.wasm"].reason.contains("not a WebAssembly component"));
 }
+
+#[tokio::test]
+async fn where_nothing_can_be_gone_back_to_no_version_is_on_probation() {
+    let scene = Scene::new(NoTrial).await;
+    scene.put("guest.wasm", &GUEST);
+    let first = scene.until_generation(1).await.types["guest"].plugin.digest().to_string();
+    scene.put("guest.wasm", &noted(&GUEST, "two"));
+    scene.until_generation(2).await;
+    assert!(scene.catalog.state("guest").rollout.is_some());
+    let Scene { store, dir, watcher, .. } = scene;
+    drop(watcher);
+    store.lose(&first);
+    let scene = Scene::on(store, dir, NoTrial).await;
+    assert_eq!(scene.catalog.state("guest").rollout, None);
+    assert_eq!(scene.store.states().await.unwrap()["guest"].rollout, None);
+    assert_eq!(scene.catalog.active("guest").unwrap().generation, 2);
+}

@@ -61,6 +61,8 @@ pub(super) struct Effects {
     /// New events, in order.
     pub(super) new: Vec<New>,
     order: BTreeMap<u32, Vec<Item>>,
+    /// Words of a failure that is no event's.
+    pub(super) failed: Option<Failed>,
 }
 
 impl Effects {
@@ -89,16 +91,32 @@ impl Effects {
                     };
                     self.event(first + index as usize, output, effect);
                 }
-                Action::Emit { output, key, record } => {
-                    self.order.entry(output).or_default().push(Item::New(self.new.len()));
-                    self.new.push(New { output, key, record });
-                }
+                Action::Emit { output, key, record } => self.emitted(New { output, key, record }),
                 Action::Drop { .. } => {}
                 Action::DeadLetter { index, reason } => {
                     self.only(first + index as usize, Effect::Letter { reason });
                 }
             }
         }
+    }
+
+    /// Adds what was decided without any event.
+    pub(super) fn decided(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            if let Action::Emit { output, key, record } = action {
+                self.emitted(New { output, key, record });
+            }
+        }
+    }
+
+    /// It failed, and no event is to blame.
+    pub(super) fn failed_alone(&mut self, words: String) {
+        self.failed = Some(Failed(words));
+    }
+
+    fn emitted(&mut self, new: New) {
+        self.order.entry(new.output).or_default().push(Item::New(self.new.len()));
+        self.new.push(new);
     }
 
     /// An event on which a plugin failed alone.

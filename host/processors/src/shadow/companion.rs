@@ -1,10 +1,12 @@
 //! The task in which a shadow runs, and the queue to it that nobody waits for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use host_events::{Batch, Incarnation};
 use host_plugins::state::Change;
-use host_plugins::{Action, CallError, Plugin, Setup, ShardState};
+use host_plugins::{Action, CallError, Plugin, Setup, ShardState, SharedState};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::task::JoinHandle;
 
@@ -23,6 +25,9 @@ const QUEUE: usize = 4;
 /// milliseconds of the version that counts.
 const BETWEEN_COPIES: Duration = Duration::from_secs(1);
 
+/// How long a shadow for which there is no room waits before it asks for room again.
+const NO_ROOM: Duration = Duration::from_secs(5);
+
 /// What came of a batch with the version that counts.
 pub(crate) struct Outcome {
     pub(crate) next: Next,
@@ -38,10 +43,26 @@ pub(crate) enum Did {
     Failed(String),
 }
 
-enum Message {
+/// What a shadow is shown.
+pub(super) enum Message {
     Batch(Box<Outcome>),
-    /// Batches were left out: go on from this state.
+    /// The clock, and what the version that counts did then.
+    Tick {
+        now: i64,
+        actions: Vec<Action>,
+        changes: Vec<Change>,
+    },
+    /// Something was left out: go on from this state.
     GoOn(ShardState),
+}
+
+impl Message {
+    fn events(&self) -> u64 {
+        match self {
+            Self::Batch(outcome) => outcome.next.batch.records.len() as u64,
+            Self::Tick { .. } | Self::GoOn(_) => 0,
+        }
+    }
 }
 
 /// A shadow of one shard. Ends when it is dropped.
@@ -49,29 +70,26 @@ pub(crate) struct Companion {
     queue: mpsc::Sender<Message>,
     task: JoinHandle<()>,
     status: Arc<ShardStatus>,
-    /// It missed batches.
+    /// It missed something.
     behind: bool,
+    /// It has forgotten what it had.
+    lost: Arc<AtomicBool>,
     copied: Instant,
 }
 
 impl Companion {
-    /// Starts it from the state in `setup`, which is its own.
-    pub(crate) fn start(
-        plugin: Plugin,
-        setup: Setup,
-        outputs: Vec<String>,
-        status: &Arc<ShardStatus>,
-    ) -> Self {
+    /// Starts it from the state in the setup, which is its own.
+    pub(super) fn start(shadow: Shadow) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE);
-        let shadow = Shadow { plugin, setup, outputs, status: Arc::clone(status) };
-        let task = tokio::spawn(shadow.run(messages));
-        let status = Arc::clone(status);
-        Self { queue, task, status, behind: false, copied: Instant::now() }
+        let (status, lost) = (Arc::clone(&shadow.status), Arc::default());
+        let task = tokio::spawn(shadow.run(messages, Arc::clone(&lost)));
+        Self { queue, task, status, behind: false, lost, copied: Instant::now() }
     }
 
-    /// Shows it a batch, if it can take one; `copy` gives the state after the batch.
-    pub(crate) fn show(&mut self, outcome: Outcome, copy: impl FnOnce() -> ShardState) {
-        let events = outcome.next.batch.records.len() as u64;
+    /// Shows it something, if it can take it; `copy` gives the state after that.
+    pub(super) fn show(&mut self, message: Message, copy: impl FnOnce() -> ShardState) {
+        let events = message.events();
+        self.behind |= self.lost.swap(false, Ordering::Relaxed);
         if self.behind {
             self.status.shadow(|report| report.skipped += events);
             // Room for the state and for batches: it has caught up.
@@ -82,15 +100,10 @@ impl Companion {
             }
             return;
         }
-        if let Err(TrySendError::Full(_)) = self.queue.try_send(Message::Batch(Box::new(outcome))) {
+        if let Err(TrySendError::Full(_)) = self.queue.try_send(message) {
             self.behind = true;
             self.status.shadow(|report| report.skipped += events);
         }
-    }
-
-    /// The state has changed without a batch: it goes on later from what the state is then.
-    pub(crate) fn lost(&mut self) {
-        self.behind = true;
     }
 }
 
@@ -100,50 +113,112 @@ impl Drop for Companion {
     }
 }
 
-struct Shadow {
-    plugin: Plugin,
-    setup: Setup,
-    outputs: Vec<String>,
-    status: Arc<ShardStatus>,
+/// What a shadow needs.
+pub(super) struct Shadow {
+    pub(super) plugin: Plugin,
+    pub(super) setup: Setup,
+    /// The version whose state it takes over, where it does.
+    pub(super) from: Option<String>,
+    pub(super) outputs: Vec<String>,
+    /// How often the version that counts is called by the clock.
+    pub(super) interval: Option<Duration>,
+    /// How long its instance is kept while nothing comes.
+    pub(super) idle: Duration,
+    pub(super) status: Arc<ShardStatus>,
 }
 
 impl Shadow {
-    async fn run(self, mut messages: mpsc::Receiver<Message>) {
-        let Self { plugin, setup, outputs, status } = self;
-        let (processor, shard) = (setup.processor.clone(), setup.shard);
-        if let Err(cause) = follow(plugin, setup, &outputs, &status, &mut messages).await {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>, lost: Arc<AtomicBool>) {
+        loop {
+            let Err(cause) = self.follow(&mut messages).await else { return };
+            let (processor, shard) = (&self.setup.processor, self.setup.shard);
             tracing::info!(processor, shard, %cause, "shadow ended");
-            status.shadow(|report| report.problem = Some(cause.to_string()));
+            let is_passing = matches!(cause, CallError::Busy(_));
+            self.status.shadow(|report| {
+                report.problem = Some(cause.to_string());
+                report.is_passing = is_passing;
+            });
+            if !is_passing {
+                return;
+            }
+            tokio::time::sleep(NO_ROOM).await;
+            lost.store(true, Ordering::Relaxed);
+            let Some(state) = self.state_to_go_on(&mut messages).await else { return };
+            self.setup.state = SharedState::new(state);
         }
     }
-}
 
-async fn follow(
-    plugin: Plugin,
-    setup: Setup,
-    outputs: &[String],
-    status: &ShardStatus,
-    messages: &mut mpsc::Receiver<Message>,
-) -> Result<(), CallError> {
-    let mut side = Side::start(plugin, setup).await?;
-    status.shadow(|report| report.problem = None);
-    while let Some(message) = messages.recv().await {
+    /// Leaves out what was to be shown to who is not there any more.
+    async fn state_to_go_on(&self, messages: &mut mpsc::Receiver<Message>) -> Option<ShardState> {
+        loop {
+            match messages.recv().await? {
+                Message::GoOn(state) => return Some(state),
+                left_out => self.status.shadow(|report| report.skipped += left_out.events()),
+            }
+        }
+    }
+
+    async fn follow(&self, messages: &mut mpsc::Receiver<Message>) -> Result<(), CallError> {
+        let Self { plugin, setup, from, interval, status, .. } = self;
+        let mut side = Side::start(plugin.clone(), setup.clone(), from.clone()).await?;
+        status.shadow(|report| {
+            report.problem = None;
+            report.is_passing = false;
+            report.ticks = other_ticks(*interval, side.interval());
+        });
+        loop {
+            match tokio::time::timeout(self.idle, messages.recv()).await {
+                Ok(Some(message)) => self.shown(&mut side, message).await?,
+                Ok(None) => return Ok(()),
+                Err(_) => side.rest(),
+            }
+        }
+    }
+
+    async fn shown(&self, side: &mut Side, message: Message) -> Result<(), CallError> {
         match message {
             Message::GoOn(state) => side.go_on(state).await?,
             Message::Batch(outcome) => {
                 let Outcome { next, flow, did } = *outcome;
                 let (mine, changes) = side.answer(&next, &flow).await?;
                 let (counts, theirs) = did.effects(&next);
-                let scene = Scene { flow: &flow, batch: &next.batch, outputs };
-                status.shadow(|report| {
-                    compare(&scene, &counts, &mine, report);
-                    report.state_differ +=
-                        u64::from(theirs.is_some_and(|theirs| theirs != changes));
-                });
+                let scene = Scene { flow: &flow, batch: &next.batch, outputs: &self.outputs };
+                let other = theirs.is_some_and(|theirs| theirs != changes);
+                self.compared(&scene, &counts, &mine, other);
+            }
+            Message::Tick { now, actions, changes } => {
+                let (mine, my_changes) = side.tick(now).await?;
+                let batch = nothing(self.setup.shard, now);
+                let mut counts = Effects::of(0);
+                counts.decided(actions);
+                let scene = Scene { flow: "tick", batch: &batch, outputs: &self.outputs };
+                self.compared(&scene, &counts, &mine, my_changes != changes);
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn compared(&self, scene: &Scene<'_>, counts: &Effects, mine: &Effects, other_state: bool) {
+        self.status.shadow(|report| {
+            compare(scene, counts, mine, report);
+            report.state_differ += u64::from(other_state);
+        });
+    }
+}
+
+/// The batch of a tick, which has no events.
+fn nothing(shard: u32, now: i64) -> Batch {
+    let next = u64::try_from(now).unwrap_or(0);
+    Batch { flow: Incarnation(uuid::Uuid::nil()), partition: shard, records: Arc::default(), next }
+}
+
+/// The shadow is called with the version that counts, whatever it asks for itself.
+fn other_ticks(counts: Option<Duration>, shadow: Option<Duration>) -> Option<String> {
+    let words = |interval: Option<Duration>| match interval {
+        Some(interval) => format!("every {} ms", interval.as_millis()),
+        None => "never".to_owned(),
+    };
+    (counts != shadow).then(|| format!("{}, the shadow {}", words(counts), words(shadow)))
 }
 
 impl Did {
@@ -164,12 +239,14 @@ impl Did {
 }
 
 impl ShardStatus {
-    /// A shadow of this digest is looked at from now on; counts of the same one go on.
-    pub(crate) fn with_shadow(&self, digest: &str, version: &str) {
-        self.with_report(|report| {
-            if report.as_ref().is_none_or(|report| report.digest != digest) {
-                *report = Some(ShadowReport::new(digest, version));
+    /// A shadow is looked at from now on; counts of the same one in the same round go on.
+    pub(super) fn with_shadow(&self, new: ShadowReport) {
+        self.with_report(|report| match report {
+            Some(report) if report.digest == new.digest && report.round == new.round => {
+                report.version = new.version;
+                report.is_ended = false;
             }
+            report => *report = Some(new),
         });
     }
 

@@ -51,6 +51,12 @@ pub(super) fn compare(
             into.examples.push(new_example(scene, counts, shadow));
         }
     }
+    if counts.failed != shadow.failed {
+        into.emitted_differ += 1;
+        if into.wants_examples() {
+            into.examples.push(failed_example(scene, counts, shadow));
+        }
+    }
     if before == into.differ + into.emitted_differ && !counts.same_order(shadow) {
         reordered(scene, into);
     }
@@ -105,6 +111,14 @@ fn new_example(scene: &Scene<'_>, counts: Option<&New>, shadow: Option<&New>) ->
         counts: side(counts, shadow),
         shadow: side(shadow, counts),
     }
+}
+
+fn failed_example(scene: &Scene<'_>, counts: &Effects, shadow: &Effects) -> Difference {
+    let side = |side: &Effects| match &side.failed {
+        Some(failed) => cut(&format!("failed: {}", failed.0)),
+        None => format!("{} new events", side.new.len()),
+    };
+    Difference { event: place(scene, 0), counts: side(counts), shadow: side(shadow) }
 }
 
 fn record_of(effect: &Effect) -> Option<&Record> {

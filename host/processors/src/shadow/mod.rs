@@ -13,30 +13,67 @@ mod report;
 mod side;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use host_plugins::{CallError, Plugin, Setup, SharedState};
+use host_plugins::{Action, CallError, Optional, Plugin, Setup, SharedState};
 use host_registry::Processor;
 
 pub(crate) use companion::{Companion, Did, Outcome};
+use companion::{Message, Shadow};
 pub(crate) use past::Pasts;
 pub use past::{PastError, PastReport, Span};
 pub use report::{Difference, ShadowReport};
 
 use crate::inputs::Next;
-use crate::migrate::takes_over;
 use crate::shard::setup;
 use crate::supervisor::Processors;
 use crate::worker::Worker;
 
+/// What shall run beside the version that counts.
+#[derive(Clone)]
+pub(crate) enum Beside {
+    Nothing,
+    /// A version. Of another round nothing counts that was found before.
+    Version {
+        plugin: Plugin,
+        round: i64,
+    },
+    /// It has run for long enough: what was found is kept.
+    Ended,
+    /// One that cannot be loaded.
+    Missing {
+        digest: String,
+        round: i64,
+        why: String,
+    },
+}
+
+impl Beside {
+    /// What makes it another one.
+    pub(crate) fn key(&self) -> (u8, String, i64) {
+        match self {
+            Self::Nothing => (0, String::new(), 0),
+            Self::Version { plugin, round } => (1, plugin.digest().to_string(), *round),
+            Self::Ended => (2, String::new(), 0),
+            Self::Missing { digest, round, .. } => (3, digest.clone(), *round),
+        }
+    }
+}
+
 impl Processors {
-    /// The version that a processor's row names as its shadow, where it can be loaded.
-    pub(crate) async fn shadow_of(&self, processor: &Processor) -> Option<Plugin> {
-        let digest = processor.shadow.as_ref()?;
-        match self.0.catalog.version(digest).await {
-            Ok(plugin) => Some(plugin),
+    /// What a processor's row names as its shadow.
+    pub(crate) async fn shadow_of(&self, processor: &Processor) -> Beside {
+        let Some(digest) = processor.shadow.clone() else { return Beside::Nothing };
+        let round = processor.followed().map_or(0, |successor| successor.since);
+        if self.0.comparisons.is_over(processor.id, round) {
+            return Beside::Ended;
+        }
+        match self.0.catalog.version(&digest).await {
+            Ok(plugin) => Beside::Version { plugin, round },
             Err(error) => {
                 tracing::warn!(processor = %processor.name, digest, cause = %error, "shadow cannot be loaded");
-                None
+                let why = format!("cannot be loaded: {error}");
+                Beside::Missing { digest, round, why }
             }
         }
     }
@@ -46,24 +83,52 @@ impl Worker<'_> {
     /// Begins, changes or ends the shadow, as it is wanted now.
     pub(crate) fn follow_shadow(&mut self) {
         self.companion = None;
-        let Some(plugin) = self.shard.shadow.borrow_and_update().clone() else {
-            return self.shard.status.without_shadow();
-        };
+        let beside = self.shard.shadow.borrow_and_update().clone();
+        let status = &self.shard.status;
+        match beside {
+            Beside::Nothing => status.without_shadow(),
+            Beside::Ended => status.shadow(|report| report.is_ended = true),
+            Beside::Missing { digest, round, why } => {
+                status.with_shadow(ShadowReport::new(&digest, "", round));
+                status.shadow(|report| {
+                    report.problem = Some(why);
+                    report.is_passing = true;
+                });
+            }
+            Beside::Version { plugin, round } => self.begin_shadow(plugin, round),
+        }
+    }
+
+    fn begin_shadow(&mut self, plugin: Plugin, round: i64) {
         let shard = &*self.shard;
-        shard.status.with_shadow(plugin.digest(), &plugin.info().version);
+        let version = &plugin.info().version;
+        shard.status.with_shadow(ShadowReport::new(plugin.digest(), version, round));
         let copy = SharedState::new(self.state.lock().copy());
         let setup = setup(&shard.spec, shard.shard, &copy, &shard.limits, &shard.silent());
-        let other = takes_over(&plugin, self.plugin.digest(), &copy);
-        let takes_over = other.then(|| self.plugin.info().version.clone());
-        let setup = Setup { takes_over, usage: shard.status.usage(), ..setup };
+        let setup = Setup { usage: shard.status.usage(), ..setup };
+        let other = self.plugin.digest() != plugin.digest() && plugin.exports(Optional::Migrate);
+        let from = other.then(|| self.plugin.info().version.clone());
         let outputs = shard.spec.output_names();
-        self.companion = Some(Companion::start(plugin, setup, outputs, &shard.status));
+        let interval = self.living.interval();
+        let idle = Duration::from_millis(shard.limits.idle_ms);
+        let status = Arc::clone(&shard.status);
+        let shadow = Shadow { plugin, setup, from, outputs, interval, idle, status };
+        self.companion = Some(Companion::start(shadow));
     }
 
     /// Shows a batch to the shadow, with what came of it.
     pub(crate) fn show(&mut self, seen: impl FnOnce() -> Outcome) {
         if let Some(companion) = &mut self.companion {
-            companion.show(seen(), || self.state.lock().copy());
+            companion.show(Message::Batch(Box::new(seen())), || self.state.lock().copy());
+        }
+    }
+
+    /// Shows a tick, and what the version that counts did then.
+    pub(crate) fn show_tick(&mut self, now: i64, actions: &[Action]) {
+        if let Some(companion) = &mut self.companion {
+            let changes = self.state.lock().take_changes();
+            let ticked = Message::Tick { now, actions: actions.to_vec(), changes };
+            companion.show(ticked, || self.state.lock().copy());
         }
     }
 

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fnap::name::Name;
+use fnap::rights::Right;
+use fnap::subject::Subject;
 use host_events::{Batch, Position};
+use host_iam::{Grants, Principal};
 use host_plugins::log::NoLog;
 use host_plugins::{CallError, LogSink, Plugin, Setup, SharedState};
 use host_registry::{Processor, Start};
@@ -104,6 +108,7 @@ impl Processors {
         processor: &Processor,
         other: Plugin,
         span: Span,
+        who: &Principal,
     ) -> Result<(), PastError> {
         let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await?;
         let name = || processor.name.to_string();
@@ -114,7 +119,7 @@ impl Processors {
             shards.push(ends(&spec, shard, span).await?);
         }
         let all = shards.iter().flatten().map(|end| end.to.saturating_sub(end.from)).sum();
-        let found = ShadowReport::new(other.digest(), &other.info().version);
+        let found = ShadowReport::new(other.digest(), &other.info().version, 0);
         let report = Arc::new(Mutex::new(PastReport { found, done: 0, all, runs: true }));
         let mut pasts = self.0.pasts.0.lock().unwrap_or_else(PoisonError::into_inner);
         if pasts.get(&spec.id).is_some_and(|past| !past.task.is_finished()) {
@@ -125,7 +130,9 @@ impl Processors {
         }
         let (id, limits) = (spec.id, spec.limits.of(&self.0.options));
         let log: Arc<dyn LogSink> = Arc::new(NoLog);
-        let run = Run { spec, limits, log, versions: [plugin, other], report: Arc::clone(&report) };
+        let asked_by = AskedBy::of(&self.0.options.grants, who, processor);
+        let versions = [plugin, other];
+        let run = Run { spec, limits, log, versions, asked_by, report: Arc::clone(&report) };
         let task = tokio::spawn(run.run(shards));
         pasts.insert(id, Past { report, task });
         Ok(())
@@ -169,31 +176,76 @@ async fn ends(spec: &Spec, shard: u32, span: Span) -> Result<Vec<End>, StartErro
     Ok(ends)
 }
 
+/// Who wants to know, and what he has to be allowed for as long as it runs.
+struct AskedBy {
+    grants: Grants,
+    who: Subject,
+    needs: Vec<(Right, Name)>,
+}
+
+impl AskedBy {
+    /// What holds only of his session says nothing about later.
+    fn of(grants: &Grants, who: &Principal, processor: &Processor) -> Self {
+        let who = who.subject().clone();
+        let reads = processor.inputs.iter().map(|input| (Right::Read, input.clone()));
+        let mut needs: Vec<_> = reads.collect();
+        needs.push((Right::Administer, processor.name.clone()));
+        needs.retain(|(right, name)| grants.owner_may(Some(&who), *right, name));
+        Self { grants: grants.clone(), who, needs }
+    }
+
+    /// Waits until he may not any more, and says what.
+    async fn until_forbidden(&self) -> String {
+        let mut changes = self.grants.subscribe();
+        let refused =
+            |(right, name): &&(Right, Name)| !self.grants.owner_may(Some(&self.who), *right, name);
+        loop {
+            changes.mark_unchanged();
+            if let Some((right, name)) = self.needs.iter().find(refused) {
+                return format!("{} may not {right} {name} any more", self.who);
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
 struct Run {
     spec: Spec,
     limits: host_plugins::Limits,
     log: Arc<dyn LogSink>,
     /// The one that runs, and the other one.
     versions: [Plugin; 2],
+    asked_by: AskedBy,
     report: Arc<Mutex<PastReport>>,
 }
 
 impl Run {
     async fn run(self, shards: Vec<Vec<End>>) {
+        let problem = tokio::select! {
+            problem = self.all(shards) => problem,
+            problem = self.asked_by.until_forbidden() => Some(problem),
+        };
+        locked(&self.report, |report| {
+            report.found.problem = problem;
+            report.runs = false;
+        });
+    }
+
+    async fn all(&self, shards: Vec<Vec<End>>) -> Option<String> {
         for (ends, shard) in shards.into_iter().zip(0..) {
             if let Err(failure) = self.shard(shard, ends).await {
-                let words = format!("shard {shard}: {failure}");
-                locked(&self.report, |report| report.found.problem = Some(words));
-                break;
+                return Some(format!("shard {shard}: {failure}"));
             }
         }
-        locked(&self.report, |report| report.runs = false);
+        None
     }
 
     async fn shard(&self, shard: u32, ends: Vec<End>) -> Result<(), Failure> {
         let [counts, other] = &self.versions;
-        let mut counts = Side::start(counts.clone(), self.setup(shard)).await?;
-        let mut other = Side::start(other.clone(), self.setup(shard)).await?;
+        let mut counts = Side::start(counts.clone(), self.setup(shard), None).await?;
+        let mut other = Side::start(other.clone(), self.setup(shard), None).await?;
         let mut left: BTreeMap<u32, End> =
             ends.into_iter().filter(|end| end.from < end.to).map(|end| (end.input, end)).collect();
         let mut positions = Position::default();

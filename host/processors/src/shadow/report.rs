@@ -23,10 +23,18 @@ pub struct ShadowReport {
     pub digest: String,
     /// Its version.
     pub version: String,
+    /// What it is compared for: of another round nothing counts.
+    pub(crate) round: i64,
     /// Since when it is looked at.
     pub since: SystemTime,
     /// Why it does not run, where it does not.
     pub problem: Option<String>,
+    /// Whether that may be otherwise soon, without anybody's doing.
+    pub is_passing: bool,
+    /// Whether it was looked at for long enough, and runs no more.
+    pub is_ended: bool,
+    /// How often both are called by the clock, where that differs, in words.
+    pub ticks: Option<String>,
     /// Events with which both versions did the same.
     pub agree: u64,
     /// Events with which they did not.
@@ -44,12 +52,16 @@ pub struct ShadowReport {
 }
 
 impl ShadowReport {
-    pub(crate) fn new(digest: &str, version: &str) -> Self {
+    pub(crate) fn new(digest: &str, version: &str, round: i64) -> Self {
         Self {
             digest: digest.to_owned(),
             version: version.to_owned(),
+            round,
             since: SystemTime::now(),
             problem: None,
+            is_passing: false,
+            is_ended: false,
+            ticks: None,
             agree: 0,
             differ: 0,
             emitted_agree: 0,
@@ -68,7 +80,13 @@ impl ShadowReport {
     /// Adds what another shard found, or what one batch showed.
     pub fn add(&mut self, other: Self) {
         self.since = self.since.min(other.since);
-        self.problem = self.problem.take().or(other.problem);
+        // What passes is told only where nothing worse is.
+        if self.problem.is_none() || self.is_passing && other.problem.is_some() {
+            self.is_passing = other.is_passing;
+            self.problem = other.problem;
+        }
+        self.is_ended |= other.is_ended;
+        self.ticks = self.ticks.take().or(other.ticks);
         self.agree += other.agree;
         self.differ += other.differ;
         self.emitted_agree += other.emitted_agree;
@@ -77,5 +95,29 @@ impl ShadowReport {
         self.skipped += other.skipped;
         let room = EXAMPLES.saturating_sub(self.examples.len());
         self.examples.extend(other.examples.into_iter().take(room));
+    }
+
+    /// Why a version must not take over by itself, if that is so; quotes no event. One that reads the state otherwise
+    /// writes it otherwise.
+    pub(crate) fn objection(&self, migrates: bool) -> Option<String> {
+        let differ = |differ: u64, alike: u64, what: &str| {
+            (differ > 0)
+                .then(|| format!("{differ} of {} {what} differ", differ.saturating_add(alike)))
+        };
+        let cannot = self.problem.is_some() && !self.is_passing;
+        let state = || match migrates {
+            true => None,
+            false => {
+                (self.state_differ > 0).then(|| "it changes the state in other ways".to_owned())
+            }
+        };
+        cannot
+            .then(|| "it cannot run".to_owned())
+            .or_else(|| differ(self.differ, self.agree, "events"))
+            .or_else(|| differ(self.emitted_differ, self.emitted_agree, "new events"))
+            .or_else(state)
+            .or_else(|| {
+                self.ticks.is_some().then(|| "it acts by the clock at other times".to_owned())
+            })
     }
 }

@@ -1,6 +1,7 @@
 //! A version with a state of its own, whose answers are only looked at.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use host_plugins::state::Change;
 use host_plugins::{CallError, Instance, Plugin, Setup, ShardState, SharedState};
@@ -13,23 +14,68 @@ use crate::shadow::answer::Effects;
 pub(super) struct Side {
     plugin: Plugin,
     setup: Setup,
-    /// None while another one is made: two at a time would need twice the room.
+    /// The version whose state it takes over, where it does.
+    from: Option<String>,
+    interval: Option<Duration>,
+    /// Not there while nothing comes.
     instance: Option<Instance>,
 }
 
 impl Side {
     /// Makes an instance on the state in `setup`, which is nobody else's.
-    pub(super) async fn start(plugin: Plugin, setup: Setup) -> Result<Self, CallError> {
-        let instance = begin(&plugin, &setup).await?;
-        Ok(Self { plugin, setup, instance: Some(instance) })
+    pub(super) async fn start(
+        plugin: Plugin,
+        setup: Setup,
+        from: Option<String>,
+    ) -> Result<Self, CallError> {
+        let mut side = Self { plugin, setup, from, interval: None, instance: None };
+        side.begin().await?;
+        Ok(side)
     }
 
     /// Goes on from another state.
     pub(super) async fn go_on(&mut self, state: ShardState) -> Result<(), CallError> {
-        self.setup.state = SharedState::new(state);
+        // Two at a time would need twice the room.
         self.instance = None;
-        self.instance = Some(begin(&self.plugin, &self.setup).await?);
-        Ok(())
+        self.setup.state = SharedState::new(state);
+        self.begin().await
+    }
+
+    /// How often it wants to be called by the clock.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// Gives the instance back until something comes.
+    pub(super) fn rest(&mut self) {
+        self.instance = None;
+    }
+
+    /// What it does at a moment, and how it changes the state.
+    ///
+    /// # Errors
+    /// Where it cannot go on at all.
+    pub(super) async fn tick(&mut self, now: i64) -> Result<(Effects, Vec<Change>), CallError> {
+        let mut effects = Effects::of(0);
+        self.there().await?;
+        self.setup.state.lock().begin();
+        let Some(instance) = &mut self.instance else { return Err(CallError::Dead) };
+        match instance.tick(now).await {
+            Ok(actions) => {
+                let mut state = self.setup.state.lock();
+                let changes = state.take_changes();
+                state.committed();
+                effects.decided(actions);
+                Ok((effects, changes))
+            }
+            Err(cause @ (CallError::Fatal(_) | CallError::Busy(_))) => Err(cause),
+            Err(cause) => {
+                self.setup.state.lock().abandon();
+                self.instance = None;
+                effects.failed_alone(cause.to_string());
+                Ok((effects, Vec::new()))
+            }
+        }
     }
 
     /// Answers a batch: what it does to each event, and how it changes the state. Where it fails, the batch is cut
@@ -48,12 +94,10 @@ impl Side {
         let mut left = vec![next.clone()];
         while let Some(piece) = left.pop() {
             let len = piece.batch.records.len();
+            self.there().await?;
             self.setup.state.lock().begin();
-            let answer = match &mut self.instance {
-                Some(instance) => instance.process(piece.input, flow, piece.batch.clone()).await,
-                None => Err(CallError::Dead),
-            };
-            match answer {
+            let Some(instance) = &mut self.instance else { return Err(CallError::Dead) };
+            match instance.process(piece.input, flow, piece.batch.clone()).await {
                 Ok(actions) => {
                     let mut state = self.setup.state.lock();
                     changes.extend(state.take_changes());
@@ -65,7 +109,7 @@ impl Side {
                 Err(cause @ (CallError::Fatal(_) | CallError::Busy(_))) => return Err(cause),
                 Err(cause) => {
                     self.setup.state.lock().abandon();
-                    self.renew().await?;
+                    self.instance = None;
                     if len > 1 {
                         left.extend(pieces::split(&piece, &cause, false).into_iter().rev());
                     } else {
@@ -78,19 +122,25 @@ impl Side {
         Ok((effects, changes))
     }
 
-    async fn renew(&mut self) -> Result<(), CallError> {
-        // What was to be taken over has been.
-        let setup = Setup { takes_over: None, ..self.setup.clone() };
-        self.instance = None;
-        self.instance = Some(self.plugin.instantiate(setup).await?);
+    /// Sees to it that there is an instance; what was to be taken over has been.
+    async fn there(&mut self) -> Result<(), CallError> {
+        if self.instance.is_none() {
+            let setup = Setup { takes_over: None, ..self.setup.clone() };
+            self.instance = Some(self.plugin.instantiate(setup).await?);
+        }
         Ok(())
     }
-}
 
-/// An instance on a new copy of a state, which it takes over where it reads it otherwise.
-async fn begin(plugin: &Plugin, setup: &Setup) -> Result<Instance, CallError> {
-    setup.state.lock().begin();
-    let instance = plugin.instantiate(setup.clone()).await;
-    setup.state.lock().committed();
-    instance
+    /// An instance on a new copy of a state, which it takes over where it reads it otherwise.
+    async fn begin(&mut self) -> Result<(), CallError> {
+        let state = &self.setup.state;
+        state.lock().begin();
+        let takes_over = self.from.clone().filter(|_| !state.lock().is_empty());
+        let made = self.plugin.instantiate(Setup { takes_over, ..self.setup.clone() }).await;
+        state.lock().committed();
+        let instance = made?;
+        self.interval = instance.interval();
+        self.instance = Some(instance);
+        Ok(())
+    }
 }

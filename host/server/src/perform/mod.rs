@@ -125,7 +125,7 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
             log::get(services, &processor, since, format).await
         }
         Command::GetProcessors { format } => processors::list(services, who, format).await,
-        Command::GetProcessorTypes { format } => processors::types(services, who, format),
+        Command::GetProcessorTypes { format } => processors::types(services, who, format).await,
 
         Command::Grant(grant) => grants::grant(services, who, grant).await,
         Command::Revoke(grant) => grants::revoke(services, who, grant).await,

@@ -182,18 +182,20 @@ pub(super) async fn describe(
     let active = snapshot.types.get(word.as_str()).ok_or_else(not_found)?;
     let info = active.plugin.info();
     let schema: Value = serde_json::from_str(&info.config_schema).unwrap_or(Value::Null);
-    let description = type_description(&snapshot, word.as_str(), active)
+    let followers = followers(services, who).await?;
+    let description = type_description(&snapshot, word.as_str(), active, &followers)
         .with("summary", info.summary.clone())
         .with("config-schema", schema.to_string());
     Ok(description.reply(format))
 }
 
 /// Installed types, and files that were refused with the reason.
-pub(super) fn types(services: &Services, who: &Principal, format: Format) -> Answer {
+pub(super) async fn types(services: &Services, who: &Principal, format: Format) -> Answer {
     let snapshot = services.catalog.snapshot();
+    let followers = followers(services, who).await?;
     let installed = snapshot.types.iter();
     let mut described: Vec<_> = installed
-        .map(|(name, active)| (name.clone(), type_description(&snapshot, name, active)))
+        .map(|(name, active)| (name.clone(), type_description(&snapshot, name, active, &followers)))
         .collect();
     // What lies in the operator's directory is his matter.
     let his = services.grants.may_everywhere(who, Right::Administer);
@@ -207,7 +209,19 @@ pub(super) fn types(services: &Services, who: &Principal, format: Format) -> Ans
     Ok(list_of(described, format))
 }
 
-fn type_description(snapshot: &Snapshot, name: &str, active: &Active) -> Description {
+/// Processors that compare a new version of their type before they take it, and that somebody may see.
+async fn followers(services: &Services, who: &Principal) -> Result<Vec<Processor>, Failure> {
+    let mut rows = services.registry.processors().await.map_err(registry_failure)?;
+    rows.retain(|row| row.followed().is_some() && services.grants.sees(who, &row.name));
+    Ok(rows)
+}
+
+fn type_description(
+    snapshot: &Snapshot,
+    name: &str,
+    active: &Active,
+    followers: &[Processor],
+) -> Description {
     let info = active.plugin.info();
     let health = if active.available { "ok" } else { "removed" };
     let mut description = Description::default()
@@ -221,6 +235,16 @@ fn type_description(snapshot: &Snapshot, name: &str, active: &Active) -> Descrip
     let interfaces = active.plugin.interfaces();
     if !interfaces.is_empty() {
         description = description.with("interfaces", interfaces.join(","));
+    }
+    for (key, open) in [("compared-by", true), ("held-by", false)] {
+        let meant = |row: &&Processor| {
+            row.kind == name && row.followed().is_some_and(|followed| followed.is_open() == open)
+        };
+        let names: Vec<_> =
+            followers.iter().filter(meant).map(|row| row.name.to_string()).collect();
+        if !names.is_empty() {
+            description = description.with(key, names);
+        }
     }
     let Some(state) = snapshot.states.get(name) else { return description };
     if let Some(pinned) = &state.pinned {
@@ -321,11 +345,12 @@ fn detail(
     if let Some(mirror) = &processor.mirror {
         description = description.with("pattern", mirror.to_string());
     }
-    if let Some(report) = &report {
-        description = super::shadow::describe(description, report, his);
-    }
+    // What differs shows what events hold.
+    let reads = |input: &Name| services.grants.may(who, Right::Read, input);
+    let sees = his && processor.inputs.iter().all(reads);
+    description = super::shadow::describe(description, processor, report.as_ref(), sees);
     if let Some(past) = services.processors.comparison(processor.id) {
-        description = super::shadow::describe_past(description, &past, his);
+        description = super::shadow::describe_past(description, &past, sees);
     }
     if let Some(upgrade) = services.processors.upgrade(processor, report.as_ref()) {
         description =

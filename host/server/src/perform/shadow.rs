@@ -8,6 +8,7 @@ use fnap::rights::Right;
 use fnap::value::Word;
 use host_iam::Principal;
 use host_plugins::Plugin;
+use host_plugins::catalog::VersionError;
 use host_processors::{Difference, PastError, PastReport, Report, ShadowReport, Span};
 use host_registry::{Processor, ProcessorChange, ShadowChange};
 use serde_json::{Value, json};
@@ -20,21 +21,12 @@ use crate::services::Services;
 /// Shortest beginning of a digest that names a version: git's is as long, and a version is never so.
 const DIGEST_OCTETS: usize = 8;
 
-/// Versions of a type that are looked through for one that is named by its number; each has to be loaded.
-const VERSIONS: usize = 64;
-
 /// Begins a shadow, lets it take over, or ends it.
 pub(super) async fn step(services: &Services, name: Name, step: ShadowStep) -> Answer {
     let processor = find(services, &name).await?;
     let shadow = match step {
         ShadowStep::Begin(word) => begin(services, processor, &word).await?,
-        ShadowStep::Promote => {
-            let digest = processor.shadow.clone();
-            if digest.is_some() {
-                would_run(services, Processor { pinned: digest, ..processor }).await?;
-            }
-            ShadowChange::Promote
-        }
+        ShadowStep::Promote(word) => promote(services, processor, word.as_ref()).await?,
         ShadowStep::Discard => ShadowChange::Discard,
     };
     let change = ProcessorChange { shadow: Some(shadow), ..Default::default() };
@@ -57,6 +49,34 @@ async fn begin(
     }
     would_run(services, Processor { pinned: Some(digest.clone()), ..processor }).await?;
     Ok(ShadowChange::Begin(digest))
+}
+
+/// What takes over is what was compared, whatever lies in the directory by now.
+async fn promote(
+    services: &Services,
+    processor: Processor,
+    word: Option<&Word>,
+) -> Result<ShadowChange, Failure> {
+    let conflict = |words: String| Failure::new(Code::Conflict, words);
+    let name = processor.name.clone();
+    let Some(digest) = processor.shadow.clone() else {
+        return Err(conflict(format!("processor {name} has no shadow")));
+    };
+    let loaded = services.catalog.version(&digest).await;
+    let loaded =
+        loaded.map_err(|error| conflict(format!("the shadow of processor {name}: {error}")))?;
+    let version = &loaded.info().version;
+    if let Some(word) = word.filter(|word| !is_called(word.as_str(), &digest, version)) {
+        let short = digest.get(..12).unwrap_or(&digest);
+        let words = format!("the shadow of processor {name} is {version} ({short}), not {word}");
+        return Err(conflict(words));
+    }
+    let withheld = services.catalog.withheld(&processor.kind, &digest);
+    if let Some(reason) = withheld.filter(|_| processor.is_shadow_first()) {
+        return Err(conflict(format!("version {version} was rejected: {reason}")));
+    }
+    would_run(services, Processor { pinned: Some(digest.clone()), ..processor }).await?;
+    Ok(ShadowChange::Promote(digest))
 }
 
 /// Begins to compare two versions over past events.
@@ -84,7 +104,7 @@ pub(super) async fn compare(
         from: start(from.unwrap_or(Start::Earliest)),
         to: start(to.unwrap_or(Start::Latest)),
     };
-    let begun = services.processors.compare_past(&processor, other, span).await;
+    let begun = services.processors.compare_past(&processor, other, span, who).await;
     begun.map_err(|error| {
         let code = match error {
             PastError::Span(_) => Code::OutOfRange,
@@ -114,35 +134,47 @@ async fn would_run(services: &Services, processor: Processor) -> Result<(), Fail
 
 /// The newest version of a type that is called so, or whose digest begins so.
 async fn version(services: &Services, kind: &str, word: &str) -> Result<Plugin, Failure> {
-    let versions = services.registry.plugin_versions(kind).await.map_err(registry_failure)?;
+    let kept = services.registry.kept_versions(kind).await.map_err(registry_failure)?;
+    let none = || Failure::new(Code::NotFound, format!("version {word} of processor type {kind}"));
+    let meant = kept.into_iter().find(|ran| is_called(word, &ran.digest, &ran.version));
+    let digest = meant.ok_or_else(none)?.digest;
+    services.catalog.version(&digest).await.map_err(|error| match error {
+        // It was forgotten meanwhile.
+        VersionError::Gone => none(),
+        error => Failure::new(Code::Conflict, format!("version {word} of {kind}: {error}")),
+    })
+}
+
+/// Whether a word means a version: what that calls itself, or the beginning of its digest.
+fn is_called(word: &str, digest: &str, version: &str) -> bool {
     let is_digest =
         word.len() >= DIGEST_OCTETS && word.bytes().all(|octet| octet.is_ascii_hexdigit());
-    let none = || Failure::new(Code::NotFound, format!("version {word} of processor type {kind}"));
-    if is_digest {
-        let digest = versions.into_iter().find(|version| version.digest.starts_with(word));
-        let digest = digest.ok_or_else(none)?.digest;
-        let failed =
-            |error| Failure::new(Code::Conflict, format!("version {word} of {kind}: {error}"));
-        return services.catalog.version(&digest).await.map_err(failed);
-    }
-    for row in versions.into_iter().take(VERSIONS) {
-        // One whose bytes are not kept is not to be had.
-        if let Ok(plugin) = services.catalog.version(&row.digest).await
-            && plugin.info().version == word
-        {
-            return Ok(plugin);
-        }
-    }
-    Err(none())
+    if is_digest { digest.starts_with(word) } else { version == word }
 }
 
 /// What a description says of the shadow of a processor; `his` says whether he may see what events hold.
-pub(super) fn describe(description: Description, report: &Report, his: bool) -> Description {
-    let mut shadows = report.shards.iter().filter_map(|shard| shard.shadow.clone());
-    let Some(mut all) = shadows.next() else { return description };
-    shadows.for_each(|other| all.add(other));
-    let state = if all.problem.is_some() { "failed" } else { "running" };
-    found(description.with("shadow.state", state), "shadow", &all, his)
+pub(super) fn describe(
+    description: Description,
+    processor: &Processor,
+    report: Option<&Report>,
+    his: bool,
+) -> Description {
+    let Some(digest) = &processor.shadow else { return description };
+    let shards = report.iter().flat_map(|report| &report.shards);
+    let found = shards.filter_map(|shard| shard.shadow.clone());
+    let mut found = found.filter(|found| found.digest == *digest);
+    let Some(mut all) = found.next() else {
+        // No shard runs, or none has got as far.
+        let description = description.with("shadow.state", "waiting");
+        return description.with("shadow.digest", digest.clone());
+    };
+    found.for_each(|other| all.add(other));
+    let state = match (&all.problem, all.is_ended) {
+        (Some(_), _) => "failed",
+        (None, true) => "ended",
+        (None, false) => "running",
+    };
+    found_of(description.with("shadow.state", state), "shadow", &all, his)
 }
 
 /// What it says of a comparison over past events.
@@ -156,10 +188,15 @@ pub(super) fn describe_past(description: Description, past: &PastReport, his: bo
         .with("comparison.state", state)
         .with("comparison.done", past.done)
         .with("comparison.all", past.all);
-    found(description, "comparison", &past.found, his)
+    found_of(description, "comparison", &past.found, his)
 }
 
-fn found(mut description: Description, what: &str, all: &ShadowReport, his: bool) -> Description {
+fn found_of(
+    mut description: Description,
+    what: &str,
+    all: &ShadowReport,
+    his: bool,
+) -> Description {
     let ShadowReport { digest, version, since, problem, examples, .. } = all;
     let since = since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let key = |name: &str| format!("{what}.{name}");
@@ -173,6 +210,9 @@ fn found(mut description: Description, what: &str, all: &ShadowReport, his: bool
         .with(&key("emitted-differ"), all.emitted_differ)
         .with(&key("state-differ"), all.state_differ)
         .with(&key("skipped"), all.skipped);
+    if let Some(ticks) = &all.ticks {
+        description = description.with(&key("ticks"), ticks.clone());
+    }
     if let Some(problem) = problem.as_ref().filter(|_| his) {
         description = description.with(&key("reason"), problem.clone());
     }

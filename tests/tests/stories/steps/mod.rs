@@ -231,8 +231,8 @@ fn say_again(run: Run, wire: &mut Wire, command: &str) -> String {
     })
 }
 
-/// Places that only plugins pass; `swap`, `probation`, `upgrades` and `together` kill there.
-const PLACES_OF_PLUGINS: [&str; 20] = [
+/// Places that only plugins pass; `swap`, `probation`, `upgrades`, `together` and `shadow_first` kill there.
+const PLACES_OF_PLUGINS: [&str; 22] = [
     "plugins.compiled",
     "plugins.before-put",
     "plugins.put",
@@ -253,6 +253,8 @@ const PLACES_OF_PLUGINS: [&str; 20] = [
     "plugins.before-forgotten",
     "processors.before-swap",
     "processors.swapped",
+    "processors.before-successor",
+    "processors.successor",
 ];
 
 /// Every place in the code of the host.

@@ -38,6 +38,11 @@ pub(crate) fn loops() -> bool {
     lie() == "loops"
 }
 
+/// How many times as rarely another version acts by the clock.
+pub(crate) fn times_slower() -> u32 {
+    if lie() == "slow-clock" { 3 } else { 1 }
+}
+
 /// What another version does, whatever it is configured with.
 pub(crate) fn act() -> Option<String> {
     lie().strip_prefix("act-").map(str::to_owned)

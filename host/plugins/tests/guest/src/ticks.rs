@@ -8,7 +8,7 @@ use crate::Guest;
 
 impl Timer for Guest {
     fn interval(&self) -> Duration {
-        Duration::from_millis(self.config.tick.into())
+        Duration::from_millis(self.config.tick.into()) * crate::lies::times_slower()
     }
 
     fn tick(&mut self, now: i64) -> Result<Vec<Action>, Error> {
