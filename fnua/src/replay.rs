@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use fnap::command::Command;
+use fnap::command::{Command, Origin};
 use fnap::log::OneLine;
 use fnap::{Code, Failure, Format as FnapFormat, Word};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -32,9 +32,10 @@ pub(crate) async fn replay(
 ) -> Result<(), Error> {
     let mut interrupt = Interrupt::listen_to_all();
     let mut connection = connect(agent, setting).await?;
-    let ReplayArgs { processor, version, from, to } = args;
+    let ReplayArgs { processor, version, from, from_snapshot, to } = args;
     let (processor, version) = (processor.clone(), version.clone());
-    let begin = Command::Compare { processor: processor.clone(), version, from: *from, to: *to };
+    let from = from_snapshot.map(Origin::Snapshot).or_else(|| from.map(Origin::Start));
+    let begin = Command::Compare { processor: processor.clone(), version, from, to: *to };
     connection.command(&begin).await?;
     let progress = progress(setting);
     let found = tokio::select! {

@@ -67,6 +67,7 @@ impl Ground {
             most: config.most.clone(),
             first: config.upgrades.first,
             shadow: config.upgrades.shadow,
+            snapshots: Some(config.data_dir.join("snapshots")),
             grants: grants.clone(),
             quotas: quotas.clone(),
             traces: traces.clone(),

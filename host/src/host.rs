@@ -319,10 +319,12 @@ async fn begin(
 /// What is seen to in the background as long as processors run.
 fn looking_after(processors: &Processors) -> Vec<JoinHandle<()>> {
     let (flows, lag, rights) = (processors.clone(), processors.clone(), processors.clone());
+    let snapshots = processors.clone();
     vec![
         tokio::spawn(async move { flows.watch().await }),
         tokio::spawn(async move { lag.watch_lag().await }),
         tokio::spawn(async move { rights.watch_rights().await }),
+        tokio::spawn(async move { snapshots.watch_snapshots().await }),
     ]
 }
 

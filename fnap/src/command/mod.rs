@@ -120,10 +120,12 @@ pub enum Command {
     MoveProcessor { processor: ProcessorName, position: Start, state: Option<KeepState> },
     /// `UPDATE PROCESSOR p SHADOW version`, `… PROMOTE` and `… DISCARD`
     ShadowProcessor { processor: ProcessorName, step: ShadowStep },
-    /// `COMPARE p VERSION v [FROM start] [TO start]`
-    Compare { processor: ProcessorName, version: Word, from: Option<Start>, to: Option<Start> },
+    /// `COMPARE p VERSION v [FROM start|SNAPSHOT n] [TO start]`
+    Compare { processor: ProcessorName, version: Word, from: Option<Origin>, to: Option<Start> },
     /// `COMPARE p STOP`
     StopComparing { processor: ProcessorName },
+    /// `SNAPSHOT p`, `SNAPSHOT p FORGET n`
+    Snapshot { processor: ProcessorName, forget: Option<u64> },
     /// `DELETE PROCESSOR p`
     DeleteProcessor { processor: ProcessorName },
     /// `DESCRIBE PROCESSOR p|t`: the name of a running one, or an installed type.
@@ -284,6 +286,15 @@ impl NewProcessor {
             NewKind::Signal(named) | NewKind::Create(named) => named.as_str(),
         }
     }
+}
+
+/// Where a comparison over past events begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// There, with an empty state.
+    Start(Start),
+    /// With the state and the positions of a snapshot.
+    Snapshot(u64),
 }
 
 /// What becomes of a version that runs beside the one that counts.

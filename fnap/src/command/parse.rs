@@ -31,6 +31,7 @@ pub(super) fn command(line: &str) -> Parsed {
         "DISTRIBUTE" => processors::make(words, NewKind::Distribute),
         "SIGNAL" => processors::signal(words),
         "COMPARE" => processors::compare(words),
+        "SNAPSHOT" => processors::snapshot(words),
         "REPLAY" => letters::replay(words),
         "DISCARD" => letters::discard(words),
         "GRANT" => grants::grant(words),

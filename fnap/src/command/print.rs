@@ -3,7 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{
-    Command, Format, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, Read, ShadowStep,
+    Command, Format, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, Origin, Read,
+    ShadowStep,
 };
 use crate::name::Name;
 use crate::value::{Quoted, Settings};
@@ -85,12 +86,24 @@ fn changes(command: &Command, out: &mut Formatter<'_>) -> fmt::Result {
             }
         }
         Command::Compare { processor, version, from, to } => {
-            let (from, to) = (Then("FROM ", *from), Then("TO ", *to));
+            let (from, to) = (Then("", *from), Then("TO ", *to));
             write!(out, "COMPARE {processor} VERSION {version}{from}{to}")
+        }
+        Command::Snapshot { processor, forget } => {
+            write!(out, "SNAPSHOT {processor}{}", Then("FORGET ", *forget))
         }
         Command::StopComparing { processor } => write!(out, "COMPARE {processor} STOP"),
         Command::DeleteProcessor { processor } => write!(out, "DELETE PROCESSOR {processor}"),
         other => subscriptions(other, out),
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(start) => write!(out, "FROM {start}"),
+            Self::Snapshot(number) => write!(out, "SNAPSHOT {number}"),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::words::{Words, once};
 use super::{
-    Command, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, ParseError, ShadowStep,
+    Command, KeepState, MirrorTo, NewKind, NewMirror, NewProcessor, Origin, ParseError, ShadowStep,
 };
 use crate::value::Settings;
 
@@ -66,9 +66,22 @@ pub(super) fn compare(words: &mut Words<'_>) -> Parsed {
     }
     words.expect("VERSION")?;
     let version = words.word("a version or the beginning of a digest")?;
-    let from = if words.literal("FROM") { Some(words.start()?) } else { None };
+    let from = if words.literal("FROM") {
+        Some(Origin::Start(words.start()?))
+    } else if words.literal("SNAPSHOT") {
+        Some(Origin::Snapshot(words.number("a snapshot")?))
+    } else {
+        None
+    };
     let to = if words.literal("TO") { Some(words.start()?) } else { None };
     words.end(Command::Compare { processor, version, from, to })
+}
+
+/// Behind SNAPSHOT.
+pub(super) fn snapshot(words: &mut Words<'_>) -> Parsed {
+    let processor = words.name("a processor")?;
+    let forget = if words.literal("FORGET") { Some(words.number("a snapshot")?) } else { None };
+    words.end(Command::Snapshot { processor, forget })
 }
 
 /// Behind REPLICATE, COLLECT and DISTRIBUTE.

@@ -72,17 +72,21 @@ pub(crate) struct ReplayArgs {
     /// The first event: earliest, latest, PARTITION:OFFSET or an RFC 3339 time.
     #[arg(long, value_parser = super::values::start, value_name = "START")]
     pub(crate) from: Option<Start>,
+    /// Begin with the state and the positions of a snapshot, by its number (`fnua describe processor` has them).
+    #[arg(long, value_name = "NUMBER", conflicts_with = "from")]
+    pub(crate) from_snapshot: Option<u64>,
     /// The event after the last one; the end of the flows where absent.
     #[arg(long, value_parser = super::values::start, value_name = "START")]
     pub(crate) to: Option<Start>,
 }
 
 const REPLAY_HELP: &str =
-    "Both versions begin with an empty state; nothing of what they do is written anywhere, and the
-processor goes on meanwhile. Ctrl-C ends it. Ends with 4 where the versions differ.
+    "Both versions begin with an empty state, or with that of a snapshot; nothing of what they do is written
+anywhere, and the processor goes on meanwhile. Ctrl-C ends it. Ends with 4 where the versions differ.
 
 Examples:
   fnua replay p.flows.unix.ar --version 1.3.0
+  fnua replay p.flows.unix.ar --version 1.3.0 --from-snapshot 7
   fnua replay p.flows.unix.ar --version 0a1b2c3d --from 2026-01-31T12:00:00Z --format json";
 
 /// `fnua deadletters`

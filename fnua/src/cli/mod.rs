@@ -163,6 +163,17 @@ pub(crate) enum Command {
     Top(TopArgs),
     /// Run another version of a processor's plugin over past events, beside the one that it has, and show what differs.
     Replay(ReplayArgs),
+    /// Keep the state of a processor as it is now, for `fnua replay --from-snapshot`; prints its number.
+    #[command(
+        after_help = "The eight latest are kept; snapshots=hourly or daily of a processor takes them by itself.\n\nExamples:\n  fnua snapshot p.flows.unix.ar\n  fnua snapshot p.flows.unix.ar --forget 7\n  fnua update processor p.flows.unix.ar snapshots=daily"
+    )]
+    Snapshot {
+        /// The processor.
+        processor: Name,
+        /// Forget one instead, by its number.
+        #[arg(long, value_name = "NUMBER")]
+        forget: Option<u64>,
+    },
     /// What a processor logs.
     Logs(LogsArgs),
     /// Events that a processor could not take: list, show, replay or drop them.

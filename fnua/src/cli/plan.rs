@@ -64,6 +64,9 @@ pub(crate) fn plan(command: &Command, format: Format) -> Result<Option<Plan>, Er
         Command::Pause { name } => about(name, Fnap::Pause { name: name.clone() }),
         Command::Resume { name } => about(name, Fnap::Resume { name: name.clone() }),
         Command::Stop { name } => about(name, Fnap::Stop { name: name.clone() }),
+        Command::Snapshot { processor, forget } => {
+            about(processor, Fnap::Snapshot { processor: processor.clone(), forget: *forget })
+        }
         Command::Capabilities => nothing(Fnap::Capabilities),
         Command::Grant(args) => plan_grant(args, Fnap::Grant),
         Command::Revoke(args) => plan_grant(args, Fnap::Revoke),

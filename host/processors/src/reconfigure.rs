@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::shard::Failure;
+use crate::snapshots::ShardSnapshot;
 use crate::spec::Spec;
 use crate::worker::Worker;
 
@@ -20,7 +21,15 @@ use crate::worker::Worker;
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Asked of a shard.
-pub(crate) struct Ask {
+pub(crate) enum Ask {
+    /// To take another configuration.
+    Configuration(Other),
+    /// What is committed.
+    State(oneshot::Sender<ShardSnapshot>),
+}
+
+/// Another configuration.
+pub(crate) struct Other {
     spec: Arc<Spec>,
     /// Whether it takes it; the words of a refusal.
     answer: oneshot::Sender<Result<(), String>>,
@@ -44,7 +53,8 @@ pub(crate) async fn ask(shards: &[mpsc::Sender<Ask>], spec: &Arc<Spec>) -> Taken
     for shard in shards {
         let (answer, answered) = oneshot::channel();
         let (go, verdict) = oneshot::channel();
-        if shard.try_send(Ask { spec: Arc::clone(spec), answer, verdict }).is_err() {
+        let other = Other { spec: Arc::clone(spec), answer, verdict };
+        if shard.try_send(Ask::Configuration(other)).is_err() {
             return Taken::Unasked;
         }
         asked.push((answered, go));
@@ -67,9 +77,16 @@ pub(crate) async fn ask(shards: &[mpsc::Sender<Ask>], spec: &Arc<Spec>) -> Taken
 }
 
 impl Worker<'_> {
-    /// Answers whether the instance takes another configuration, and does what all do.
+    /// Answers what it is asked. Whether the instance takes another configuration, and then does what all do.
     pub(crate) async fn reconfigure(&mut self, ask: Ask) -> Result<(), Failure> {
-        let Ask { spec, answer, verdict } = ask;
+        let Other { spec, answer, verdict } = match ask {
+            Ask::Configuration(other) => other,
+            Ask::State(answer) => {
+                // Who has asked may have gone.
+                answer.send(self.committed_state()).ok();
+                return Ok(());
+            }
+        };
         if answer.is_closed() {
             return Ok(());
         }
@@ -95,5 +112,17 @@ impl Worker<'_> {
             self.renew().await?;
         }
         Ok(())
+    }
+
+    /// Both change when a commit has ended, and that is between two wakes.
+    fn committed_state(&self) -> ShardSnapshot {
+        let entries = |(key, value): (&bytes::Bytes, &bytes::Bytes)| (key.clone(), value.clone());
+        let report = self.shard.status.report(self.shard.shard);
+        ShardSnapshot {
+            positions: report.positions,
+            digest: self.plugin.digest().to_string(),
+            version: self.plugin.info().version.clone(),
+            entries: self.state.lock().base().map(entries).collect(),
+        }
     }
 }

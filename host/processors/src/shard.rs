@@ -31,6 +31,7 @@ use crate::pieces::Size;
 use crate::probation::Offer;
 use crate::reconfigure::Ask;
 use crate::shadow::Beside;
+use crate::snapshots::ReadError;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
 use crate::status::{Moved, Phase, ShardStatus};
@@ -91,6 +92,9 @@ pub(crate) enum Failure {
     Rejected(String),
     #[error("the new version of the plugin fails, and cannot be rejected: {cause}: {reason}")]
     NotRejected { reason: String, cause: String },
+    /// Of a comparison over past events.
+    #[error("snapshot {number}: {cause}")]
+    Snapshot { number: u64, cause: ReadError },
     #[error("the shard's task broke")]
     Broke,
     /// Asked about each event alone it is another question.

@@ -196,7 +196,7 @@ mod tests {
         let error = check_options(&one("colour", "red")).unwrap_err().to_string();
         assert_eq!(
             error,
-            "no option colour: there are upgrade, upgrade-first, on-gap, dead-letters, ring, delivery, limit.NAME"
+            "no option colour: there are upgrade, upgrade-first, on-gap, dead-letters, ring, delivery, snapshots, limit.NAME"
         );
     }
 

@@ -450,4 +450,5 @@ pub const PROCESSOR_OPTIONS: &[(&str, &[&str])] = &[
     ("dead-letters", &["auto", "all", "off"]),
     ("ring", &["refuse", "allow"]),
     ("delivery", &["auto", "exactly-once", "at-least-once"]),
+    ("snapshots", &["off", "hourly", "daily"]),
 ];

@@ -52,6 +52,7 @@ mod reload;
 mod reports;
 mod shadow;
 mod shadow_first;
+mod snapshots;
 mod soak;
 mod steps;
 mod strangers;

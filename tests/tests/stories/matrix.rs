@@ -153,7 +153,8 @@ fn row(syntax: &str) -> Row {
         }
         "UPDATE PROCESSOR p DISCARD" => Row("UPDATE PROCESSOR p.team.test DISCARD", HIS_AND_USED),
         "UPDATE PROCESSOR p key=value..." => Row("UPDATE PROCESSOR p.team.test on-gap=stop", HIS),
-        "COMPARE p VERSION version|digest [FROM start] [TO start]" => {
+        "SNAPSHOT p [FORGET n]" => Row("SNAPSHOT p.team.test FORGET 7", HIS_AND_NONE),
+        "COMPARE p VERSION version|digest [FROM start|SNAPSHOT n] [TO start]" => {
             Row("COMPARE p.team.test VERSION 9.9.9", HIS_AND_NONE)
         }
         "COMPARE p STOP" => Row("COMPARE p.team.test STOP", HIS_AND_NONE),

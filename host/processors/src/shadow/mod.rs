@@ -6,11 +6,13 @@
 //! shard away; what it does wrong is a difference, never a failure.
 
 mod answer;
+mod asked;
 mod companion;
 mod compare;
 mod past;
 mod report;
 mod side;
+mod span;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +23,9 @@ use host_registry::Processor;
 pub(crate) use companion::{Companion, Did, Outcome};
 use companion::{Message, Shadow};
 pub(crate) use past::Pasts;
-pub use past::{PastError, PastReport, Span};
+pub use past::{PastError, PastReport};
 pub use report::{Difference, ShadowReport};
+pub use span::{Begin, Span};
 
 use crate::inputs::Next;
 use crate::shard::setup;

@@ -1,5 +1,5 @@
-//! Two versions of a plugin over past events: both begin with an empty state, and what they answer is compared and
-//! thrown away.
+//! Two versions of a plugin over past events: both begin with an empty state, or with that of a snapshot, and what they
+//! answer is compared and thrown away.
 //!
 //! Reads the flows beside the processor, which goes on and knows nothing of it. Nothing of it outlives the host.
 
@@ -7,25 +7,25 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fnap::name::Name;
-use fnap::rights::Right;
-use fnap::subject::Subject;
-use host_events::{Batch, Position};
-use host_iam::{Grants, Principal};
+use host_events::Position;
+use host_iam::Principal;
 use host_plugins::log::NoLog;
-use host_plugins::{CallError, LogSink, Plugin, Setup, SharedState};
-use host_registry::{Processor, Start};
+use host_plugins::{CallError, LogSink, Optional, Plugin, ShardState, SharedState};
+use host_registry::Processor;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::inputs::{Inputs, Next};
+use crate::shadow::asked::AskedBy;
 use crate::shadow::compare::{Scene, compare};
 use crate::shadow::report::ShadowReport;
 use crate::shadow::side::Side;
+use crate::shadow::span::{End, Origin, Span, ends, up_to};
 use crate::shard::{Failure, batch_limits, setup};
+use crate::snapshots::ShardSnapshot;
 use crate::spec::{Spec, SpecError};
-use crate::start::{self, StartError};
+use crate::start::StartError;
 use crate::supervisor::Processors;
 
 /// Comparisons that run at once on a host: each takes a processor's time twice over, as fast as it can.
@@ -34,15 +34,6 @@ const AT_ONCE: usize = 2;
 /// How long nothing comes of a flow before its end counts as reached: the last offsets of a log on Kafka may be
 /// nobody's records, and are told by nothing.
 const QUIET: Duration = Duration::from_secs(10);
-
-/// Which events.
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    /// The first.
-    pub from: Start,
-    /// The one after the last.
-    pub to: Start,
-}
 
 /// How a comparison does.
 #[derive(Clone, Debug)]
@@ -69,6 +60,14 @@ pub enum PastError {
     /// Its flows are not there.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// There is no such snapshot.
+    #[error("snapshot {number} of processor {name}")]
+    NoSnapshot {
+        /// Which.
+        number: u64,
+        /// Of which processor.
+        name: String,
+    },
     /// The span is not in its flows.
     #[error("{0}")]
     Span(String),
@@ -115,8 +114,9 @@ impl Processors {
         let offer = self.plugin_for(&spec).await.ok_or_else(|| PastError::NoPlugin(name()))?;
         let plugin = offer.plugin;
         let mut shards = Vec::new();
+        let origin = self.origin(&spec, span.from).await?;
         for shard in 0..spec.shards() {
-            shards.push(ends(&spec, shard, span).await?);
+            shards.push(ends(&spec, shard, &origin, &span.to).await?);
         }
         let all = shards.iter().flatten().map(|end| end.to.saturating_sub(end.from)).sum();
         let found = ShadowReport::new(other.digest(), &other.info().version, 0);
@@ -132,7 +132,17 @@ impl Processors {
         let log: Arc<dyn LogSink> = Arc::new(NoLog);
         let asked_by = AskedBy::of(&self.0.options.grants, who, processor);
         let versions = [plugin, other];
-        let run = Run { spec, limits, log, versions, asked_by, report: Arc::clone(&report) };
+        let processors = self.clone();
+        let run = Run {
+            spec,
+            limits,
+            log,
+            versions,
+            asked_by,
+            origin,
+            processors,
+            report: Arc::clone(&report),
+        };
         let task = tokio::spawn(run.run(shards));
         pasts.insert(id, Past { report, task });
         Ok(())
@@ -155,62 +165,6 @@ fn locked<T>(report: &Mutex<PastReport>, look: impl FnOnce(&mut PastReport) -> T
     look(&mut report.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// A piece of one partition of one input.
-#[derive(Clone, Copy)]
-struct End {
-    input: u32,
-    from: u64,
-    to: u64,
-}
-
-async fn ends(spec: &Spec, shard: u32, span: Span) -> Result<Vec<End>, StartError> {
-    let mut ends = Vec::new();
-    for (endpoint, input) in spec.inputs.iter().zip(0..) {
-        if shard >= endpoint.partitions {
-            continue;
-        }
-        let from = start::resolve(endpoint, shard, &span.from).await?;
-        let to = start::resolve(endpoint, shard, &span.to).await?;
-        ends.push(End { input, from, to: to.max(from) });
-    }
-    Ok(ends)
-}
-
-/// Who wants to know, and what he has to be allowed for as long as it runs.
-struct AskedBy {
-    grants: Grants,
-    who: Subject,
-    needs: Vec<(Right, Name)>,
-}
-
-impl AskedBy {
-    /// What holds only of his session says nothing about later.
-    fn of(grants: &Grants, who: &Principal, processor: &Processor) -> Self {
-        let who = who.subject().clone();
-        let reads = processor.inputs.iter().map(|input| (Right::Read, input.clone()));
-        let mut needs: Vec<_> = reads.collect();
-        needs.push((Right::Administer, processor.name.clone()));
-        needs.retain(|(right, name)| grants.owner_may(Some(&who), *right, name));
-        Self { grants: grants.clone(), who, needs }
-    }
-
-    /// Waits until he may not any more, and says what.
-    async fn until_forbidden(&self) -> String {
-        let mut changes = self.grants.subscribe();
-        let refused =
-            |(right, name): &&(Right, Name)| !self.grants.owner_may(Some(&self.who), *right, name);
-        loop {
-            changes.mark_unchanged();
-            if let Some((right, name)) = self.needs.iter().find(refused) {
-                return format!("{} may not {right} {name} any more", self.who);
-            }
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-}
-
 struct Run {
     spec: Spec,
     limits: host_plugins::Limits,
@@ -218,6 +172,8 @@ struct Run {
     /// The one that runs, and the other one.
     versions: [Plugin; 2],
     asked_by: AskedBy,
+    origin: Origin,
+    processors: Processors,
     report: Arc<Mutex<PastReport>>,
 }
 
@@ -243,9 +199,17 @@ impl Run {
     }
 
     async fn shard(&self, shard: u32, ends: Vec<End>) -> Result<(), Failure> {
+        let taken = match self.origin {
+            Origin::Start(_) => ShardSnapshot::default(),
+            Origin::Snapshot { number, .. } => {
+                let read = self.processors.snapshot_of_shard(self.spec.id, number, shard).await;
+                read.map_err(|cause| Failure::Snapshot { number, cause })?
+            }
+        };
         let [counts, other] = &self.versions;
-        let mut counts = Side::start(counts.clone(), self.setup(shard), None).await?;
-        let mut other = Side::start(other.clone(), self.setup(shard), None).await?;
+        let mut counts = self.side(counts, shard, &taken).await?;
+        let mut other = self.side(other, shard, &taken).await?;
+        drop(taken);
         let mut left: BTreeMap<u32, End> =
             ends.into_iter().filter(|end| end.from < end.to).map(|end| (end.input, end)).collect();
         let mut positions = Position::default();
@@ -297,18 +261,17 @@ impl Run {
         Ok(())
     }
 
-    fn setup(&self, shard: u32) -> Setup {
-        setup(&self.spec, shard, &SharedState::default(), &self.limits, &self.log)
+    /// A version on a state of its own.
+    async fn side(
+        &self,
+        plugin: &Plugin,
+        shard: u32,
+        taken: &ShardSnapshot,
+    ) -> Result<Side, CallError> {
+        let state = SharedState::new(ShardState::with_base(taken.entries.iter().cloned()));
+        let setup = setup(&self.spec, shard, &state, &self.limits, &self.log);
+        let other = *taken.digest != **plugin.digest() && plugin.exports(Optional::Migrate);
+        let from = other.then(|| taken.version.clone());
+        Side::start(plugin.clone(), setup, from).await
     }
-}
-
-/// A batch without what lies behind an offset, and where the input stands then.
-fn up_to(next: Next, to: u64) -> (Next, u64) {
-    if next.batch.next <= to {
-        let position = next.batch.next;
-        return (next, position);
-    }
-    let Batch { flow, partition, records, .. } = next.batch;
-    let records = records.iter().take_while(|stored| stored.offset < to).cloned().collect();
-    (Next { input: next.input, batch: Batch { flow, partition, records, next: to } }, to)
 }

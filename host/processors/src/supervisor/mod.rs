@@ -4,9 +4,11 @@
 //! followed. Every look compares what should be with what is, so a repeated change does no harm.
 
 mod entry;
+mod looks;
 mod running;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +22,15 @@ use tokio::sync::{Mutex, Notify};
 use uuid::Uuid;
 
 use crate::control::Mode;
-use crate::delivery::Delivery;
 use crate::intake::Intake;
-use crate::lag::{Followed, Lags};
+use crate::lag::Lags;
 use crate::logs::Logs;
 use crate::rollouts::{FirstDoes, ROLLOUT_LOOK};
 use crate::shadow::Pasts;
 use crate::shard::Backoff;
-use crate::spec::{Brokers, Spec};
-use crate::status::{Phase, ShardReport, ShardStatus};
+use crate::snapshots::Snapshots;
+use crate::spec::Brokers;
+use crate::status::{Phase, ShardReport};
 use crate::successors::Comparisons;
 use crate::views::Parlour;
 use entry::Entry;
@@ -49,6 +51,8 @@ pub struct Options {
     pub first: FirstDoes,
     /// What a shadow has to do alike before it follows by itself.
     pub shadow: FirstDoes,
+    /// Where snapshots of states are kept; nowhere where that is not said.
+    pub snapshots: Option<PathBuf>,
     /// What owners may do.
     pub grants: Grants,
     /// How much may be theirs.
@@ -75,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) counted: std::sync::Mutex<BTreeMap<(String, String), u64>>,
     /// How versions do that are to follow where they do the same.
     pub(crate) comparisons: Comparisons,
+    pub(crate) snapshots: Snapshots,
     /// Somebody wants new versions looked at.
     pub(crate) look: Notify,
     pub(crate) swaps: Arc<Histogram>,
@@ -117,6 +122,7 @@ impl Processors {
         let parlour = Parlour::default();
         let pasts = Pasts::default();
         let swaps = Arc::default();
+        let snapshots = Snapshots::at(options.snapshots.clone());
         let inner = Inner {
             registry,
             brokers,
@@ -129,6 +135,7 @@ impl Processors {
             pasts,
             counted: std::sync::Mutex::default(),
             comparisons: Comparisons::default(),
+            snapshots,
             look: Notify::new(),
             swaps,
             running,
@@ -185,6 +192,7 @@ impl Processors {
             self.0.running.lock().await.remove(&processor.id);
             self.0.logs.forget(processor.name.as_str());
             self.end_comparison(processor.id);
+            self.forget_snapshots(processor.id).await;
             return Ok(());
         }
         if processor.is_shadow_first() {
@@ -258,48 +266,6 @@ impl Processors {
 
     async fn entries(&self) -> Vec<Arc<Mutex<Entry>>> {
         self.0.running.lock().await.values().cloned().collect()
-    }
-
-    /// The shards of a processor that runs.
-    pub(crate) async fn shards_of(&self, id: Uuid) -> Vec<Arc<ShardStatus>> {
-        let entry = self.0.running.lock().await.get(&id).cloned();
-        let Some(entry) = entry else { return Vec::new() };
-        let entry = entry.lock().await;
-        entry.running.as_ref().map(|running| running.statuses.clone()).unwrap_or_default()
-    }
-
-    /// Every processor for a look at its lag.
-    pub(crate) async fn followed(&self) -> Vec<(Uuid, Followed)> {
-        let entries: Vec<_> = self.0.running.lock().await.clone().into_iter().collect();
-        let look = |entry: &Mutex<Entry>| match entry.try_lock() {
-            Err(_) => Followed::Busy,
-            Ok(entry) => entry.running.as_ref().map_or(Followed::Not, |running| {
-                Followed::Is(Arc::clone(&running.spec), running.statuses.clone())
-            }),
-        };
-        entries.into_iter().map(|(id, entry)| (id, look(&entry))).collect()
-    }
-
-    /// How a processor does.
-    pub async fn report(&self, id: Uuid) -> Option<Report> {
-        let entry = self.0.running.lock().await.get(&id).cloned()?;
-        // A look must not wait for a processor that is being stopped.
-        let entry = entry.try_lock().ok()?;
-        let statuses = entry.running.iter().flat_map(|running| running.statuses.iter());
-        let shards = statuses.zip(0..).map(|(status, shard)| status.report(shard)).collect();
-        Some(Report { shards, problem: entry.problem.clone(), held: entry.held.clone() })
-    }
-
-    /// How often an event of a processor may take effect; none where it cannot run at all.
-    pub async fn delivery(&self, processor: &Processor) -> Option<Delivery> {
-        let Inner { registry, brokers, .. } = &*self.0;
-        Some(Spec::resolve(processor, registry, brokers).await.ok()?.delivery)
-    }
-
-    /// What the plugins logged.
-    #[must_use]
-    pub fn logs(&self) -> &Logs {
-        &self.0.logs
     }
 
     /// Finishes what is in flight and ends every task; positions are kept.

@@ -137,6 +137,7 @@ pub(super) fn needs(command: &Command) -> Vec<Need> {
         | Command::ShadowProcessor { processor, .. }
         | Command::Compare { processor, .. }
         | Command::StopComparing { processor }
+        | Command::Snapshot { processor, .. }
         | Command::DeleteProcessor { processor }
         | Command::Replay { processor, .. }
         | Command::Discard { processor, .. }

@@ -15,6 +15,7 @@ mod outside;
 mod participant;
 pub(crate) mod processors;
 mod shadow;
+mod snapshots;
 mod subscribed;
 pub(crate) mod subscriptions;
 mod taking;
@@ -113,6 +114,9 @@ async fn dispatch(services: &Services, who: &Principal, command: Command) -> Ans
             shadow::compare(services, who, processor, &version, from, to).await
         }
         Command::StopComparing { processor } => shadow::stop_comparing(services, processor).await,
+        Command::Snapshot { processor, forget } => {
+            snapshots::snapshot(services, processor, forget).await
+        }
         Command::DeleteProcessor { processor } => processors::delete(services, processor).await,
         Command::Replay { processor, letters } => dead::replay(services, processor, letters).await,
         Command::Discard { processor, letters } => {

@@ -164,6 +164,7 @@ pub(super) async fn describe(
         let limits = services.processors.limits_of(&processor).await.map_err(registry_failure)?;
         let mut description =
             detail(services, who, &processor, report, limits.shown()).with("dead-letters", dead);
+        description = super::snapshots::describe(services, description, &processor).await;
         if let Some(delivery) = delivery {
             description = description.with("delivery", delivery.word());
             if let Some(why) = delivery.why() {

@@ -1,7 +1,7 @@
 //! Another version of a processor's plugin beside the one that counts: which one is meant, and whether it would
 //! take the processor over; and what two versions do with past events.
 
-use fnap::command::{ShadowStep, Start};
+use fnap::command::{Origin, ShadowStep, Start};
 use fnap::name::Name;
 use fnap::reply::{Code, Reply};
 use fnap::rights::Right;
@@ -9,7 +9,7 @@ use fnap::value::Word;
 use host_iam::Principal;
 use host_plugins::Plugin;
 use host_plugins::catalog::VersionError;
-use host_processors::{Difference, PastError, PastReport, Report, ShadowReport, Span};
+use host_processors::{Begin, Difference, PastError, PastReport, Report, ShadowReport, Span};
 use host_registry::{Processor, ProcessorChange, ShadowChange};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ pub(super) async fn compare(
     who: &Principal,
     name: Name,
     word: &Word,
-    from: Option<Start>,
+    from: Option<Origin>,
     to: Option<Start>,
 ) -> Answer {
     let processor = find(services, &name).await?;
@@ -101,13 +101,17 @@ pub(super) async fn compare(
     let pinned = Some(other.digest().to_string());
     would_run(services, Processor { pinned, ..processor.clone() }).await?;
     let span = Span {
-        from: start(from.unwrap_or(Start::Earliest)),
+        from: match from.unwrap_or(Origin::Start(Start::Earliest)) {
+            Origin::Start(from) => Begin::Start(start(from)),
+            Origin::Snapshot(number) => Begin::Snapshot(number),
+        },
         to: start(to.unwrap_or(Start::Latest)),
     };
     let begun = services.processors.compare_past(&processor, other, span, who).await;
     begun.map_err(|error| {
         let code = match error {
             PastError::Span(_) => Code::OutOfRange,
+            PastError::NoSnapshot { .. } => Code::NotFound,
             PastError::UnderWay(_)
             | PastError::TooMany
             | PastError::Spec(_)

@@ -231,5 +231,6 @@ pub(super) const CHANGE_NOTHING: &[&str] = &[
     "STREAM",
 ];
 
-/// Commands that only mean something where another domain has asked: `subscribers` kills them.
-pub(super) const ELSEWHERE: &[&str] = &["APPROVE", "DENY"];
+/// Commands that only mean something where another domain has asked: `subscribers` kills them. Snapshots have numbers that
+/// never come back: `snapshots` kills there.
+pub(super) const ELSEWHERE: &[&str] = &["APPROVE", "DENY", "SNAPSHOT"];

@@ -46,6 +46,7 @@ fn killed_between_any_two_steps_of_any_command_it_is_done_or_undone_and_nothing_
     passed.insert("processors.reconfigured".to_owned());
     passed.extend(crate::dns::PLACES.map(str::to_owned));
     passed.extend(crate::reports::PLACES.map(str::to_owned));
+    passed.extend(crate::snapshots::PLACES.map(str::to_owned));
     passed.extend(stories::PLACES_OF_LENDING.map(str::to_owned));
     assert_eq!(places(), passed, "places in the code, and those that a command passes");
 }

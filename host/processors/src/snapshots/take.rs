@@ -1,0 +1,227 @@
+//! Taking a snapshot: every shard is asked for what is committed, it is written down, and then it is one.
+//!
+//! By somebody's word, or by the rule `snapshots=hourly|daily`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use host_failpoints::failpoint;
+use host_registry::{Desired, Processor};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    MANIFEST, PART, SNAPSHOT_BYTES, SNAPSHOTS, ShardSnapshot, Snapshot, SnapshotError,
+    SnapshotShard, file, forget, kept, name,
+};
+use crate::reconfigure::Ask;
+use crate::supervisor::Processors;
+
+/// How long a shard may take to answer: it answers between two batches, and a batch may take its limit of time for
+/// each event.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Time between two looks whether one is due.
+const LOOK: Duration = Duration::from_secs(60);
+
+impl Processors {
+    /// Takes a snapshot, and gives its number.
+    ///
+    /// # Errors
+    /// Says why there is none; nothing is left of it then.
+    pub async fn take_snapshot(&self, processor: &Processor) -> Result<u64, SnapshotError> {
+        let dir = self.0.snapshots.of(processor.id).ok_or(SnapshotError::Nowhere)?;
+        let _turn = self.0.snapshots.turn.lock().await;
+        let asked = self.asks_of(processor.id).await;
+        let taken = states(&asked).await;
+        let taken = taken.ok_or_else(|| SnapshotError::NotRunning(processor.name.to_string()))?;
+        let written = tokio::task::spawn_blocking(move || write(&dir, &taken)).await;
+        let number = written.map_err(io::Error::other)??;
+        tracing::info!(processor = %processor.name, number, "snapshot is taken");
+        Ok(number)
+    }
+
+    /// Takes snapshots of those that want them by rule, until the future is dropped.
+    pub async fn watch_snapshots(&self) {
+        loop {
+            let rows = self.0.registry.processors().await.unwrap_or_default();
+            for row in rows.iter().filter(|row| row.desired == Desired::Running) {
+                if let Some(every) = every(row)
+                    && self.is_due(row, every).await
+                    && let Err(cause) = self.take_snapshot(row).await
+                {
+                    tracing::warn!(processor = %row.name, %cause, "no snapshot is taken");
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn is_due(&self, row: &Processor, every: Duration) -> bool {
+        let latest = self.snapshots(row.id).await.last().map(|latest| latest.at);
+        latest.is_none_or(|at| now().saturating_sub(at).unsigned_abs() >= every.as_millis() as u64)
+    }
+}
+
+/// How often a processor wants one.
+fn every(row: &Processor) -> Option<Duration> {
+    match row.option("snapshots")? {
+        "hourly" => Some(Duration::from_secs(60 * 60)),
+        "daily" => Some(Duration::from_secs(24 * 60 * 60)),
+        _ => None,
+    }
+}
+
+/// What is committed in each shard; none where one cannot say, or there is none.
+async fn states(shards: &[mpsc::Sender<Ask>]) -> Option<Vec<ShardSnapshot>> {
+    let mut answers = Vec::new();
+    for shard in shards {
+        let (answer, answered) = oneshot::channel();
+        shard.try_send(Ask::State(answer)).ok()?;
+        answers.push(answered);
+    }
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let mut states = Vec::new();
+    for answered in answers {
+        states.push(tokio::time::timeout_at(deadline, answered).await.ok()?.ok()?);
+    }
+    (!states.is_empty()).then_some(states)
+}
+
+/// Writes all of it, and makes room for it.
+fn write(dir: &Path, taken: &[ShardSnapshot]) -> Result<u64, SnapshotError> {
+    let shards: Vec<SnapshotShard> = taken.iter().map(described).collect();
+    let bytes: u64 = shards.iter().map(|shard| shard.bytes).sum();
+    if bytes > SNAPSHOT_BYTES {
+        return Err(SnapshotError::TooLarge(bytes));
+    }
+    fs::create_dir_all(dir)?;
+    leftovers(dir)?;
+    let before = kept(dir);
+    let number = before.last().map_or(0, |last| last.number).saturating_add(1);
+    let part = dir.join(format!("{number}{PART}"));
+    let written = write_parts(&part, taken, number, shards);
+    if let Err(error) = written {
+        fs::remove_dir_all(&part).ok();
+        return Err(error.into());
+    }
+    failpoint!("snapshots.written");
+    fs::rename(&part, dir.join(number.to_string()))?;
+    sync(dir)?;
+    failpoint!("snapshots.kept");
+    make_room(dir, &before, bytes)?;
+    Ok(number)
+}
+
+fn write_parts(
+    part: &PathBuf,
+    taken: &[ShardSnapshot],
+    number: u64,
+    shards: Vec<SnapshotShard>,
+) -> io::Result<()> {
+    fs::create_dir(part)?;
+    for (shard, taken) in (0..).zip(taken) {
+        file::write(&part.join(name(shard)), taken)?;
+    }
+    let version = taken.first().map(|taken| taken.version.clone()).unwrap_or_default();
+    let snapshot = Snapshot { format: file::FORMAT, number, at: now(), version, shards };
+    let manifest = part.join(MANIFEST);
+    fs::write(&manifest, serde_json::to_vec(&snapshot)?)?;
+    fs::File::open(&manifest)?.sync_all()?;
+    sync(part)
+}
+
+fn described(taken: &ShardSnapshot) -> SnapshotShard {
+    let positions = taken.positions.0.iter();
+    let size = |(key, value): &(bytes::Bytes, bytes::Bytes)| (key.len() + value.len()) as u64;
+    SnapshotShard {
+        positions: positions.map(|((life, partition), next)| (life.0, *partition, *next)).collect(),
+        entries: taken.entries.len() as u64,
+        bytes: taken.entries.iter().map(size).sum(),
+    }
+}
+
+/// Forgets the oldest, until there are few enough with the new one, and they are small enough.
+fn make_room(dir: &Path, before: &[Snapshot], new: u64) -> io::Result<()> {
+    let (mut count, mut bytes) = (1, new);
+    for snapshot in before.iter().rev() {
+        count += 1;
+        bytes = bytes.saturating_add(snapshot.bytes());
+        if count > SNAPSHOTS || bytes > SNAPSHOT_BYTES {
+            forget(dir, snapshot.number)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a crash has left half written, or half taken away.
+fn leftovers(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(PART) {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the names of a folder on the disk.
+fn sync(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn state(octets: usize) -> Vec<ShardSnapshot> {
+        let entries = vec![(Bytes::from("k"), Bytes::from(vec![7; octets]))];
+        vec![ShardSnapshot { entries, ..ShardSnapshot::default() }]
+    }
+
+    #[test]
+    fn the_oldest_go_and_numbers_never_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("p");
+        for number in 1..=SNAPSHOTS as u64 + 3 {
+            assert_eq!(write(&dir, &state(9)).unwrap(), number);
+        }
+        let numbers: Vec<u64> = kept(&dir).iter().map(|snapshot| snapshot.number).collect();
+        assert_eq!(numbers, (4..=SNAPSHOTS as u64 + 3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_too_large_together_makes_the_oldest_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let before: Vec<Snapshot> = (1..=3)
+            .map(|number| {
+                std::fs::create_dir(dir.path().join(number.to_string())).unwrap();
+                let shards =
+                    vec![SnapshotShard { positions: Vec::new(), entries: 1, bytes: 400 << 20 }];
+                Snapshot { format: file::FORMAT, number, at: 0, version: String::new(), shards }
+            })
+            .collect();
+        make_room(dir.path(), &before, 200 << 20).unwrap();
+        let left: Vec<bool> =
+            (1..=3).map(|number: u32| dir.path().join(number.to_string()).exists()).collect();
+        assert_eq!(left, [false, true, true]);
+    }
+
+    #[test]
+    fn what_a_crash_has_left_is_none_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("1.part")).unwrap();
+        std::fs::create_dir(dir.path().join("7")).unwrap();
+        assert!(kept(dir.path()).is_empty());
+        assert_eq!(write(dir.path(), &state(1)).unwrap(), 1);
+        assert!(!dir.path().join("1.part").exists());
+        assert_eq!(kept(dir.path()).len(), 1);
+    }
+}

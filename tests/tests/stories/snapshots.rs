@@ -1,0 +1,154 @@
+//! Snapshots of a processor's state: taken while it runs, kept over a kill, and where a comparison begins.
+
+use serde_json::Value;
+use stories::{
+    A, B, Fnaad, P, Wire, drop_in, events, eventually, eventually_holds, guest, lying_guest,
+};
+
+/// Steps of taking one, at which it is killed here.
+pub(crate) const PLACES: [&str; 2] = ["snapshots.written", "snapshots.kept"];
+
+/// A mortal host with a processor that counts, which stays with its version, and another version; its digest.
+fn house(dir: &std::path::Path) -> (Fnaad, Wire, String) {
+    Fnaad::arm(dir, "");
+    let host = Fnaad::mortal(dir).expect("nothing ends it");
+    let mut wire = host.login();
+    for flow in [A, B] {
+        wire.ok(&format!("CREATE FLOW {flow}"));
+    }
+    let plugins = dir.join("plugins");
+    drop_in(&plugins, "guest.wasm", guest());
+    version(&mut wire, "0.1.0");
+    let rest = r#"upgrade=pinned CONFIG {"act":"count"}"#;
+    wire.ok(&format!("CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} {rest}"));
+    drop_in(&plugins, "guest.wasm", &lying_guest("patch-9"));
+    let other = version(&mut wire, "0.1.9");
+    (host, wire, other)
+}
+
+/// The digest of a version of the guest, once it is installed.
+fn version(wire: &mut Wire, version: &str) -> String {
+    eventually("the version", || {
+        let types = wire.json("GET PROCESSOR TYPES");
+        let found =
+            types.into_iter().find(|found| found["type"] == "guest" && found["version"] == version);
+        found
+            .map(|found| found["digest"].as_str().unwrap().to_owned())
+            .ok_or_else(|| version.to_owned())
+    })
+}
+
+fn snapshots(wire: &mut Wire) -> Vec<(String, Value)> {
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    let all = seen.as_object().unwrap().iter();
+    let kept = all.filter_map(|(key, value)| Some((key.strip_prefix("snapshot.")?, value)));
+    kept.map(|(number, value)| (number.to_owned(), value.clone())).collect()
+}
+
+/// What a comparison found, by the protocol.
+fn compared(wire: &mut Wire, rest: &str) -> Value {
+    wire.ok(&format!("COMPARE {P} {rest}"));
+    let seen = eventually("the end", || match wire.describe(&format!("PROCESSOR {P}")) {
+        seen if seen["comparison.state"] == "done" => Ok(seen),
+        seen => Err(seen.to_string()),
+    });
+    wire.ok(&format!("COMPARE {P} STOP"));
+    seen
+}
+
+#[test]
+fn a_comparison_begins_with_the_state_and_the_positions_of_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (host, mut wire, other) = house(dir.path());
+    wire.write(A, &events(0..20));
+    eventually_holds(&mut wire, B, 20);
+    assert_eq!(wire.ok(&format!("SNAPSHOT {P}")), "1");
+    wire.write(A, &events(20..50));
+    eventually_holds(&mut wire, B, 50);
+    let kept = snapshots(&mut wire);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!((&*kept[0].0, &kept[0].1["version"]), ("1", &"0.1.0".into()));
+    assert_ne!(kept[0].1["entries"], 0, "{kept:?}");
+    assert!(kept[0].1["positions"].as_str().unwrap().ends_with(":0:20"), "{kept:?}");
+    let host = Fnaad::dev(&host.kill());
+    let mut wire = host.login();
+    let seen = compared(&mut wire, &format!("VERSION {other} SNAPSHOT 1"));
+    for (key, count) in [("agree", 30), ("differ", 0), ("state-differ", 0), ("all", 30)] {
+        assert_eq!(seen[format!("comparison.{key}")], count, "{key}: {seen}");
+    }
+    let said = host.fnua().run(&["replay", P, "--version", &other, "--from-snapshot", "1"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stdout.starts_with("events: 30 alike, 0 not\n"), "{said:?}");
+    let refused = wire.refused(&format!("COMPARE {P} VERSION {other} SNAPSHOT 9"));
+    assert_eq!(refused, format!("404 NOT_FOUND snapshot 9 of processor {P}"));
+    // It is not given to anybody else, and may be forgotten.
+    assert_eq!(host.fnua().ok(&["snapshot", P]).trim(), "2");
+    host.fnua().ok(&["snapshot", P, "--forget", "1"]);
+    let refused = wire.refused(&format!("SNAPSHOT {P} FORGET 1"));
+    assert_eq!(refused, format!("404 NOT_FOUND snapshot 1 of processor {P}"));
+    assert_eq!(snapshots(&mut wire).len(), 1);
+    wire.ok(&format!("PAUSE {P}"));
+    let refused = wire.refused(&format!("SNAPSHOT {P}"));
+    assert!(
+        refused.starts_with(&format!("409 CONFLICT processor {P} is not running")),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_version_that_reads_the_state_otherwise_begins_with_that_of_the_snapshot_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_host, mut wire, other) = house(dir.path());
+    wire.write(A, &events(0..20));
+    eventually_holds(&mut wire, B, 20);
+    assert_eq!(wire.ok(&format!("SNAPSHOT {P}")), "1");
+    wire.write(A, &events(20..30));
+    eventually_holds(&mut wire, B, 30);
+    drop_in(&dir.path().join("plugins"), "guest.wasm", &lying_guest("cannot-migrate"));
+    let refused = eventually("another version", || match wire.describe("PROCESSOR guest") {
+        seen if seen["digest"] != *other => Ok(seen["digest"].as_str().unwrap().to_owned()),
+        seen => Err(seen.to_string()),
+    });
+    wire.ok(&format!("COMPARE {P} VERSION {refused} SNAPSHOT 1"));
+    eventually("the failure", || match wire.describe(&format!("PROCESSOR {P}")) {
+        seen if seen["comparison.state"] == "failed" => Ok(()),
+        seen => Err(seen.to_string()),
+    });
+}
+
+#[test]
+fn killed_while_a_snapshot_is_taken_it_is_whole_or_none_and_those_of_before_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (mut host, mut wire, other) = house(dir);
+    wire.write(A, &events(0..20));
+    eventually_holds(&mut wire, B, 20);
+    assert_eq!(wire.ok(&format!("SNAPSHOT {P}")), "1");
+    for place in PLACES {
+        let before = snapshots(&mut wire).len();
+        Fnaad::arm(dir, &format!("{place}:1"));
+        wire.send(format!("SNAPSHOT {P}\r\n").as_bytes());
+        eventually("the end of the host", || {
+            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
+        });
+        Fnaad::arm(dir, "");
+        drop(host);
+        host = Fnaad::mortal(dir).expect("nothing ends it");
+        wire = host.login();
+        let kept = snapshots(&mut wire);
+        assert_eq!(
+            kept.len(),
+            before + usize::from(place == "snapshots.kept"),
+            "{place}: {kept:?}"
+        );
+        for (number, _) in kept {
+            let seen = compared(&mut wire, &format!("VERSION {other} SNAPSHOT {number}"));
+            assert_eq!(seen["comparison.state"], "done");
+        }
+    }
+    let taken = wire.ask(&format!("SNAPSHOT {P}"));
+    assert_eq!(taken, ["220 OK 3"]);
+    wire.ok(&format!("DELETE PROCESSOR {P}"));
+    let folder = dir.join("data/snapshots");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
