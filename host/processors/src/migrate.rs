@@ -92,7 +92,7 @@ impl Shard {
             let all = meeting.agree(self.shard, self.spec.shards()).await;
             all.map_err(Failure::Rejected)?;
         }
-        if self.spec.pinned.is_some() {
+        if self.spec.pinned.is_some() && !self.spec.shadow_first {
             return Ok(());
         }
         let begun = self.catalog.begin(&self.spec.kind, plugin.digest()).await;
@@ -105,7 +105,7 @@ impl Shard {
         if let CallError::Busy(_) = cause {
             return cause.clone().into();
         }
-        if self.spec.pinned.is_some() {
+        if self.spec.pinned.is_some() && !self.spec.shadow_first {
             return cause.clone().into();
         }
         let failure = self.blame(plugin, &format!("state of shard {}", self.shard), cause).await;
