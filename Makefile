@@ -69,6 +69,10 @@ swaps: ## A thousand versions of a plugin that follow each other under load, on 
 kafka: ## Apache Kafka's jars, and what it runs on: where it is missing, installed or named
 	@.ci/setup kafka
 
+.PHONY: streams
+streams: ## Kafka Streams' jars, which `make bench PARTS=streams` counts beside
+	@.ci/setup streams
+
 .PHONY: guests
 guests: ## What plugins in other languages than Rust are built with: where it is missing, installed or named
 	@.ci/setup guests

@@ -75,6 +75,15 @@ impl Fnaad {
         Self::serve_with(dir, config, &[])
     }
 
+    /// The same by another program than the one that is built here.
+    #[must_use]
+    pub fn serve_by(program: &Path, dir: &Path, config: &Path) -> Self {
+        crate::compiled::lend(dir);
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--config").arg(config);
+        Self::start(dir, command)
+    }
+
     /// The same with name servers of zones, `ZONE=IP:PORT`.
     #[must_use]
     pub fn serve_resolving(dir: &Path, config: &Path, zones: &[&str]) -> Self {

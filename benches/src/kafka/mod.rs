@@ -15,12 +15,15 @@ mod paced;
 mod records;
 mod report;
 mod run;
+mod streams;
 mod takeover;
 mod topics;
 
+pub use bridge::on_kafka;
 use contender::Mode;
 pub use idle::measure as measure_idle;
 use kafka_node::{Node, Setup};
+pub use streams::measure as measure_streams;
 pub use takeover::measure as measure_takeover;
 
 use crate::table::Table;
@@ -55,7 +58,7 @@ pub fn measure(table: &mut Table) {
 }
 
 /// A node as for a server, that gives room back soon.
-fn node() -> Node {
+pub fn node() -> Node {
     let setup = Setup::default().tuned().java("-Xmx1g");
     Node::start(setup.property("log.segment.delete.delay.ms", 1_000))
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, OwnedHeaders, ToBytes};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, ClientContext};
@@ -101,14 +101,25 @@ impl Writer {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", servers).set("enable.idempotence", "true");
         config.set("linger.ms", linger.to_string());
+        // As Java clients choose partitions.
+        config.set("partitioner", "murmur2_random");
         Self { producer: config.create_with_context(Delivered::default()).unwrap() }
     }
 
     /// Hands a record over.
     pub fn write(&self, topic: &str, partition: usize, number: u64) {
         let value = value(number);
-        let mut record =
-            BaseRecord::<(), [u8]>::to(topic).partition(partition as i32).payload(&value[..]);
+        self.send(
+            BaseRecord::<(), [u8]>::to(topic).partition(partition as i32).payload(&value[..]),
+        );
+    }
+
+    /// The same of an event, which goes where its key does.
+    pub fn write_event(&self, topic: &str, key: &str, headers: OwnedHeaders, data: &[u8]) {
+        self.send(BaseRecord::to(topic).key(key).headers(headers).payload(data));
+    }
+
+    fn send<K: ToBytes + ?Sized>(&self, mut record: BaseRecord<'_, K, [u8]>) {
         while let Err((error, again)) = self.producer.send(record) {
             assert_eq!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
             self.producer.poll(Duration::from_millis(10));

@@ -104,7 +104,7 @@ fn at_even_pace(node: &Node, contender: &Contender, mode: Mode) -> Ages {
 }
 
 /// A name that no run had before.
-fn alias() -> String {
+pub fn alias() -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("run{}", NEXT.fetch_add(1, Ordering::Relaxed))
