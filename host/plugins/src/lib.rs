@@ -56,7 +56,7 @@ pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, EngineError, LoadError};
 pub use instance::{Instance, Setup};
 pub use limits::Limits;
-pub use log::{Level, LogLine, LogSink};
+pub use log::{Level, LogLine, LogSink, is_plain};
 pub use plugin::{Cardinality, Info, Plugin};
 pub use state::{ShardState, SharedState, StateLook};
 pub use store::{

@@ -74,7 +74,7 @@ impl Lines {
 
     /// The lines of places in the component's file; none where the tables do not say.
     pub(crate) fn find(&self, places: &[Option<usize>]) -> Vec<Option<Place>> {
-        let mut found = vec![None; places.len()];
+        let (mut found, mut rows) = (vec![None; places.len()], MAX_ROWS);
         for module in &self.0 {
             let within = |at: &usize| module.code.contains(at);
             let address = |at: &Option<usize>| {
@@ -83,7 +83,7 @@ impl Lines {
             };
             let wanted: Vec<_> = places.iter().map(address).collect();
             if wanted.iter().any(Option::is_some) {
-                module.find(&wanted, &mut found);
+                module.find(&wanted, &mut found, &mut rows);
             }
         }
         found
@@ -99,13 +99,13 @@ impl Module {
         }
     }
 
-    /// Goes through all tables once.
-    fn find(&self, wanted: &[Option<u64>], found: &mut [Option<Place>]) {
+    /// Goes through all tables once, as far as there are rows left to look at.
+    fn find(&self, wanted: &[Option<u64>], found: &mut [Option<Place>], left: &mut usize) {
         let section = DebugLine::new(&self.line, LittleEndian);
         let mut at = 0;
         while let Some((end, is_fit)) = unit(&self.line, at) {
             if is_fit && let Ok(program) = section.program(DebugLineOffset(at), 4, None, None) {
-                self.search(program, wanted, found);
+                self.search(program, wanted, found, left);
             }
             at = end;
         }
@@ -116,6 +116,7 @@ impl Module {
         program: gimli::IncompleteLineProgram<Slice<'_>>,
         wanted: &[Option<u64>],
         found: &mut [Option<Place>],
+        left: &mut usize,
     ) {
         let mut rows = program.rows();
         let mut before: Option<(u64, u64, u64)> = None;
@@ -126,9 +127,8 @@ impl Module {
         };
         // An error ends this table: what came before it is as good as it was.
         while let Ok(Some((header, row))) = rows.next_row() {
-            if !open(found) {
-                return;
-            }
+            let Some(rest) = left.checked_sub(1).filter(|_| open(found)) else { return };
+            *left = rest;
             let start = *begun.get_or_insert(row.address());
             if let Some((from, file, line)) = before.filter(|_| is_live(start)) {
                 let here = |address: &Option<u64>| {
@@ -230,6 +230,10 @@ pub(crate) fn is_foreign(file: &str) -> bool {
 /// library's has half a mebibyte. Larger ones are not kept, and a trap then names functions only.
 pub(crate) const MAX_LINES: usize = 2 * 1024 * 1024;
 
+/// Rows of all tables that are gone through for one trap: those of the largest that are kept, where a row takes the two or
+/// three octets that compilers spend on it. One octet can be a row.
+const MAX_ROWS: usize = 1024 * 1024;
+
 /// Octets of one table's header: some thousand file names.
 const MAX_HEADER: usize = 256 * 1024;
 
@@ -245,11 +249,16 @@ mod tests {
 
     /// A table of version 4: `src/a.rs`, line 7 from 16, line 9 from 20, the end at 24.
     fn table() -> Vec<u8> {
+        // Advance the line, copy; advance the address, the line, copy; advance the address, end.
+        programmed(&[3, 6, 1, 2, 4, 3, 2, 1, 2, 4, 0, 1, 1])
+    }
+
+    /// A table whose program begins at address 16.
+    fn programmed(rows: &[u8]) -> Vec<u8> {
         let mut header: Vec<u8> = vec![1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1];
         header.extend(b"src\0\0a.rs\0\x01\0\0\0");
         let mut program = vec![0, 5, 2, 16, 0, 0, 0];
-        // Advance the line, copy; advance the address, the line, copy; advance the address, end.
-        program.extend([3, 6, 1, 2, 4, 3, 2, 1, 2, 4, 0, 1, 1]);
+        program.extend(rows);
         let mut unit = 4_u16.to_le_bytes().to_vec();
         unit.extend((header.len() as u32).to_le_bytes());
         unit.extend(header);
@@ -284,6 +293,28 @@ mod tests {
         let mut large = table();
         large[6..10].copy_from_slice(&(MAX_HEADER as u32 + 1).to_le_bytes());
         assert_eq!(module([large, table()].concat()).find(&[Some(116)]), [place(7)]);
+    }
+
+    /// Line 7 from 16 to 20, line 9 from 16 to 20, and so on: each row says it again.
+    #[test]
+    fn what_is_found_is_not_looked_for_again() {
+        // Set the address, copy; advance it, the line, copy.
+        let again = [0, 5, 2, 16, 0, 0, 0, 1, 2, 4, 3, 1, 1];
+        let lines = module(programmed(&[&[3, 6][..], &again.repeat(1_000)].concat()));
+        assert_eq!(lines.find(&[Some(116)]), [place(7)]);
+    }
+
+    #[test]
+    fn tables_are_not_gone_through_without_end() {
+        let behind = |rows: usize| {
+            let row = [1].repeat(rows);
+            module(programmed(&[&row[..], &[3, 6, 1, 2, 4, 0, 1, 1]].concat())).find(&[Some(116)])
+        };
+        // One row is the one before the place, one ends it.
+        assert_eq!(behind(MAX_ROWS - 2), [place(7)]);
+        assert_eq!(behind(MAX_ROWS - 1), [None]);
+        let tables = [programmed(&[1].repeat(MAX_ROWS)), table()].concat();
+        assert_eq!(module(tables).find(&[Some(116)]), [None], "of all tables together");
     }
 
     #[test]

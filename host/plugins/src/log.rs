@@ -155,6 +155,18 @@ pub(crate) fn plain(text: &str, max: usize) -> String {
     cut(text, max).replace(obeyed, " ")
 }
 
+/// Whether a line may show it: nothing that a terminal obeys, that ends the line or that turns its direction, unseen.
+#[must_use]
+pub fn is_plain(c: char) -> bool {
+    !c.is_control() && !INVISIBLE.contains(&c)
+}
+
+/// What turns the direction of a line or ends it, unseen.
+const INVISIBLE: [char; 14] = [
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}',
+    '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}', '\u{2068}', '\u{2069}',
+];
+
 /// The longest beginning of at most `max` bytes that ends between characters.
 pub(crate) fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or(text)

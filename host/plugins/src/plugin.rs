@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::error::{CallError, LoadError};
 use crate::instance::{self, Instance, Setup};
 use crate::lines::Lines;
+use crate::log::is_plain;
 use crate::v1::Linked;
 use crate::version::Optional;
 
@@ -190,7 +191,7 @@ fn check_version(version: &str) -> Result<(), &'static str> {
 fn check_summary(summary: &str) -> Result<(), &'static str> {
     if summary.len() > MAX_SUMMARY {
         Err("must be at most 200 bytes long")
-    } else if summary.chars().any(|found| found.is_control() || INVISIBLE.contains(&found)) {
+    } else if !summary.chars().all(is_plain) {
         Err("must be one line of visible text")
     } else {
         Ok(())
@@ -206,12 +207,6 @@ fn object(text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Stri
 
 /// Bytes of a type's name or version: the name is a file's stem and a word of a command.
 const MAX_NAME: usize = 63;
-
-/// What turns the direction of a line or ends it, unseen.
-const INVISIBLE: [char; 11] = [
-    '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}',
-    '\u{202e}', '\u{2066}', '\u{2067}',
-];
 
 /// Bytes of the line for people.
 const MAX_SUMMARY: usize = 200;

@@ -10,7 +10,7 @@ use wasmtime::WasmBacktrace;
 use crate::call::MAX_TRAP;
 use crate::engine::Engine;
 use crate::lines::{Lines, Place, is_foreign};
-use crate::log::cut;
+use crate::log::{cut, is_plain};
 
 /// The engine's words, with a source line behind each frame that has one; the first line says where the plugin's own
 /// code was.
@@ -34,7 +34,7 @@ fn frames(trace: &WasmBacktrace, cause: &str) -> String {
     let mut words = "error while executing at wasm backtrace:\n".to_owned();
     for (number, frame) in trace.frames().iter().enumerate() {
         let at = frame.module_offset().map_or_else(String::new, |at| format!("{at:#8x} - "));
-        let module = cut(frame.module().name().unwrap_or("<unknown>"), MAX_NAME);
+        let module = shown(frame.module().name().unwrap_or("<unknown>"));
         let name = frame.func_name().map(|name| function_name(cut(name, MAX_NAME)));
         let name = name.unwrap_or_else(|| format!("<wasm function {}>", frame.func_index()));
         words.push_str(&format!("  {number:>3}: {at}{module}!{name}\n"));
@@ -46,9 +46,12 @@ fn frames(trace: &WasmBacktrace, cause: &str) -> String {
 /// A Rust function's name as its author wrote it; all others as they are.
 fn function_name(name: &str) -> String {
     let written = rustc_demangle::demangle(name).to_string();
-    let written = cut(&written, MAX_NAME);
-    // A line is a frame.
-    written.chars().filter(|c| !c.is_control()).collect()
+    shown(&written)
+}
+
+/// A name in one line, because a line is a frame.
+fn shown(name: &str) -> String {
+    cut(name, MAX_NAME).chars().filter(|c| is_plain(*c)).collect()
 }
 
 /// Octets of a function's name that are looked at or shown: generic Rust has names of some hundred.
@@ -138,5 +141,50 @@ mod tests {
     fn without_lines_it_is_what_the_engine_says() {
         assert_eq!(with_lines(WORDS, &[]), WORDS);
         assert_eq!(words(WORDS, "panicked\n"), format!("panicked\n{WORDS}"));
+    }
+
+    /// Of 400 octets that say: a tuple of three, thirty times into each other.
+    fn expanding() -> String {
+        let mut name = "_RINvC1a1f".to_owned();
+        let mut before = name.len() - 2;
+        name.push_str("TaaaE");
+        for _ in 0..30 {
+            let at = name.len() - 2;
+            name.push_str(&format!("T{0}{0}{0}E", back(before)));
+            before = at;
+        }
+        name.push('E');
+        name
+    }
+
+    /// A reference to what begins at an octet behind `_R`.
+    fn back(at: usize) -> String {
+        const DIGITS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+        let digit = |n: usize| char::from(DIGITS[n % 62]);
+        match at {
+            0 => "B_".to_owned(),
+            1..=62 => format!("B{}_", digit(at - 1)),
+            _ => format!("B{}{}_", digit((at - 1) / 62), digit(at - 1)),
+        }
+    }
+
+    #[test]
+    fn a_name_that_expands_is_cut() {
+        let name = expanding();
+        assert!(name.len() < 512, "{name}");
+        // That it means what it is said to: far more than is shown.
+        assert!(rustc_demangle::demangle(&name).to_string().len() > 100 * MAX_NAME);
+        let shown = function_name(&name);
+        assert!(shown.starts_with("a::f::<(i8, i8, i8), "), "{shown}");
+        assert_eq!(shown.len(), MAX_NAME);
+        // Names of other languages are never expanded: there, too, a few octets can mean all memory.
+        let other = "_Z1fISt5tupleIJS_S0_S0_S1_S1_EEE";
+        assert_eq!(function_name(other), other);
+    }
+
+    #[test]
+    fn a_name_has_nothing_that_a_terminal_obeys_or_that_ends_a_line() {
+        assert_eq!(function_name("a\u{1b}[2J\n  1: b\u{9b}\u{202e}c"), "a[2J  1: bc");
+        assert_eq!(shown(&"é".repeat(MAX_NAME)).len(), MAX_NAME);
     }
 }

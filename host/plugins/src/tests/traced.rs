@@ -80,3 +80,19 @@ async fn tables_of_nonsense_harm_nobody() {
         }
     }
 }
+
+/// The names of functions are their author's: here those of the guest, which say to clear the screen.
+#[tokio::test]
+async fn names_that_a_terminal_would_obey_are_shown_as_text() {
+    const NAME: &[u8] = b"10test_guest4trap";
+    const HOSTILE: &[u8] = b"10\x1b[2J\nCause4trap";
+    let mut bytes = TRACED.to_vec();
+    let places: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(NAME)).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + NAME.len()].copy_from_slice(HOSTILE);
+    }
+    let words = trap(&bytes.into(), "panic").await;
+    assert!(words.contains("[2JCause"), "{words}");
+    assert!(words.chars().all(|c| c == '\n' || !c.is_control()), "{words:?}");
+}

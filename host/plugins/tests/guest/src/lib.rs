@@ -2,12 +2,14 @@
 //!
 //! What it says about itself it is told by other means, see [`lies`]. It exports an interface more than
 //! it must, see [`extra`]; how it acts by the clock is in [`ticks`], what
-//! it remembers from one configuration to the next, and from one version, in [`memory`].
+//! it remembers from one configuration to the next, and from one version, in [`memory`], and what it says to a terminal in
+//! [`rude`].
 
 #[cfg(target_family = "wasm")]
 mod extra;
 mod lies;
 mod memory;
+mod rude;
 mod ticks;
 
 use std::collections::HashMap;
@@ -58,6 +60,7 @@ impl Processor for Guest {
         if lies::traps_in_init() {
             trap("deliberate");
         }
+        rude::init(&config.act)?;
         match config.act.as_str() {
             "loop-in-init" => spin(),
             "trap-in-init" => trap("deliberate"),
@@ -170,6 +173,10 @@ impl Guest {
                 .collect(),
             "rewrite-data" => rewrite_data(batch),
             "recall" => self.remember(batch),
+            "tick-remember" => {
+                self.seen += u64::from(batch.len());
+                vec![Action::forward_all(0)]
+            }
             "mask" => mask(batch),
             "mask-anew" => anew(batch),
             "trap-at-third" if self.batches == 3 => trap("deliberate"),
@@ -214,6 +221,7 @@ impl Guest {
                 vec![Action::forward_all(0)]
             }
             "print" => print(batch),
+            act if act.starts_with("rude-") => return rude::process(act, batch),
             "world" => vec![Action::forward_all(0), Action::emit(0, world())],
             _ if lies::loops() => spin(),
             _ => vec![Action::forward_all(0)],

@@ -11,6 +11,9 @@ use flow_sdk::Info;
 #[used]
 static LIE: [u8; 32] = *b"lie=nothing.....................";
 
+/// A name in JSON that a terminal would obey.
+const RUDE_NAME: &str = "\\u001b[2J\\r\\nfnaad: ok\u{9b}2J";
+
 /// The wish.
 fn lie() -> String {
     let lie = String::from_utf8_lossy(black_box(&LIE));
@@ -80,6 +83,27 @@ pub(crate) fn told(info: Info) -> Info {
         "giant-schema" => info.config_schema(&format!("{{\"a\":\"{}\"}}", "s".repeat(1 << 20))),
         "deep-schema" => info.config_schema(&"{\"a\":".repeat(10_000)),
         "wrong-schema" => info.config_schema(r#"{"type":"objekt"}"#),
+        "strict-schema" => info.config_schema(
+            r#"{"type":"object","additionalProperties":false,"properties":{"act":{"type":"string"},"tick":{"type":"integer"}}}"#,
+        ),
+        "cyclic-schema" => {
+            info.config_schema(r##"{"required":["m"],"properties":{"m":{"$ref":"#"}}}"##)
+        }
+        "wide-schema" => {
+            let names: Vec<_> = (0..20_000).map(|n| format!("\"n{n}\"")).collect();
+            info.config_schema(&format!(r#"{{"type":"object","required":[{}]}}"#, names.join(",")))
+        }
+        "heavy-schema" => {
+            let list = |inner, _| {
+                format!(r#"{{"required":["l"],"properties":{{"l":{{"type":"array","minItems":64,"items":{inner}}}}}}}"#)
+            };
+            info.config_schema(&(0..6).fold("{}".to_owned(), list))
+        }
+        "wrong-schemas" => {
+            let (name, wrong) = ("n".repeat(50_000), vec![r#"{"type":7}"#; 10_000]);
+            info.config_schema(&format!(r#"{{"properties":{{"{name}":{{"anyOf":[{}]}}}}}}"#, wrong.join(",")))
+        }
+        "rude" => info.config_schema(&format!(r#"{{"properties":{{"{}":7}}}}"#, RUDE_NAME)),
         "required" => info.config_schema(r#"{"type":"object","required":["absent"]}"#),
         "one-output" => Info { outputs: flow_sdk::Cardinality::One, ..info },
         "keyed" => info.keyed(),

@@ -22,6 +22,7 @@ impl Timer for Guest {
             }
             "tick-letter" => vec![Action::dead_letter(0, "none")],
             "tick-output" => vec![Action::emit(9, ticked(0, now))],
+            "tick-remember" => vec![Action::emit(0, ticked(self.seen, now))],
             "tick-reject" => return Err(Error::reject(0, "none")),
             "tick-fatal" => return Err(Error::fatal("stop")),
             _ => {
