@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub(crate) grace: i64,
     /// How long no event comes before the clock closes windows.
     pub(crate) idle: i64,
+    /// How far an event's time may be ahead of when the broker got it.
+    ahead: i64,
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -30,14 +32,19 @@ struct Written {
     grace: i64,
     #[serde(default = "ten")]
     idle: i64,
+    #[serde(default = "ten_minutes")]
+    ahead: i64,
 }
 
 impl Config {
     pub(crate) fn read(setup: &Setup) -> Result<Self, Error> {
-        let Written { seconds, by, sum, grace, idle } = setup.config()?;
-        for (path, value, least, most) in
-            [("seconds", seconds, 1, DAY), ("grace", grace, 0, DAY), ("idle", idle, 1, HOUR)]
-        {
+        let Written { seconds, by, sum, grace, idle, ahead } = setup.config()?;
+        for (path, value, least, most) in [
+            ("seconds", seconds, 1, DAY),
+            ("grace", grace, 0, DAY),
+            ("idle", idle, 1, HOUR),
+            ("ahead", ahead, 0, DAY),
+        ] {
             if !(least..=most).contains(&value) {
                 return Err(Error::config(path, format!("must be {least} to {most}: {value}")));
             }
@@ -48,7 +55,9 @@ impl Config {
         if sum.as_ref().is_some_and(|pointer| !pointer.starts_with('/')) {
             return Err(Error::config("sum", "is a JSON pointer, which begins with /"));
         }
-        Ok(Self { length: seconds * SECOND, by, sum, grace: grace * SECOND, idle: idle * SECOND })
+        let [length, grace, idle, ahead] =
+            [seconds, grace, idle, ahead].map(|seconds| seconds * SECOND);
+        Ok(Self { length, by, sum, grace, idle, ahead })
     }
 
     /// Where the window ends that a moment lies in.
@@ -59,6 +68,12 @@ impl Config {
     /// Windows that end by then are closed, once events have come so far.
     pub(crate) fn passed(&self, newest: i64) -> i64 {
         newest.saturating_sub(self.grace)
+    }
+
+    /// Whether an event says that it was so long after the broker got it that its clock is wrong. Where the broker keeps no
+    /// time, nobody can say.
+    pub(crate) fn is_early(&self, time: i64, kept: i64) -> bool {
+        kept >= 0 && time > kept.saturating_add(self.ahead)
     }
 
     /// The number of an event that is summed up; what is none counts as 0.
@@ -87,6 +102,10 @@ fn partition_key() -> String {
 
 fn ten() -> i64 {
     10
+}
+
+fn ten_minutes() -> i64 {
+    600
 }
 
 const SECOND: i64 = 1_000;

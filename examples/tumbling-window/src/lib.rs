@@ -3,7 +3,9 @@
 //!
 //! Time is that of the events (`time`, or else the broker's timestamp): a window closes when an event shows that
 //! its end has passed, plus the grace. Where no event comes any more, the timer closes what has passed by the clock.
-//! An event for a window that is closed becomes a dead letter: a count that was told is never told again.
+//! An event for a window that is closed becomes a dead letter: a count that was told is never told again. So does one
+//! whose time is further ahead of the broker's than clocks differ (`ahead`): believed, it alone would close every window,
+//! and all that comes after it would be late.
 
 mod config;
 mod windows;
@@ -52,8 +54,12 @@ impl Processor for TumblingWindow {
                 actions.push(Action::dead_letter(index, "has no key, or one that is too long"));
                 continue;
             };
-            let time =
-                time.and_then(|time| moment(&time)).unwrap_or_else(|| batch.timestamp(index));
+            let kept = batch.timestamp(index);
+            let time = time.and_then(|time| moment(&time)).unwrap_or(kept);
+            if self.config.is_early(time, kept) {
+                actions.push(Action::dead_letter(index, "early: its time is yet to come"));
+                continue;
+            }
             let end = self.config.end_of(time);
             if end <= self.config.passed(newest) {
                 actions.push(Action::dead_letter(index, "late: its window is closed"));

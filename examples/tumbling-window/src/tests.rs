@@ -11,9 +11,12 @@ fn event(second: i64, key: &str, amount: i64) -> Event {
         .unwrap()
 }
 
+/// Each event when it happened.
 fn batch(events: &[(i64, &str, i64)]) -> Batch {
-    let events = events.iter().map(|(second, key, amount)| event(*second, key, *amount));
-    events.fold(Batches::new(), Batches::event).build()
+    let add = |batch: Batches, (second, key, amount): &(i64, &str, i64)| {
+        batch.event(event(*second, key, *amount)).timestamp(second * 1_000)
+    };
+    events.iter().fold(Batches::new(), add).build()
 }
 
 fn harness(config: &str) -> Harness<TumblingWindow> {
@@ -57,6 +60,29 @@ fn who_is_late_is_a_dead_letter_and_grace_makes_room() {
     patient.process(&batch(&[(25, "a", 1), (9, "a", 1)])).unwrap();
     let closing = patient.process(&batch(&[(30, "b", 1)])).unwrap();
     assert_eq!(closed(&closing), [(10, "a".to_owned(), 1, 0.0)]);
+}
+
+#[test]
+fn one_event_that_is_yet_to_come_closes_nothing() {
+    let mut plugin = harness(TEN);
+    let next_year = |kept: i64| {
+        let batch = Batches::new().event(event(31_536_000, "a", 1)).timestamp(kept);
+        batch.event(event(2, "a", 1)).timestamp(2_000).build()
+    };
+    let early = Action::dead_letter(0, "early: its time is yet to come");
+    assert_eq!(plugin.process(&next_year(1_000)).unwrap(), [early]);
+    let closing = plugin.process(&batch(&[(10, "a", 1)])).unwrap();
+    assert_eq!(closed(&closing), [(10, "a".to_owned(), 1, 1.0)]);
+    // Nobody can say, where the broker keeps no time.
+    let actions = harness(TEN).process(&next_year(-1)).unwrap();
+    assert_eq!(actions, [Action::dead_letter(1, "late: its window is closed")]);
+    // Clocks differ by a little.
+    let mut exact = harness(r#"{"seconds":10,"ahead":1}"#);
+    let ahead = |seconds: i64| {
+        Batches::new().event(event(5, "a", 1)).timestamp((5 - seconds) * 1_000).build()
+    };
+    assert_eq!(exact.process(&ahead(1)).unwrap(), []);
+    assert_eq!(exact.process(&ahead(2)).unwrap().len(), 1);
 }
 
 #[test]
@@ -107,6 +133,7 @@ fn a_wrong_configuration_is_refused_with_its_path() {
         "sum: is a JSON pointer, which begins with /"
     );
     assert_eq!(refusal(r#"{"seconds":1,"by":""}"#), "by: names no attribute");
+    assert_eq!(refusal(r#"{"seconds":1,"ahead":-1}"#), "ahead: must be 0 to 86400: -1");
 }
 
 #[test]
