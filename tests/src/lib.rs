@@ -25,9 +25,9 @@ mod tls;
 mod tool;
 mod wire;
 
-pub use agreement::desk_and_host_agree;
+pub use agreement::{EXAMPLES, INCLUDED, Subject};
 pub use chance::{Dice, number};
-pub use compiled::host_with_plugin;
+pub use compiled::{host_with_plugin, host_with_plugins};
 pub use config::{Config, hash_password};
 pub use fickle::{Fickle, LIFE, Manner, records};
 pub use fnaad::{Fnaad, Refused};
@@ -45,6 +45,7 @@ pub use prologue::{A, B, Hosted, P, host_after, host_with};
 pub use swaps::{Swapped, swap_under_load};
 pub use tls::{Certificates, Trust};
 pub use tool::Tools;
+use tool::included;
 pub use wire::Wire;
 
 use std::collections::BTreeMap;

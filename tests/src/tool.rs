@@ -36,8 +36,7 @@ impl Tools {
 
     /// An included plugin's file.
     pub fn included(&self, name: &str) -> String {
-        let found = host_builtin::all().into_iter().find(|plugin| plugin.name == name);
-        self.file(&format!("{name}.wasm"), found.unwrap().component)
+        self.file(&format!("{name}.wasm"), included(name))
     }
 
     /// Runs `fnaad plugin` to its end.
@@ -71,6 +70,12 @@ impl Tools {
         let value = serde_json::from_str(&said.stdout);
         (said.code, value.unwrap_or_else(|error| panic!("{args:?}: {error}: {said:?}")))
     }
+}
+
+/// An included plugin's component.
+pub(crate) fn included(name: &str) -> &'static [u8] {
+    let found = host_builtin::all().into_iter().find(|plugin| plugin.name == name);
+    found.expect("an included plugin").component
 }
 
 /// Compiled code, shared by the stories: compiling takes longer than most of them.

@@ -1,8 +1,9 @@
 //! One shard of a processor without flows: batches go in, and what a host would make of them comes out.
 //!
-//! For tools of authors. The rules are those of a shard that runs (`worker`, `isolate`): what fails is cut, each piece
-//! starts in a fresh instance from the last state that counts, an event that fails alone is given up, and a plugin that
-//! fails on event after event is held. Writes nothing anywhere: what is decided counts as committed.
+//! For tools of authors. The rules are those of a shard that runs (`worker`, `isolate`, `ticks`): what fails is cut, each
+//! piece starts in a fresh instance from the last state that counts, an event that fails alone is given up, and a plugin that
+//! fails on event after event is held. Knows no clock: whoever feeds it says what time it is. Writes nothing anywhere: what
+//! is decided counts as committed.
 
 use std::sync::Arc;
 
@@ -19,9 +20,12 @@ pub struct Dry {
     plugin: Plugin,
     setup: Setup,
     inputs: Vec<Arc<str>>,
-    instance: Instance,
+    /// None while the next one is made.
+    instance: Option<Instance>,
     size: Size,
     row: u32,
+    /// When the plugin was called by the clock last.
+    ticked: Option<i64>,
 }
 
 /// What became of some events, in their order.
@@ -47,6 +51,13 @@ pub enum Outcome {
         /// Why, with the last words of the plugin.
         reason: String,
     },
+    /// The plugin acted by the clock.
+    Ticked {
+        /// When, milliseconds since 1970.
+        now: i64,
+        /// What it decided.
+        actions: Vec<Action>,
+    },
 }
 
 /// Why a shard does not go on.
@@ -65,6 +76,14 @@ pub enum DryError {
         /// Why the next one failed.
         cause: CallError,
     },
+    /// It fails by the clock: a host tries again and again, and holds it in the end.
+    #[error("tick at {now}: {cause}")]
+    Tick {
+        /// When, milliseconds since 1970.
+        now: i64,
+        /// Why.
+        cause: CallError,
+    },
 }
 
 impl Dry {
@@ -73,10 +92,10 @@ impl Dry {
     /// # Errors
     /// What `init` says.
     pub async fn start(plugin: Plugin, setup: Setup) -> Result<Self, CallError> {
-        let instance = plugin.instantiate(setup.clone()).await?;
+        let instance = Some(plugin.instantiate(setup.clone()).await?);
         let inputs = setup.inputs.iter().map(|name| name.as_str().into()).collect();
         let size = Size::new(setup.limits.batch_events as usize);
-        Ok(Self { plugin, setup, inputs, instance, size, row: 0 })
+        Ok(Self { plugin, setup, inputs, instance, size, row: 0, ticked: None })
     }
 
     /// Takes one batch through the plugin, in pieces where a host would cut it.
@@ -101,9 +120,44 @@ impl Dry {
         Ok(())
     }
 
-    /// The instance that serves now.
-    pub fn instance(&mut self) -> &mut Instance {
-        &mut self.instance
+    /// When a tick is due, milliseconds since 1970: at any time before the first. None where the plugin wants none.
+    #[must_use]
+    pub fn due(&self) -> Option<i64> {
+        let interval = self.instance.as_ref()?.interval()?;
+        let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        Some(self.ticked.map_or(i64::MIN, |last| last.saturating_add(interval)))
+    }
+
+    /// Says what time it is. The plugin acts where a tick is due; however many were missed, it is one.
+    ///
+    /// # Errors
+    /// Why a host would not go on.
+    pub async fn clock(&mut self, now: i64, outcomes: &mut Vec<Outcome>) -> Result<(), DryError> {
+        if self.due().is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        let mut tries = 0;
+        let actions = loop {
+            match self.tick(now).await {
+                Ok(actions) => break actions,
+                Err(CallError::Retry(_)) if tries < TRIES => {
+                    tries += 1;
+                    self.renew().await?;
+                }
+                Err(cause) => return Err(DryError::Tick { now, cause }),
+            }
+        };
+        self.ticked = Some(now);
+        outcomes.push(Outcome::Ticked { now, actions });
+        Ok(())
+    }
+
+    /// Tells the plugin that the host ends.
+    ///
+    /// # Errors
+    /// What `pause` says.
+    pub async fn pause(&mut self) -> Result<(), CallError> {
+        self.instance.as_mut().ok_or(CallError::Dead)?.pause().await
     }
 
     async fn isolate(
@@ -159,23 +213,36 @@ impl Dry {
             return Ok(());
         }
         let flow = self.inputs.get(input as usize).cloned().unwrap_or_default();
+        let instance = self.instance.as_mut().ok_or(CallError::Dead)?;
         self.setup.state.lock().begin();
-        match self.instance.process(input, &flow, batch.clone()).await {
-            Ok(actions) => {
-                self.setup.state.lock().committed();
-                self.row = 0;
-                outcomes.push(Outcome::Decided { input, batch: batch.clone(), actions });
-                Ok(())
-            }
-            Err(cause) => {
-                self.setup.state.lock().abandon();
-                Err(cause)
-            }
-        }
+        let answer = instance.process(input, &flow, batch.clone()).await;
+        let actions = self.counts(answer)?;
+        self.row = 0;
+        outcomes.push(Outcome::Decided { input, batch: batch.clone(), actions });
+        Ok(())
     }
 
+    async fn tick(&mut self, now: i64) -> Result<Vec<Action>, CallError> {
+        let instance = self.instance.as_mut().ok_or(CallError::Dead)?;
+        self.setup.state.lock().begin();
+        let answer = instance.tick(now).await;
+        self.counts(answer)
+    }
+
+    /// What was written counts where there is an answer.
+    fn counts(&self, answer: Result<Vec<Action>, CallError>) -> Result<Vec<Action>, CallError> {
+        let mut state = self.setup.state.lock();
+        match &answer {
+            Ok(_) => state.committed(),
+            Err(_) => state.abandon(),
+        }
+        answer
+    }
+
+    /// The one before goes first: whoever has as many shards as there is room for has no room for one more.
     async fn renew(&mut self) -> Result<(), CallError> {
-        self.instance = self.plugin.instantiate(self.setup.clone()).await?;
+        self.instance = None;
+        self.instance = Some(self.plugin.instantiate(self.setup.clone()).await?);
         Ok(())
     }
 

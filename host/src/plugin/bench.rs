@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::cli::Bench;
 use super::conform::Trial;
 use super::desk::{Desk, Order};
-use crate::cli::ListFormat;
+use super::words;
 
 /// Events of a batch.
 const SIZES: [usize; 3] = [1, 64, 512];
@@ -34,7 +34,7 @@ const WARM: Duration = Duration::from_millis(200);
 const INSTANCES: usize = 51;
 
 /// Measures and prints.
-pub(crate) async fn run(args: &Bench, out: &mut impl Write) -> Result<bool> {
+pub(crate) async fn run(Bench { tried: args }: &Bench, out: &mut impl Write) -> Result<bool> {
     let desk = Desk::open(&args.component)?;
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(200));
@@ -57,12 +57,10 @@ pub(crate) async fn run(args: &Bench, out: &mut impl Write) -> Result<bool> {
         let times_forward = own.median / unit.median.max(f64::MIN_POSITIVE);
         report.batches.push(Measured { batch: size, event: own, forward: unit, times_forward });
     }
+    progress.set_message("ticks");
+    report.tick = subject.ticks().await?;
     progress.finish_and_clear();
-    match args.format {
-        ListFormat::Json => writeln!(out, "{}", serde_json::to_string(&report)?),
-        ListFormat::Text => write!(out, "{}", report.text()),
-    }
-    .context("stdout")?;
+    words::print(&report, Report::text, args.format, out)?;
     Ok(true)
 }
 
@@ -120,6 +118,31 @@ impl Subject<'_> {
         }
         Ok((Times::of(calls, size), instance.memory()))
     }
+
+    /// Times of ticks one after the other behind a full batch, where the plugin wants any.
+    async fn ticks(&self) -> Result<Option<Times>> {
+        let state = SharedState::default();
+        let mut instance = self.instance(&state).await?;
+        let Some(interval) = instance.interval() else { return Ok(None) };
+        let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        let batch = self.trial.one_of(SIZES.into_iter().max().unwrap_or(1));
+        let flow: Arc<str> = self.order.inputs.first().map_or("in", String::as_str).into();
+        call(&mut instance, &state, &flow, &batch).await?;
+        let newest = batch.records.iter().map(|stored| stored.record.timestamp).max();
+        let mut now = newest.unwrap_or(0);
+        let (began, mut calls) = (Instant::now(), Vec::new());
+        while calls.len() < LEAST_CALLS || (began.elapsed() < MEASURED && calls.len() < MOST_CALLS)
+        {
+            now = now.saturating_add(interval);
+            let start = Instant::now();
+            state.lock().begin();
+            let decided = instance.tick(now).await;
+            state.lock().committed();
+            calls.push(start.elapsed());
+            decided.map_err(|error| anyhow!("the plugin fails by the clock: {error}"))?;
+        }
+        Ok(Some(Times::of(calls, 1)))
+    }
 }
 
 async fn call(
@@ -176,6 +199,9 @@ struct Report {
     instance_microseconds: u128,
     memory_bytes: usize,
     batches: Vec<Measured>,
+    /// Of a whole tick.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tick: Option<Times>,
 }
 
 impl Report {
@@ -188,6 +214,7 @@ impl Report {
             instance_microseconds: 0,
             memory_bytes: 0,
             batches: Vec::new(),
+            tick: None,
         }
     }
 
@@ -202,6 +229,12 @@ impl Report {
             text += &format!(
                 "{batch:>5} {:>9.0} {:>9.0} {:>9.0}   {:>9.0}   ns an event, {times_forward:.1} times\n",
                 event.min, event.median, event.p99, forward.median
+            );
+        }
+        if let Some(Times { min, median, p99, .. }) = self.tick {
+            text += &format!(
+                "{:>5} {min:>9.0} {median:>9.0} {p99:>9.0}   {:>9}   ns a tick\n",
+                "tick", ""
             );
         }
         let (memory, made) = (self.memory_bytes / 1024, self.instance_microseconds);

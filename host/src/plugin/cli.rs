@@ -77,6 +77,9 @@ pub struct Run {
     /// Show also events that go nowhere on purpose
     #[arg(long)]
     pub all: bool,
+    /// Let so many seconds pass without events after the last one, for a plugin with a timer
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=MOST_IDLE))]
+    pub idle: Option<u32>,
     /// With --from: where to begin, as of `fnua read` [default: earliest]
     #[arg(long, value_name = "POSITION", requires = "from")]
     pub position: Option<String>,
@@ -88,10 +91,9 @@ pub struct Run {
     pub agent_config: Option<PathBuf>,
 }
 
-/// `fnaad plugin conform`.
+/// A component, events to try it with, and how what came of it is shown.
 #[derive(Args, Debug)]
-#[command(after_help = CONFORM_EXAMPLES)]
-pub struct Conform {
+pub struct Tried {
     /// Which.
     #[command(flatten)]
     pub component: Component,
@@ -109,26 +111,26 @@ pub struct Conform {
     pub format: ListFormat,
 }
 
+/// `fnaad plugin conform`.
+#[derive(Args, Debug)]
+#[command(after_help = CONFORM_EXAMPLES)]
+pub struct Conform {
+    /// What is held against the rules.
+    #[command(flatten)]
+    pub tried: Tried,
+}
+
 /// `fnaad plugin bench`.
 #[derive(Args, Debug)]
 #[command(after_help = BENCH_EXAMPLES)]
 pub struct Bench {
-    /// Which.
+    /// What is measured.
     #[command(flatten)]
-    pub component: Component,
-    /// What an instance is made with.
-    #[command(flatten)]
-    pub made: Made,
-    /// Name of an input flow; can be repeated [default: as many as the plugin takes, at most two]
-    #[arg(long = "input", value_name = "FLOW")]
-    pub inputs: Vec<String>,
-    /// File with events that the plugin is for, as fnua writes and reads them [default: some that are made up]
-    #[arg(long, value_name = "FILE")]
-    pub events: Option<PathBuf>,
-    /// Text for people, or one JSON object
-    #[arg(long, value_enum, default_value = "text")]
-    pub format: ListFormat,
+    pub tried: Tried,
 }
+
+/// Seconds that pass after the last event at most: a year. What a plugin does every tenth of a second is seen long before.
+const MOST_IDLE: i64 = 366 * 86_400;
 
 fn limit(text: &str) -> Result<(String, u64), String> {
     let (name, value) = text.split_once('=').ok_or("NAME=VALUE, as call_ms=500")?;
@@ -149,11 +151,15 @@ Batches, limits, clock, random numbers and what happens to a batch that fails ar
 newest `time` of a batch. Each partition (flowpartition) is a shard, with a state and an instance of its own. The same
 events give the same decisions. A plugin that asks for a retry gets the batch three times more.
 
+A plugin with a timer is called by the events' time: between two batches, where one is due by what a shard's events have
+shown; ticks that were passed are one. --idle 60 lets a minute pass after the last event, with every tick.
+
 Exits with 1 where an event fails (a trap, a limit, a rejection, a broken rule), or the plugin stops.
 
 Examples:
   fnaad plugin run every.wasm --config '{\"n\": 3}' < events.jsonl
   fnaad plugin run every.wasm --config @every.json --batch 1 --state every.state < events.jsonl
+  fnaad plugin run window.wasm --config '{\"seconds\": 10}' --idle 60 < events.jsonl
   fnaad plugin run join.wasm --input a.example=a.jsonl --input b.example=b.jsonl
   fnaad plugin run every.wasm --from door.flows.example.org --events 1000
   fnaad plugin run every.wasm --from deadletter third.flows.example.org/0:12";

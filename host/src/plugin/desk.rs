@@ -26,8 +26,9 @@ impl Desk {
     pub(crate) fn open(at: &Component) -> Result<Self> {
         let component = read(&at.file)?;
         let (cache, temporary) = cache(at.cache.as_deref())?;
-        // As many instances as a tool has at once: address space is dear on small machines.
-        let options = EngineOptions { pool: INSTANCES, ..EngineOptions::new(cache) };
+        // As many instances as a tool has at once: address space is dear on small machines. A pool counts two memories
+        // and six modules an instance; interpreters have up to three and fifteen.
+        let options = EngineOptions { pool: 3 * INSTANCES, ..EngineOptions::new(cache) };
         let engine = Engine::new(&options).context("engine")?;
         Ok(Self { engine, component, _temporary: temporary })
     }
@@ -85,7 +86,7 @@ impl Order {
     /// What was asked for, and what fits the plugin for the rest.
     pub(crate) fn of(info: &Info, made: &Made, inputs: &[String]) -> Result<Self> {
         let config = match made.config.as_deref() {
-            None => schema::least(&info.config_schema),
+            None => schema::least(&info.config_schema)?,
             Some(text) => match text.strip_prefix('@') {
                 Some(path) => read_config(Path::new(path))?,
                 None => text.to_owned(),

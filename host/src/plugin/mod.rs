@@ -12,6 +12,7 @@
 //! - `bench`: what an event costs.
 //! - `conform`: a component held against the rules of the contract.
 //! - `run`: events through a component, as a host would.
+//! - `words`: what a component says, as it may be shown.
 
 mod advice;
 mod bench;
@@ -22,10 +23,11 @@ mod desk;
 pub mod new;
 mod run;
 mod schema;
+mod words;
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 
 /// `fnaad plugin`.
@@ -61,13 +63,15 @@ pub async fn run(
     out: &mut impl Write,
     words: &mut impl Write,
 ) -> Result<bool> {
-    match command {
+    let done = match command {
         PluginCommand::New(asked) => new::run(&asked, out, words).map(|()| true),
         PluginCommand::Check(args) => check::run(&args, out).await,
         PluginCommand::Run(args) => run::run(args, out).await,
         PluginCommand::Conform(args) => conform::run(&args, out).await,
         PluginCommand::Bench(args) => bench::run(&args, out).await,
-    }
+    };
+    // Whatever failed may have words of the component in it.
+    done.map_err(|error| anyhow!(words::indented(&format!("{error:#}"))))
 }
 
 const EXAMPLES: &str = "\

@@ -5,6 +5,7 @@ use std::path::Path;
 use host_plugins::{CallError, Plugin};
 
 use super::report::{Report, Rule};
+use super::shard::cut;
 use crate::plugin::desk::{Order, stem};
 use crate::plugin::{advice, schema};
 
@@ -58,14 +59,17 @@ pub(super) async fn init_refuses(plugin: &Plugin, order: &Order, report: &mut Re
             Err(CallError::Fatal(words)) => not_a_refusal(&member, &words),
             Err(other) => Some(other.to_string().lines().next().unwrap_or_default().to_owned()),
         };
-        broken.extend(reason.map(|reason| format!("{config}: {reason}")));
+        broken.extend(reason.map(|reason| format!("{}: {reason}", cut(&config))));
+        // One that works to its limits in init would do so for each of them.
+        if broken.len() == MOST_TOLD {
+            break;
+        }
     }
-    broken.truncate(MOST_TOLD);
     report.held(Rule::InitRefuses, (!broken.is_empty()).then(|| broken.join("\n")));
 }
 
 /// What is missing in a refusal: somebody has to find the place from its words.
-fn not_a_refusal(member: &str, words: &str) -> Option<String> {
+pub(super) fn not_a_refusal(member: &str, words: &str) -> Option<String> {
     let path = words
         .split_once(": ")
         .map(|(path, _)| path)

@@ -1,18 +1,11 @@
 //! Rules about what lasts: an instance may go at any batch boundary, and nobody may notice.
 
-use host_events::Batch;
-use host_plugins::{Action, CallError, Instance, Plugin, Setup, SharedState};
-use std::sync::Arc;
+use host_plugins::{CallError, Instance, Plugin};
 
 use super::events::Trial;
 use super::report::{Report, Rule};
+use super::shard::{Decision, SIZE, Shard, difference};
 use crate::plugin::desk::Order;
-
-/// What was decided about a batch, and what it changed in the state.
-type Decision = (Result<Vec<Action>, String>, Vec<(bytes::Bytes, Option<bytes::Bytes>)>);
-
-/// Batches are small, so that many boundaries are met.
-const SIZE: usize = 37;
 
 /// The same batches through one instance, through a fresh one each, and through one that is paused and resumed.
 pub(super) async fn instances(plugin: &Plugin, order: &Order, trial: &Trial, report: &mut Report) {
@@ -83,80 +76,3 @@ pub(super) async fn ends(plugin: &Plugin, order: &Order, trial: &Trial, report: 
     let words = format!("{untimely} writes in init, pause, resume or destroy: hosts refuse them");
     report.held(Rule::StateOutside, (untimely > 0).then_some(words));
 }
-
-/// A shard with a state of its own.
-struct Shard {
-    setup: Setup,
-    state: SharedState,
-    flows: Vec<Arc<str>>,
-}
-
-impl Shard {
-    fn new(order: &Order) -> Self {
-        let setup = order.setup("conform", 0);
-        let state = setup.state.clone();
-        let flows = order.inputs.iter().map(|flow| flow.as_str().into()).collect();
-        Self { setup, state, flows }
-    }
-
-    async fn start(&self, plugin: &Plugin) -> Result<Instance, CallError> {
-        plugin.instantiate(self.setup.clone()).await
-    }
-
-    /// Takes a batch, as if it were committed.
-    async fn decide(&self, instance: &mut Instance, input: u32, batch: &Batch) -> Decision {
-        let decision = self.ask(instance, input, batch).await;
-        match decision.0 {
-            Ok(_) => self.state.lock().committed(),
-            Err(_) => self.state.lock().abandon(),
-        }
-        decision
-    }
-
-    /// Takes a batch, and nothing comes of it.
-    async fn look(&self, instance: &mut Instance, input: u32, batch: &Batch) -> Decision {
-        let decision = self.ask(instance, input, batch).await;
-        self.state.lock().abandon();
-        decision
-    }
-
-    async fn ask(&self, instance: &mut Instance, input: u32, batch: &Batch) -> Decision {
-        let flow = self.flows.get(input as usize).cloned().unwrap_or_default();
-        self.state.lock().begin();
-        let decided = instance.process(input, &flow, batch.clone()).await;
-        let changes = self.state.lock().take_changes();
-        (decided.map_err(|error| first_line(&error)), changes)
-    }
-}
-
-/// The rest of a trap are addresses.
-fn first_line(error: &CallError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
-/// The first thing that differs.
-fn difference(usual: &Decision, found: &Decision) -> String {
-    match (&usual.0, &found.0) {
-        (Ok(usual), Ok(found)) if usual != found => {
-            let at = usual.iter().zip(found).position(|(one, other)| one != other);
-            let at = at.unwrap_or_else(|| usual.len().min(found.len()));
-            let shown = |actions: &[Action]| {
-                actions.get(at).map_or("nothing".to_owned(), |action| cut(&format!("{action:?}")))
-            };
-            format!("action {at} was {} and is {}", shown(usual), shown(found))
-        }
-        (Ok(_), Ok(_)) => {
-            format!("the state changed in {} entries, and in {}", usual.1.len(), found.1.len())
-        }
-        (Ok(_), Err(error)) => format!("decided before, and now {error}"),
-        (Err(error), Ok(_)) => format!("{error} before, and now decided"),
-        (Err(one), Err(other)) => format!("{one}, and now {other}"),
-    }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(MOST_TOLD).collect()
-}
-
-/// Characters of an action that are told.
-const MOST_TOLD: usize = 300;

@@ -6,33 +6,32 @@
 mod about;
 mod events;
 mod lasting;
+mod optional;
 mod passing;
 mod report;
+mod shard;
+mod ticking;
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use host_plugins::Plugin;
 
 use super::cli::Conform;
 use super::desk::{Desk, Order};
-use crate::cli::ListFormat;
+use super::words;
 pub(crate) use events::Trial;
 use report::Report;
 
 /// Tries all rules and prints what came of them. True where none is broken.
-pub(crate) async fn run(args: &Conform, out: &mut impl Write) -> Result<bool> {
+pub(crate) async fn run(Conform { tried: args }: &Conform, out: &mut impl Write) -> Result<bool> {
     let desk = Desk::open(&args.component)?;
     let plugin = desk.plugin().await?;
     let order = Order::of(plugin.info(), &args.made, &args.inputs)?;
     let trial = Trial::of(args.events.as_deref(), &order)?;
     let mut report = Report::of(&args.component.file, &plugin);
     held_against(&plugin, &order, &trial, &args.component.file, &mut report).await;
-    match args.format {
-        ListFormat::Json => writeln!(out, "{}", serde_json::to_string(&report)?),
-        ListFormat::Text => write!(out, "{}", report.text()),
-    }
-    .context("stdout")?;
+    words::print(&report, Report::text, args.format, out)?;
     Ok(report.is_well())
 }
 
@@ -55,4 +54,7 @@ async fn held_against(
     passing::large(plugin, order, report).await;
     lasting::instances(plugin, order, trial, report).await;
     lasting::ends(plugin, order, trial, report).await;
+    ticking::ticks(plugin, order, trial, report).await;
+    optional::reconfigure(plugin, order, trial, report).await;
+    optional::migrate(plugin, order, trial, report).await;
 }

@@ -26,11 +26,16 @@ pub(super) enum Rule {
     PauseAndResume,
     Destroy,
     StateOutside,
+    Ticks,
+    TicksAnew,
+    Reconfigure,
+    ReconfigureRefuses,
+    Migrate,
 }
 
 impl Rule {
     /// All of them, in the order they are tried.
-    const ALL: [(Self, &'static str, &'static str); 17] = [
+    const ALL: [(Self, &'static str, &'static str); 22] = [
         (Self::Name, "name", "the file is NAME.wasm, and describe says the same name"),
         (Self::Schema, "schema", "the schema of the configuration is a JSON Schema"),
         (Self::Describe, "describe", "describe says the same each time"),
@@ -84,6 +89,31 @@ impl Rule {
         ),
         (Self::Destroy, "destroy", "destroy succeeds, after events and without any"),
         (Self::StateOutside, "state-outside", "state is written only while a batch is processed"),
+        (
+            Self::Ticks,
+            "ticks",
+            "a tick is decided within the limits, and all that it answers can be sent",
+        ),
+        (
+            Self::TicksAnew,
+            "ticks-anew",
+            "a fresh instance on the committed state tells by the clock what the old one would have",
+        ),
+        (
+            Self::Reconfigure,
+            "reconfigure",
+            "reconfigure takes the configuration that runs, and changes neither state nor decisions by it",
+        ),
+        (
+            Self::ReconfigureRefuses,
+            "reconfigure-refuses",
+            "reconfigure refuses what init refuses, and goes on with the configuration before",
+        ),
+        (
+            Self::Migrate,
+            "migrate",
+            "migrate leaves the state of its own version as it is, or refuses it, the same each time",
+        ),
     ];
 }
 
@@ -145,6 +175,11 @@ impl Report {
         self.add(rule, Verdict::NotApplicable, Some(reason.to_owned()));
     }
 
+    /// There is nothing to look at for any of these.
+    pub(super) fn none_applicable(&mut self, rules: &[Rule], reason: &str) {
+        rules.iter().for_each(|rule| self.not_applicable(*rule, reason));
+    }
+
     /// No rule that was not looked at can be.
     pub(super) fn rest_is_not_applicable(&mut self, reason: &str) {
         for (rule, ..) in Rule::ALL {
@@ -170,9 +205,9 @@ impl Report {
                 Verdict::NotApplicable => "n/a",
             };
             let id = Rule::ALL.iter().find(|(known, ..)| known == rule).map_or("", |(_, id, _)| id);
-            text += &format!("{word:<7} {id:<17} {says}\n");
+            text += &format!("{word:<7} {id:<19} {says}\n");
             for line in reason.iter().flat_map(|reason| reason.lines()) {
-                text += &format!("{:<25} {line}\n", "");
+                text += &format!("{:<27} {line}\n", "");
             }
         }
         let [passed, failed, not] =

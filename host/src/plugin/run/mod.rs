@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use host_events::{Batch, Incarnation, Stored};
 use host_plugins::{Info, Plugin};
-use host_processors::{Dry, DryError};
+use host_processors::{Dry, DryError, Outcome};
 use uuid::Uuid;
 
 use super::cli::Run;
@@ -46,11 +46,15 @@ pub(crate) async fn run(args: Run, out: &mut impl Write) -> Result<bool> {
         kept: Kept::default(),
         all: BTreeMap::new(),
         printer,
+        clock: Clock::default(),
     };
     if let Some(path) = &args.state {
         shards.kept = Kept::read(path)?;
     }
-    let ended = shards.run(&mut sources, args.events.unwrap_or(u64::MAX), out).await;
+    let mut ended = shards.run(&mut sources, args.events.unwrap_or(u64::MAX), out).await;
+    if let Ok(true) = ended {
+        ended = shards.end(args.idle, out).await;
+    }
     out.flush().context("stdout")?;
     let well = ended? && sources.end()?;
     if let Some(path) = &args.state {
@@ -82,6 +86,27 @@ struct Shards<'a> {
     kept: Kept,
     all: BTreeMap<u32, Dry>,
     printer: Printer,
+    clock: Clock,
+}
+
+/// What time it is, as events say it.
+#[derive(Default)]
+struct Clock {
+    /// The newest time of each shard, milliseconds since 1970.
+    shards: BTreeMap<u32, i64>,
+}
+
+impl Clock {
+    /// An event was that late; a clock does not go back.
+    fn saw(&mut self, shard: u32, time: i64) -> i64 {
+        let newest = self.shards.entry(shard).or_insert(time);
+        *newest = time.max(*newest);
+        *newest
+    }
+
+    fn newest(&self) -> i64 {
+        self.shards.values().copied().max().unwrap_or(0)
+    }
 }
 
 impl Shards<'_> {
@@ -107,11 +132,26 @@ impl Shards<'_> {
                 }
             }
             if !some || left == 0 {
-                break;
+                return Ok(true);
             }
         }
-        for (shard, dry) in &mut self.all {
-            if let Err(error) = dry.instance().pause().await {
+    }
+
+    /// Lets the clock go on without events, where somebody wants to see what comes then, and pauses all.
+    async fn end(&mut self, idle: Option<u32>, out: &mut impl Write) -> Result<bool> {
+        let from = self.clock.newest();
+        let until = idle.map(|seconds| from.saturating_add(i64::from(seconds) * 1000));
+        for shard in self.all.keys().copied().collect::<Vec<_>>() {
+            let mut now = from;
+            while let Some(until) = until.filter(|until| now <= *until) {
+                if !self.tick(shard, now, out).await? {
+                    return Ok(false);
+                }
+                // One that wants no ticks has none.
+                let due = self.shard(shard).await?.due().unwrap_or(i64::MAX);
+                now = due.max(now.saturating_add(1)).min(until.saturating_add(1));
+            }
+            if let Err(error) = self.shard(shard).await?.pause().await {
                 say(&format!("shard {shard}: pause: {error}"));
                 return Ok(false);
             }
@@ -122,26 +162,46 @@ impl Shards<'_> {
     async fn feed(&mut self, input: u32, events: Vec<Event>, out: &mut impl Write) -> Result<bool> {
         let partition = events.first().map_or(0, |event| event.partition);
         let next = events.last().map_or(0, |event| event.offset + 1);
+        let newest = events.iter().map(|event| event.record.timestamp).max().unwrap_or(0);
         let stored = |event: Event| Stored { offset: event.offset, record: event.record };
         let records: Arc<[Stored]> = events.into_iter().map(stored).collect();
         let flow = Incarnation(Uuid::from_u128(u128::from(input)));
         let batch = Batch { flow, partition, records, next };
         let mut outcomes = Vec::new();
         let fed = self.shard(partition).await?.feed(input, batch, &mut outcomes).await;
+        if !self.told(partition, fed, outcomes, out)? {
+            return Ok(false);
+        }
+        let now = self.clock.saw(partition, newest);
+        self.tick(partition, now, out).await
+    }
+
+    /// Says what time it is: a plugin that wants to acts.
+    async fn tick(&mut self, shard: u32, now: i64, out: &mut impl Write) -> Result<bool> {
+        let mut outcomes = Vec::new();
+        let ticked = self.shard(shard).await?.clock(now, &mut outcomes).await;
+        self.told(shard, ticked, outcomes, out)
+    }
+
+    /// Prints what came of it. False where a host would not go on.
+    fn told(
+        &mut self,
+        shard: u32,
+        ended: Result<(), DryError>,
+        outcomes: Vec<Outcome>,
+        out: &mut impl Write,
+    ) -> Result<bool> {
         for outcome in outcomes {
-            self.printer.print(partition, outcome, out)?;
+            self.printer.print(shard, outcome, out)?;
         }
-        match fed {
-            Ok(()) => Ok(true),
+        match ended {
+            Ok(()) => return Ok(true),
             Err(DryError::Plugin(error)) => {
-                say(&format!("shard {partition}: the plugin stops: {error}"));
-                Ok(false)
+                say(&format!("shard {shard}: the plugin stops: {error}"));
             }
-            Err(held) => {
-                say(&format!("shard {partition}: {held}"));
-                Ok(false)
-            }
+            Err(held) => say(&format!("shard {shard}: {held}")),
         }
+        Ok(false)
     }
 
     async fn shard(&mut self, shard: u32) -> Result<&mut Dry> {

@@ -9,6 +9,8 @@ use host_processors::Outcome;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::plugin::words;
+
 /// Prints outcomes and counts them.
 pub(super) struct Printer {
     outputs: Vec<String>,
@@ -20,6 +22,7 @@ pub(super) struct Printer {
     dropped: u64,
     letters: u64,
     failed: u64,
+    ticks: u64,
 }
 
 /// A line of stdout.
@@ -34,13 +37,23 @@ struct Line<'a> {
     kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    /// When the plugin was called by the clock, milliseconds since 1970; none where an event came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tick: Option<i64>,
     event: Box<RawValue>,
+}
+
+impl<'a> Line<'a> {
+    fn of(action: &'a str, flow: &'a str, event: Box<RawValue>) -> Self {
+        Self { action, output: None, flow, kind: None, reason: None, tick: None, event }
+    }
 }
 
 impl Printer {
     pub(super) fn new(outputs: Vec<String>, inputs: Vec<String>, all: bool) -> Self {
         let sent = vec![0; outputs.len()];
-        Self { outputs, inputs, all, sent, events: 0, dropped: 0, letters: 0, failed: 0 }
+        let (events, dropped, letters, failed, ticks) = (0, 0, 0, 0, 0);
+        Self { outputs, inputs, all, sent, events, dropped, letters, failed, ticks }
     }
 
     /// Events that failed.
@@ -52,8 +65,12 @@ impl Printer {
     pub(super) fn sum(&self) -> String {
         let Self { events, dropped, letters, failed, .. } = self;
         let sent: u64 = self.sent.iter().sum();
+        let ticks = match self.ticks {
+            0 => String::new(),
+            ticks => format!(", {ticks} ticks"),
+        };
         format!(
-            "{events} events in, {sent} out, {dropped} dropped, {letters} dead letters, {failed} of them failed"
+            "{events} events in, {sent} out, {dropped} dropped, {letters} dead letters, {failed} of them failed{ticks}"
         )
     }
 
@@ -74,7 +91,22 @@ impl Printer {
                 self.failed += 1;
                 self.letter(input, partition, &stored, (kind, &reason), out)
             }
+            Outcome::Ticked { now, actions } => {
+                self.ticks += 1;
+                self.ticked(now, actions, out)
+            }
         }
+    }
+
+    /// A tick has no events: it can only emit some.
+    fn ticked(&mut self, now: i64, actions: Vec<Action>, out: &mut impl Write) -> Result<()> {
+        for action in actions {
+            if let Action::Emit { output, key, mut record } = action {
+                record.key = key.or(record.key);
+                self.send("emit", output, record, Some(now), out)?;
+            }
+        }
+        Ok(())
     }
 
     fn decided(
@@ -95,20 +127,20 @@ impl Printer {
             match action {
                 Action::Forward { index, output } => {
                     if let Some(stored) = at(index) {
-                        self.send("forward", output, stored.record.clone(), out)?;
+                        self.send("forward", output, stored.record.clone(), None, out)?;
                     }
                 }
                 Action::ForwardAll { output } => {
                     for stored in batch.records.iter() {
-                        self.send("forward", output, stored.record.clone(), out)?;
+                        self.send("forward", output, stored.record.clone(), None, out)?;
                     }
                 }
                 Action::Rewrite { output, record, .. } => {
-                    self.send("rewrite", output, record, out)?
+                    self.send("rewrite", output, record, None, out)?
                 }
                 Action::Emit { output, key, mut record } => {
                     record.key = key.or(record.key);
-                    self.send("emit", output, record, out)?;
+                    self.send("emit", output, record, None, out)?;
                 }
                 Action::Drop { .. } => {}
                 Action::DeadLetter { index, reason } => {
@@ -124,10 +156,7 @@ impl Printer {
             if self.all {
                 let flow = self.input(input);
                 let event = event(stored, batch.partition)?;
-                write(
-                    out,
-                    &Line { action: "drop", output: None, flow, kind: None, reason: None, event },
-                )?;
+                write(out, &Line::of("drop", flow, event))?;
             }
         }
         Ok(())
@@ -138,6 +167,7 @@ impl Printer {
         action: &str,
         output: u32,
         record: Record,
+        tick: Option<i64>,
         out: &mut impl Write,
     ) -> Result<()> {
         let sent = self.sent.get_mut(output as usize).context("an output")?;
@@ -145,7 +175,7 @@ impl Printer {
         *sent += 1;
         let flow = self.outputs.get(output as usize).map_or("", String::as_str);
         let event = event(&stored, 0)?;
-        write(out, &Line { action, output: Some(output), flow, kind: None, reason: None, event })
+        write(out, &Line { output: Some(output), tick, ..Line::of(action, flow, event) })
     }
 
     fn letter(
@@ -158,7 +188,7 @@ impl Printer {
     ) -> Result<()> {
         let (flow, event) = (self.input(input), event(stored, partition)?);
         let (kind, reason) = (Some(kind), Some(reason));
-        write(out, &Line { action: "dead-letter", output: None, flow, kind, reason, event })
+        write(out, &Line { kind, reason, ..Line::of("dead-letter", flow, event) })
     }
 
     fn input(&self, input: u32) -> &str {
@@ -184,13 +214,13 @@ fn event(stored: &Stored, partition: u32) -> Result<Box<RawValue>> {
 }
 
 fn write(out: &mut impl Write, line: &Line<'_>) -> Result<()> {
-    serde_json::to_writer(&mut *out, line).context("stdout")?;
-    out.write_all(b"\n").context("stdout")
+    let line = words::json(serde_json::to_string(line)?);
+    writeln!(out, "{line}").context("stdout")
 }
 
 /// Says something to whoever sits there; a stderr that is gone is no reason to fail.
-pub(super) fn say(line: &str) {
-    drop(writeln!(stderr(), "{line}"));
+pub(super) fn say(text: &str) {
+    drop(writeln!(stderr(), "{}", words::indented(text)));
 }
 
 /// The log of one shard's plugin.
@@ -212,6 +242,6 @@ impl LogSink for Log {
         };
         let fields: String =
             line.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        say(&format!("log {} {level}: {}{fields}", self.0, line.message));
+        say(&words::one_line(&format!("log {} {level}: {}{fields}", self.0, line.message)));
     }
 }

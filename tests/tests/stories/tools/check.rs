@@ -100,3 +100,35 @@ fn a_file_that_is_not_there_and_a_limit_that_does_not_exist_are_told() {
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.stderr.contains("no limit is called colour"), "{said:?}");
 }
+
+#[test]
+fn a_schema_that_asks_for_a_machine_is_given_up_with_the_limit_that_it_passes() {
+    let tools = Tools::new();
+    let schemas = [
+        ("cyclic-schema", "made_depth=16"),
+        ("wide-schema", "made_values=10000"),
+        ("heavy-schema", "made_bytes=65536"),
+    ];
+    for (lie, limit) in schemas {
+        let file = tools.file("guest.wasm", &lying_guest(lie));
+        let words = format!("limit passed: {limit}: the schema asks for more than is made up");
+        let (code, report) = tools.json(&["check", &file]);
+        assert_eq!((code, problems(&report).contains(&words)), (1, true), "{lie}: {report}");
+        for tool in ["run", "conform", "bench"] {
+            let said = tools.run(&[tool, &file], "");
+            assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{tool} {lie}: {said:?}");
+            assert!(
+                said.stderr.contains(&format!("{words}: give a configuration with --config")),
+                "{said:?}"
+            );
+        }
+        let (code, report) = tools.json(&["check", &file, "--config", "{}"]);
+        assert_eq!((code, problems(&report).as_str()), (0, ""), "{lie}: {report}");
+    }
+    // What is wrong ten thousand times, at a place with a name of 50,000 octets, is told in some lines.
+    let file = tools.file("guest.wasm", &lying_guest("wrong-schemas"));
+    let (code, report) = tools.json(&["check", &file]);
+    let told = report["problems"].as_array().unwrap();
+    assert_eq!((code, told.len()), (1, 20), "{told:?}");
+    assert!(told.iter().all(|told| told.to_string().len() < 1000), "{told:?}");
+}

@@ -1,7 +1,7 @@
 //! `fnaad plugin conform`: what keeps the rules, and what breaks each of them.
 
 use serde_json::Value;
-use stories::{Tools, guest, lying_guest};
+use stories::{EXAMPLES, Tools, guest, lying_guest};
 
 fn failed(report: &Value) -> Vec<&str> {
     let rules = report["rules"].as_array().unwrap().iter();
@@ -34,11 +34,58 @@ fn the_included_plugins_keep_every_rule() {
             (0, &true.into(), vec![]),
             "{name}: {report}"
         );
-        assert_eq!(report["rules"].as_array().unwrap().len(), 17, "{report}");
+        assert_eq!(report["rules"].as_array().unwrap().len(), 22, "{report}");
     }
     let said = tools.run(&["conform", "bridge.wasm"], "");
     assert!(said.stdout.contains("passed  recycling "), "{said:?}");
-    assert!(said.stdout.ends_with("0 are broken, 0 not applicable\n"), "{said:?}");
+    // It exports no optional interface, which has five rules.
+    assert!(said.stdout.ends_with("17 rules hold, 0 are broken, 5 not applicable\n"), "{said:?}");
+}
+
+#[test]
+fn the_examples_in_every_language_keep_every_rule() {
+    let tools = Tools::new();
+    for example in EXAMPLES {
+        let file = tools.file(&format!("{}.wasm", example.name), &example.component());
+        let (code, report) = tools.json(&["conform", &file, "--config", example.config]);
+        assert_eq!((code, failed(&report)), (0, vec![]), "{}: {report:#}", example.name);
+        let applicable = |rule: &&Value| rule["result"] == "passed";
+        let held = report["rules"].as_array().unwrap().iter().filter(applicable).count();
+        let interfaces = match example.name {
+            // Its timer, and its reconfigure, have two rules each.
+            "tumbling-window" | "keyed-count" => 2,
+            _ => 0,
+        };
+        assert_eq!(held, 17 + interfaces, "{}: {report:#}", example.name);
+    }
+}
+
+#[test]
+fn a_guest_that_breaks_a_rule_of_an_optional_interface_is_told_which() {
+    let tools = Tools::new();
+    let file = tools.file("guest.wasm", &lying_guest("strict-schema"));
+    let guests: [(&str, &[&str]); 9] = [
+        ("", &[]),
+        ("tick-idle", &[]),
+        ("tick-trap", &["ticks"]),
+        ("tick-forward", &["ticks"]),
+        ("tick-output", &["ticks"]),
+        ("tick-fatal", &["ticks"]),
+        ("tick-remember", &["ticks-anew"]),
+        ("unwelcome", &["reconfigure"]),
+        ("lax-reconfigure", &["reconfigure-refuses"]),
+    ];
+    for (act, broken) in guests {
+        let config = format!(r#"{{"act": "{act}", "tick": 1000}}"#);
+        let (code, report) = tools.json(&["conform", &file, "--config", &config]);
+        assert_eq!(failed(&report), broken, "{act}: {report:#}");
+        assert_eq!(code, i32::from(!broken.is_empty()), "{act}");
+    }
+    for (lie, broken) in [("migrates", &["migrate"][..]), ("cannot-migrate", &[])] {
+        let file = tools.file("guest.wasm", &lying_guest(lie));
+        let (_, report) = tools.json(&["conform", &file, "--config", r#"{"act": "count"}"#]);
+        assert_eq!(failed(&report), broken, "{lie}: {report:#}");
+    }
 }
 
 #[test]
@@ -102,7 +149,7 @@ fn what_a_plugin_says_of_itself_is_looked_at_as_well() {
         .unwrap()
         .iter()
         .filter(|rule| rule["result"] == "not-applicable");
-    assert_eq!(rest.count(), 13, "{report:#}");
+    assert_eq!(rest.count(), 18, "{report:#}");
 }
 
 #[test]

@@ -28,6 +28,10 @@ fn bench_says_what_an_event_costs_at_three_sizes_beside_a_forwarder() {
     }
     assert!(report["memory_bytes"].as_u64() > Some(0), "{report}");
     let guest = tools.file("guest.wasm", stories::guest());
+    assert!(report["tick"].is_null(), "{report}");
+    let (code, report) = tools.json(&["bench", &guest, "--config", r#"{"tick": 1000}"#]);
+    assert_eq!(code, 0, "{report}");
+    assert!(report["tick"]["calls"].as_u64() >= Some(20), "{report}");
     let said = tools.run(&["bench", &guest, "--config", r#"{"act":"panic"}"#], "");
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.stderr.contains("the plugin fails on these events"), "{said:?}");

@@ -2,28 +2,24 @@
 //!
 //! Finds what it can at once, where a host stops at the first reason.
 
+mod shown;
+
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use host_plugins::survey::{Given, Survey, survey};
 use host_plugins::{Cardinality, Info, LoadError, Plugin};
 use serde::Serialize;
 
-use super::advice;
 use super::cli::Check;
 use super::desk::{Desk, Order, stem};
-use super::schema;
-use crate::cli::ListFormat;
+use super::{advice, schema, words};
 
 /// Checks and prints. True where a host would take the file.
 pub(crate) async fn run(args: &Check, out: &mut impl Write) -> Result<bool> {
     let report = Report::of(args).await?;
-    match args.format {
-        ListFormat::Json => writeln!(out, "{}", serde_json::to_string(&report)?),
-        ListFormat::Text => write!(out, "{}", report.text()),
-    }
-    .context("stdout")?;
+    words::print(&report, Report::text, args.format, out)?;
     Ok(report.problems.is_empty())
 }
 
@@ -188,8 +184,8 @@ impl Report {
             name: info.name.clone(),
             version: info.version.clone(),
             summary: info.summary.clone(),
-            inputs: words(info.inputs),
-            outputs: words(info.outputs),
+            inputs: sides(info.inputs),
+            outputs: sides(info.outputs),
             unnamed_dropped: info.unnamed_dropped,
             config_schema: serde_json::from_str(&info.config_schema).unwrap_or_default(),
             more: info.more.clone(),
@@ -198,7 +194,16 @@ impl Report {
 
     /// Makes some instances; the first touches pages that the others find.
     async fn instantiated(&mut self, args: &Check, plugin: &Plugin) -> Result<()> {
-        let order = Order::of(plugin.info(), &args.made, &[])?;
+        let order = match Order::of(plugin.info(), &args.made, &[]) {
+            Err(error) if error.is::<schema::TooMuch>() => {
+                self.problem(
+                    error.to_string(),
+                    "ask for less in config-schema, or give a configuration with --config",
+                );
+                return Ok(());
+            }
+            order => order?,
+        };
         let mut times = Vec::new();
         let mut memory = 0;
         for _ in 0..INSTANCES {
@@ -226,72 +231,6 @@ impl Report {
         });
         Ok(())
     }
-
-    /// What is imported, by package: its version, the names of its interfaces, and what is behind it.
-    fn packages(&self) -> Vec<(String, Vec<&str>, &str)> {
-        let mut packages: Vec<(String, Vec<&str>, &str)> = Vec::new();
-        for Import { name, behind } in &self.imports {
-            let (package, rest) = name.split_once('/').unwrap_or((name, ""));
-            let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
-            let package = format!("{package}@{version}");
-            match packages.iter_mut().find(|(known, _, of)| *known == package && of == behind) {
-                Some((_, names, _)) => names.push(interface),
-                None => packages.push((package, vec![interface], behind)),
-            }
-        }
-        packages
-    }
-
-    fn text(&self) -> String {
-        let mut text =
-            format!("{}: {} bytes\nsha256       {}\n", self.file, self.bytes, self.digest);
-        let mut line = |name: &str, what: String| text += &format!("{name:<12} {what}\n");
-        if let (Some(contract), Some(world)) = (&self.contract, self.world) {
-            line("contract", format!("{contract}, world {world}"));
-        }
-        if let Some(said) = &self.describe {
-            line("type", format!("{} {}: {}", said.name, said.version, said.summary));
-            let unnamed = if said.unnamed_dropped { "dropped" } else { "an error" };
-            line(
-                "shape",
-                format!(
-                    "{} to {}; events that no action names are {unnamed}",
-                    said.inputs, said.outputs
-                ),
-            );
-            line("config", said.config_schema.to_string());
-            if !said.more.is_empty() {
-                line("more", serde_json::Value::Object(said.more.clone()).to_string());
-            }
-        }
-        for (index, (package, names, behind)) in self.packages().into_iter().enumerate() {
-            line(
-                if index == 0 { "imports" } else { "" },
-                format!("{package:<22} {behind}\n{:36}{}", "", names.join(", ")),
-            );
-        }
-        for (index, Export { name, what }) in self.exports.iter().enumerate() {
-            line(if index == 0 { "exports" } else { "" }, format!("{name:<38} {what}"));
-        }
-        if let Some(Compiled { milliseconds, before }) = self.compile {
-            line(
-                "compile",
-                format!("{milliseconds} ms{}", if before { ", compiled before" } else { "" }),
-            );
-        }
-        if let Some(Made { config, microseconds, memory_bytes }) = &self.instance {
-            line(
-                "instance",
-                format!("{microseconds} µs with init, {} KiB of memory", memory_bytes / 1024),
-            );
-            line("", format!("configured with {config}"));
-        }
-        for Problem { problem, to_do } in &self.problems {
-            text += &format!("problem: {problem}\n  to do: {to_do}\n");
-        }
-        text += if self.ok { "a host takes it\n" } else { "a host refuses it\n" };
-        text
-    }
 }
 
 impl Export {
@@ -307,7 +246,7 @@ impl Export {
     }
 }
 
-fn words(side: Cardinality) -> &'static str {
+fn sides(side: Cardinality) -> &'static str {
     match side {
         Cardinality::One => "one",
         Cardinality::Many => "one or more",
