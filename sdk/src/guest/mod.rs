@@ -2,6 +2,25 @@
 //!
 //! Public only for what [`crate::export!`] expands to; no author names it.
 
+/// The bindings of an optional interface: a world of its own, because a world exports everything that it names.
+macro_rules! bindings {
+    ($world:literal, $inline:literal) => {
+        /// The generated bindings.
+        #[expect(missing_docs, reason = "generated from wit/")]
+        pub mod bindings {
+            wit_bindgen::generate!({
+                path: "../wit",
+                inline: $inline,
+                world: $world,
+                pub_export_macro: true,
+                with: {
+                    "flow:processor/events@1.0.0": crate::guest::generated::flow::processor::events,
+                },
+            });
+        }
+    };
+}
+
 mod convert;
 mod migrate;
 mod reconfigure;

@@ -4,24 +4,11 @@ use self::bindings::exports::flow::processor::reconfigure;
 use super::{Component, SETUP, events, with_instance};
 use crate::{Reconfigure, Setup};
 
-/// The generated bindings.
-#[expect(missing_docs, reason = "generated from wit/")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../wit",
-        inline: "
-            package flow:more;
-            world reconfigured {
-                export flow:processor/reconfigure@1.0.0;
-            }
-        ",
-        world: "flow:more/reconfigured",
-        pub_export_macro: true,
-        with: {
-            "flow:processor/events@1.0.0": crate::guest::generated::flow::processor::events,
-        },
-    });
-}
+bindings!(
+    "flow:more/reconfigured",
+    "package flow:more;
+     world reconfigured { export flow:processor/reconfigure@1.0.0; }"
+);
 
 impl<P: Reconfigure> reconfigure::Guest for Component<P> {
     fn reconfigure(config: String) -> Result<(), events::Error> {

@@ -4,24 +4,11 @@ use self::bindings::exports::flow::processor::timer;
 use super::{Component, events, with_instance};
 use crate::Timer;
 
-/// The generated bindings.
-#[expect(missing_docs, reason = "generated from wit/")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        path: "../wit",
-        inline: "
-            package flow:more;
-            world timed {
-                export flow:processor/timer@1.0.0;
-            }
-        ",
-        world: "flow:more/timed",
-        pub_export_macro: true,
-        with: {
-            "flow:processor/events@1.0.0": crate::guest::generated::flow::processor::events,
-        },
-    });
-}
+bindings!(
+    "flow:more/timed",
+    "package flow:more;
+     world timed { export flow:processor/timer@1.0.0; }"
+);
 
 impl<P: Timer> timer::Guest for Component<P> {
     fn interval() -> u32 {
