@@ -104,7 +104,7 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    /// Sets an attribute. `partitionkey` is the record's key, too: where it is another one, the event goes to its partition.
+    /// Sets an attribute. `partitionkey` is the record's key, too, and the event goes to the partition of that key.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.set.push((name.to_owned(), value.into()));

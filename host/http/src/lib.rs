@@ -1,24 +1,70 @@
 //! Asks servers that the configuration names over HTTP: whom it trusts, how long it waits, what of an address may be said.
 //!
-//! Follows no redirection, takes no proxy from the environment, and blocks: not for an async thread.
+//! Follows no redirection, takes no proxy from the environment, and blocks: not for an async thread. The only place that
+//! names ureq.
 
-use std::fmt::Display;
+use std::error::Error;
+use std::fmt::{self, Display};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::http::Uri;
+use ureq::http::uri::Authority;
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Time for one question, with its answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What asks, trusting the authorities of a file of PEM, or the system's.
-///
-/// # Errors
-/// The file's name and what is wrong with it.
-pub fn agent(ca_file: Option<&Path>) -> Result<Agent, String> {
+/// What asks. Cloning shares its connections.
+#[derive(Clone)]
+pub struct Client(Agent);
+
+impl Client {
+    /// One that trusts the authorities of a file of PEM, or the system's.
+    ///
+    /// # Errors
+    /// The file's name and what is wrong with it.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+        agent(ca_file).map(Self)
+    }
+
+    /// What lies at an address, at most so many octets, where the server answers 200.
+    ///
+    /// # Errors
+    /// Why there is no such answer, for the log.
+    pub fn get(&self, url: &str, most: u64) -> Result<Vec<u8>, String> {
+        let mut answer = self.0.get(url).call().map_err(|error| error.to_string())?;
+        if answer.status() != 200 {
+            return Err(format!("status {}", answer.status().as_u16()));
+        }
+        let body = answer.body_mut().with_config().limit(most);
+        body.read_to_vec().map_err(|error| error.to_string())
+    }
+
+    /// What a server answers, whatever its status, with a body of at most so many octets.
+    ///
+    /// # Errors
+    /// Why there is no answer, for the log.
+    pub fn send(
+        &self,
+        request: Request<Vec<u8>>,
+        most: u64,
+    ) -> Result<Response<Vec<u8>>, Box<dyn Error + Send + Sync>> {
+        let (head, mut body) = self.0.run(request)?.into_parts();
+        let body = body.with_config().limit(most).read_to_vec()?;
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+fn agent(ca_file: Option<&Path>) -> Result<Agent, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = ca_file.map_or_else(|| Ok(system()), authorities)?;
     let tls = TlsConfig::builder()
@@ -71,6 +117,14 @@ pub fn is_safe(url: &str) -> bool {
     }
 }
 
+/// Whether it is an address of http or https without a user, which would be a secret that stands in the log.
+#[must_use]
+pub fn is_bare(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let bare = |part: &Authority| !part.host().is_empty() && !part.as_str().contains('@');
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(bare)
+}
+
 /// An address as a log may hold it: without a user and without what is asked for, where keys of services stand.
 #[must_use]
 pub fn shown(url: &str) -> String {
@@ -121,12 +175,12 @@ mod tests {
     fn a_file_of_authorities_holds_one_or_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ca.pem");
-        let wrong = |path: &Path| agent(Some(path)).err().unwrap();
+        let wrong = |path: &Path| Client::new(Some(path)).err().unwrap();
         assert!(wrong(&path).contains("ca.pem"));
         std::fs::write(&path, "nothing\n").unwrap();
         assert!(wrong(&path).ends_with("ca.pem: no certificate in it"));
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         std::fs::write(&path, own.cert.pem()).unwrap();
-        assert!(agent(Some(&path)).is_ok());
+        assert!(Client::new(Some(&path)).is_ok());
     }
 }

@@ -33,8 +33,10 @@ pub enum Action {
         output: u32,
         /// Index in the batch.
         index: u32,
-        /// The changed event with the timestamp of the old one, and its key, unless the plugin gave it another.
+        /// The changed event with the timestamp of the old one, and its key, unless the plugin set it.
         record: Record,
+        /// Whether the plugin set the key: the event goes to the partition of it.
+        keyed: bool,
     },
     /// Nowhere, on purpose.
     Drop {

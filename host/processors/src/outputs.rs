@@ -86,12 +86,11 @@ impl Outputs {
                         self.forward(endpoints, shard, batch.partition, output, record)?;
                     }
                 }
-                Action::Rewrite { output, index, record } => {
-                    let before = &stored_at(batch, index)?.record.key;
-                    match record.key.as_ref().filter(|key| before.as_ref() != Some(key)) {
-                        Some(_) => self.keyed(endpoints, shard, batch.partition, output, record)?,
-                        None => self.forward(endpoints, shard, batch.partition, output, record)?,
-                    }
+                Action::Rewrite { output, record, keyed: true, .. } => {
+                    self.keyed(endpoints, shard, batch.partition, output, record)?;
+                }
+                Action::Rewrite { output, record, keyed: false, .. } => {
+                    self.forward(endpoints, shard, batch.partition, output, record)?;
                 }
                 Action::Emit { output, key, mut record } => {
                     record.key = key.or(record.key);
@@ -341,17 +340,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rewrite_goes_where_its_event_was_and_one_with_another_key_where_that_lies() {
+    async fn a_rewrite_goes_where_its_event_was_and_one_that_sets_the_key_where_that_lies() {
         let dir = tempfile::tempdir().unwrap();
         let ends = [endpoint(&dir, 64).await];
         let hashed = partition_for_key(b"foobar", 64);
         let here = hashed + 1;
-        for (key, partition) in [(None, here), (Some("a"), here), (Some("foobar"), hashed)] {
-            let record = batch(0, &[key]).records[0].record.clone();
-            let rewritten = vec![Action::Rewrite { output: 0, index: 0, record }];
+        for (keyed, partition) in [(false, here), (true, hashed)] {
+            let record = batch(0, &[Some("foobar")]).records[0].record.clone();
+            let rewritten = vec![Action::Rewrite { output: 0, index: 0, record, keyed }];
             let mut outputs = Outputs::default();
-            outputs.apply(&route(&ends, here), &batch(here, &[Some("a")]), rewritten).unwrap();
-            assert_eq!(partitions(outputs), [(partition, 1)], "{key:?}");
+            // Also one that had it before: all of a key lie together behind a plugin that sets it.
+            let events = batch(here, &[Some("foobar")]);
+            outputs.apply(&route(&ends, here), &events, rewritten).unwrap();
+            assert_eq!(partitions(outputs), [(partition, 1)], "{keyed}");
         }
     }
 

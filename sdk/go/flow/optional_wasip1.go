@@ -1,13 +1,26 @@
 package flow
 
+import (
+	"math"
+	"time"
+)
+
 // The optional interfaces. What the world of a plugin does not have of them is left out of its component.
 
 //go:wasmexport flow:processor/timer@1.0.0#interval
 func interval() uint32 {
 	if timer, is := instance.(Timer); is {
-		return uint32(timer.Interval().Milliseconds())
+		return milliseconds(timer.Interval())
 	}
 	return 0
+}
+
+// What is shorter than a millisecond is one, and not none; what does not fit is the longest there is, which a host refuses.
+func milliseconds(interval time.Duration) uint32 {
+	if interval <= 0 {
+		return 0
+	}
+	return uint32(min(max(interval.Milliseconds(), 1), math.MaxUint32))
 }
 
 //go:wasmexport flow:processor/timer@1.0.0#tick

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use host_http::{agent, is_safe};
+use host_http::{Client, is_safe};
 use serde::Deserialize;
 
 /// Octets of an answer: a hundred times those of common providers.
@@ -23,24 +23,19 @@ pub(super) fn configuration_of(issuer: &str) -> String {
 
 /// A provider's keys, as it writes them; else why not, for the log.
 pub(super) fn key_set(issuer: &str, ca_file: Option<&Path>) -> Result<Vec<u8>, String> {
-    let agent = agent(ca_file)?;
-    let text = get(&agent, &configuration_of(issuer))?;
+    let client = Client::new(ca_file)?;
+    let text = get(&client, &configuration_of(issuer))?;
     let configuration: Configuration =
         serde_json::from_slice(&text).map_err(|_| "not an openid configuration".to_owned())?;
     if configuration.issuer != issuer {
         return Err("the provider calls itself otherwise".to_owned());
     }
-    get(&agent, &configuration.jwks_uri)
+    get(&client, &configuration.jwks_uri)
 }
 
-fn get(agent: &ureq::Agent, url: &str) -> Result<Vec<u8>, String> {
+fn get(client: &Client, url: &str) -> Result<Vec<u8>, String> {
     if !is_safe(url) {
         return Err("neither https nor on this machine".to_owned());
     }
-    let mut answer = agent.get(url).call().map_err(|error| error.to_string())?;
-    if answer.status() != 200 {
-        return Err(format!("status {}", answer.status().as_u16()));
-    }
-    let body = answer.body_mut().with_config().limit(MAX_BODY);
-    body.read_to_vec().map_err(|error| error.to_string())
+    client.get(url, MAX_BODY)
 }

@@ -68,11 +68,7 @@ impl fmt::Debug for TraceOptions {
 pub fn check_endpoint(url: &str) -> Result<(), &'static str> {
     const WANTED: &str =
         "a URL of http or https without a user, as in http://127.0.0.1:4318/v1/traces";
-    let uri: ureq::http::Uri = url.parse().map_err(|_| WANTED)?;
-    let bare =
-        |part: &ureq::http::uri::Authority| !part.host().is_empty() && !part.as_str().contains('@');
-    let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    if known && uri.authority().is_some_and(bare) { Ok(()) } else { Err(WANTED) }
+    if host_http::is_bare(url) { Ok(()) } else { Err(WANTED) }
 }
 
 /// Where spans are made. Cloning shares it.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use host_http::{TIMEOUT, agent, shown};
+use host_http::{TIMEOUT, shown};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig};
 
@@ -26,8 +26,8 @@ pub(super) fn exporter(
     failures: Arc<AtomicU64>,
 ) -> Result<SpanExporter, String> {
     let endpoint = options.endpoint.clone();
-    let agent = agent(options.ca_file.as_deref())?;
-    let client = Client { agent, endpoint: shown(&endpoint), failures, told: Mutex::default() };
+    let http = host_http::Client::new(options.ca_file.as_deref())?;
+    let client = Client { http, endpoint: shown(&endpoint), failures, told: Mutex::default() };
     let built = SpanExporter::builder()
         .with_http()
         .with_http_client(client)
@@ -41,7 +41,7 @@ pub(super) fn exporter(
 }
 
 struct Client {
-    agent: ureq::Agent,
+    http: host_http::Client,
     /// As the log may hold it.
     endpoint: String,
     failures: Arc<AtomicU64>,
@@ -64,10 +64,8 @@ impl HttpClient for Client {
 
 impl Client {
     fn post(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let answer = self.agent.run(request.map(|body| body.to_vec()))?;
-        let (head, mut body) = answer.into_parts();
-        let body = body.with_config().limit(MAX_ANSWER).read_to_vec()?;
-        Ok(Response::from_parts(head, body.into()))
+        let answer = self.http.send(request.map(|body| body.to_vec()), MAX_ANSWER)?;
+        Ok(answer.map(Bytes::from))
     }
 
     fn failed(&self, cause: &str) {

@@ -65,7 +65,7 @@ async fn an_emitted_event_takes_its_partitionkey_and_the_batches_time() {
 async fn a_rewritten_event_keeps_what_was_not_changed() {
     let original = batch(1, 10);
     let actions = process(&mut acting("rewrite-each").await, original.clone()).await.unwrap();
-    let [Action::Rewrite { output: 0, index: 0, record }] = actions.as_slice() else {
+    let [Action::Rewrite { output: 0, index: 0, record, keyed: false }] = actions.as_slice() else {
         panic!("{actions:?}")
     };
     assert_eq!(record.timestamp, original.records[0].record.timestamp);

@@ -182,9 +182,11 @@ async fn a_rewrite_that_sets_the_partition_key_gives_the_record_that_key_from_1_
         let same = stored.clone();
         let one = Batch { records: [stored].into(), ..batch(0, 0) };
         let actions = process(&mut instance, one).await.unwrap();
-        let [Action::Rewrite { record, .. }, _] = actions.as_slice() else { panic!("{actions:?}") };
+        let [Action::Rewrite { record, keyed, .. }, _] = actions.as_slice() else {
+            panic!("{actions:?}")
+        };
         let key: &[u8] = if contract == "0.1.0" { b"old" } else { b"another" };
-        assert_eq!(record.key.as_deref(), Some(key), "{contract}");
+        assert_eq!((record.key.as_deref(), *keyed), (Some(key), contract != "0.1.0"));
         assert_eq!(record.timestamp, same.record.timestamp);
     }
 }

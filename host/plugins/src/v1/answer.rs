@@ -151,7 +151,7 @@ impl Check<'_> {
             record.key = partition_key(&event);
         }
         self.count(&record)?;
-        Ok(Action::Rewrite { output, index, record })
+        Ok(Action::Rewrite { output, index, record, keyed })
     }
 
     fn output(&self, output: u32) -> Result<(), CallError> {

@@ -83,7 +83,7 @@ impl Effects {
                         self.event(first + index, output, Effect::Forward { output });
                     }
                 }
-                Action::Rewrite { index, output, record } => {
+                Action::Rewrite { index, output, record, .. } => {
                     let before = piece.records.get(index as usize).map(|stored| &stored.record);
                     let effect = match before == Some(&record) {
                         true => Effect::Forward { output },

@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn what_becomes_of_an_event_lies_where_it_lies_in_whatever_order_it_was_decided() {
         let letter = Action::DeadLetter { index: 1, reason: String::new() };
-        let rewrite = Action::Rewrite { output: 0, index: 2, record: new("x") };
+        let rewrite = Action::Rewrite { output: 0, index: 2, record: new("x"), keyed: true };
         let forward = Action::Forward { index: 0, output: 0 };
         let (went, refused) = done(&events(4), vec![rewrite, letter, forward]);
         assert_eq!(went, [(0, Bytes::from_static(b"0")), (20, Bytes::from_static(b"x"))]);

@@ -112,8 +112,8 @@ typedef struct {
 typedef struct flow_processor_events_rewrite_t {
   uint32_t   index;
   uint32_t   output;
-  // Attributes to set. `partitionkey` becomes the record's key, too; where that is another one than before, the
-  // event goes to the partition of that key, as an emitted one. (0.1.0: the key stays.)
+  // Attributes to set. `partitionkey` becomes the record's key, too, and the event goes to the partition of
+  // that key, as an emitted one; only a policy of a flow leaves each event in its partition. (0.1.0: the key stays.)
   flow_processor_events_list_attribute_t   set;
   // Attributes to take away; a required one cannot be.
   processor_list_string_t   unset;
