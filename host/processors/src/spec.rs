@@ -49,6 +49,8 @@ pub(crate) struct Spec {
     pub(crate) records_gaps: bool,
     /// Digest of the plugin that it stays with.
     pub(crate) pinned: Option<String>,
+    /// The one before, which it goes back to where that one is not to run any more.
+    pub(crate) before: Option<String>,
     /// Whether it stays with that until another one has done the same as a shadow.
     pub(crate) shadow_first: bool,
     /// Whether it takes a new version only after another one of its type did well with it.
@@ -165,6 +167,7 @@ impl Spec {
             // Nobody could say what is to become of the topic of a subscriber: its owner goes on, as after PURGE.
             records_gaps: lends.is_some() || processor.option("on-gap") == Some("record"),
             pinned: processor.pinned.clone(),
+            before: processor.before.clone(),
             shadow_first: processor.is_shadow_first(),
             one_first: is_one_first(processor),
             replay: processor.dead.replay.clone(),

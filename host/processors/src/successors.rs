@@ -4,24 +4,25 @@
 //! What is decided stands in the processor's row, so that a crash loses no decision; what was compared does not, so
 //! that after a restart it is compared anew. Compares nothing itself.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+mod progress;
+
 use std::time::{Duration, Instant};
 
 use host_failpoints::failpoint;
-use host_plugins::Optional;
 use host_plugins::catalog::{Active, Snapshot};
+use host_plugins::{CallError, Optional, Plugin};
 use host_registry::{
     By, Desired, Processor, ProcessorChange, Rule, ShadowChange, Successor, Verdict, as_by,
 };
-use uuid::Uuid;
+
+pub(crate) use progress::Comparisons;
 
 use crate::rollouts::{FirstDoes, Upgrade, grouped};
 use crate::shadow::ShadowReport;
 use crate::status::Phase;
 use crate::supervisor::{Processors, Report};
 use crate::trial::Candidate;
-use crate::versions::is_withheld;
+use crate::versions::stays_at;
 
 /// Processors that compare a new version by this rule at once: each needs twice its processor time and memory then, and
 /// one file may be for all of them.
@@ -30,71 +31,8 @@ const AT_ONCE: usize = 64;
 /// How many times the wanted time a comparison keeps its place: one that waits for events holds up nobody.
 const KEEPS_PLACE: u32 = 2;
 
-/// Time that counts between two looks at most: what was not looked at was perhaps not compared.
-const LONGEST_LOOK: Duration = Duration::from_secs(3);
-
 /// How long a shadow that cannot be loaded is left alone: the store may have been busy.
 const LOAD_AGAIN: Duration = Duration::from_secs(30);
-
-/// How far comparisons are, by processor. Gone with the host.
-#[derive(Default)]
-pub(crate) struct Comparisons(Mutex<BTreeMap<Uuid, Progress>>);
-
-/// How far one is.
-#[derive(Clone)]
-struct Progress {
-    /// [`Successor::since`] of what it is about.
-    since: i64,
-    /// For so long both ran.
-    time: Duration,
-    looked: Instant,
-    /// When the shadow could not be loaded, or the comparison began.
-    loaded: Instant,
-    /// It has differed, and there is enough to look at.
-    is_over: bool,
-}
-
-impl Comparisons {
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<Uuid, Progress>) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Another look; the time before it counts where both ran.
-    fn looked(&self, id: Uuid, since: i64, both_run: bool) -> Progress {
-        let now = Instant::now();
-        self.with(|all| {
-            let new = || Progress {
-                since,
-                time: Duration::ZERO,
-                looked: now,
-                loaded: now,
-                is_over: false,
-            };
-            let progress = all.entry(id).or_insert_with(new);
-            if progress.since != since {
-                *progress = new();
-            }
-            if both_run {
-                progress.time += now.duration_since(progress.looked).min(LONGEST_LOOK);
-            }
-            progress.looked = now;
-            progress.clone()
-        })
-    }
-
-    fn change(&self, id: Uuid, change: impl FnOnce(&mut Progress)) {
-        self.with(|all| all.get_mut(&id).map(change));
-    }
-
-    fn of(&self, id: Uuid, since: i64) -> Option<Progress> {
-        self.with(|all| all.get(&id).filter(|progress| progress.since == since).cloned())
-    }
-
-    /// Whether enough was seen of a shadow that differs.
-    pub(crate) fn is_over(&self, id: Uuid, since: i64) -> bool {
-        self.of(id, since).is_some_and(|progress| progress.is_over)
-    }
-}
 
 /// What is to be done about a processor now.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,9 +56,9 @@ impl Processors {
         let mut under_way = false;
         for row in &rows {
             let Some(active) = snapshot.types.get(&row.kind) else { continue };
-            let wanted = is_wanted(&snapshot, row, active);
+            let ordered = ordered(&snapshot, row, active);
             let is_over = |of: &Successor| self.0.comparisons.is_over(row.id, of.since);
-            let rule = match step(row, active, wanted, places < AT_ONCE, is_over) {
+            let rule = match step(row, active, ordered, places < AT_ONCE, is_over) {
                 Step::Nothing => continue,
                 Step::Waits => None,
                 Step::Look(successor) => self.compared(row, &successor, active).await,
@@ -140,8 +78,7 @@ impl Processors {
             return false;
         };
         let longest = (self.0.options.shadow.time * KEEPS_PLACE).max(Duration::from_secs(60));
-        let progress = self.0.comparisons.of(row.id, open.since);
-        progress.is_none_or(|progress| !progress.is_over && progress.time < longest)
+        self.0.comparisons.is_young(row.id, open.since, longest)
     }
 
     /// What a look at two versions that run leads to.
@@ -163,7 +100,8 @@ impl Processors {
             }
             return None;
         }
-        let differs = |why| Some(Rule::Differs(of.digest.clone(), why));
+        let (digest, since) = (|| of.digest.clone(), of.since);
+        let differs = |why| Some(Rule::Differs { digest: digest(), since, why });
         if let Some(why) = found.objection(active.plugin.exports(Optional::Migrate)) {
             return differs(why);
         }
@@ -176,13 +114,24 @@ impl Processors {
                 grouped(found.skipped)
             ));
         }
-        let as_it_will_be = Processor { pinned: Some(of.digest.clone()), ..row.clone() };
+        let as_it_will_be = Processor { pinned: Some(digest()), ..row.clone() };
         match self.check(&as_it_will_be).await {
-            Ok(()) => Some(Rule::Agrees(of.digest.clone())),
-            Err(Candidate::Refused(_)) => differs("it refuses the configuration".to_owned()),
-            // Flows that are not there are not its fault.
-            Err(_) => None,
+            Ok(()) => {
+                let returns = self.returns(row, &active.plugin).await;
+                Some(Rule::Agrees { digest: digest(), since, returns })
+            }
+            Err(cause) => objection(&cause).and_then(|why| differs(why.to_owned())),
         }
+    }
+
+    /// Whether what a processor runs now could go on with what another version writes.
+    async fn returns(&self, row: &Processor, other: &Plugin) -> bool {
+        if !other.exports(Optional::Migrate) {
+            return true;
+        }
+        let Some(digest) = &row.pinned else { return false };
+        let now = self.0.catalog.version(digest).await;
+        now.is_ok_and(|now| now.exports(Optional::Migrate))
     }
 
     /// Writes a step down. One that meets something else by now is thought about again at the next look.
@@ -237,20 +186,26 @@ impl Processors {
     }
 }
 
-/// Whether what runs by now is to run everywhere at once: an operator has chosen it, or what a processor stays with is
-/// not to run any more.
-fn is_wanted(snapshot: &Snapshot, row: &Processor, active: &Active) -> bool {
+/// What is to be done whatever was compared: an operator has chosen what runs for everybody, or what a processor stays
+/// with is not to run any more.
+fn ordered(snapshot: &Snapshot, row: &Processor, active: &Active) -> Option<Rule> {
+    let digest = active.plugin.digest();
     let state = snapshot.states.get(&row.kind);
     let chosen = state.and_then(|state| state.pinned.as_ref());
-    let chosen = chosen.is_some_and(|chosen| *chosen.digest == **active.plugin.digest());
-    let pinned = row.pinned.as_deref();
-    chosen || pinned.is_some_and(|digest| is_withheld(snapshot, &row.kind, digest))
+    if chosen.is_some_and(|chosen| *chosen.digest == **digest) {
+        return Some(Rule::Chosen(digest.to_string()));
+    }
+    match stays_at(snapshot, row) {
+        stays if stays == row.pinned.as_ref() => None,
+        Some(before) => Some(Rule::Back(before.clone())),
+        None => Some(Rule::Chosen(digest.to_string())),
+    }
 }
 
 fn step(
     row: &Processor,
     active: &Active,
-    wanted: bool,
+    ordered: Option<Rule>,
     room: bool,
     is_over: impl Fn(&Successor) -> bool,
 ) -> Step {
@@ -258,8 +213,8 @@ fn step(
     if row.pinned.as_ref() == Some(&digest) {
         return if row.successor.is_some() { Step::Do(Rule::Nothing) } else { Step::Nothing };
     }
-    if wanted {
-        return Step::Do(Rule::Chosen(digest));
+    if let Some(rule) = ordered {
+        return Step::Do(rule);
     }
     let by_hand =
         row.followed().is_none() && row.shadow.as_ref().is_some_and(|shadow| *shadow != digest);
@@ -298,15 +253,43 @@ fn found(report: &Report, row: &Processor, of: &Successor) -> Option<(ShadowRepo
     all.map(|all| (all, both_run))
 }
 
+/// Why a version must not take over that would not start. Flows that are not there are not its fault, nor is a host that
+/// is full or slow.
+fn objection(cause: &Candidate) -> Option<&'static str> {
+    match cause {
+        Candidate::Refused(CallError::Fatal(_)) => Some("it refuses the configuration"),
+        Candidate::Refused(CallError::Trap(_) | CallError::Contract(_)) => Some("it cannot run"),
+        _ => None,
+    }
+}
+
 /// A step in words, for the audit log.
 fn told(rule: &Rule) -> String {
     match rule {
         Rule::Follow { digest, version } => {
             format!("version {version} is compared, digest {digest}")
         }
-        Rule::Differs(digest, why) => format!("held, {why}: digest {digest}"),
-        Rule::Agrees(digest) => format!("takes over, digest {digest}"),
+        Rule::Differs { digest, why, .. } => format!("held, {why}: digest {digest}"),
+        Rule::Agrees { digest, .. } => format!("takes over, digest {digest}"),
+        Rule::Back(digest) => format!("goes back, digest {digest}"),
         Rule::Chosen(digest) => format!("takes over as everywhere, digest {digest}"),
         Rule::Nothing => "nothing is to follow".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_full_or_slow_is_no_fault_of_a_version() {
+        let refused = |cause| objection(&Candidate::Refused(cause));
+        let limit = CallError::Limit { which: "init_ms", limit: 5_000, words: String::new() };
+        for cause in [CallError::Busy(String::new()), CallError::Retry(String::new()), limit] {
+            assert_eq!(refused(cause), None);
+        }
+        assert_eq!(objection(&Candidate::NoType("a".to_owned())), None);
+        assert_eq!(refused(CallError::Fatal(String::new())), Some("it refuses the configuration"));
+        assert_eq!(refused(CallError::Trap("".into())), Some("it cannot run"));
     }
 }

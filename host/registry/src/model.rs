@@ -174,6 +174,10 @@ pub struct Processor {
     /// `upgrade=shadow-first`.
     #[serde(default)]
     pub pinned: Option<String>,
+    /// Digest of the version that it stayed with before by `upgrade=shadow-first`, and goes back to where that one is
+    /// not to run any more.
+    #[serde(default)]
+    pub before: Option<String>,
     /// Digest of the version that runs beside the one that counts, see [`ShadowChange`].
     #[serde(default)]
     pub shadow: Option<String>,
@@ -391,6 +395,7 @@ impl NewProcessor {
             input_incarnations: BTreeMap::new(),
             input_partitions: BTreeMap::new(),
             pinned: None,
+            before: None,
             shadow: None,
             successor: None,
             dead: Box::default(),

@@ -120,7 +120,7 @@ impl Registry {
     }
 
     /// Forgets bytes that nobody may need: not the version of each type that runs, nor the one before it, nor
-    /// what a processor stays with, nor what is named here. Gives how many versions are forgotten.
+    /// what a processor stays with or goes back to, nor what is named here. Gives how many versions are forgotten.
     ///
     /// # Errors
     /// When it could not be written.
@@ -130,7 +130,8 @@ impl Registry {
     ) -> Result<usize, RegistryError> {
         needed.extend(self.look(|state| {
             let named = |processor: &Processor| {
-                [processor.pinned.clone(), processor.shadow.clone()].into_iter().flatten()
+                let Processor { pinned, before, shadow, .. } = processor;
+                [pinned.clone(), before.clone(), shadow.clone()].into_iter().flatten()
             };
             state.processors.values().flat_map(named).collect::<Vec<_>>()
         }));

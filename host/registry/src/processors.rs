@@ -55,6 +55,7 @@ impl State {
             input_incarnations,
             input_partitions,
             pinned: None,
+            before: None,
             shadow: None,
             successor: None,
             dead: Default::default(),

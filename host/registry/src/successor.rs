@@ -58,10 +58,26 @@ pub enum Rule {
         /// What it calls itself.
         version: String,
     },
-    /// The successor with this digest does something else; in words.
-    Differs(String, String),
+    /// The successor does something else.
+    Differs {
+        /// Its digest.
+        digest: String,
+        /// [`Successor::since`] of what was compared.
+        since: i64,
+        /// In words.
+        why: String,
+    },
     /// It has done the same for long enough: it takes over.
-    Agrees(String),
+    Agrees {
+        /// Its digest.
+        digest: String,
+        /// [`Successor::since`] of what was compared.
+        since: i64,
+        /// Whether the version before can go on with what it writes.
+        returns: bool,
+    },
+    /// What runs is not to run any more: the version with this digest does again, which it has come from.
+    Back(String),
     /// An operator has chosen this digest for everybody, or what runs is not to run any more.
     Chosen(String),
     /// There is nothing to follow any more.
@@ -73,6 +89,12 @@ impl Successor {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.verdict.is_none()
+    }
+
+    /// It is compared anew. Of what was compared before nothing counts, also within a millisecond.
+    fn anew(&mut self) {
+        self.since = now().max(self.since.saturating_add(1));
+        self.verdict = None;
     }
 }
 
@@ -106,7 +128,7 @@ impl Processor {
                 if shadow != digest {
                     return Err(self.is_otherwise("shadow is another version by now"));
                 }
-                self.take_over(digest);
+                self.take_over(digest, false);
             }
             ShadowChange::Discard => {
                 let shadow = self.shadow.take().ok_or_else(|| self.no_shadow())?;
@@ -124,8 +146,7 @@ impl Processor {
     fn begin_shadow(&mut self, digest: String) {
         match &mut self.successor {
             Some(successor) if successor.digest == digest => {
-                successor.since = now();
-                successor.verdict = None;
+                successor.anew();
             }
             Some(successor) if successor.verdict == Some(Verdict::Discarded) => {}
             _ => self.successor = None,
@@ -137,8 +158,9 @@ impl Processor {
         if !self.is_shadow_first() {
             return Err(self.is_otherwise("upgrade is not shadow-first any more"));
         }
-        let is_open = |digest: &String| {
-            self.followed().is_some_and(|open| open.is_open() && open.digest == *digest)
+        let is_open = |digest: &String, since: i64| {
+            let meant = |open: &Successor| open.digest == *digest && open.since == since;
+            self.followed().is_some_and(|open| open.is_open() && meant(open))
         };
         match step {
             Rule::Follow { digest, version } => {
@@ -150,23 +172,30 @@ impl Processor {
                 let new = Successor { digest, version, since: now(), verdict: None };
                 self.successor = Some(Box::new(new));
             }
-            Rule::Differs(digest, why) if is_open(&digest) => {
+            Rule::Differs { digest, since, why } if is_open(&digest, since) => {
                 if let Some(successor) = &mut self.successor {
                     successor.verdict = Some(Verdict::Differs(why));
                 }
             }
-            Rule::Agrees(digest) if is_open(&digest) => self.take_over(digest),
-            Rule::Differs(..) | Rule::Agrees(_) => {
-                return Err(self.is_otherwise("shadow is another version by now"));
+            Rule::Agrees { digest, since, returns } if is_open(&digest, since) => {
+                self.take_over(digest, returns);
             }
-            Rule::Chosen(digest) => self.take_over(digest),
+            Rule::Differs { .. } | Rule::Agrees { .. } => {
+                return Err(self.is_otherwise("something else is compared by now"));
+            }
+            Rule::Back(digest) if self.before.as_ref() == Some(&digest) => {
+                self.take_over(digest, false);
+            }
+            Rule::Back(_) => return Err(self.is_otherwise("it came from another version")),
+            Rule::Chosen(digest) => self.take_over(digest, false),
             Rule::Nothing => self.follow_nothing(),
         }
         Ok(())
     }
 
-    fn take_over(&mut self, digest: String) {
+    fn take_over(&mut self, digest: String, returns: bool) {
         self.follow_nothing();
+        self.before = self.pinned.take().filter(|_| returns);
         self.shadow = self.shadow.take().filter(|shadow| *shadow != digest);
         if !self.is_shadow_first() {
             self.options.insert("upgrade".to_owned(), "pinned".to_owned());
@@ -191,6 +220,7 @@ impl Processor {
         }
         if !self.is_shadow_first() {
             self.follow_nothing();
+            self.before = None;
         }
         Ok(())
     }
@@ -203,8 +233,7 @@ impl Processor {
         if let Some(successor) = &mut self.successor
             && successor.verdict != Some(Verdict::Discarded)
         {
-            successor.since = now();
-            successor.verdict = None;
+            successor.anew();
         }
     }
 
@@ -218,93 +247,4 @@ impl Processor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::NewProcessor;
-
-    fn processor() -> Processor {
-        let name = |name: &str| name.parse().unwrap();
-        let new = NewProcessor::named(name("p.a"), "guest", vec![name("a.a")], vec![name("b.a")]);
-        let mut processor = new.preview();
-        processor.options.insert("upgrade".to_owned(), "shadow-first".to_owned());
-        processor.settle_pin(Some("1".to_owned())).unwrap();
-        processor
-    }
-
-    fn rule(processor: &mut Processor, step: Rule) -> Result<(), String> {
-        let settled = processor.settle_shadow(ShadowChange::Rule(step));
-        settled.map_err(|error| error.to_string())
-    }
-
-    fn follow(processor: &mut Processor, digest: &str) -> Result<(), String> {
-        let (digest, version) = (digest.to_owned(), format!("{digest}.0.0"));
-        rule(processor, Rule::Follow { digest, version })
-    }
-
-    fn agrees(processor: &mut Processor, digest: &str) -> Result<(), String> {
-        rule(processor, Rule::Agrees(digest.to_owned()))
-    }
-
-    #[test]
-    fn only_what_was_compared_takes_over_and_the_rule_stays() {
-        let mut processor = processor();
-        follow(&mut processor, "2").unwrap();
-        assert_eq!(
-            (processor.pinned.as_deref(), processor.shadow.as_deref()),
-            (Some("1"), Some("2"))
-        );
-        follow(&mut processor, "3").unwrap();
-        assert!(agrees(&mut processor, "2").is_err(), "it is another one by now");
-        agrees(&mut processor, "3").unwrap();
-        assert_eq!((processor.pinned.as_deref(), processor.shadow.as_deref()), (Some("3"), None));
-        assert!(processor.is_shadow_first() && processor.successor.is_none());
-    }
-
-    #[test]
-    fn what_differs_or_was_discarded_follows_only_by_somebodys_word() {
-        let mut processor = processor();
-        follow(&mut processor, "2").unwrap();
-        rule(&mut processor, Rule::Differs("2".to_owned(), "all".to_owned())).unwrap();
-        assert!(agrees(&mut processor, "2").is_err());
-        let wrong = processor.clone().settle_shadow(ShadowChange::Promote("3".to_owned()));
-        assert!(wrong.is_err(), "it is not the one that was compared");
-        let mut promoted = processor.clone();
-        promoted.settle_shadow(ShadowChange::Promote("2".to_owned())).unwrap();
-        assert_eq!(promoted.pinned.as_deref(), Some("2"));
-        assert!(promoted.is_shadow_first());
-        processor.settle_shadow(ShadowChange::Discard).unwrap();
-        let successor = processor.successor.clone().unwrap();
-        assert_eq!(
-            (processor.shadow.as_ref(), successor.verdict),
-            (None, Some(Verdict::Discarded))
-        );
-        // Until somebody wants it looked at again.
-        processor.settle_shadow(ShadowChange::Begin("2".to_owned())).unwrap();
-        agrees(&mut processor, "2").unwrap();
-    }
-
-    #[test]
-    fn a_shadow_that_was_set_by_hand_is_not_the_rules() {
-        let mut processor = processor();
-        processor.settle_shadow(ShadowChange::Begin("7".to_owned())).unwrap();
-        assert!(follow(&mut processor, "2").is_err());
-        rule(&mut processor, Rule::Nothing).unwrap();
-        assert_eq!(processor.shadow.as_deref(), Some("7"));
-    }
-
-    #[test]
-    fn another_configuration_is_compared_anew_and_another_rule_ends_it() {
-        let mut processor = processor();
-        follow(&mut processor, "2").unwrap();
-        rule(&mut processor, Rule::Differs("2".to_owned(), "all".to_owned())).unwrap();
-        let before = processor.clone();
-        processor.compare_anew(&before);
-        assert_eq!(processor, before);
-        processor.config = "[]".to_owned();
-        processor.compare_anew(&before);
-        assert!(processor.followed().unwrap().is_open());
-        processor.options.insert("upgrade".to_owned(), "auto".to_owned());
-        processor.settle_pin(None).unwrap();
-        assert_eq!((processor.pinned, processor.shadow, processor.successor), (None, None, None));
-    }
-}
+mod tests;

@@ -62,6 +62,7 @@ fn spec(inputs: Vec<(TopicRef, u32, Arc<dyn Broker>)>) -> Spec {
         policy: Policy::Auto,
         records_gaps: false,
         pinned: None,
+        before: None,
         shadow_first: false,
         one_first: false,
         replay: None,
