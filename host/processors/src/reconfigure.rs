@@ -49,17 +49,19 @@ pub(crate) enum Taken {
 
 /// Asks every shard.
 pub(crate) async fn ask(shards: &[mpsc::Sender<Ask>], spec: &Arc<Spec>) -> Taken {
+    let deadline = Instant::now() + PATIENCE;
     let mut asked = Vec::new();
     for shard in shards {
         let (answer, answered) = oneshot::channel();
         let (go, verdict) = oneshot::channel();
         let other = Other { spec: Arc::clone(spec), answer, verdict };
-        if shard.try_send(Ask::Configuration(other)).is_err() {
+        // What was asked before, and nobody waits for any more, may still lie there.
+        let sent = timeout_at(deadline, shard.send(Ask::Configuration(other))).await;
+        if !matches!(sent, Ok(Ok(()))) {
             return Taken::Unasked;
         }
         asked.push((answered, go));
     }
-    let deadline = Instant::now() + PATIENCE;
     let mut verdicts = Vec::new();
     for (answered, go) in asked {
         match timeout_at(deadline, answered).await {
@@ -83,7 +85,11 @@ impl Worker<'_> {
             Ask::Configuration(other) => other,
             Ask::State(answer) => {
                 // Who has asked may have gone.
-                answer.send(self.committed_state()).ok();
+                if !answer.is_closed() {
+                    // What a version took over is in the state when its first commit has ended.
+                    self.drain().await?;
+                    answer.send(self.committed_state()).ok();
+                }
                 return Ok(());
             }
         };
@@ -114,7 +120,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Both change when a commit has ended, and that is between two wakes.
+    /// Both change when a commit has ended, and that is between two wakes. No commit may be under way in which another
+    /// version takes over.
     fn committed_state(&self) -> ShardSnapshot {
         let entries = |(key, value): (&bytes::Bytes, &bytes::Bytes)| (key.clone(), value.clone());
         let report = self.shard.status.report(self.shard.shard);
@@ -124,5 +131,27 @@ impl Worker<'_> {
             version: self.plugin.info().version.clone(),
             entries: self.state.lock().base().map(entries).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lag::tests::idle_spec;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_does_not_stand_in_the_way() {
+        let (shard, mut asks) = mpsc::channel(1);
+        let (answer, _) = oneshot::channel();
+        assert!(shard.try_send(Ask::State(answer)).is_ok());
+        tokio::spawn(async move {
+            while let Some(asked) = asks.recv().await {
+                if let Ask::Configuration(other) = asked {
+                    other.answer.send(Ok(())).ok();
+                }
+            }
+        });
+        let taken = ask(&[shard], &Arc::new(idle_spec())).await;
+        assert!(matches!(taken, Taken::Yes));
     }
 }

@@ -32,6 +32,11 @@ impl Broker for Hanging {
     async fn forget(&self, _: Uuid) -> Result<(), BrokerError> { std::future::pending().await }
 }
 
+/// Of a processor whose broker never answers.
+pub(crate) fn idle_spec() -> Spec {
+    spec(vec![(topic("t"), 1, Arc::new(Hanging))])
+}
+
 fn topic(name: &str) -> TopicRef {
     TopicRef::new(name, Incarnation(Uuid::new_v4()))
 }

@@ -1,18 +1,20 @@
 //! Snapshots: the state of all shards of a processor with the positions it stands for, kept to begin a comparison there.
 //!
-//! ShardSnapshot between two commits of each shard, from what is committed, so that nothing waits; whatever broker has it. They
-//! lie in files of the host that took them, in a folder for each processor. Nothing runs from them but comparisons.
+//! Taken between two commits of each shard, from what is committed, whatever broker has it. They lie in files of the host
+//! that took them, in a folder for each processor. Nothing runs from them but comparisons.
 
 mod file;
 mod take;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use host_events::{Incarnation, Position};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
 
 pub(crate) use file::{ReadError, ShardSnapshot};
@@ -22,8 +24,8 @@ use crate::supervisor::Processors;
 /// Snapshots of a processor that are kept; the oldest goes. Hourly ones are those of a working day.
 pub const SNAPSHOTS: usize = 8;
 
-/// Octets of all snapshots of a processor, as the state's limit counts them: eight of the usual limit of 64 MiB for
-/// two shards. The oldest go; one that is larger by itself is not taken.
+/// Octets of keys and values in all snapshots of a processor: eight of eight shards at the usual limit of 16 MiB. The
+/// oldest go; one that is larger by itself is not taken.
 pub const SNAPSHOT_BYTES: u64 = 1 << 30;
 
 /// What is written in a folder when it is complete.
@@ -32,12 +34,14 @@ const MANIFEST: &str = "snapshot.json";
 /// Ends the name of a folder that is not complete yet, or is going.
 const PART: &str = ".part";
 
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// Where snapshots lie.
 #[derive(Default)]
 pub(crate) struct Snapshots {
     dir: Option<PathBuf>,
-    /// One at a time changes the folders.
-    turn: Mutex<()>,
+    /// One at a time changes the folder of a processor; another one's waits for nobody.
+    turns: Mutex<BTreeMap<Uuid, Turn>>,
 }
 
 /// A snapshot that is kept.
@@ -107,7 +111,16 @@ pub enum SnapshotError {
 
 impl Snapshots {
     pub(crate) fn at(dir: Option<PathBuf>) -> Self {
-        Self { dir, turn: Mutex::default() }
+        Self { dir, turns: Mutex::default() }
+    }
+
+    async fn turn(&self, processor: Uuid) -> OwnedMutexGuard<()> {
+        let turn = self.with_turns(|turns| Arc::clone(turns.entry(processor).or_default()));
+        turn.lock_owned().await
+    }
+
+    fn with_turns<T>(&self, look: impl FnOnce(&mut BTreeMap<Uuid, Turn>) -> T) -> T {
+        look(&mut self.turns.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn of(&self, processor: Uuid) -> Option<PathBuf> {
@@ -132,7 +145,7 @@ impl Processors {
         number: u64,
     ) -> Result<bool, SnapshotError> {
         let Some(dir) = self.0.snapshots.of(processor) else { return Ok(false) };
-        let _turn = self.0.snapshots.turn.lock().await;
+        let _turn = self.0.snapshots.turn(processor).await;
         let gone = tokio::task::spawn_blocking(move || {
             let known = kept(&dir).iter().any(|snapshot| snapshot.number == number);
             if known { forget(&dir, number).map(|()| true) } else { Ok(false) }
@@ -143,8 +156,9 @@ impl Processors {
     /// Forgets all of a processor that is no more.
     pub(crate) async fn forget_snapshots(&self, processor: Uuid) {
         let Some(dir) = self.0.snapshots.of(processor) else { return };
-        let _turn = self.0.snapshots.turn.lock().await;
+        let _turn = self.0.snapshots.turn(processor).await;
         let gone = tokio::task::spawn_blocking(move || fs::remove_dir_all(dir)).await;
+        self.0.snapshots.with_turns(|turns| turns.remove(&processor));
         match gone {
             Ok(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%processor, cause = %error, "snapshots are not forgotten");
@@ -192,4 +206,19 @@ fn forget(dir: &Path, number: u64) -> io::Result<()> {
     let going = dir.join(format!("{number}{PART}"));
     fs::rename(dir.join(number.to_string()), &going)?;
     fs::remove_dir_all(going)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_those_of_one_processor_wait_for_each_other() {
+        let snapshots = Snapshots::at(None);
+        let _first = snapshots.turn(Uuid::from_u128(1)).await;
+        let _other = snapshots.turn(Uuid::from_u128(2)).await;
+        assert!(snapshots.turn(Uuid::from_u128(1)).now_or_never().is_none());
+    }
 }

@@ -32,7 +32,7 @@ impl Processors {
     /// Says why there is none; nothing is left of it then.
     pub async fn take_snapshot(&self, processor: &Processor) -> Result<u64, SnapshotError> {
         let dir = self.0.snapshots.of(processor.id).ok_or(SnapshotError::Nowhere)?;
-        let _turn = self.0.snapshots.turn.lock().await;
+        let _turn = self.0.snapshots.turn(processor.id).await;
         let asked = self.asks_of(processor.id).await;
         let taken = states(&asked).await;
         let taken = taken.ok_or_else(|| SnapshotError::NotRunning(processor.name.to_string()))?;

@@ -192,6 +192,8 @@ impl Processors {
             self.0.running.lock().await.remove(&processor.id);
             self.0.logs.forget(processor.name.as_str());
             self.end_comparison(processor.id);
+            // One that is being written is waited for, and nothing else of it has to.
+            drop(entry);
             self.forget_snapshots(processor.id).await;
             return Ok(());
         }
