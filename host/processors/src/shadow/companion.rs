@@ -167,7 +167,11 @@ impl Shadow {
             report.ticks = other_ticks(*interval, side.interval());
         });
         loop {
-            match tokio::time::timeout(self.idle, messages.recv()).await {
+            let next = match side.rests() {
+                true => Ok(messages.recv().await),
+                false => tokio::time::timeout(self.idle, messages.recv()).await,
+            };
+            match next {
                 Ok(Some(message)) => self.shown(&mut side, message).await?,
                 Ok(None) => return Ok(()),
                 Err(_) => side.rest(),

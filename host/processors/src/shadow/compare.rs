@@ -132,10 +132,22 @@ fn effect_words(scene: &Scene<'_>, effect: &Effect, other: Option<&Record>) -> S
     match effect {
         Effect::Forward { output } => format!("forward to {}", output_name(scene, *output)),
         Effect::Change { output, record } => {
-            format!("change to {}{}", output_name(scene, *output), record_words(record, other))
+            let key = other_key(record, other);
+            let words = record_words(record, other);
+            format!("change to {}{key}{words}", output_name(scene, *output))
         }
         Effect::Letter { reason } => format!("dead letter: {reason}"),
         Effect::Failed(failed) => format!("failed: {}", failed.0),
+    }
+}
+
+/// The key, where another record has another one.
+fn other_key(record: &Record, other: Option<&Record>) -> String {
+    let differs = other.is_some_and(|other| other.key != record.key);
+    match record.key.as_deref() {
+        _ if !differs => String::new(),
+        Some(key) => format!(" with the key {:?}", String::from_utf8_lossy(key)),
+        None => " without a key".to_owned(),
     }
 }
 
@@ -191,4 +203,31 @@ fn cut(words: &str) -> String {
         short.push(c);
     }
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use host_events::Incarnation;
+
+    use super::*;
+
+    #[test]
+    fn where_only_the_key_differs_it_is_shown() {
+        let flow = Incarnation(uuid::Uuid::nil());
+        let batch = Batch { flow, partition: 0, records: [].into(), next: 7 };
+        let outputs = ["b.a".to_owned()];
+        let scene = Scene { flow: "a.a", batch: &batch, outputs: &outputs };
+        let with = |key: Option<&'static str>| {
+            let record = Record { key: key.map(Bytes::from), ..Record::default() };
+            [Effect::Change { output: 0, record }]
+        };
+        let shown = example(&scene, 0, &with(Some("k")), &with(Some("l")));
+        assert!(shown.counts.starts_with("change to b.a with the key \"k\""), "{shown:?}");
+        assert!(shown.shadow.starts_with("change to b.a with the key \"l\""), "{shown:?}");
+        let shown = example(&scene, 0, &with(Some("k")), &with(None));
+        assert!(shown.shadow.starts_with("change to b.a without a key"), "{shown:?}");
+        let shown = example(&scene, 0, &with(Some("k")), &[]);
+        assert!(!shown.counts.contains("key"), "{shown:?}");
+    }
 }

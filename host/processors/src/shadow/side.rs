@@ -51,6 +51,11 @@ impl Side {
         self.instance = None;
     }
 
+    /// Whether it is given back.
+    pub(super) fn rests(&self) -> bool {
+        self.instance.is_none()
+    }
+
     /// What it does at a moment, and how it changes the state.
     ///
     /// # Errors
