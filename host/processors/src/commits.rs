@@ -54,6 +54,8 @@ pub(crate) struct InFlight {
     pub(crate) largest: usize,
     pub(crate) given: Option<Given>,
     traced: Vec<Traced>,
+    /// Of the version that decided it, which need not be the one that runs when it is committed.
+    digest: Arc<str>,
 }
 
 /// How a commit's task ended.
@@ -122,10 +124,11 @@ impl Worker<'_> {
             dead_letters,
         };
         let largest = waiting.outputs.largest();
+        let digest = Arc::clone(self.plugin.digest());
         let commit = Commit {
             positions: waiting.positions.clone(),
             state: waiting.state.into_iter().collect(),
-            digest: Arc::clone(self.plugin.digest()),
+            digest: Arc::clone(&digest),
             rewinds: false,
         };
         let outputs = waiting.outputs.into_ready();
@@ -144,6 +147,7 @@ impl Worker<'_> {
             largest,
             given: waiting.given,
             traced: waiting.traced,
+            digest,
         });
     }
 
@@ -158,7 +162,7 @@ impl Worker<'_> {
         for _ in 0..in_flight.batches {
             self.state.lock().committed();
         }
-        let InFlight { positions, batches, moved, given, traced, .. } = in_flight;
+        let InFlight { positions, batches, moved, given, traced, digest, .. } = in_flight;
         for traced in &traced {
             traced.done(&self.shard.traces, &self.shard.spec);
         }
@@ -167,7 +171,7 @@ impl Worker<'_> {
         }
         self.went_through(&positions, moved.events_in > 0 && given.is_none());
         self.shard.committed(&positions, moved);
-        if moved.events_in > 0 {
+        if moved.events_in > 0 && digest == *self.plugin.digest() {
             self.shard.status.did(batches as u64, moved.events_in);
         }
         Ok(())

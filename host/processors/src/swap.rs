@@ -46,12 +46,22 @@ impl Worker<'_> {
             }
             Err(failure) => return Err(failure),
         };
-        self.drain().await?;
+        self.send_off().await?;
         self.hand_over(plugin, instance, migrates).await?;
         let pause = began.elapsed();
         self.shard.swaps.observe(pause);
         self.shard.status.paused_for(pause);
         failpoint!("processors.swapped");
+        Ok(())
+    }
+
+    /// Sees to it that everything that was decided is at least on its way.
+    async fn send_off(&mut self) -> Result<(), Failure> {
+        if self.in_flight.is_some() && self.waiting.has_something() {
+            // There is one commit at a time.
+            return self.drain().await;
+        }
+        self.commit_if_idle();
         Ok(())
     }
 
@@ -78,7 +88,8 @@ impl Worker<'_> {
         Ok((instance, migrates))
     }
 
-    /// Everything that the old one decided is committed, and the new one is made on the same state.
+    /// Everything that the old one decided is committed, or on its way: where that fails, the shard begins again from
+    /// what is true, whoever runs. The new one is made on the same state.
     async fn hand_over(
         &mut self,
         plugin: Plugin,

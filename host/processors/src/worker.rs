@@ -135,6 +135,9 @@ impl<'a> Worker<'a> {
     async fn wake(&mut self) -> Result<Wake, Failure> {
         let room = self.has_room();
         let busy = self.in_flight.is_some() || self.waiting.has_something();
+        // Another version takes over where nothing that this one decided waits for the commit in flight to end. Until
+        // then this one goes on, so that no event waits for a commit because of the other.
+        let may_swap = self.in_flight.is_none() || !self.waiting.has_something();
         let idle = if busy { None } else { self.living.until(&self.shard.limits) };
         // What a subscriber gets is made of events: a policy never ticks, and a tick's event would have no trace.
         let ticks = self.shard.spec.lends.is_none();
@@ -154,7 +157,7 @@ impl<'a> Worker<'a> {
                 changed.map_err(|_| Failure::Fenced)?;
                 Wake::Mode
             }
-            Ok(()) = self.shard.plugin.changed() => Wake::Plugin,
+            Ok(()) = self.shard.plugin.changed(), if may_swap => Wake::Plugin,
             Ok(()) = self.shard.shadow.changed() => Wake::Shadow,
             Some(ask) = self.shard.asks.recv() => Wake::Ask(ask),
             () = until(tick), if room => Wake::Tick,
