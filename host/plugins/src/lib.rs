@@ -51,6 +51,7 @@ mod tests;
 pub use action::Action;
 pub use catalog::{
     Active, BeginError, Catalog, NoTrial, OperatorError, Outcome, Rejected, Snapshot, Trial,
+    Verdict,
 };
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, EngineError, LoadError};

@@ -119,8 +119,13 @@ pub struct Rollout {
     #[serde(default)]
     pub everywhere: bool,
     /// Whether a shard has begun with it, and may have written what the version before cannot read.
-    #[serde(default)]
+    #[serde(default = "may_have_begun")]
     pub begun: bool,
+}
+
+/// What was stored before it was noted says nothing, and going back must not read what it does not know.
+fn may_have_begun() -> bool {
+    true
 }
 
 /// The processor that tries a version for others.

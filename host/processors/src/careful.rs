@@ -89,7 +89,10 @@ impl Worker<'_> {
         // What a batch of it had is halved.
         let each = usize::try_from(events).unwrap_or(usize::MAX).div_ceil(batches);
         if each <= 1 {
-            return Ok(CommitOutcome::Aborted(cause));
+            return match self.gives_up_tick(in_flight, &cause) {
+                true => Err(Failure::Suspect(cause)),
+                false => Ok(CommitOutcome::Aborted(cause)),
+            };
         }
         self.shard.size.was_too_much(each);
         Err(Failure::Suspect(cause))
@@ -199,6 +202,6 @@ impl Worker<'_> {
 }
 
 /// Whether the broker will never take what was sent, whoever sends it and however often.
-fn blames_an_event(cause: &BrokerError) -> bool {
+pub(crate) fn blames_an_event(cause: &BrokerError) -> bool {
     matches!(cause, BrokerError::TooLarge { .. } | BrokerError::Invalid(_))
 }

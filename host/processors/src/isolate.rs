@@ -56,11 +56,14 @@ impl Worker<'_> {
                         );
                         continue;
                     }
-                    self.judge(&piece, &cause).await?;
+                    let is_rejected = self.judge(&piece, &cause).await?;
                     self.may_give_up(&cause)?;
                     let flow = self.shard.spec.input_name(piece.input);
                     let given = Given::of(&cause).ok_or(Failure::Plugin(cause.clone()))?;
                     self.give_up(&piece, &flow, &given, &piece.moves()).await?;
+                    if is_rejected {
+                        self.shard.status.rejected();
+                    }
                     self.show_failed(&piece, &flow, &cause);
                     // Only what is committed counts: a broker that is full says nothing of the plugin.
                     self.shard.row = match (self.shard.spec.policy, given.kind) {

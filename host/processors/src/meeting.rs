@@ -1,8 +1,9 @@
-//! Where the shards of a processor meet before they take over state with a new version: all of them do, or none.
+//! Where the shards of a processor meet before they take over state with a new version: where one of them cannot, none does that has not
+//! begun.
 //!
-//! Each says whether that version can read its state, and waits for the others, at a batch boundary. One that cannot be opened now, because
-//! another host has it or its broker is away, is not waited for, and one that does not come not without end: they are
-//! asked when they begin.
+//! Each says whether that version can read its state, and waits for the others of this host, at a batch boundary. One that cannot be opened
+//! now, because another host has it or its broker is away, is not waited for, and one that does not come not without end: they are
+//! asked when they begin, and where they cannot then, the others have begun. That is known here, because nobody goes back then.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,28 +28,48 @@ struct Said {
     yes: BTreeSet<u32>,
     away: BTreeSet<u32>,
     no: Option<String>,
+    /// Whether a shard goes on with it, and its state may be that of this version.
+    begun: bool,
 }
 
 impl Meeting {
-    /// A shard can take over; waits until all of them can.
+    /// A shard can take over; waits until all of them can. It begins then.
     ///
     /// # Errors
     /// Why another one cannot.
     pub(crate) async fn agree(&self, shard: u32, shards: u32) -> Result<(), String> {
         self.comes(shard);
         self.more.notify_waiters();
-        let deadline = Instant::now() + PATIENCE;
+        let (deadline, mut is_late) = (Instant::now() + PATIENCE, false);
         loop {
             let more = self.more.notified();
             tokio::pin!(more);
             more.as_mut().enable();
-            if let Some(no) = self.refusal() {
-                return Err(no);
+            if let Some(answer) = self.answer(shards, is_late) {
+                return answer;
             }
-            if self.are_all(shards) || timeout_at(deadline, more).await.is_err() {
-                return Ok(());
-            }
+            is_late = timeout_at(deadline, more).await.is_err();
         }
+    }
+
+    /// What holds for a shard that can; none while others are waited for. It is one step: where one has refused, nobody
+    /// begins any more.
+    fn answer(&self, shards: u32, is_late: bool) -> Option<Result<(), String>> {
+        let mut said = self.lock();
+        if let Some(no) = &said.no {
+            return Some(Err(no.clone()));
+        }
+        let are_all = said.yes.len() + said.away.len() >= shards as usize;
+        if !are_all && !is_late {
+            return None;
+        }
+        said.begun = true;
+        Some(Ok(()))
+    }
+
+    /// A shard goes on with that version without asking anybody: its state is of that one already, or it has none.
+    pub(crate) fn goes_on(&self) {
+        self.lock().begun = true;
     }
 
     /// A shard cannot be opened now.
@@ -67,20 +88,16 @@ impl Meeting {
         said.yes.insert(shard);
     }
 
-    fn are_all(&self, shards: u32) -> bool {
-        let said = self.lock();
-        said.yes.len() + said.away.len() >= shards as usize
-    }
-
     /// A shard cannot.
     pub(crate) fn refuse(&self, why: &str) {
         self.lock().no.get_or_insert_with(|| why.to_owned());
         self.more.notify_waiters();
     }
 
-    /// Why one of them cannot.
+    /// Why one of them cannot, where no other one has begun: nobody will any more then.
     pub(crate) fn refusal(&self) -> Option<String> {
-        self.lock().no.clone()
+        let said = self.lock();
+        said.no.clone().filter(|_| !said.begun)
     }
 
     fn lock(&self) -> MutexGuard<'_, Said> {
@@ -101,6 +118,21 @@ mod tests {
         let (said, ()) = tokio::join!(meeting.agree(0, 2), async { meeting.refuse("no") });
         assert_eq!(said, Err("no".to_owned()));
         assert_eq!(meeting.agree(1, 2).await, Err("no".to_owned()), "also who comes later");
+        assert_eq!(meeting.refusal(), Some("no".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_that_came_after_another_shard_has_begun_is_none_for_the_whole() {
+        let (late, away, same) = (Meeting::default(), Meeting::default(), Meeting::default());
+        assert_eq!(late.agree(0, 2).await, Ok(()));
+        away.leave(1);
+        assert_eq!(away.agree(0, 2).await, Ok(()));
+        same.goes_on();
+        for meeting in [late, away, same] {
+            meeting.refuse("no");
+            assert_eq!(meeting.refusal(), None);
+            assert_eq!(meeting.agree(0, 2).await, Err("no".to_owned()));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use host_brokers::Commit;
 use host_events::Position;
 use host_plugins::log::NoLog;
 use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState};
-use host_registry::ProcessorChange;
+use host_registry::{By, ProcessorChange, as_by};
 
 use crate::commits::commit_all;
 use crate::meeting::Meeting;
@@ -27,10 +27,29 @@ pub(crate) fn takes_over(plugin: &Plugin, made_by: &str, state: &SharedState) ->
     other && plugin.exports(Optional::Migrate) && !state.lock().is_empty()
 }
 
+/// What a call gives, asked a second time where a machine that was busy for a moment, or the plugin itself, may do better then.
+async fn asked_twice<T, F: Future<Output = Result<T, CallError>>>(
+    mut ask: impl FnMut() -> F,
+) -> Result<T, CallError> {
+    match ask().await {
+        Err(CallError::Limit { .. } | CallError::Retry(_)) => ask().await,
+        first => first,
+    }
+}
+
 impl Shard {
     /// Makes an instance that takes over state of the version `from`; what it writes lies in an overlay that is left
     /// open.
     pub(crate) async fn taking_over(
+        &self,
+        plugin: &Plugin,
+        state: &SharedState,
+        from: &str,
+    ) -> Result<Instance, CallError> {
+        asked_twice(|| self.take_over_once(plugin, state, from)).await
+    }
+
+    async fn take_over_once(
         &self,
         plugin: &Plugin,
         state: &SharedState,
@@ -88,15 +107,18 @@ impl Shard {
         if !plugin.exports(Optional::Migrate) {
             return Ok(());
         }
-        if let Some(meeting) = self.meeting(plugin).filter(|_| is_other) {
-            let all = meeting.agree(self.shard, self.spec.shards()).await;
-            all.map_err(Failure::Rejected)?;
+        match self.meeting(plugin) {
+            Some(meeting) if is_other => {
+                let all = meeting.agree(self.shard, self.spec.shards()).await;
+                all.map_err(Failure::Rejected)?;
+            }
+            Some(meeting) => meeting.goes_on(),
+            None => {}
         }
         if self.spec.pinned.is_some() && !self.spec.shadow_first {
             return Ok(());
         }
-        let begun = self.catalog.begin(&self.spec.kind, plugin.digest()).await;
-        begun.map_err(|cause| Failure::Rejected(cause.to_string()))
+        Ok(self.catalog.begin(&self.spec.kind, plugin.digest()).await?)
     }
 
     /// Says that a version cannot read the state of this shard: then it takes over none of the processor, and where
@@ -122,32 +144,52 @@ impl Shard {
     }
 }
 
+/// A processor that is to stay with the version before.
+pub(crate) struct StaysBack {
+    processor: Arc<str>,
+    digest: Arc<str>,
+    before: Arc<str>,
+    cause: String,
+}
+
 impl Processors {
-    /// Has a processor stay with the version before where a new one cannot read its state, and others run that one and cannot
-    /// go back: without it a restart would find a version that it cannot begin with.
-    pub(crate) async fn keep_back(&self, spec: &Spec, offer: Option<Offer>) {
-        let Some(Offer { plugin, before: Some(before), meeting }) = offer else { return };
-        let Some(cause) = meeting.refusal().filter(|_| spec.pinned.is_none()) else { return };
+    /// Whether a processor is to stay with the version before: a new one cannot read its state, and others run that one and cannot
+    /// go back. Where a shard may have state of another version than the one before, it is not: that one would read what it does not know.
+    pub(crate) fn stays_back(
+        &self,
+        spec: &Spec,
+        offer: Option<&Offer>,
+        shards: &[Arc<ShardStatus>],
+    ) -> Option<StaysBack> {
+        let Offer { plugin, before: Some(before), meeting } = offer? else { return None };
+        let cause = meeting.refusal().filter(|_| spec.pinned.is_none())?;
         let (kind, digest) = (&*spec.kind, plugin.digest());
-        let is_active = self
-            .0
-            .catalog
-            .snapshot()
-            .types
-            .get(kind)
-            .is_some_and(|active| active.plugin.digest() == digest && active.before.is_some());
+        let snapshot = self.0.catalog.snapshot();
+        let active = snapshot.types.get(kind)?;
+        let is_active = active.plugin.digest() == digest && active.before.is_some();
         if !is_active || self.0.catalog.way_back(kind, digest).is_some() {
-            return;
+            return None;
         }
+        let before = before.digest();
+        shards.iter().all(|status| status.is_state_of(before)).then(|| StaysBack {
+            processor: Arc::clone(&spec.name),
+            digest: Arc::clone(digest),
+            before: Arc::clone(before),
+            cause,
+        })
+    }
+
+    /// Has a processor stay with the version before: without it a restart would find a version that it cannot begin with.
+    pub(crate) async fn keep_back(&self, back: StaysBack) {
+        let StaysBack { processor, digest, before, cause } = back;
         let options = [("upgrade".to_owned(), "pinned".to_owned())].into();
-        let pin = Some(before.digest().to_string());
+        let pin = Some(before.to_string());
         let change = ProcessorChange { options, pin, ..ProcessorChange::default() };
-        let Ok(name) = spec.name.parse() else { return };
-        match self.0.registry.update_processor(&name, change).await {
-            Ok(_) => {
-                tracing::warn!(processor = %spec.name, %digest, cause, "pinned to the version before");
-            }
-            Err(error) => tracing::debug!(processor = %spec.name, %error, "not pinned yet"),
+        let Ok(name) = processor.parse() else { return };
+        let by = By::host("probation", format!("pinned to the version before: {cause}"));
+        match as_by(by, self.0.registry.update_processor(&name, change)).await {
+            Ok(_) => tracing::warn!(%processor, %digest, cause, "pinned to the version before"),
+            Err(error) => tracing::debug!(%processor, %error, "not pinned yet"),
         }
     }
 
@@ -174,5 +216,30 @@ impl Processors {
             tried.map_err(|error| format!("shard {shard}: cannot take over its state: {error}"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often it was asked that answers so, and what came of it.
+    async fn asked(answers: &[Result<(), CallError>]) -> (usize, Result<(), CallError>) {
+        let mut answers = answers.iter().cloned();
+        let all = answers.len();
+        let said = asked_twice(|| std::future::ready(answers.next().unwrap())).await;
+        (all - answers.len(), said)
+    }
+
+    #[tokio::test]
+    async fn who_was_too_slow_or_wants_to_be_asked_again_is_asked_once_more() {
+        let limit = || CallError::Limit { which: "init_ms", limit: 5, words: String::new() };
+        let retry = || CallError::Retry("later".to_owned());
+        let fatal = || CallError::Fatal("no".to_owned());
+        assert_eq!(asked(&[Err(limit()), Ok(())]).await, (2, Ok(())));
+        assert_eq!(asked(&[Err(retry()), Err(fatal())]).await, (2, Err(fatal())));
+        assert_eq!(asked(&[Err(limit()), Err(limit()), Ok(())]).await, (2, Err(limit())));
+        assert_eq!(asked(&[Err(fatal()), Ok(())]).await, (1, Err(fatal())));
+        assert_eq!(asked(&[Ok(()), Ok(())]).await, (1, Ok(())));
     }
 }

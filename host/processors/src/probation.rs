@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_plugins::log::NoLog;
-use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState};
+use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState, Verdict};
 
 use crate::inputs::Next;
 use crate::meeting::Meeting;
@@ -118,31 +118,36 @@ impl Shard {
         let words = words.lines().next().unwrap_or_default();
         let words = words.get(..words.floor_char_boundary(MAX_REASON)).unwrap_or_default();
         let reason = format!("processor {}, {what}: {words}", self.spec.name);
-        match self.catalog.blame(plugin.digest(), &reason).await {
-            Ok(true) => Failure::Rejected(reason),
-            Ok(false) => {
-                let cause = "the version before may not be able to read what it has written";
-                Failure::NotRejected { reason, cause: cause.to_owned() }
+        let cause = match self.catalog.blame(plugin.digest(), &reason).await {
+            Ok(Verdict::Rejected) => return Failure::Rejected(reason),
+            Ok(Verdict::NoWayBack) => {
+                "the version before may not be able to read what it has written"
             }
-            Err(cause) => Failure::NotRejected { reason, cause: cause.to_string() },
-        }
+            Ok(Verdict::Proven) => "it is not on probation any more",
+            Err(cause) => {
+                tracing::warn!(processor = %self.spec.name, reason, "a verdict is not noted");
+                return cause.into();
+            }
+        };
+        Failure::NotRejected { reason, cause: cause.to_owned() }
     }
 }
 
 impl Worker<'_> {
-    /// Whose fault it is that a batch failed, or an event alone. Everything before it is committed.
+    /// Whose fault it is that a batch failed, or an event alone. Everything before it is committed. Says whether it is an event that
+    /// counts as rejected by the version, once it is given up.
     ///
     /// # Errors
     /// Where it is the version's, or that could not be found out.
-    pub(crate) async fn judge(&mut self, next: &Next, cause: &CallError) -> Result<(), Failure> {
+    pub(crate) async fn judge(&mut self, next: &Next, cause: &CallError) -> Result<bool, Failure> {
         let plugin = self.plugin.clone();
         self.shard.refuse_withheld(&plugin)?;
-        let Some(before) = self.shard.before(&plugin) else { return Ok(()) };
+        let Some(before) = self.shard.before(&plugin) else { return Ok(false) };
         if !self.can(&before, next).await? {
-            return Ok(());
+            return Ok(false);
         }
         if matches!(cause, CallError::Reject { .. }) && !self.rejects_much(next) {
-            return Ok(());
+            return Ok(next.batch.records.len() == 1);
         }
         // A machine that was busy for a moment is no fault of a version.
         if matches!(cause, CallError::Limit { .. }) && self.can(&plugin, next).await? {
@@ -151,8 +156,8 @@ impl Worker<'_> {
         Err(self.shard.blame(&plugin, &self.place(next), cause).await)
     }
 
-    /// Whether a version rejects so much that it is to blame. Where an event that is rejected holds everything up, one is enough.
-    fn rejects_much(&mut self, next: &Next) -> bool {
+    /// Whether a version rejects so much with this event that it is to blame. Where an event that is rejected holds everything up, one is enough.
+    fn rejects_much(&self, next: &Next) -> bool {
         if self.shard.spec.policy == Policy::Off {
             return true;
         }
@@ -160,9 +165,8 @@ impl Worker<'_> {
         if next.batch.records.len() > 1 {
             return false;
         }
-        self.shard.rejects = self.shard.rejects.saturating_add(1);
-        let asked = self.shard.status.tried(self.plugin.digest()).events;
-        is_much(self.shard.rejects, asked)
+        let tried = self.shard.status.tried(self.plugin.digest());
+        is_much(tried.rejects.saturating_add(1), tried.events)
     }
 
     /// The same of an answer that blames no event: that it wants to be stopped, or the batch again, and again.
@@ -188,7 +192,7 @@ impl Worker<'_> {
         self.judge(next, cause).await?;
         // One of its events may be one that nobody can do.
         match pieces::chop(next, 1).first() {
-            Some(first) => self.judge(first, cause).await,
+            Some(first) => self.judge(first, cause).await.map(drop),
             None => Ok(()),
         }
     }

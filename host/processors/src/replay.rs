@@ -167,10 +167,13 @@ impl Worker<'_> {
         self.renew().await?;
         match self.decide(next, moves).await {
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
-                self.judge(next, &cause).await?;
+                let is_rejected = self.judge(next, &cause).await?;
                 let flow = self.shard.spec.input_name(next.input);
                 let given = Given::of(&cause).ok_or(Failure::Plugin(cause))?;
                 self.give_up(next, &flow, &given, moves).await?;
+                if is_rejected {
+                    self.shard.status.rejected();
+                }
                 self.renew().await
             }
             decided => decided,

@@ -15,7 +15,8 @@ use host_observe::Histogram;
 use host_observe::traces::Traces;
 use host_plugins::log::NoLog;
 use host_plugins::{
-    CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
+    BeginError, CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
+    StoreError,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -92,6 +93,9 @@ pub(crate) enum Failure {
     Rejected(String),
     #[error("the new version of the plugin fails, and cannot be rejected: {cause}: {reason}")]
     NotRejected { reason: String, cause: String },
+    /// It says nothing of the version: the shard begins again with it.
+    #[error("what becomes of the new version of the plugin is not noted: {0}")]
+    NotNoted(#[from] StoreError),
     /// Of a comparison over past events.
     #[error("snapshot {number}: {cause}")]
     Snapshot { number: u64, cause: ReadError },
@@ -108,9 +112,23 @@ impl Failure {
         matches!(self, Self::Plugin(CallError::Retry(_)))
     }
 
+    /// Whether a version that runs goes on where this is why another one cannot follow it.
+    pub(crate) fn keeps_running(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::NotRejected { .. })
+    }
+
     /// The plugin asked to be stopped: only another version or an operator's word begins again.
     fn is_final(&self) -> bool {
         matches!(self, Self::Plugin(CallError::Fatal(_)))
+    }
+}
+
+impl From<BeginError> for Failure {
+    fn from(cause: BeginError) -> Self {
+        match cause {
+            BeginError::Withheld(reason) => Self::Rejected(reason),
+            BeginError::Store(cause) => Self::NotNoted(cause),
+        }
     }
 }
 
@@ -148,8 +166,6 @@ pub(crate) struct Shard {
     pub(crate) size: Size,
     /// Events in a row that failed alone.
     pub(crate) row: u32,
-    /// Events that a version on probation has rejected and the one before would not have.
-    pub(crate) rejects: u64,
     /// How often in a row the plugin asked for the same batch later.
     pub(crate) retries: u32,
     /// Events in a row that a broker refused.
@@ -242,6 +258,8 @@ impl Shard {
     async fn take_over(&mut self, plugin: &Plugin) -> Result<Held, Failure> {
         let id = ShardId { processor: self.spec.id, shard: self.shard };
         let mut opened = self.spec.target.open(id).await?;
+        let is_empty = opened.state.is_empty();
+        self.status.state_is_of(if is_empty { Some("") } else { opened.digest.as_deref() });
         self.cuts.retain(&opened.positions);
         let (committed, found) = (&opened.positions, &self.found);
         let starting = start::positions(&self.spec, self.shard, committed, found, &self.cuts);
@@ -380,9 +398,9 @@ impl Shard {
             () = tokio::time::sleep(wait), if !failure.is_final() => Ok(()),
             () = self.spec.target.freed(id), if !failure.is_final() => Ok(()),
             changed = self.mode.changed() => changed,
+            // It begins at once, and those who meet about that version wait for what it says.
             changed = self.plugin.changed() => changed,
         };
-        self.leaves_meeting();
         changed.map_or(Supervisor::Gone, |()| Supervisor::There)
     }
 

@@ -95,6 +95,8 @@ pub struct Tried {
     pub batches: u64,
     /// Events in them.
     pub events: u64,
+    /// Those that it rejected and the version before would not have.
+    pub rejects: u64,
 }
 
 /// What one commit made durable.
@@ -136,6 +138,8 @@ struct Told {
     positions: Position,
     digest: String,
     version: String,
+    /// The version that made the state as far as this host knows, none said of an empty one.
+    state_of: Option<String>,
 }
 
 impl Default for Told {
@@ -147,6 +151,7 @@ impl Default for Told {
             positions: Position::default(),
             digest: String::new(),
             version: String::new(),
+            state_of: None,
         }
     }
 }
@@ -156,7 +161,13 @@ impl ShardStatus {
         if matches!(phase, Phase::Failed(_)) {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
-        self.with(|told| told.phase = phase);
+        self.with(|told| {
+            // Another host may have had the shard.
+            if phase == Phase::Starting {
+                told.state_of = None;
+            }
+            told.phase = phase;
+        });
         self.changed.notify_waiters();
     }
 
@@ -185,7 +196,19 @@ impl ShardStatus {
             }
             digest.clone_into(&mut told.digest);
             version.clone_into(&mut told.version);
+            told.state_of = Some(digest.to_owned());
         });
+    }
+
+    /// The version that made the state that was found when the shard was opened; an empty word where there is none.
+    pub(crate) fn state_is_of(&self, digest: Option<&str>) {
+        self.with(|told| told.state_of = digest.map(str::to_owned));
+    }
+
+    /// Whether a version made all the state that there is. Of a shard that could not be opened nobody knows.
+    pub(crate) fn is_state_of(&self, digest: &str) -> bool {
+        let is_of = |found: &String| found.is_empty() || found == digest;
+        self.with(|told| told.state_of.as_ref().is_some_and(is_of))
     }
 
     pub(crate) fn committed(&self, positions: &Position, moved: Moved) {
@@ -230,6 +253,11 @@ impl ShardStatus {
             told.tried.batches += batches;
             told.tried.events += events;
         });
+    }
+
+    /// The version that runs has rejected an event that the one before would not have, and that is committed.
+    pub(crate) fn rejected(&self) {
+        self.with(|told| told.tried.rejects = told.tried.rejects.saturating_add(1));
     }
 
     /// What a version has done here; nothing where another one runs.
@@ -297,5 +325,39 @@ impl ShardStatus {
     fn with<T>(&self, look: impl FnOnce(&mut Told) -> T) -> T {
         // Nothing panics while it holds the lock; should it ever, the words are still readable.
         look(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_version_has_rejected_is_not_held_against_the_next() {
+        let status = ShardStatus::default();
+        status.plugin("two", "0.2.0");
+        (0..4).for_each(|_| status.rejected());
+        // It begins again, with the same version.
+        status.phase(Phase::Paused);
+        status.plugin("two", "0.2.0");
+        assert_eq!((status.tried("two").rejects, status.tried("three").rejects), (4, 0));
+        status.plugin("three", "0.3.0");
+        assert_eq!(status.tried("three"), Tried::default());
+    }
+
+    #[test]
+    fn whose_state_it_is_is_known_only_of_a_shard_that_was_opened_since() {
+        let status = ShardStatus::default();
+        assert!(!status.is_state_of("one"));
+        status.state_is_of(Some(""));
+        assert!(status.is_state_of("one"));
+        status.state_is_of(Some("one"));
+        assert!(status.is_state_of("one") && !status.is_state_of("two"));
+        status.plugin("two", "0.2.0");
+        assert!(status.is_state_of("two") && !status.is_state_of("one"));
+        status.phase(Phase::Failed("no broker".to_owned()));
+        assert!(status.is_state_of("two"));
+        status.phase(Phase::Starting);
+        assert!(!status.is_state_of("one") && !status.is_state_of("two"));
     }
 }

@@ -34,7 +34,7 @@ impl Worker<'_> {
         };
         let (instance, migrates) = match made {
             Ok(made) => made,
-            Err(failure @ (Failure::Rejected(_) | Failure::NotRejected { .. })) => {
+            Err(failure) if failure.keeps_running() => {
                 let (processor, shard) = (&self.shard.spec.name, self.shard.shard);
                 tracing::warn!(%processor, shard, digest = %plugin.digest(), cause = %failure, "kept the running plugin");
                 self.shard.log.host_line(
@@ -119,7 +119,6 @@ impl Worker<'_> {
         self.plugin = plugin;
         self.shard.row = 0;
         self.shard.retries = 0;
-        self.shard.rejects = 0;
         if migrates {
             self.migrated();
         }

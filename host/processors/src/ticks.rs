@@ -15,6 +15,7 @@ use host_events::{Batch, Incarnation, Position};
 use host_plugins::{CallError, Level};
 use tokio::time::Instant;
 
+use crate::careful::blames_an_event;
 use crate::commits::InFlight;
 use crate::dead::{Given, Kind};
 use crate::shard::Failure;
@@ -26,6 +27,9 @@ use crate::worker::Worker;
 /// under the partitions of the dead-letter flow, which never has so many.
 const TICKS: u32 = u32::MAX;
 
+/// How often in a row what a tick decided may be too much for a broker at the moment, before that is taken for refused.
+const MOST_TOO_MUCH: u32 = 4;
+
 /// What a broker has refused of ticks.
 #[derive(Debug, Default)]
 pub(crate) struct Refused {
@@ -33,6 +37,21 @@ pub(crate) struct Refused {
     cause: Option<String>,
     /// Whether that was told since one went through.
     is_told: bool,
+    /// How often in a row one was too much for it.
+    too_much: u32,
+}
+
+impl Refused {
+    /// One was too much for a broker, alone; says whether it will not be made again.
+    fn was_too_much(&mut self, cause: &BrokerError) -> bool {
+        self.too_much = self.too_much.saturating_add(1);
+        if self.too_much < MOST_TOO_MUCH {
+            return false;
+        }
+        self.too_much = 0;
+        self.cause = Some(cause.to_string());
+        true
+    }
 }
 
 /// When the plugin was called by the clock last.
@@ -119,13 +138,14 @@ impl Worker<'_> {
         let now = self.ticks.now();
         self.ticks.was(now);
         let shard = &mut *self.shard;
-        shard.log.host_line(Level::Warn, "a tick was refused", &[("cause", &cause)]);
-        if std::mem::replace(&mut shard.refused_ticks.is_told, true) {
+        if shard.refused_ticks.is_told {
             return Ok(());
         }
+        shard.log.host_line(Level::Warn, "a tick was refused", &[("cause", &cause)]);
         let (processor, number) = (Arc::clone(&shard.spec.name), shard.shard);
         tracing::warn!(%processor, shard = number, cause, "a broker refuses what a tick decided");
         if !matches!(shard.spec.policy, Policy::Auto | Policy::All) {
+            shard.refused_ticks.is_told = true;
             return Ok(());
         }
         self.drain().await?;
@@ -136,7 +156,14 @@ impl Worker<'_> {
         self.state.lock().begin();
         let next = u64::try_from(now).unwrap_or(0);
         self.moved(&[], &[(Incarnation(self.shard.spec.id), TICKS, next)]);
-        self.drain().await
+        let told = self.drain().await;
+        // A broker that is away is told later; one that takes not even that word would hold up the events.
+        self.shard.refused_ticks.is_told = match &told {
+            Ok(()) => true,
+            Err(Failure::Broker(cause)) => blames_an_event(cause),
+            Err(_) => false,
+        };
+        told
     }
 
     /// Whether a commit without events was refused for what a tick decided; that is remembered where it was one alone.
@@ -149,10 +176,18 @@ impl Worker<'_> {
         has_tick && given.is_none()
     }
 
+    /// Whether a commit without events that was too much for a broker is not tried any more for what a tick decided.
+    pub(crate) fn gives_up_tick(&mut self, in_flight: &InFlight, cause: &BrokerError) -> bool {
+        let InFlight { batches, positions, given, moved, .. } = in_flight;
+        let has_tick = positions.get(Incarnation(self.shard.spec.id), TICKS).is_some();
+        let is_alone = has_tick && given.is_none() && (*batches, moved.events_in) == (1, 0);
+        is_alone && self.shard.refused_ticks.was_too_much(cause)
+    }
+
     /// One that went through is told of again when it is refused.
     pub(crate) fn tick_went_through(&mut self, positions: &Position) {
         if positions.get(Incarnation(self.shard.spec.id), TICKS).is_some() {
-            self.shard.refused_ticks.is_told = false;
+            self.shard.refused_ticks = Refused::default();
         }
     }
 
@@ -175,6 +210,16 @@ mod tests {
     use super::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_too_much_for_a_broker_again_and_again_is_refused() {
+        let (mut refused, cause) = (Refused::default(), BrokerError::TooMuch("16 MiB".to_owned()));
+        assert!((1..MOST_TOO_MUCH).all(|_| !refused.was_too_much(&cause)));
+        assert_eq!(refused.cause, None);
+        assert!(refused.was_too_much(&cause));
+        assert_eq!(refused.cause, Some(cause.to_string()));
+        assert!(!refused.was_too_much(&cause), "the next one has as many tries");
+    }
 
     fn after(last: Option<i64>) -> Ticks {
         let (life, mut positions) = (Incarnation(uuid::Uuid::nil()), Position::default());

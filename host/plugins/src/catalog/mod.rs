@@ -43,7 +43,7 @@ impl Trial for NoTrial {
 }
 
 pub use operator::OperatorError;
-pub use verdict::BeginError;
+pub use verdict::{BeginError, Verdict};
 
 /// What is installed at a moment. A new snapshot is made at each change.
 #[derive(Clone, Debug, Default)]

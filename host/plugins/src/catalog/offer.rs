@@ -120,12 +120,14 @@ impl Catalog {
         // What comes back has proved itself already.
         let before = before.filter(|before| before.digest() != plugin.digest());
         let began = millis(SystemTime::now());
+        let others = state.rollout.take();
         state.rollout = before.as_ref().map(|before| Rollout {
             before: known(before),
             began,
             first: None,
             everywhere: false,
-            begun: false,
+            // What one that never proved itself has written is there, whatever follows it.
+            begun: others.is_some_and(|one| one.begun && one.before == known(before)),
         });
         let (name, version) = (info.name.clone(), known(&plugin));
         let why = format!("digest {}", plugin.digest());

@@ -21,23 +21,33 @@ pub enum BeginError {
     Store(#[from] StoreError),
 }
 
+/// What becomes of a version that failed where the one before does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It runs nowhere any more, as soon as everybody is told.
+    Rejected,
+    /// It goes on: it is not on probation any more.
+    Proven,
+    /// It goes on: the version before may not be able to read what it has written.
+    NoWayBack,
+}
+
 impl Catalog {
     /// A version that is on probation failed where the one before does not: that one runs again, for
     /// everybody, and this one is not tried again. Nothing happens where it is not on probation: somebody
-    /// else was quicker. Says whether it runs nowhere any more, as soon as everybody is told: where the one before
-    /// may not be able to read what it has written, it does.
+    /// else was quicker. Nor where the one before may not be able to read what it has written.
     ///
     /// # Errors
     /// When the store fails; then nothing changes.
-    pub async fn blame(&self, digest: &str, reason: &str) -> Result<bool, StoreError> {
+    pub async fn blame(&self, digest: &str, reason: &str) -> Result<Verdict, StoreError> {
         let _turn = self.0.turn.lock().await;
         let snapshot = self.snapshot();
         let found = snapshot.types.iter().find(|(_, active)| **active.plugin.digest() == *digest);
-        let Some((name, active)) = found else { return Ok(true) };
+        let Some((name, active)) = found else { return Ok(Verdict::Rejected) };
         if active.before.is_none() {
-            return Ok(false);
+            return Ok(Verdict::Proven);
         }
-        let Some(before) = way_back(&snapshot, name) else { return Ok(false) };
+        let Some(before) = way_back(&snapshot, name) else { return Ok(Verdict::NoWayBack) };
         let (plugin, at) = (&active.plugin, SystemTime::now());
         let mut state = self.state(name);
         state.rollout = None;
@@ -76,7 +86,7 @@ impl Catalog {
             let active = Active { plugin: before, generation, available, before: None };
             snapshot.types.insert(name, active);
         });
-        Ok(true)
+        Ok(Verdict::Rejected)
     }
 
     /// The version before, where processors may go back to it from one that is on probation.
@@ -183,12 +193,13 @@ impl Catalog {
     }
 }
 
-/// The version before, where it can read what the one on probation has written.
+/// The version before, where it can read what has been written since it ran alone; by one that came before the one on
+/// probation, too, so that what that one exports says nothing.
 fn way_back(snapshot: &Snapshot, name: &str) -> Option<Plugin> {
-    let Active { plugin, before, .. } = snapshot.types.get(name)?;
+    let Active { before, .. } = snapshot.types.get(name)?;
     let rollout = snapshot.states.get(name).and_then(|state| state.rollout.as_ref());
     let begun = rollout.is_some_and(|rollout| rollout.begun);
-    before.clone().filter(|before| !begun || reads(before, plugin))
+    before.clone().filter(|before| !begun || before.exports(Optional::Migrate))
 }
 
 /// Whether a version can read what another one, which came after it, writes.

@@ -5,11 +5,15 @@ use crate::{ShardState, SharedState};
 
 /// The guest with a lie, see tests/guest/src/lies.rs.
 async fn lying(lie: &str) -> Plugin {
+    engine().load(lied(lie)).await.unwrap()
+}
+
+pub(super) fn lied(lie: &str) -> Bytes {
     const PLACE: &[u8] = b"lie=nothing";
     let mut bytes = GUEST.to_vec();
     let at = bytes.windows(PLACE.len()).position(|window| window == PLACE).unwrap();
     bytes[at + 4..at + 32].copy_from_slice(format!("{lie:.<28}").as_bytes());
-    engine().load(bytes.into()).await.unwrap()
+    bytes.into()
 }
 
 fn left(from: Option<&str>) -> Setup {

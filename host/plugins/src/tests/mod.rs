@@ -10,6 +10,7 @@ mod lies;
 mod load;
 mod migrate;
 mod neighbours;
+mod probation;
 mod reconfigure;
 mod reload;
 mod ticks;

@@ -246,7 +246,7 @@ impl Processors {
 
     /// Offers each processor its version; says whether a version could not be had.
     async fn refresh_plugins(&self) -> bool {
-        let mut missing = false;
+        let (mut missing, mut back) = (false, Vec::new());
         for entry in self.entries().await {
             if let Some(running) = &entry.lock().await.running {
                 let plugin = self.plugin_for(&running.spec).await;
@@ -254,10 +254,14 @@ impl Processors {
                 // One that runs goes on, whatever stands against loading it now.
                 if plugin.is_some() {
                     running.offer(plugin);
-                    let offer = running.plugin.borrow().clone();
-                    self.keep_back(&running.spec, offer).await;
+                    let offer = running.plugin.borrow();
+                    let (spec, shards) = (&running.spec, &running.statuses);
+                    back.extend(self.stays_back(spec, offer.as_ref(), shards));
                 }
             }
+        }
+        for back in back {
+            self.keep_back(back).await;
         }
         missing
     }

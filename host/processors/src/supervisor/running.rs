@@ -84,7 +84,6 @@ impl Processors {
             row: 0,
             retries: 0,
             refusals: 0,
-            rejects: 0,
             refused_ticks: Default::default(),
             careful: None,
             traces: self.0.options.traces.clone(),
