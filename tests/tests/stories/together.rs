@@ -57,6 +57,46 @@ fn where_one_shard_cannot_be_read_all_begin_with_the_version_before() {
     }
 }
 
+#[test]
+fn a_shard_that_waits_to_begin_again_is_asked_before_another_one_takes_the_version() {
+    for first in [guest(), plain_guest()] {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Fnaad::dev(dir.path());
+        drop_in(&dir.path().join("plugins"), "guest.wasm", first);
+        let mut wire = host.login();
+        eventually("the guest", || {
+            let types = wire.json("GET PROCESSOR TYPES");
+            let is_there = types.iter().any(|found| found["type"] == "guest");
+            if is_there { Ok(()) } else { Err(format!("{types:?}")) }
+        });
+        wire.ok(&format!("CREATE FLOW {A} partitions=2"));
+        wire.ok(&format!("CREATE FLOW {B} partitions=2 max.message.bytes=1000"));
+        wire.ok(&format!(
+            "CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} dead-letters=off CONFIG {TICKING}"
+        ));
+        eventually_ticked(&mut wire, 3, |_| true);
+        let before = wire.describe("PROCESSOR guest")["digest"].clone();
+        // With a mark, and held by an event that is too large to go on.
+        let large = MARKED
+            .replace("marked", "large")
+            .replace("1}", &format!("\"{}\"}}", "x".repeat(4_000)));
+        wire.write(A, &[MARKED]);
+        wire.write(A, &[&large]);
+        eventually_described(&mut wire, P, "its failure", |seen| seen["state"] == "failed");
+        drop_in(&dir.path().join("plugins"), "guest.wasm", &lying_guest("unmarked-only"));
+        let reason = refusal(&mut wire);
+        assert!(reason.contains("cannot read a mark of 0.1.0"), "{reason}");
+        assert_eq!(wire.describe("PROCESSOR guest")["digest"], before);
+        let seen = wire.read(B).len();
+        let ticks = eventually("more ticks", || match wire.read(B) {
+            more if more.len() > seen + 3 => Ok(more),
+            few => Err(few.len().to_string()),
+        });
+        assert!(ticks.iter().all(|tick| tick["from"].is_null()), "half done");
+        assert!(wire.describe(&format!("PROCESSOR {P}"))["pinned"].is_null());
+    }
+}
+
 /// A host on which `q` follows `p` after some events, each with marks in two shards.
 fn one_after_the_other(dir: &Path, first: &[u8]) -> (Fnaad, Wire) {
     let mut config = Config::new(dir);
