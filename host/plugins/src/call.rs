@@ -1,6 +1,7 @@
 //! One call into a guest: its deadline, its lane, and what its failure means.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use wasmtime::Store;
@@ -25,6 +26,7 @@ pub(crate) struct Caller {
     running: Option<Box<Running>>,
     limits: Limits,
     history: History,
+    ran: Duration,
     memory: Memory,
     usage: Arc<Usage>,
     lines: Arc<Lines>,
@@ -54,6 +56,7 @@ impl Caller {
             running: Some(Box::new(Running { store, guest: None })),
             limits: setup.limits.clone(),
             history: History::default(),
+            ran: Duration::ZERO,
             memory: Memory(0, Arc::clone(&setup.usage)),
             usage: Arc::clone(&setup.usage),
             lines: Arc::default(),
@@ -98,6 +101,7 @@ impl Caller {
             // Starting up says nothing about how long a batch takes.
             self.history.record(meter.ticks() >= soft);
         }
+        self.ran = meter.ran();
         let Some((mut running, result)) = ended else {
             self.memory.now(0);
             return Err(host_failed());
@@ -123,6 +127,11 @@ impl Caller {
     /// Bytes of the linear memories after the latest call.
     pub(crate) fn memory(&self) -> usize {
         self.memory.0
+    }
+
+    /// What the latest call ran for.
+    pub(crate) fn ran(&self) -> Duration {
+        self.ran
     }
 
     /// How the calls went.

@@ -83,6 +83,17 @@ impl Setup {
     }
 }
 
+/// What a batch cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Time in which the guest ran, or the host for it.
+    pub time: Duration,
+    /// New or changed events.
+    pub events: u32,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
 /// A running copy. A call that is dropped before it ended leaves it dead.
 pub struct Instance {
     plugin: Plugin,
@@ -92,6 +103,7 @@ pub struct Instance {
     usage: Arc<Usage>,
     shard: u32,
     interval: Option<Duration>,
+    cost: Cost,
 }
 
 impl Instance {
@@ -121,7 +133,8 @@ impl Instance {
         });
         done.await?.map_err(|error| v1::refused(error, None))?;
         let plugin = plugin.clone();
-        let mut instance = Self { plugin, caller, limits, outputs, usage, shard, interval: None };
+        let (interval, cost) = (None, Cost::default());
+        let mut instance = Self { plugin, caller, limits, outputs, usage, shard, interval, cost };
         instance.ask_interval().await?;
         Ok(instance)
     }
@@ -154,7 +167,9 @@ impl Instance {
             })
         });
         let actions = answer.await?.map_err(|error| v1::refused(error, Some(&view)))?;
-        v1::check(actions, &view, &self.terms(self.plugin.info().unnamed_dropped))
+        let answer = v1::check(actions, &view, &self.terms(self.plugin.info().unnamed_dropped))?;
+        self.cost = Cost { time: self.caller.ran(), events: answer.events, bytes: answer.bytes };
+        Ok(answer.actions)
     }
 
     /// What its decisions are held against.
@@ -218,6 +233,12 @@ impl Instance {
     #[must_use]
     pub fn memory(&self) -> usize {
         self.caller.memory()
+    }
+
+    /// What the latest batch cost that went well.
+    #[must_use]
+    pub fn cost(&self) -> Cost {
+        self.cost
     }
 
     /// Share of its calls that ended in the slow lane, 0 to 1.

@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
@@ -61,6 +61,11 @@ impl Meter {
         let spent = if given > 0 { thread_micros().saturating_sub(given) } else { 0 };
         let more = ticks(spent / 1000);
         self.0.ticks.fetch_add(more, Ordering::Relaxed).saturating_add(more)
+    }
+
+    /// What the present call has run for.
+    pub(crate) fn ran(&self) -> Duration {
+        Duration::from_nanos(self.0.ran.load(Ordering::Relaxed))
     }
 
     /// How many there were.

@@ -55,8 +55,8 @@ pub use catalog::{
 };
 pub use engine::{Engine, EngineOptions};
 pub use error::{CallError, EngineError, LoadError};
-pub use instance::{Instance, Setup};
-pub use limits::Limits;
+pub use instance::{Cost, Instance, Setup};
+pub use limits::{Limits, USUAL_BATCH};
 pub use log::{Level, LogLine, LogSink, is_plain};
 pub use plugin::{Cardinality, Info, Plugin};
 pub use state::{ShardState, SharedState, StateLook};

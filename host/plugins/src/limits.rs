@@ -21,7 +21,7 @@ pub struct Limits {
     /// interpreters have some ten thousand functions.
     pub table_elements: u64,
     /// Milliseconds that one call may run. The slowest language measured needs 70 for a batch of 512;
-    /// a batch that fails is halved up to nine times, so this is also what a looping event costs.
+    /// a batch that fails is halved up to thirteen times, so this is also what a looping event costs.
     /// Only time in which the guest itself runs is counted.
     pub call_ms: u64,
     /// Milliseconds that a call may run beside the others before it goes on in the slow lane. Five is
@@ -29,7 +29,9 @@ pub struct Limits {
     pub soft_ms: u64,
     /// Milliseconds for `describe`, and for instantiation with `init`: interpreters start up there.
     pub init_ms: u64,
-    /// Events of one batch. Beyond a few hundred a call's own cost no longer shows.
+    /// Events of one batch, at most: [`USUAL_BATCH`] to begin with, and more for who is quick and gets whole
+    /// ones. Beyond a few hundred a call's own cost no longer shows, but what a plugin puts together is put
+    /// together for more events; beyond some thousand that does not show either.
     pub batch_events: u32,
     /// Bytes of one batch: a guest may hold several copies of it in its memory. One event that is
     /// larger is a batch of its own.
@@ -64,7 +66,7 @@ impl Default for Limits {
             call_ms: 2_000,
             soft_ms: 5,
             init_ms: 5_000,
-            batch_events: 512,
+            batch_events: 8_192,
             batch_bytes: 4 * MIB,
             emit_events: 8_192,
             emit_bytes: 16 * MIB,
@@ -142,6 +144,9 @@ impl Limits {
         fields.into_iter().map(|(name, value)| (name, value.as_u64().unwrap_or(0))).collect()
     }
 }
+
+/// Events of one batch to begin with, for a view and at a desk: the slowest language measured needs 70 ms for them.
+pub const USUAL_BATCH: u32 = 512;
 
 /// Bytes of a component's file. A Python guest is 18 MB; compiling takes 25 times as much memory.
 pub const MAX_COMPONENT: u64 = 64 * MIB;

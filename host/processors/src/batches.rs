@@ -61,7 +61,9 @@ impl Worker<'_> {
         self.prepare().await?;
         match self.decide(&next, &next.moves()).await {
             Ok(()) => {
-                self.shard.size.went_well();
+                let cost = self.living.there().map(|instance| instance.cost());
+                let (events, limits) = (next.batch.records.len(), &self.shard.limits);
+                self.shard.size.went_well(events, cost.unwrap_or_default(), limits);
                 Ok(None)
             }
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {

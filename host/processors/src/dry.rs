@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use host_events::{Batch, Record, Stored};
-use host_plugins::{Action, CallError, Instance, Plugin, Setup};
+use host_plugins::{Action, CallError, Cost, Instance, Plugin, Setup};
 
 use crate::dead::{self, Given};
 use crate::inputs::Next;
 use crate::isolate::MOST_IN_A_ROW;
-use crate::pieces::{self, Size};
+use crate::pieces;
+use crate::size::Size;
 
 /// One shard.
 pub struct Dry {
@@ -94,7 +95,7 @@ impl Dry {
     pub async fn start(plugin: Plugin, setup: Setup) -> Result<Self, CallError> {
         let instance = Some(plugin.instantiate(setup.clone()).await?);
         let inputs = setup.inputs.iter().map(|name| name.as_str().into()).collect();
-        let size = Size::new(setup.limits.batch_events as usize);
+        let size = Size::fixed(&setup.limits);
         Ok(Self { plugin, setup, inputs, instance, size, row: 0, ticked: None })
     }
 
@@ -110,7 +111,7 @@ impl Dry {
     ) -> Result<(), DryError> {
         for piece in pieces::chop(&Next { input, batch }, self.size.most()) {
             match self.decide(&piece, outcomes).await {
-                Ok(()) => self.size.went_well(),
+                Ok(()) => self.size.went_well(0, Cost::default(), &self.setup.limits),
                 Err(cause) if pieces::kind(&cause).is_some() => {
                     self.isolate(piece, cause, outcomes).await?;
                 }

@@ -6,10 +6,12 @@
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use host_brokers::{BatchLimits, BrokerError, Source};
 use host_events::{Batch, Incarnation, Position};
+use host_plugins::Limits;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -31,6 +33,25 @@ impl Next {
     /// Where the input stands after it.
     pub(crate) fn moves(&self) -> [(Incarnation, u32, u64); 1] {
         [(self.batch.flow, self.batch.partition, self.batch.next)]
+    }
+}
+
+/// How much is read at once.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// Events, as of now.
+    pub(crate) events: Arc<AtomicUsize>,
+    /// Octets of them.
+    pub(crate) bytes: usize,
+}
+
+impl Reading {
+    pub(crate) fn new(events: Arc<AtomicUsize>, limits: &Limits) -> Self {
+        Self { events, bytes: usize::try_from(limits.batch_bytes).unwrap_or(usize::MAX) }
+    }
+
+    fn limits(&self) -> BatchLimits {
+        BatchLimits { records: self.events.load(Ordering::Relaxed), bytes: self.bytes }
     }
 }
 
@@ -64,7 +85,7 @@ impl Inputs {
         spec: &Spec,
         shard: u32,
         positions: &Position,
-        limits: BatchLimits,
+        reading: &Reading,
     ) -> Result<Self, Failure> {
         let mut readers = BTreeMap::new();
         for (input, endpoint) in spec.inputs.iter().enumerate().filter(|(_, end)| !end.paused) {
@@ -75,7 +96,7 @@ impl Inputs {
             let source = endpoint.broker.source(&endpoint.topic, shard, from).await;
             let source = source.map_err(|error| failure(&endpoint.name, error))?;
             let flow = Arc::clone(&endpoint.name);
-            readers.insert(input, Reader::start(input as u32, flow, source, limits));
+            readers.insert(input, Reader::start(input as u32, flow, source, reading.clone()));
         }
         Ok(Self { readers: readers.into_values().collect(), turn: 0 })
     }
@@ -107,11 +128,11 @@ impl Inputs {
 }
 
 impl Reader {
-    fn start(input: u32, flow: Arc<str>, mut source: Box<dyn Source>, limits: BatchLimits) -> Self {
+    fn start(input: u32, flow: Arc<str>, mut source: Box<dyn Source>, reading: Reading) -> Self {
         let (sender, queue) = mpsc::channel(READ_AHEAD);
         let task = tokio::spawn(async move {
             loop {
-                let read = source.next(limits).await;
+                let read = source.next(reading.limits()).await;
                 let failed = read.is_err();
                 if sender.send(read).await.is_err() || failed {
                     return;

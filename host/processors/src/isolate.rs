@@ -81,7 +81,9 @@ impl Worker<'_> {
             }
             self.drain().await?;
         }
-        if !given_up {
+        if given_up {
+            self.shard.size.failed();
+        } else {
             self.shard.size.was_too_much(events);
         }
         self.renew().await?;

@@ -32,6 +32,7 @@ mod rights;
 mod rollouts;
 mod shadow;
 mod shard;
+mod size;
 mod snapshots;
 mod spec;
 mod start;

@@ -1,7 +1,6 @@
 //! Pieces of a batch, and which failures are looked for in them.
 //!
-//! A batch that fails is cut until the event that fails alone is found. What is too much only as a
-//! whole comes in smaller batches for a while.
+//! A batch that fails is cut until the event that fails alone is found.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -56,54 +55,6 @@ fn piece(next: &Next, range: Range<usize>) -> Next {
     Next { input: next.input, batch: Batch { flow, partition, records, next: after } }
 }
 
-/// How many events a call gets at most.
-#[derive(Debug)]
-pub(crate) struct Size {
-    most: usize,
-    full: usize,
-    good: u32,
-}
-
-/// Calls that have to go well before batches become larger again: trying costs a call that fails.
-const GOOD_CALLS: u32 = 64;
-
-impl Size {
-    pub(crate) fn new(full: usize) -> Self {
-        Self { most: full.max(1), full: full.max(1), good: 0 }
-    }
-
-    pub(crate) fn most(&self) -> usize {
-        self.most
-    }
-
-    /// One at a time from now on.
-    pub(crate) fn one(&mut self) {
-        (self.most, self.full) = (1, 1);
-    }
-
-    /// Whether it will never be more than one.
-    pub(crate) fn is_one(&self) -> bool {
-        self.full == 1
-    }
-
-    pub(crate) fn went_well(&mut self) {
-        if self.most == self.full {
-            return;
-        }
-        self.good += 1;
-        if self.good == GOOD_CALLS {
-            self.good = 0;
-            self.most = (self.most * 2).min(self.full);
-        }
-    }
-
-    /// So many events were too much although each alone was not.
-    pub(crate) fn was_too_much(&mut self, events: usize) {
-        self.most = (events / 2).clamp(1, self.full);
-        self.good = 0;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,16 +106,5 @@ mod tests {
             offsets(&chop(&next(5), 2)),
             [(vec![0, 10], 20), (vec![20, 30], 40), (vec![40], 99)]
         );
-    }
-
-    #[test]
-    fn batches_grow_again_after_enough_calls_that_went_well() {
-        let mut size = Size::new(512);
-        size.was_too_much(512);
-        assert_eq!(size.most(), 256);
-        size.was_too_much(1);
-        assert_eq!(size.most(), 1);
-        (0..GOOD_CALLS).for_each(|_| size.went_well());
-        assert_eq!(size.most(), 2);
     }
 }

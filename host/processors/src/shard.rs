@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use host_brokers::{BatchLimits, BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
+use host_brokers::{BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
 use host_events::Position;
 use host_observe::Histogram;
 use host_observe::traces::Traces;
@@ -25,13 +25,13 @@ use crate::commits::commit_all;
 use crate::control::Mode;
 use crate::dead::{DeadError, DeadFlow, Given};
 use crate::episodes::{Episode, Tally};
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Reading};
 use crate::logs::ShardLog;
 use crate::outputs::{OutputError, Ready};
-use crate::pieces::Size;
 use crate::probation::Offer;
 use crate::reconfigure::Ask;
 use crate::shadow::Beside;
+use crate::size::Size;
 use crate::snapshots::ReadError;
 use crate::spec::Spec;
 use crate::start::{self, Cuts, Gap, StartError};
@@ -245,8 +245,8 @@ impl Shard {
         self.committed_before(&held.positions);
         let instance = self.first_instance(&plugin, &mut held).await?;
         self.status.has_state(held.state.look());
-        let limits = batch_limits(&self.limits);
-        let inputs = Inputs::open(&self.spec, self.shard, &held.positions, limits).await?;
+        let reading = Reading::new(self.size.shared(), &self.limits);
+        let inputs = Inputs::open(&self.spec, self.shard, &held.positions, &reading).await?;
         self.status.plugin(plugin.digest(), &plugin.info().version);
         self.status.phase(Phase::Running);
         let version = &plugin.info().version;
@@ -427,12 +427,6 @@ impl Shard {
             tracing::info!(processor = %self.spec.name, shard = self.shard, cause = %failure, "destroy did not succeed");
         }
     }
-}
-
-/// How much a plugin gets at once.
-pub(crate) fn batch_limits(limits: &Limits) -> BatchLimits {
-    let bytes = usize::try_from(limits.batch_bytes).unwrap_or(usize::MAX);
-    BatchLimits { records: limits.batch_events as usize, bytes }
 }
 
 /// What a plugin's `init` is told.

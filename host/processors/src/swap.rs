@@ -117,6 +117,7 @@ impl Worker<'_> {
         self.shard.log.host_line(Level::Info, "new version took over", &[("version", version)]);
         self.living = Living::new(instance);
         self.plugin = plugin;
+        self.shard.size.begin_again();
         self.shard.row = 0;
         self.shard.retries = 0;
         if migrates {

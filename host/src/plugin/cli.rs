@@ -62,7 +62,7 @@ pub struct Run {
     /// or - for letters on standard input. Comes behind the file
     #[arg(long, value_names = ["FLOW|deadletter", "ID"], num_args = 1..=2, conflicts_with = "inputs")]
     pub from: Vec<String>,
-    /// Events in one batch, at most; the last batch may have fewer [default: the limit batch_events, 512]
+    /// Events in one batch, at most; the last batch may have fewer [default: 512, or the limit batch_events]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: Option<u32>,
     /// At most so many events

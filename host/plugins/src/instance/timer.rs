@@ -73,6 +73,6 @@ impl Instance {
             })
         });
         let actions = answer.await?.map_err(|error| v1::refused(error, Some(&view)))?;
-        v1::check(actions, &view, &self.terms(true))
+        Ok(v1::check(actions, &view, &self.terms(true))?.actions)
     }
 }

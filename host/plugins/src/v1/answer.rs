@@ -67,18 +67,27 @@ pub(crate) struct Terms<'a> {
     pub(crate) version: Version,
 }
 
+/// Decisions that keep to the terms.
+pub(crate) struct Answer {
+    pub(crate) actions: Vec<Action>,
+    /// New or changed events.
+    pub(crate) events: u32,
+    /// Bytes of them.
+    pub(crate) bytes: u64,
+}
+
 /// Checks the decisions about a batch.
 pub(crate) fn check(
     actions: Vec<events::Action>,
     view: &View,
     terms: &Terms<'_>,
-) -> Result<Vec<Action>, CallError> {
+) -> Result<Answer, CallError> {
     let named = vec![terms.unnamed_dropped; view.len() as usize];
     let mut check = Check { view, terms, named, forwards: 0, dead: 0, events: 0, bytes: 0 };
     let checked =
         actions.into_iter().map(|action| check.action(action)).collect::<Result<_, _>>()?;
     match check.named.iter().position(|named| !named) {
-        None => Ok(checked),
+        None => Ok(Answer { actions: checked, events: check.events, bytes: check.bytes }),
         Some(index) => Err(broken(format!("no action names event {index} of {}", view.len()))),
     }
 }

@@ -16,13 +16,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::inputs::{Inputs, Next};
+use crate::inputs::{Inputs, Next, Reading};
 use crate::shadow::asked::AskedBy;
 use crate::shadow::compare::{Scene, compare};
 use crate::shadow::report::ShadowReport;
 use crate::shadow::side::Side;
 use crate::shadow::span::{End, Origin, Span, ends, up_to};
-use crate::shard::{Failure, batch_limits, setup};
+use crate::shard::{Failure, setup};
+use crate::size::Size;
 use crate::snapshots::ShardSnapshot;
 use crate::spec::{Spec, SpecError};
 use crate::start::StartError;
@@ -218,8 +219,8 @@ impl Run {
                 positions.set(input.topic.incarnation, shard, end.from);
             }
         }
-        let limits = batch_limits(&self.limits);
-        let mut inputs = Inputs::open(&self.spec, shard, &positions, limits).await?;
+        let reading = Reading::new(Size::new(&self.limits).shared(), &self.limits);
+        let mut inputs = Inputs::open(&self.spec, shard, &positions, &reading).await?;
         let mut quiet = Instant::now() + QUIET;
         while !left.is_empty() {
             let Ok(next) = tokio::time::timeout_at(quiet, inputs.next()).await else { break };

@@ -10,11 +10,11 @@ use super::Processors;
 use crate::control::Mode;
 use crate::dead::DeadFlow;
 use crate::episodes::{Episode, Tally};
-use crate::pieces::Size;
 use crate::probation::Offer;
 use crate::reconfigure::Ask;
 use crate::shadow::Beside;
 use crate::shard::Shard;
+use crate::size::Size;
 use crate::spec::Spec;
 use crate::status::{Phase, ShardStatus};
 
@@ -79,7 +79,7 @@ impl Processors {
             found: Position::default(),
             cuts: Default::default(),
             dead: DeadFlow::of(spec, &self.0.registry, &self.0.options.grants),
-            size: Size::new(limits.batch_events as usize),
+            size: Size::new(&limits),
             limits,
             row: 0,
             retries: 0,

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex as Lock, PoisonError};
 use fnap::name::Name;
 use host_events::{Batch, Stored};
 use host_plugins::log::NoLog;
-use host_plugins::{CallError, Instance, Limits, Plugin, Setup, SharedState, Usage, Used};
+use host_plugins::{
+    CallError, Instance, Limits, Plugin, Setup, SharedState, USUAL_BATCH, Usage, Used,
+};
 use host_registry::{Lens, Whose};
 use tokio::sync::Mutex;
 
@@ -215,7 +217,7 @@ impl View {
     /// How many events go through at once.
     fn piece(&self, rest: &[Stored]) -> usize {
         let limits = &self.processors.0.options.limits;
-        let most = limits.batch_events.max(1) as usize;
+        let most = limits.batch_events.clamp(1, USUAL_BATCH) as usize;
         let mut bytes = 0;
         let fits = rest.iter().take(most).take_while(|stored| {
             bytes += stored.record.size() as u64;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use host_events::{Batch, Incarnation, Stored};
-use host_plugins::{Info, Plugin};
+use host_plugins::{Info, Plugin, USUAL_BATCH};
 use host_processors::{Dry, DryError, Outcome};
 use uuid::Uuid;
 
@@ -33,9 +33,8 @@ pub(crate) async fn run(args: Run, out: &mut impl Write) -> Result<bool> {
     let found = outside::find(&from, &args, &plugin).await?;
     let Found { inputs, mut sources, made, processor } = found;
     let mut order = Order::of(plugin.info(), &made, &inputs)?;
-    if let Some(events) = args.batch {
-        order.limits.batch_events = events.min(order.limits.batch_events);
-    }
+    let batch = args.batch.unwrap_or(USUAL_BATCH);
+    order.limits.batch_events = batch.min(order.limits.batch_events);
     let processor =
         args.processor.clone().or(processor).unwrap_or_else(|| plugin.info().name.clone());
     let printer = Printer::new(order.outputs.clone(), order.inputs.clone(), args.all);
