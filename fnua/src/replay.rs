@@ -35,63 +35,85 @@ pub(crate) async fn replay(
     let ReplayArgs { processor, version, from, from_snapshot, to } = args;
     let (processor, version) = (processor.clone(), version.clone());
     let from = from_snapshot.map(Origin::Snapshot).or_else(|| from.map(Origin::Start));
-    let begin = Command::Compare { processor: processor.clone(), version, from, to: *to };
+    let begin = Command::Compare { processor, version, from, to: *to };
     connection.command(&begin).await?;
     let progress = progress(setting);
-    let found = tokio::select! {
-        found = watch(&mut connection, args, &progress) => found.map(Some),
-        () = interrupt.wait() => Ok(None),
+    let mut seen = Map::new();
+    let through = tokio::select! {
+        through = watch(&mut connection, args, &progress, &mut seen) => through.map(|()| true),
+        () = interrupt.wait() => Ok(false),
     };
     progress.finish_and_clear();
     // One that was in the middle of an answer, or is broken, says nothing more.
-    let connection = matches!(found, Ok(Some(_))).then_some(connection);
-    let stopped = stop(connection, agent, setting, Command::StopComparing { processor });
-    let stopped = tokio::select! {
-        stopped = stopped => stopped,
+    let connection = matches!(through, Ok(true)).then_some(connection);
+    let early = matches!(through, Ok(false));
+    let ended = tokio::select! {
+        ended = end(connection, (agent, setting), args, early.then_some(&mut seen)) => ended,
         // Asked twice: whoever asks does not want to wait for the host.
         () = interrupt.wait() => Ok(()),
     };
-    let Some(found) = found? else {
-        stopped?;
-        return Err(Error::Usage("ended before it was through".to_owned()));
-    };
-    show(&found, setting, stdout)?;
-    match found.get("reason").and_then(Value::as_str) {
+    if early {
+        return tell_early_end(&seen, setting, stdout).and(ended).and(Err(stopped(&seen)));
+    }
+    through?;
+    show(&seen, setting, stdout)?;
+    match seen.get("reason").and_then(Value::as_str) {
         Some(reason) => Err(Error::Differs(format!("it did not get through: {}", OneLine(reason)))),
-        None if is_same(&found) => Ok(()),
+        None if is_same(&seen) => Ok(()),
         None => Err(Error::Differs("the versions differ".to_owned())),
     }
 }
 
-/// Looks until it is through.
+/// Looks until it is through; what it sees is kept at each look.
 async fn watch(
     connection: &mut Connection,
     args: &ReplayArgs,
     progress: &ProgressBar,
-) -> Result<Map<String, Value>, Error> {
+    seen: &mut Map<String, Value>,
+) -> Result<(), Error> {
     loop {
-        let found = look(connection, args).await?;
-        progress.set_length(number(&found, "all"));
-        progress.set_position(number(&found, "done"));
-        progress.set_message(format!("{} differ", number(&found, "differ")));
-        if found.get("state").and_then(Value::as_str) != Some("running") {
-            return Ok(found);
+        *seen = look(connection, args).await?;
+        progress.set_length(number(seen, "all"));
+        progress.set_position(number(seen, "done"));
+        progress.set_message(format!("{} differ", number(seen, "differ")));
+        if seen.get("state").and_then(Value::as_str) != Some("running") {
+            return Ok(());
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Ends it at the host, however this ends here.
-async fn stop(
-    connection: Option<Connection>,
-    agent: &Agent,
+/// What was compared until somebody ended it; nothing where nothing was, because zeros would look like a result.
+fn tell_early_end(
+    seen: &Map<String, Value>,
     setting: &Setting,
-    stop: Command,
+    stdout: &mut (dyn Write + Send),
+) -> Result<(), Error> {
+    if number(seen, "done") == 0 { Ok(()) } else { show(seen, setting, stdout) }
+}
+
+fn stopped(seen: &Map<String, Value>) -> Error {
+    let (done, all) = (number(seen, "done"), number(seen, "all"));
+    Error::Usage(format!("stopped before it was through: {done} of {all} offsets were compared"))
+}
+
+/// Ends it at the host, however this ends here. What the host has found it forgets then, so who wants it is told before.
+async fn end(
+    connection: Option<Connection>,
+    (agent, setting): (&Agent, &Setting),
+    args: &ReplayArgs,
+    latest: Option<&mut Map<String, Value>>,
 ) -> Result<(), Error> {
     let mut connection = match connection {
         Some(connection) => connection,
         None => connect(agent, setting).await?,
     };
+    if let Some(latest) = latest
+        && let Ok(found) = look(&mut connection, args).await
+    {
+        *latest = found;
+    }
+    let stop = Command::StopComparing { processor: args.processor.clone() };
     match connection.command(&stop).await {
         // The host has forgotten it by itself, or has heard it before.
         Ok(_) | Err(Error::Refused(Failure { code: Code::NotFound, .. })) => {}

@@ -23,6 +23,8 @@ pub(crate) struct Teller {
 
 struct Episode {
     say: Box<dyn Fn(&str) + Send>,
+    /// What stands behind each reason: how long it waits, and how to end it.
+    hint: String,
     /// None while all is well.
     since: Option<Instant>,
     told: bool,
@@ -39,8 +41,15 @@ impl Teller {
     }
 
     fn after(after: Duration, say: impl Fn(&str) + Send + 'static) -> Self {
-        let episode = Episode { say: Box::new(say), since: None, told: false };
+        let (say, hint) = (Box::new(say), String::new());
+        let episode = Episode { say, hint, since: None, told: false };
         Self { after, episode: Arc::new(Mutex::new(episode)) }
+    }
+
+    /// The same, which also says this behind each reason.
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        self.episode().hint = format!(" ({hint})");
+        self
     }
 
     /// The run cannot go on, for this reason, and will look again after a pause. Said once it has
@@ -50,7 +59,7 @@ impl Teller {
         let since = *episode.since.get_or_insert_with(Instant::now);
         if !episode.told && since.elapsed() + pause >= self.after {
             episode.told = true;
-            (episode.say)(&format!("fnua: waiting for the host: {reason}"));
+            (episode.say)(&format!("fnua: waiting for the host: {reason}{}", episode.hint));
         }
     }
 

@@ -275,10 +275,19 @@ fn plan_update_processor(update: &UpdateProcessor) -> Result<Plan, Error> {
     let command = match (update.config.read()?, update.position) {
         (Some(config), _) => Fnap::ConfigureProcessor { processor, config },
         (None, Some(position)) => Fnap::MoveProcessor { processor, position, state: update.state },
-        (None, None) => Fnap::UpdateProcessor { processor, settings: changes(&update.settings)? },
+        (None, None) if update.settings.is_empty() => {
+            return Err(Error::Usage(NOTHING_OF_PROCESSOR.to_owned()));
+        }
+        (None, None) => {
+            Fnap::UpdateProcessor { processor, settings: values::settings(&update.settings)? }
+        }
     };
     Ok(about(&update.name, command))
 }
+
+/// All that UPDATE PROCESSOR may change, for who has named nothing.
+const NOTHING_OF_PROCESSOR: &str = "nothing to change: give settings (KEY=VALUE), --config-json or --config-file, \
+    --position, --shadow, --promote or --discard";
 
 fn shadow_step(update: &UpdateProcessor) -> Option<ShadowStep> {
     let begin = update.shadow.clone().map(ShadowStep::Begin);

@@ -114,6 +114,16 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn who_changes_nothing_of_a_processor_is_told_all_that_he_may_change() {
+    let said = line(&["update", "processor", "a.b"]).unwrap_err();
+    let options =
+        ["--config-json", "--config-file", "--position", "--shadow", "--promote", "--discard"];
+    for word in ["KEY=VALUE"].iter().chain(&options) {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+}
+
+#[test]
 fn positions_have_four_forms() {
     assert_eq!(values::start("EARLIEST").unwrap().to_string(), "earliest");
     assert_eq!(values::start("3:100").unwrap().to_string(), "OFFSET 3:100");

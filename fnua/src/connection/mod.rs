@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 pub(crate) use authenticate::Need;
 use offer::Offer;
-pub(crate) use reconnect::{Patience, connect, connect_for, connect_within};
+pub(crate) use reconnect::{Patience, connect, connect_first, connect_for, connect_within};
 pub(crate) use stages::{Met, Safety, Stage};
 pub(crate) use wire::{Reader, Writer};
 

@@ -82,6 +82,27 @@ pub(crate) async fn connect_for(
     Ok(connection)
 }
 
+/// The first connection of a run that can go on over several. Where nobody listens it tries for as long as `--wait` says; a
+/// host that is there, and breaks it off or says that it starts, is tried again as it would be later in the run.
+pub(crate) async fn connect_first(
+    agent: &Agent,
+    setting: &Setting,
+    patience: &mut Patience,
+) -> Result<(Connection, bool), Error> {
+    match connect(agent, setting).await {
+        Ok(connection) => Ok((connection, false)),
+        Err(error) if !error.may_pass() || matches!(error, Error::Unreachable { .. }) => Err(error),
+        Err(error) => {
+            if !patience.wait(Duration::ZERO, &error).await {
+                return Err(error);
+            }
+            let connection = connect_within(agent, &setting.trace, patience).await?;
+            patience.renew();
+            Ok((connection, true))
+        }
+    }
+}
+
 /// Opens a connection, trying again for a while where that may help.
 pub(crate) async fn connect_within(
     agent: &Agent,

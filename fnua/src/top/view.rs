@@ -119,7 +119,7 @@ impl View {
 
     /// One object, with what the host said and the rates.
     pub(super) fn json(&self) -> Value {
-        let time = Timestamp::from_unix_millis(self.time).map(|time| time.to_string());
+        let time = Timestamp::from_unix_millis(self.time).map(Timestamp::with_millis);
         let processors: Vec<Value> = self
             .processors
             .iter()

@@ -23,7 +23,7 @@ use fnap::{Code, Failure};
 use crate::cli::Format;
 use crate::cli::streams::WriteArgs;
 use crate::config::Agent;
-use crate::connection::{Connection, Patience, connect, connect_within};
+use crate::connection::{Connection, Patience, connect_first, connect_within};
 use crate::error::{Error, may_pass};
 use crate::run::Setting;
 use input::{Input, Next};
@@ -41,7 +41,12 @@ pub(crate) async fn write(
     stdout: &mut (dyn Write + Send),
 ) -> Result<(), Error> {
     let sources = Source::open(&args.files, stdin)?;
-    let connection = connect(agent, setting).await?;
+    let mut tally = Tally::start(setting.progress && !setting.quiet);
+    let hint = format!("for {} s at most, as --retry-for says; Ctrl-C ends it", args.retry_for);
+    let teller = tally.teller(setting.words.clone()).with_hint(&hint);
+    let mut patience = Patience::new(Duration::from_secs(args.retry_for), teller.clone());
+    let (connection, again) = connect_first(agent, setting, &mut patience).await?;
+    tally.connected(again);
     let run = args.run_id.clone().map_or_else(random_run, Ok)?;
     let form = match setting.format {
         Format::Raw => Form::Raw(Wrapper::new(&run, &args.source, &args.r#type)),
@@ -49,9 +54,6 @@ pub(crate) async fn write(
     };
     // Batches that end where they happen to end cannot be repeated by another run.
     let hasty = args.run_id.is_none() && !source::all_plain(&args.files);
-    let tally = Tally::start(setting.progress && !setting.quiet);
-    let teller = tally.teller(setting.words.clone());
-    let patience = Patience::new(Duration::from_secs(args.retry_for), teller.clone());
     let job = Job {
         flow: args.flow.clone(),
         run,

@@ -50,6 +50,12 @@ impl Tally {
         Self { events: 0, batches: 0, bytes: 0, reconnects: 0, started: Instant::now(), progress }
     }
 
+    /// The host is there, at once or after a broken connection: the time of the run counts from here.
+    pub(super) fn connected(&mut self, again: bool) {
+        self.started = Instant::now();
+        self.reconnects += u64::from(again);
+    }
+
     /// A batch is safe.
     pub(super) fn add(&mut self, batch: &Batch) {
         self.events += u64::from(batch.lines);

@@ -50,7 +50,7 @@ impl Write for Pipe {
     }
 }
 
-type Script = Box<dyn FnOnce(&mut Talk) + Send>;
+pub(crate) type Script = Box<dyn FnOnce(&mut Talk) + Send>;
 
 /// A host: each connection gets the next script. The host fails the test when a script does.
 pub(crate) struct Fake {

@@ -14,6 +14,7 @@ mod library;
 mod login;
 mod logs;
 mod read;
+mod replay;
 mod tls;
 mod uris;
 mod waits;

@@ -4,10 +4,12 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
 
-use crate::fake::{Fake, Fnua, ended, interrupt};
+use crate::fake::{Fake, Fnua, Script, Talk, ended, interrupt};
 
 const FLOW: &str = "time.flows.unix.ar";
 const EVENT: &str = r#"{"id":"a","flowpartition":0,"flowoffset":"0"}"#;
+/// What a writer adds to each reason.
+const HINT: &str = " (for 60 s at most, as --retry-for says; Ctrl-C ends it)";
 const DESCRIPTION: &str =
     "220 DATA\n{\"log\":[{\"partition\":0,\"earliest\":0,\"latest\":0}]}\n220 OK";
 
@@ -87,13 +89,43 @@ fn a_writer_says_that_its_host_does_not_answer_and_what_it_said_last() {
     std::io::Write::write_all(&mut stdin, lines.repeat(513).as_bytes()).unwrap();
     drop(stdin);
     let mut said = words(&mut child);
-    assert_eq!(said.next().as_deref(), Some("fnua: waiting for the host: no answer yet"));
+    let wanted = format!("fnua: waiting for the host: no answer yet{HINT}");
+    assert_eq!(said.next(), Some(wanted));
     release.send(()).unwrap();
     assert!(said.next().unwrap().starts_with("fnua: goes on, after "));
-    let wanted = "fnua: waiting for the host: 503 UNAVAILABLE disk full retry-after=3";
-    assert_eq!(said.next().as_deref(), Some(wanted));
+    let wanted =
+        format!("fnua: waiting for the host: 503 UNAVAILABLE disk full retry-after=3{HINT}");
+    assert_eq!(said.next(), Some(wanted));
     assert!(said.next().unwrap().starts_with("fnua: goes on, after "));
     assert!(said.next().unwrap().starts_with("fnua: wrote 513 events"));
     assert_eq!(ended(child).code, 0);
+    fake.finish();
+}
+
+/// So many refusals take longer than anybody waits in silence: the pauses grow to 2 s.
+const REFUSALS: usize = 7;
+
+#[test]
+fn a_writer_says_that_the_flow_is_paused_and_how_to_stop_and_goes_on_when_it_is_not() {
+    fn refuse(talk: &mut Talk) {
+        talk.login_to_write();
+        assert!(talk.line().starts_with("WRITE "));
+        talk.say("503 UNAVAILABLE flow time.flows.unix.ar is paused");
+        talk.closed();
+    }
+    let mut scripts: Vec<Script> = Vec::new();
+    for _ in 0..REFUSALS {
+        scripts.push(Box::new(refuse));
+    }
+    scripts.push(Box::new(|talk| {
+        talk.login_to_write();
+        talk.write_ok(FLOW);
+        talk.quit();
+    }));
+    let fake = Fake::start(scripts);
+    let said = Fnua::with(&fake).run_with(&["write", FLOW], "{}\n");
+    let paused = "fnua: waiting for the host: 503 UNAVAILABLE flow time.flows.unix.ar is paused";
+    assert_eq!(said.err.lines().next(), Some(format!("{paused}{HINT}").as_str()), "{said:?}");
+    said.badly(0, "\nfnua: goes on, after ");
     fake.finish();
 }

@@ -84,6 +84,47 @@ fn what_was_not_answered_is_sent_again_in_order_with_the_same_tokens() {
 }
 
 #[test]
+fn a_host_that_breaks_the_first_connections_off_gets_everything_once_all_the_same() {
+    let fake = Fake::start(vec![
+        // Accepted, and gone: a host that is killed, or a proxy before one that starts.
+        Box::new(|_| {}),
+        Box::new(|talk| talk.say("503 UNAVAILABLE starting")),
+        Box::new(|talk| {
+            talk.greet("AUTH=PLAIN\nPIPELINING");
+            talk.expect("AUTHENTICATE PLAIN");
+        }),
+        Box::new(|talk| {
+            talk.login_to_write();
+            assert!(talk.line().starts_with("WRITE"));
+        }),
+        Box::new(|talk| {
+            talk.login_to_write();
+            let (token, events) = talk.write_ok(FLOW);
+            assert_eq!((token.as_str(), events.len()), ("r-1", 10));
+            talk.quit();
+        }),
+    ]);
+    let said = Fnua::with(&fake).run_with(&["write", FLOW, "--run-id", "r"], &events(1, 10));
+    said.badly(0, "wrote 10 events");
+    said.badly(0, ", connected again 2 times");
+    fake.finish();
+}
+
+#[test]
+fn where_nobody_listens_a_write_fails_at_once_and_a_first_connection_is_not_retried_without_patience()
+ {
+    let nobody = Fake::start(vec![]);
+    let fnua = Fnua::with(&nobody);
+    // Its listener is gone when it is through.
+    nobody.finish();
+    fnua.run_with(&["write", FLOW], &events(1, 3)).badly(3, "fnua: cannot reach 127.0.0.1:");
+    let fake = Fake::once(|_| {});
+    let said = Fnua::with(&fake).run_with(&["write", FLOW, "--retry-for", "0"], &events(1, 3));
+    said.badly(3, " broken: ");
+    fake.finish();
+}
+
+#[test]
 fn without_patience_a_broken_connection_is_exit_3_and_says_what_is_not_known() {
     let fake = Fake::once(|talk| {
         talk.login_to_write();
