@@ -71,9 +71,10 @@ impl Performer for Processors {
         let retry = |error: &dyn std::fmt::Display| PerformError::Retry(error.to_string());
         let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await;
         let spec = spec.map_err(|error| PerformError::conflict(error.to_string()))?;
+        spec.check_place(&to).map_err(|error| PerformError::invalid(error.to_string()))?;
         // All places are known before the first shard is moved: a refusal must have moved none.
         let mut moves = Vec::new();
-        for shard in 0..spec.shards() {
+        for shard in (0..spec.shards()).filter(|shard| concerns(&to, *shard)) {
             let mut position = Position::default();
             for input in spec.inputs.iter().filter(|input| shard < input.partitions) {
                 let next =
@@ -133,6 +134,11 @@ impl Processors {
             .get(&flow.broker)
             .ok_or_else(|| PerformError::Retry(format!("broker {} is not configured", flow.broker)))
     }
+}
+
+/// An offset is one of one partition, whose shard alone is moved: the others stay where they are.
+fn concerns(to: &Start, shard: u32) -> bool {
+    !matches!(to, Start::Offset { partition, .. } if *partition != shard)
 }
 
 fn perform_error(error: BrokerError) -> PerformError {

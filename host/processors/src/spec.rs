@@ -120,6 +120,18 @@ pub enum SpecError {
         "delivery=exactly-once cannot be: outputs on more than one broker ({0}, {1}) cannot be committed together"
     )]
     TwoTargets(String, String),
+    /// A first position, or another one, in a partition that no input has.
+    #[error(
+        "partition {partition} does not exist: the inputs of processor {name} have {partitions}, counted from 0"
+    )]
+    NoPartition {
+        /// The one that was named.
+        partition: u32,
+        /// The processor.
+        name: String,
+        /// How many the input with the most partitions has.
+        partitions: u32,
+    },
     /// A processor without outputs has nowhere to commit.
     #[error("no output")]
     NoOutput,
@@ -208,6 +220,17 @@ impl Spec {
     /// As many shards as the largest partition count of the inputs.
     pub(crate) fn shards(&self) -> u32 {
         self.inputs.iter().map(|input| input.partitions).max().unwrap_or(1).max(1)
+    }
+
+    /// Refuses a place in a partition that no input has: nobody can mean it, and all others would stay where they are.
+    pub(crate) fn check_place(&self, place: &Start) -> Result<(), SpecError> {
+        match *place {
+            Start::Offset { partition, .. } if partition >= self.shards() => {
+                let (name, partitions) = (self.name.to_string(), self.shards());
+                Err(SpecError::NoPartition { partition, name, partitions })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Name of an input.

@@ -42,6 +42,16 @@ pub enum Candidate {
 }
 
 impl Processors {
+    /// The same of one that is made anew: the place where it shall begin has to be there, too.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub async fn check_new(&self, processor: &Processor) -> Result<(), Candidate> {
+        self.check(processor).await?;
+        let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await?;
+        Ok(spec.check_place(&processor.start)?)
+    }
+
     /// Whether a processor would start: its type is there, takes these flows, and accepts the
     /// configuration. Nothing is left behind.
     ///

@@ -92,6 +92,29 @@ fn a_processor_from_latest_leaves_out_what_was_there() {
 }
 
 #[test]
+fn a_position_is_one_of_a_partition_that_there_is_and_leaves_the_others_where_they_are() {
+    let (mut wire, _host, _dir) = host();
+    let refusal = format!(
+        "400 BAD_FORMAT partition 7 does not exist: the inputs of processor {P} have 2, counted from 0"
+    );
+    let create = format!("CREATE PROCESSOR {P} TYPE bridge FROM {A} TO {B}");
+    assert_eq!(wire.refused(&format!("{create} START OFFSET 7:0")), refusal);
+    wire.ok(&create);
+    wire.write(A, &events(0..40));
+    eventually_holds(&mut wire, B, 40);
+    wire.ok(&format!("PAUSE {P}"));
+    assert_eq!(wire.refused(&format!("UPDATE PROCESSOR {P} POSITION OFFSET 7:0")), refusal);
+    let written = by_partition(&wire.read(A)).remove(&1).unwrap().len();
+    wire.ok(&format!("UPDATE PROCESSOR {P} POSITION OFFSET 1:2"));
+    wire.ok(&format!("RESUME {P}"));
+    // What was refused has moved nothing either: partition 0 is read once.
+    let read = eventually_holds(&mut wire, B, 40 + written - 2);
+    let (carried, all) = (by_partition(&read), wire.read(A));
+    assert_eq!(carried[&0], by_partition(&all)[&0]);
+    assert_eq!(carried[&1].len(), 2 * written - 2);
+}
+
+#[test]
 fn a_processor_begins_at_an_offset_or_a_time() {
     let (mut wire, _host, _dir) = host();
     for flow in ["c.flows.unix.ar", "d.flows.unix.ar"] {

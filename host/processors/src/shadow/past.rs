@@ -116,6 +116,7 @@ impl Processors {
         let plugin = offer.plugin;
         let mut shards = Vec::new();
         let origin = self.origin(&spec, span.from).await?;
+        spec.check_place(&span.to).map_err(|error| PastError::Span(error.to_string()))?;
         for shard in 0..spec.shards() {
             shards.push(ends(&spec, shard, &origin, &span.to).await?);
         }

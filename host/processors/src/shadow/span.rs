@@ -44,7 +44,10 @@ pub(super) enum Origin {
 impl Processors {
     pub(super) async fn origin(&self, spec: &Spec, from: Begin) -> Result<Origin, PastError> {
         let number = match from {
-            Begin::Start(start) => return Ok(Origin::Start(start)),
+            Begin::Start(start) => {
+                spec.check_place(&start).map_err(|error| PastError::Span(error.to_string()))?;
+                return Ok(Origin::Start(start));
+            }
             Begin::Snapshot(number) => number,
         };
         let kept = self.snapshots(spec.id).await;

@@ -47,7 +47,7 @@ pub(super) async fn create(services: &Services, who: &Principal, new: NewProcess
     services.processors.refresh(&new.inputs).await;
     // What exists is 409 whatever its configuration.
     services.registry.check_new_processor(&new).await.map_err(registry_failure)?;
-    let candidate = services.processors.check(&new.preview()).await;
+    let candidate = services.processors.check_new(&new.preview()).await;
     candidate.map_err(candidate_failure)?;
     carried_out(services, services.registry.create_processor(new).await).await?;
     Ok(Reply::ok_with(name))
@@ -450,6 +450,7 @@ pub(super) fn candidate_failure(candidate: Candidate) -> Failure {
     let code = match &candidate {
         Candidate::NoType(_) => Code::NotFound,
         Candidate::Spec(SpecError::NoFlow(_)) => Code::NotFound,
+        Candidate::Spec(SpecError::NoPartition { .. }) => Code::BadFormat,
         Candidate::Spec(_) | Candidate::Keys(_) => Code::Conflict,
         Candidate::Shape { .. } | Candidate::Refused(_) => Code::BadFormat,
     };
