@@ -249,6 +249,45 @@ async fn nonsense_costs_its_sender_only() {
     assert_eq!(short(&server, "+tcp fnaa.unix.ar A").await, ["192.0.2.1"]);
 }
 
+/// A question as it travels by TCP, for the SRV records of the flow.
+fn framed(id: u8) -> Vec<u8> {
+    let mut question = vec![0, id, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in ["_flow", "_tcp", "time", "flows", "unix", "ar"] {
+        question.push(u8::try_from(label.len()).unwrap());
+        question.extend_from_slice(label.as_bytes());
+    }
+    question.extend([0, 0, 33, 0, 1]);
+    [&[0, u8::try_from(question.len()).unwrap()][..], &question].concat()
+}
+
+async fn answered_to(stream: &mut TcpStream) -> u8 {
+    let answer = async {
+        let length = stream.read_u16().await.unwrap();
+        let mut answer = vec![0; length.into()];
+        stream.read_exact(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = timeout(Duration::from_secs(60), answer).await.expect("an answer");
+    assert_eq!(answer[7], 1, "one record: {answer:?}");
+    answer[1]
+}
+
+#[tokio::test]
+async fn questions_that_come_together_are_answered_while_half_of_another_one_is_there() {
+    let server = start().await;
+    server.change(&zone(), &fresh(&flow("time.flows.unix.ar", "4711"))).await.unwrap();
+    let mut stream = TcpStream::connect(server.addresses()[0]).await.unwrap();
+    let last = framed(9);
+    let (half, rest) = last.split_at(7);
+    let together: Vec<u8> = (1..=8).flat_map(framed).chain(half.iter().copied()).collect();
+    stream.write_all(&together).await.unwrap();
+    for id in 1..=8 {
+        assert_eq!(answered_to(&mut stream).await, id);
+    }
+    stream.write_all(rest).await.unwrap();
+    assert_eq!(answered_to(&mut stream).await, 9);
+}
+
 #[tokio::test]
 async fn one_connection_more_than_there_are_places_is_sent_away_until_one_is_free() {
     let server = start().await;
