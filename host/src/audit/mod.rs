@@ -144,5 +144,5 @@ fn json(row: &Audited) -> serde_json::Value {
 
 /// Milliseconds since 1970 as RFC 3339; the number itself where it is out of that format's range.
 fn time(millis: i64) -> String {
-    Timestamp::from_unix_millis(millis).map_or_else(|| millis.to_string(), |time| time.to_string())
+    Timestamp::from_unix_millis(millis).map_or_else(|| millis.to_string(), Timestamp::with_millis)
 }

@@ -70,7 +70,8 @@ fn lines(key: &str, value: &Value) -> Vec<String> {
     }
 }
 
-/// Milliseconds since 1970 as RFC 3339.
+/// Milliseconds since 1970 as RFC 3339, always with three decimals.
 pub(super) fn time(millis: i64) -> Value {
-    Timestamp::from_unix_millis(millis).map_or(Value::Null, |time| Value::String(time.to_string()))
+    let time = Timestamp::from_unix_millis(millis);
+    time.map_or(Value::Null, |time| Value::String(time.with_millis()))
 }
