@@ -76,12 +76,53 @@ static processor_string_t vformat(const char *format, va_list list) {
     return (processor_string_t){(uint8_t *)text, (size_t)len};
 }
 
+// Bytes of the character that begins here; where it is none, of the part of one that ends too early.
+static size_t character(const uint8_t *at, size_t left, bool *whole) {
+    uint8_t first = *at, low = 0x80, high = 0xBF;
+    size_t len = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+    if (first == 0xE0) low = 0xA0;
+    if (first == 0xED) high = 0x9F;
+    if (first == 0xF0) low = 0x90;
+    if (first == 0xF4) high = 0x8F;
+    *whole = len > 0;
+    for (size_t i = 1; i < len; i++, low = 0x80, high = 0xBF) {
+        if (i < left && at[i] >= low && at[i] <= high) continue;
+        *whole = false;
+        return i;
+    }
+    return len ? len : 1;
+}
+
+// Text on its way to the host, which ends the call with a trap where it is not UTF-8: what is not becomes U+FFFD.
+static processor_string_t utf8(processor_string_t text) {
+    size_t wrong = 0;
+    bool whole;
+    for (size_t i = 0; i < text.len; wrong += !whole) i += character(text.ptr + i, text.len - i, &whole);
+    if (!wrong) return text;
+    processor_string_t to = {take(text.len + 2 * wrong), 0};
+    for (size_t i = 0, len; i < text.len; i += len) {
+        len = character(text.ptr + i, text.len - i, &whole);
+        const void *from = whole ? (const void *)(text.ptr + i) : "\xEF\xBF\xBD";
+        memcpy(to.ptr + to.len, from, whole ? len : 3);
+        to.len += whole ? len : 3;
+    }
+    return to;
+}
+
+// What was formatted, as it is.
 #define FORMAT(to, format)      \
     do {                        \
         va_list list;           \
         va_start(list, format); \
         to = vformat(format, list); \
         va_end(list);           \
+    } while (0)
+
+// What was formatted, for the host.
+#define TEXT(to, format)    \
+    do {                    \
+        FORMAT(to, format); \
+        to = utf8(to);      \
     } while (0)
 
 flow_bytes flow_format(const char *format, ...) {
@@ -217,7 +258,7 @@ void flow_drop(flow_actions *actions, uint32_t index) {
 
 void flow_dead_letter(flow_actions *actions, uint32_t index, const char *format, ...) {
     flow_processor_events_refusal_t refusal = {.index = index};
-    FORMAT(refusal.reason, format);
+    TEXT(refusal.reason, format);
     action(actions, FLOW_PROCESSOR_EVENTS_ACTION_DEAD_LETTER)->val.dead_letter = refusal;
 }
 
@@ -229,14 +270,14 @@ flow_rewrite *flow_change(flow_actions *actions, uint32_t index, uint32_t output
 
 static flow_processor_events_value_t *attribute(flow_processor_events_list_attribute_t *list, const char *name, uint8_t tag) {
     flow_processor_events_attribute_t *next = grow((void **)&list->ptr, &list->len, sizeof *list->ptr);
-    next->name = copy(name, strlen(name));
+    next->name = utf8(copy(name, strlen(name)));
     next->value.tag = tag;
     return &next->value;
 }
 
 void flow_set_text(flow_rewrite *rewrite, const char *name, const char *format, ...) {
     processor_string_t text;
-    FORMAT(text, format);
+    TEXT(text, format);
     attribute(&rewrite->set, name, FLOW_PROCESSOR_EVENTS_VALUE_TEXT)->val.text = text;
 }
 
@@ -250,7 +291,7 @@ void flow_set_boolean(flow_rewrite *rewrite, const char *name, bool value) {
 
 void flow_unset(flow_rewrite *rewrite, const char *name) {
     processor_string_t *next = grow((void **)&rewrite->unset.ptr, &rewrite->unset.len, sizeof *rewrite->unset.ptr);
-    *next = copy(name, strlen(name));
+    *next = utf8(copy(name, strlen(name)));
 }
 
 void flow_set_data(flow_rewrite *rewrite, const void *data, size_t len) {
@@ -268,14 +309,14 @@ flow_event *flow_emit(flow_actions *actions, uint32_t output, const char *id, co
     flow_event_text(event, "specversion", "1.0");
     flow_event_text(event, "id", "%s", id);
     attribute(&event->attributes, "source", FLOW_PROCESSOR_EVENTS_VALUE_URI_REFERENCE)->val.uri_reference =
-        copy(source, strlen(source));
+        utf8(copy(source, strlen(source)));
     flow_event_text(event, "type", "%s", type);
     return event;
 }
 
 void flow_event_text(flow_event *event, const char *name, const char *format, ...) {
     processor_string_t text;
-    FORMAT(text, format);
+    TEXT(text, format);
     attribute(&event->attributes, name, FLOW_PROCESSOR_EVENTS_VALUE_TEXT)->val.text = text;
 }
 
@@ -293,20 +334,20 @@ void flow_event_data(flow_event *event, const char *content_type, const void *da
 
 bool flow_retry(flow_error *error, const char *format, ...) {
     error->tag = FLOW_PROCESSOR_EVENTS_ERROR_RETRY;
-    FORMAT(error->val.retry, format);
+    TEXT(error->val.retry, format);
     return false;
 }
 
 bool flow_reject(flow_error *error, uint32_t index, const char *format, ...) {
     error->tag = FLOW_PROCESSOR_EVENTS_ERROR_REJECT;
     error->val.reject.index = index;
-    FORMAT(error->val.reject.reason, format);
+    TEXT(error->val.reject.reason, format);
     return false;
 }
 
 bool flow_fatal(flow_error *error, const char *format, ...) {
     error->tag = FLOW_PROCESSOR_EVENTS_ERROR_FATAL;
-    FORMAT(error->val.fatal, format);
+    TEXT(error->val.fatal, format);
     return false;
 }
 
@@ -359,10 +400,10 @@ static void vlog(flow_processor_log_level_t level, const char *message, va_list 
     for (const char *name; (name = va_arg(names, const char *));) {
         const char *value = va_arg(names, const char *);
         processor_tuple2_string_string_t *next = grow((void **)&fields.ptr, &fields.len, sizeof *fields.ptr);
-        *next = (processor_tuple2_string_string_t){lent(name), lent(value ? value : "")};
+        *next = (processor_tuple2_string_string_t){utf8(lent(name)), utf8(lent(value ? value : ""))};
         if (!value) break;
     }
-    processor_string_t text = lent(message);
+    processor_string_t text = utf8(lent(message));
     flow_processor_log_log(level, &text, &fields);
 }
 
@@ -385,9 +426,9 @@ static const char NO_CONFIG[] = "{\"$schema\":\"https://json-schema.org/draft/20
 
 void exports_flow_processor_lifecycle_describe(exports_flow_processor_lifecycle_info_t *info) {
     *info = (exports_flow_processor_lifecycle_info_t){
-        .name = lent(plugin_info.name),
-        .version = lent(plugin_info.version),
-        .summary = lent(plugin_info.summary),
+        .name = utf8(lent(plugin_info.name)),
+        .version = utf8(lent(plugin_info.version)),
+        .summary = utf8(lent(plugin_info.summary)),
         .inputs = plugin_info.many_inputs,
         .outputs = plugin_info.many_outputs,
         .config_schema = lent(plugin_info.config_schema ? plugin_info.config_schema : NO_CONFIG),

@@ -3,7 +3,8 @@
 // A plugin defines `plugin_info`, `plugin_init` and `plugin_process`. The host owns the events; a plugin reads only
 // what it asks for and answers with actions. Nothing is ever freed: whatever these functions give, and `flow_alloc`,
 // lives until the call ends. What has to last longer is copied into the plugin's own variables, and what has to
-// last longer than the instance belongs into the state.
+// last longer than the instance belongs into the state. Text goes to the host as UTF-8: bytes that are none become
+// U+FFFD. Of data nothing is changed.
 #ifndef FLOW_H
 #define FLOW_H
 

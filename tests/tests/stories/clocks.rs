@@ -76,6 +76,9 @@ fn a_clock_runs(lang: &str) {
     until_ticked(&mut wire, |tick| tick["remembered"].as_str() == Some("3"));
     let refused = wire.refused(&format!("UPDATE PROCESSOR {P} CONFIG {}", config("")));
     assert!(refused.starts_with("400 ") && refused.contains("word: is empty"), "{refused}");
+    if lang == "c" {
+        what_is_not_utf8_is_replaced(&mut wire, &refused);
+    }
     wire.ok(&format!("UPDATE PROCESSOR {P} CONFIG {}", config("tock")));
     let ticks = until_ticked(&mut wire, |tick| tick["word"] == "tock");
     // The instance lived on: it counts in its memory as the state does.
@@ -87,6 +90,14 @@ fn a_clock_runs(lang: &str) {
         ticks.iter().map(|tick| (tick["migrated"].as_str(), tick["word"].as_str())).collect();
     assert_eq!(words[&Some("0.1.0")], Some("tock"));
     not_once_failed(&mut wire, &host);
+}
+
+/// Strings of C are bytes: what the clock says and refuses in Latin 1 comes through, and ends no call.
+fn what_is_not_utf8_is_replaced(wire: &mut Wire, refused: &str) {
+    assert!(refused.contains("word: is empty\u{fffd}"), "{refused}");
+    let said = wire.json(&format!("GET LOG {P}"));
+    let is_there = |line: &Value| line["fields"]["caf\u{fffd}"] == "\u{fffd}\u{fffd}";
+    assert!(said.iter().any(|line| line["message"] == "caf\u{fffd}" && is_there(line)), "{said:?}");
 }
 
 fn not_once_failed(wire: &mut Wire, host: &Fnaad) {

@@ -21,6 +21,8 @@ static bool configured(const flow_setup *setup, char *into, size_t size, flow_er
 bool plugin_init(const flow_setup *setup, flow_error *error) {
     strcpy(word, "tick");
     remembered = 0;
+    // Latin 1, as C programs meet it.
+    flow_log("caf\xe9", "caf\xe9", "\xff\xc3", NULL);
     return configured(setup, word, sizeof word, error);
 }
 
@@ -49,7 +51,7 @@ bool plugin_tick(int64_t now, flow_actions *actions, flow_error *error) {
 bool plugin_reconfigure(const flow_setup *setup, flow_error *error) {
     char next[sizeof word] = "tick";
     if (!configured(setup, next, sizeof next, error)) return false;
-    if (!next[0]) return flow_fatal(error, "word: is empty");
+    if (!next[0]) return flow_fatal(error, "word: is empty\xe9");
     memcpy(word, next, sizeof word);
     return true;
 }
