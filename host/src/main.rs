@@ -49,8 +49,9 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
             let well = block_on(plugin(args, log_format))?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Plugins(args) => fnaad::plugins::run(&args.command, &mut stdout(), &mut stderr())
-            .map(|()| ExitCode::SUCCESS),
+        Command::Plugins(args) => {
+            fnaad::plugins::run(&args, &mut stdout(), &mut stderr()).map(|()| ExitCode::SUCCESS)
+        }
         Command::Completions { shell } => {
             cli::completions(shell, &mut stdout());
             Ok(ExitCode::SUCCESS)
@@ -105,7 +106,8 @@ async fn run_serve(args: &cli::Serve, log_format: Option<LogFormat>) -> Result<(
     };
     let config = load()?;
     log_as(&config.log, log_format)?;
-    let _lock = DirLock::take(&config.data_dir).context("data_dir")?;
+    let lock = DirLock::take(&config.data_dir, |words| tracing::warn!("{words}"));
+    let _lock = lock.context("data_dir")?;
     serve(config, &load, ready).await
 }
 

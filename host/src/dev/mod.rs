@@ -10,6 +10,7 @@ mod agent;
 mod broker;
 mod certificate;
 
+use std::io::{Write, stderr};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +55,8 @@ impl Dev {
     /// When another host runs on it, a newer one made it, or it cannot be written.
     pub fn prepare(dir: &Path, asked: Asked<'_>) -> Result<Self> {
         let dir = std::path::absolute(dir).context("directory")?;
-        let lock = DirLock::take(&dir)?;
+        // Nothing is logged yet.
+        let lock = DirLock::take(&dir, |words| drop(writeln!(stderr(), "fnaad: {words}")))?;
         check_layout(&dir)?;
         let mut agent = AgentFile::open(&dir)?;
         let namespaces = agent.add_namespaces(asked.namespaces)?;

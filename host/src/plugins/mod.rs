@@ -26,6 +26,9 @@ pub struct Plugins {
     /// What to do with them.
     #[command(subcommand)]
     pub command: PluginsCommand,
+    /// Of which host.
+    #[command(flatten)]
+    pub at: At,
 }
 
 /// What to do with plugins.
@@ -36,9 +39,6 @@ pub enum PluginsCommand {
         /// Text for people, or JSON, one object a line
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
-        /// Of which host.
-        #[command(flatten)]
-        at: At,
     },
     /// Show one type: its versions that are kept, what waits or was rejected, and who uses it
     Show {
@@ -47,9 +47,6 @@ pub enum PluginsCommand {
         /// Text for people, or JSON, one object
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
-        /// Of which host.
-        #[command(flatten)]
-        at: At,
     },
     /// Have a type stay with a version; newer files are kept and wait
     Pin {
@@ -57,25 +54,16 @@ pub enum PluginsCommand {
         name: String,
         /// What the version calls itself, or the beginning of its digest
         version: String,
-        /// Of which host.
-        #[command(flatten)]
-        at: At,
     },
     /// Let a type take newer versions again, also one that was gone back from
     Unpin {
         /// The processor type
         name: String,
-        /// Of which host.
-        #[command(flatten)]
-        at: At,
     },
     /// Have the version before run again; the one that runs is not tried any more until `unpin` or `pin`
     Rollback {
         /// The processor type
         name: String,
-        /// Of which host.
-        #[command(flatten)]
-        at: At,
     },
     /// Take a type's file and its versions away; refused while a processor uses it
     Remove {
@@ -84,21 +72,17 @@ pub enum PluginsCommand {
         /// Pause the processors that use it
         #[arg(long)]
         force: bool,
-        /// Of which host.
-        #[command(flatten)]
-        at: At,
     },
 }
 
-/// Which host.
+/// Which host: one of the two, before the command or behind it. clap cannot require what may stand in both places.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
 pub struct At {
-    /// The configuration of `fnaad serve`
-    #[arg(long, value_name = "FILE")]
+    /// The configuration of `fnaad serve`; this or --dir is needed
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "dir")]
     pub config: Option<PathBuf>,
-    /// The directory of `fnaad dev`
-    #[arg(long, value_name = "DIR")]
+    /// The directory of `fnaad dev`; this or --config is needed
+    #[arg(long, value_name = "DIR", global = true)]
     pub dir: Option<PathBuf>,
 }
 
@@ -112,12 +96,13 @@ pub(crate) struct Place {
 impl At {
     fn place(&self) -> Result<Place> {
         let (data, locked) = match (&self.dir, &self.config) {
-            (Some(dir), _) => (dir.join("data"), dir.clone()),
+            (Some(dir), None) => (dir.join("data"), dir.clone()),
             (None, Some(config)) => {
                 let config = Config::load(config)?;
                 (config.data_dir.clone(), config.data_dir)
             }
-            (None, None) => bail!("neither --config nor --dir"),
+            (None, None) => bail!("which host? give --config FILE or --dir DIR"),
+            (Some(_), Some(_)) => bail!("--config and --dir name two hosts: give one of them"),
         };
         let registry = data.join("registry.db");
         if !registry.exists() {
@@ -131,24 +116,23 @@ impl At {
 ///
 /// # Errors
 /// When the registry cannot be read or written, or the host says no.
-pub fn run(command: &PluginsCommand, out: &mut impl Write, words: &mut impl Write) -> Result<()> {
-    let (at, verb) = match command {
-        PluginsCommand::List { format, at } => {
-            return list::list(&at.place()?.registry, *format, out);
+pub fn run(asked: &Plugins, out: &mut impl Write, words: &mut impl Write) -> Result<()> {
+    let place = asked.at.place()?;
+    let verb = match &asked.command {
+        PluginsCommand::List { format } => return list::list(&place.registry, *format, out),
+        PluginsCommand::Show { name, format } => {
+            return list::show(&place.registry, name, *format, out);
         }
-        PluginsCommand::Show { name, format, at } => {
-            return list::show(&at.place()?.registry, name, *format, out);
+        PluginsCommand::Pin { name, version } => {
+            Verb::Pin { name: name.clone(), version: version.clone() }
         }
-        PluginsCommand::Pin { name, version, at } => {
-            (at, Verb::Pin { name: name.clone(), version: version.clone() })
-        }
-        PluginsCommand::Unpin { name, at } => (at, Verb::Unpin { name: name.clone() }),
-        PluginsCommand::Rollback { name, at } => (at, Verb::Rollback { name: name.clone() }),
-        PluginsCommand::Remove { name, force, at } => {
-            (at, Verb::Remove { name: name.clone(), force: *force })
+        PluginsCommand::Unpin { name } => Verb::Unpin { name: name.clone() },
+        PluginsCommand::Rollback { name } => Verb::Rollback { name: name.clone() },
+        PluginsCommand::Remove { name, force } => {
+            Verb::Remove { name: name.clone(), force: *force }
         }
     };
-    ask(&at.place()?, verb, words)
+    ask(&place, verb, words)
 }
 
 /// Writes the wish down and waits for its answer, where a host runs.

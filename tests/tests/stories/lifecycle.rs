@@ -1,10 +1,12 @@
 //! Starting, ending, configuring; and who may come in.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use rustix::process::Signal;
-use stories::{Config, Fnaad, Refused, events, eventually};
+use stories::{Config, Fnaad, Refused, events, eventually, program};
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -60,6 +62,27 @@ fn a_second_host_on_the_same_directory_is_refused_and_the_first_goes_on() {
     wire.ok("CREATE FLOW a.flows.unix.ar");
     wire.ok("NOOP");
     drop(host.login());
+}
+
+#[test]
+fn a_start_waits_for_the_process_before_to_be_gone_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Fnaad::dev(dir.path());
+    first.login().ok("CREATE FLOW a.flows.unix.ar");
+    let mut command = std::process::Command::new(program("fnaad"));
+    command.arg("dev").arg(dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut second = command.spawn().unwrap();
+    let mut words = BufReader::new(second.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let waits = words.next().unwrap();
+    let wanted = format!("in use by another host (process {}): waiting up to ", first.id());
+    assert!(waits.contains(&wanted), "{waits}");
+    drop(first);
+    // Nobody stands still because his words are not read.
+    std::thread::spawn(move || words.for_each(drop));
+    let ready = BufReader::new(second.stdout.take().unwrap()).lines().next();
+    assert!(ready.unwrap().unwrap().starts_with("ready fnap="));
+    second.kill().unwrap();
+    second.wait().unwrap();
 }
 
 #[test]
