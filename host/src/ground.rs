@@ -86,7 +86,8 @@ impl Ground {
     /// When the directory cannot be read, or our own plugins cannot be put there.
     pub(crate) async fn watch_plugins(&self, config: &Config) -> Result<Watcher> {
         included::put(&config.plugins_dir)?;
-        let watcher = Watcher::start(self.catalog.clone(), &config.plugins_dir).await;
+        let watcher =
+            Watcher::start(self.catalog.clone(), &config.plugins_dir, &included::names()).await;
         watcher.with_context(|| format!("plugin directory {}", config.plugins_dir.display()))
     }
 }

@@ -28,6 +28,11 @@ pub(crate) fn put(plugins: &Path) -> Result<()> {
     std::fs::rename(&partial, plugins).with_context(|| plugins.display().to_string())
 }
 
+/// Their types' names: everybody counts on them, so a first start waits until they are compiled.
+pub(crate) fn names() -> Vec<String> {
+    host_builtin::all().iter().map(|plugin| plugin.name.to_owned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

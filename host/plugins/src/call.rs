@@ -198,7 +198,8 @@ fn failure(
     let cause = error.root_cause().to_string();
     // wasmtime does not export this error's type.
     if cause.contains("hostcalls has been exhausted") {
-        return CallError::Limit { which: LIFTED, limit: limits.lifted_bytes(), words: cause };
+        let words = too_much(limits);
+        return CallError::Limit { which: LIFTED, limit: limits.lifted_bytes(), words };
     }
     let words = trace::words(trace, &host.gate().take_last_words());
     let words = cut(&words, MAX_TRAP);
@@ -213,6 +214,14 @@ fn failure(
         },
     };
     CallError::Limit { which, limit, words: words.to_owned() }
+}
+
+/// What nobody has counted: an answer so large is beyond one of these, whichever it is.
+fn too_much(limits: &Limits) -> String {
+    let Limits { emit_events, emit_bytes, batch_events, .. } = limits;
+    format!(
+        "more at once than emit_events={emit_events}, emit_bytes={emit_bytes} and decisions for batch_events={batch_events} allow"
+    )
 }
 
 /// A panic in the host's own code during a call costs the instance, not the host.

@@ -75,7 +75,8 @@ pub struct Engine(Arc<Shared>);
 struct Shared {
     wasm: wasmtime::Engine,
     linker: Linker<Host>,
-    one_at_a_time: Semaphore,
+    /// Of those that somebody waits for.
+    at_once: Semaphore,
     /// Compilers at work, those that were given up included.
     compilers: Arc<Semaphore>,
     compile: Duration,
@@ -111,7 +112,7 @@ impl Engine {
         Ok(Self(Arc::new(Shared {
             wasm,
             linker,
-            one_at_a_time: Semaphore::new(1),
+            at_once: Semaphore::new(AT_ONCE),
             compilers: Arc::new(Semaphore::new(COMPILERS)),
             compile: options.compile,
             loaded: Mutex::default(),
@@ -166,9 +167,9 @@ impl Engine {
     }
 
     async fn find_or_compile(&self, component: Bytes) -> Result<Found, LoadError> {
-        let permit = self.0.one_at_a_time.acquire().await;
+        let permit = self.0.at_once.acquire().await;
         let _permit = permit.map_err(|_| LoadError::Ending)?;
-        // One is compiled at a time, so whatever else has a compiler was given up; nobody knows for how
+        // There is one for each that somebody waits for, so whoever else has one was given up; nobody knows for how
         // long, and this file is not to blame.
         let busy = |_| LoadError::Compile("every compiler is busy with a file given up".into());
         let compiler = Arc::clone(&self.0.compilers).try_acquire_owned().map_err(busy)?;
@@ -384,8 +385,12 @@ const SLOW_THREADS: usize = 2;
 /// Bytes that host functions have on the same stack.
 const HOST_STACK: usize = 1024 * 1024;
 
-/// Components that are compiled at once: one somebody waits for, and two that were given up.
-const COMPILERS: usize = 3;
+/// Components that are compiled at once while somebody waits for them: each takes all cores and 25 times its size, and a
+/// small one shall not wait for a large one.
+const AT_ONCE: usize = 2;
+
+/// Components that are compiled at once, with two that were given up.
+const COMPILERS: usize = AT_ONCE + 2;
 
 /// Bytes of a compiling thread's stack: what is nested in a component may be nested there.
 const COMPILER_STACK: usize = 16 * 1024 * 1024;

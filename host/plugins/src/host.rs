@@ -38,6 +38,7 @@ pub(crate) struct TimeUp;
 impl Host {
     fn new(setup: &Setup) -> Self {
         let gate = Gate::new(Arc::clone(&setup.log), setup.limits.log_lines);
+        let gate = gate.before_init(&setup.said);
         let log = Arc::new(Mutex::new(gate));
         let seed: [&[u8]; 2] = [setup.processor.as_bytes(), &setup.shard.to_le_bytes()];
         Self {

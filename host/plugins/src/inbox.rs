@@ -94,11 +94,6 @@ impl Inbox {
         self.handled.clear();
     }
 
-    /// Where a file lies.
-    pub(crate) fn path(&self, file: &str) -> PathBuf {
-        self.dir.join(file)
-    }
-
     fn list(&self) -> io::Result<BTreeMap<String, Stamp>> {
         let mut found = BTreeMap::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -129,6 +124,11 @@ impl Stamp {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// Bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
     }
 
     /// Whether nothing has touched the file for a while: then one look is enough.
@@ -202,7 +202,7 @@ mod tests {
         inbox.look().unwrap();
         let look = inbox.look().unwrap();
         let (_, stamp) = look.settled.iter().find(|(settled, _)| settled == file).unwrap();
-        match read(&inbox.path(file), *stamp) {
+        match read(&inbox.dir.join(file), *stamp) {
             Err(ReadError::Refused(reason)) => reason,
             other => panic!("{other:?}"),
         }

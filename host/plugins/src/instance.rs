@@ -19,6 +19,7 @@ use crate::limits::Limits;
 use crate::lines::Lines;
 use crate::log::{LogSink, NoLog};
 use crate::plugin::{Info, Plugin};
+use crate::said::Said;
 use crate::state::SharedState;
 use crate::usage::Usage;
 use crate::v1::{self, Linked};
@@ -47,6 +48,8 @@ pub struct Setup {
     pub more: String,
     /// What it uses up is counted here.
     pub usage: Arc<Usage>,
+    /// What instances before this one said in `init`, for the same shard: said again, it is not heard.
+    pub said: Arc<Said>,
     /// The version that made the state, where that is another one and this one shall take it over. Call
     /// [`crate::ShardState::begin`] first.
     pub takes_over: Option<String>,
@@ -67,6 +70,7 @@ impl Setup {
             log: Arc::new(NoLog),
             more: "{}".to_owned(),
             usage: Arc::default(),
+            said: Arc::default(),
             takes_over: None,
         }
     }
@@ -119,6 +123,7 @@ impl Instance {
 
     async fn start_uncounted(plugin: &Plugin, setup: Setup) -> Result<Self, CallError> {
         let usage = Arc::clone(&setup.usage);
+        setup.said.meet(plugin.digest());
         let mut caller = Caller::new(&plugin.0.engine, &setup).with_lines(&plugin.0.lines);
         let limits = setup.limits.clone();
         let (outputs, shard) =
@@ -128,7 +133,9 @@ impl Instance {
         let done = caller.call(Deadline::Init, move |running| {
             Box::pin(async move {
                 let (guest, store) = running.exports()?;
-                guest.init.call(store, (setup.for_guest(),)).await
+                let answer = guest.init.call(&mut *store, (setup.for_guest(),)).await;
+                store.data_mut().gate().end_init();
+                answer
             })
         });
         done.await?.map_err(|error| v1::refused(error, None))?;

@@ -32,6 +32,7 @@ pub mod limits;
 mod lines;
 pub mod log;
 pub mod plugin;
+pub mod said;
 mod sound;
 pub mod state;
 pub mod store;

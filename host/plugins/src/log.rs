@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::said::{Init, Said};
+
 /// Where the lines of one processor go. Called from inside a guest's call: must not block.
 pub trait LogSink: Send + Sync {
     /// Takes one line.
@@ -55,6 +57,8 @@ pub(crate) struct Gate {
     /// Whether somebody was told that lines are left out, since the gate was last quite open.
     told: bool,
     last_words: String,
+    /// Until `init` has ended.
+    init: Option<Init>,
 }
 
 impl Gate {
@@ -69,6 +73,19 @@ impl Gate {
             left_out: 0,
             told: false,
             last_words: String::new(),
+            init: None,
+        }
+    }
+
+    /// The same for an instance whose `init` is still to come.
+    pub(crate) fn before_init(self, said: &Arc<Said>) -> Self {
+        Self { init: Some(Init::new(said)), ..self }
+    }
+
+    /// From now on everything is heard, whatever was said before.
+    pub(crate) fn end_init(&mut self) {
+        if let Some(init) = self.init.take() {
+            init.end();
         }
     }
 
@@ -86,6 +103,9 @@ impl Gate {
     fn log_at(&mut self, now: Instant, level: Level, message: &str, fields: Vec<(String, String)>) {
         if level >= Level::Warn {
             self.remember(message, &fields);
+        }
+        if self.init.as_mut().is_some_and(|init| init.is_known(level, message, &fields)) {
+            return;
         }
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         self.filled = now;

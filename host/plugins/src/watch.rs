@@ -3,6 +3,8 @@
 //! Told of changes by the operating system; looks by itself now and then, because such news can get
 //! lost, and when somebody asks. Decides nothing about plugins.
 
+mod under_way;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +14,11 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::catalog::{Catalog, Outcome};
-use crate::inbox::{Inbox, Look, ReadError, Stamp, read};
+use crate::catalog::Catalog;
+use crate::inbox::{Inbox, Look};
+use under_way::{Handled, UnderWay};
 
 /// A directory that is watched until this is dropped.
 #[derive(Debug)]
@@ -24,26 +28,34 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Makes the directory where there is none, handles every file in it once, and watches it. A file
-    /// that keeps changing or takes long to compile is waited for a while only, and handled later.
+    /// Makes the directory where there is none, looks at every file in it, and watches it. Files that keep changing or take long
+    /// are waited for a while only, those named in `awaited` for longer, and go on being handled.
     ///
     /// # Errors
     /// When the directory cannot be made or read. Where the operating system does not tell of changes,
     /// that is logged and the directory is looked at now and then.
-    pub async fn start(catalog: Catalog, dir: &Path) -> io::Result<Self> {
+    pub async fn start(catalog: Catalog, dir: &Path, awaited: &[String]) -> io::Result<Self> {
         let news = Arc::new(Notify::new());
         let mut task = Task {
             inbox: Some(Inbox::open(dir)?),
             system: subscribe(dir, &news),
             dir: dir.into(),
-            catalog,
-            quiet: false,
+            under_way: UnderWay::new(catalog),
+            quiet: true,
+            looked: None,
         };
-        match tokio::time::timeout(START, task.handle_until_quiet()).await {
-            Ok(handled) => handled?,
-            Err(_) => {
-                task.quiet = false;
-                tracing::warn!(dir = %dir.display(), "plugin files take long, the start goes on without");
+        let began = Instant::now();
+        if let Ok(handled) = timeout(START, task.handle_until_quiet()).await {
+            handled?;
+        } else {
+            task.quiet = false;
+            let until = began + START_AWAITED;
+            if timeout_at(until, task.handle_those(awaited)).await.is_err() {
+                tracing::warn!(dir = %dir.display(), "plugins of the host take long, the start goes on without");
+            }
+            if task.under_way.has_tasks() {
+                let files = task.under_way.files();
+                tracing::info!(?files, "plugin files take long, the start goes on beside them");
             }
         }
         let (requests, requested) = mpsc::channel(1);
@@ -90,57 +102,118 @@ struct Task {
     inbox: Option<Inbox>,
     /// Kept because dropping it ends the news.
     system: Option<RecommendedWatcher>,
-    catalog: Catalog,
+    under_way: UnderWay,
     /// Whether no file was changing at the latest look.
     quiet: bool,
+    /// When the latest look was.
+    looked: Option<Instant>,
+}
+
+/// Somebody who waits until everything is handled.
+struct Asking {
+    done: oneshot::Sender<()>,
+    /// Looks that he waits for, at most.
+    looks: u32,
 }
 
 impl Task {
     async fn run(mut self, news: Arc<Notify>, mut requested: mpsc::Receiver<oneshot::Sender<()>>) {
+        let mut asking: Vec<Asking> = Vec::new();
         loop {
-            let mut done = None;
+            let mut looks = true;
+            let (interval, quiet, busy) = (self.interval(), self.quiet, self.under_way.has_tasks());
             tokio::select! {
-                () = news.notified() => {}
-                () = tokio::time::sleep(self.interval()), if self.quiet => self.watch_again(),
-                // The wait was in the latest look.
-                () = std::future::ready(()), if !self.quiet => {}
-                request = requested.recv() => match request {
-                    Some(request) => done = Some(request),
+                handled = self.under_way.next(), if busy => {
+                    looks = self.handled(handled).await;
+                }
+                // Where something is changing, the next look is due anyway.
+                () = news.notified(), if quiet => {}
+                () = tokio::time::sleep(interval), if quiet => self.watch_again(),
+                // The wait is in the look.
+                () = std::future::ready(()), if !quiet => {}
+                request = requested.recv(), if asking.len() < MOST_ASKING => match request {
+                    Some(done) => {
+                        asking.push(Asking { done, looks: MOST_LOOKS });
+                        self.inbox.iter_mut().for_each(Inbox::forget);
+                    }
                     None => return,
                 },
             }
-            if let (Some(_), Some(inbox)) = (&done, &mut self.inbox) {
-                inbox.forget();
+            if looks {
+                self.look_on().await;
+                asking.iter_mut().for_each(|one| one.looks = one.looks.saturating_sub(1));
             }
-            if let Err(error) = self.handle_until_quiet().await {
-                tracing::warn!(dir = %self.dir.display(), %error, "cannot look at the plugin directory");
+            self.under_way.begin(&self.dir);
+            let quiet = self.quiet;
+            if !self.under_way.has_tasks() {
+                for one in asking.extract_if(.., |one| quiet || one.looks == 0) {
+                    // Whoever asked may have gone.
+                    one.done.send(()).ok();
+                }
             }
-            if let Some(done) = done {
-                // Whoever asked may have gone.
-                done.send(()).ok();
-            }
+        }
+    }
+
+    /// Looks; where that fails, trying again at once would not help.
+    async fn look_on(&mut self) {
+        if let Err(error) = self.look_and_take().await {
+            self.quiet = true;
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot look at the plugin directory");
         }
     }
 
     /// Handles what settles until nothing changes any more; a file that is written without end makes
     /// nobody wait for longer than a few looks.
     async fn handle_until_quiet(&mut self) -> io::Result<()> {
-        // Also where looking fails: trying again at once would not help.
-        self.quiet = true;
         for _ in 0..MOST_LOOKS {
-            let Look { settled, unsettled, gone } = self.look().await?;
-            for file in &gone {
-                self.catalog.gone(file).await;
+            self.look_and_take().await?;
+            self.under_way.begin(&self.dir);
+            while self.under_way.has_tasks() {
+                let handled = self.under_way.next().await;
+                self.handled(handled).await;
+                self.under_way.begin(&self.dir);
             }
-            for (file, stamp) in settled {
-                self.handle(file, stamp).await;
-            }
-            self.quiet = !unsettled;
             if self.quiet {
                 break;
             }
-            tokio::time::sleep(QUIET).await;
         }
+        Ok(())
+    }
+
+    /// Handles what is known of already, until none of these is among it.
+    async fn handle_those(&mut self, awaited: &[String]) {
+        while self.under_way.has_one_of(awaited) {
+            let handled = self.under_way.next().await;
+            self.handled(handled).await;
+            self.under_way.begin(&self.dir);
+        }
+    }
+
+    /// A file is through; says whether another look is due.
+    async fn handled(&mut self, handled: Option<Handled>) -> bool {
+        let Some(Handled { file, stamp, again, changed, gone }) = handled else { return false };
+        if gone {
+            self.under_way.gone(vec![file.clone()]).await;
+        }
+        if let (false, Some(inbox)) = (again, &mut self.inbox) {
+            inbox.handled(file, stamp);
+        }
+        // What the store refused is tried again with the next look, whenever that is.
+        self.quiet &= !changed;
+        changed
+    }
+
+    /// Looks, not sooner after a look that saw something change than that takes to settle; begins nothing.
+    async fn look_and_take(&mut self) -> io::Result<()> {
+        if let (false, Some(looked)) = (self.quiet, self.looked) {
+            tokio::time::sleep_until(looked + QUIET).await;
+        }
+        self.quiet = true;
+        let Look { settled, unsettled, gone } = self.look().await?;
+        self.looked = Some(Instant::now());
+        self.quiet = !unsettled;
+        self.under_way.gone(gone).await;
+        self.under_way.take(settled);
         Ok(())
     }
 
@@ -153,23 +226,6 @@ impl Task {
         let (look, inbox) = looked.map_err(io::Error::other)?;
         self.inbox = Some(inbox);
         look
-    }
-
-    async fn handle(&mut self, file: String, stamp: Stamp) {
-        let Some(path) = self.inbox.as_ref().map(|inbox| inbox.path(&file)) else { return };
-        let bytes = tokio::task::spawn_blocking(move || read(&path, stamp)).await;
-        let bytes = bytes.unwrap_or_else(|error| Err(ReadError::Refused(error.to_string())));
-        let again = match bytes {
-            Ok(bytes) => self.catalog.offer(&file, bytes).await == Outcome::StoreFailed,
-            Err(ReadError::Changed) => true,
-            Err(ReadError::Refused(reason)) => {
-                self.catalog.reject(&file, &reason).await;
-                false
-            }
-        };
-        if let (false, Some(inbox)) = (again, &mut self.inbox) {
-            inbox.handled(file, stamp);
-        }
     }
 
     /// Time between two looks at the whole directory.
@@ -221,12 +277,19 @@ fn is_news(told: &notify::Result<Event>) -> bool {
 /// How long a file must stay the same before it is read. A copy over a network writes more often.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// How long a start waits for plugin files: a first start compiles the included ones in seconds.
-const START: Duration = Duration::from_secs(60);
+/// How long a start waits for plugin files: small ones are compiled by then, and what runs is in the store. The largest
+/// interpreters take half a minute.
+const START: Duration = Duration::from_secs(5);
+
+/// How long it waits for those that everybody counts on: a first start compiles the included ones in seconds.
+const START_AWAITED: Duration = Duration::from_secs(60);
 
 /// Looks that a start or a request waits for, two seconds in all: a copy that is under way ends within
 /// them or much later.
 const MOST_LOOKS: u32 = 8;
+
+/// Requests that wait at once: an operator's, and what he has reloaded meanwhile. Others wait until these are answered.
+const MOST_ASKING: usize = 16;
 
 /// Time between looks that nobody asked for: lost news is made good within this.
 const RESCAN: Duration = Duration::from_secs(30);

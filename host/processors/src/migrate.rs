@@ -58,7 +58,8 @@ impl Shard {
         state.lock().begin();
         let setup = setup(&self.spec, self.shard, state, &self.limits, &self.log.sink());
         let (usage, takes_over) = (self.status.usage(), Some(from.to_owned()));
-        let made = plugin.instantiate(Setup { usage, takes_over, ..setup }).await;
+        let said = Arc::clone(&self.said);
+        let made = plugin.instantiate(Setup { usage, said, takes_over, ..setup }).await;
         if made.is_err() {
             state.lock().abandon();
         }

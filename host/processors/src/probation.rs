@@ -75,7 +75,8 @@ impl Shard {
         state: &SharedState,
     ) -> Result<Instance, Failure> {
         let setup = setup(&self.spec, self.shard, state, &self.limits, &self.log.sink());
-        let setup = Setup { usage: self.status.usage(), ..setup };
+        let (usage, said) = (self.status.usage(), Arc::clone(&self.said));
+        let setup = Setup { usage, said, ..setup };
         let cause = match plugin.instantiate(setup).await {
             Ok(instance) => return Ok(instance),
             Err(busy @ CallError::Busy(_)) => return Err(busy.into()),

@@ -14,6 +14,7 @@ use host_events::Position;
 use host_observe::Histogram;
 use host_observe::traces::Traces;
 use host_plugins::log::NoLog;
+use host_plugins::said::Said;
 use host_plugins::{
     BeginError, CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
     StoreError,
@@ -155,6 +156,8 @@ pub(crate) struct Shard {
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) status: Arc<ShardStatus>,
     pub(crate) log: ShardLog,
+    /// What its instances said in `init`.
+    pub(crate) said: Arc<Said>,
     pub(crate) limits: Limits,
     pub(crate) retry: Backoff,
     /// First positions that were found, until they are known to be committed.
@@ -448,6 +451,7 @@ pub(crate) fn setup(
         log: Arc::clone(log),
         more: "{}".into(),
         usage: Arc::default(),
+        said: Arc::default(),
         takes_over: None,
     }
 }

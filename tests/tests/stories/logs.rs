@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use stories::{Fnaad, Wire, eventually};
+use stories::{Fnaad, Wire, drop_in, events, eventually, eventually_holds, guest};
 use tempfile::TempDir;
 
 const A: &str = "a.flows.unix.ar";
+const B: &str = "b.flows.unix.ar";
 const P: &str = "p.flows.unix.ar";
 
 /// A bridge whose filter fails, which it logs, for any event that has no magnitude.
@@ -54,6 +55,9 @@ fn the_log_has_what_the_plugin_says_and_what_the_host_did_with_it() {
     let all = entries(&mut wire, "");
     let numbers: Vec<_> = all.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{numbers:?}");
+    // Whatever the moment, a time is as long as any other.
+    let times = all.iter().map(|entry| entry["time"].as_str().unwrap());
+    assert!(times.clone().all(|time| time.len() == "2026-01-31T12:00:00.120Z".len()), "{all:?}");
     let last = numbers.last().unwrap();
     assert_eq!(entries(&mut wire, &format!(" SINCE {last}")), all[all.len() - 1..]);
     assert_eq!(entries(&mut wire, &format!(" SINCE {}", last + 1)), [] as [Value; 0]);
@@ -67,6 +71,28 @@ fn the_log_has_what_the_plugin_says_and_what_the_host_did_with_it() {
         wire.refused("GET LOG none.flows.unix.ar"),
         "404 NOT_FOUND processor none.flows.unix.ar"
     );
+}
+
+#[test]
+fn what_init_says_is_heard_once_however_many_pieces_a_bad_batch_is_cut_into() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Fnaad::dev(dir.path());
+    let mut wire = host.login();
+    for flow in [A, B] {
+        wire.ok(&format!("CREATE FLOW {flow}"));
+    }
+    drop_in(&dir.path().join("plugins"), "guest.wasm", guest());
+    eventually("the type", || match wire.json("GET PROCESSOR TYPES") {
+        types if types.iter().any(|found| found["type"] == "guest") => Ok(()),
+        types => Err(format!("{types:?}")),
+    });
+    let config = r#"{"act":"tell-and-panic-at-odd"}"#;
+    wire.ok(&format!("CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} CONFIG {config}"));
+    wire.write(A, &events(0..16));
+    eventually_holds(&mut wire, B, 8);
+    let all = entries(&mut wire, "");
+    let begins = by(&all, "plugin").iter().filter(|line| line["message"] == "begins").count();
+    assert_eq!(begins, 1, "{all:?}");
 }
 
 #[test]

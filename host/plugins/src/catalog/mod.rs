@@ -11,12 +11,12 @@ mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::engine::Engine;
 use crate::error::LoadError;
@@ -123,9 +123,9 @@ struct Shared {
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Older versions that somebody stays with, by digest.
     kept: Mutex<BTreeMap<String, Weak<plugin::Inner>>>,
-    /// One file at a time, so that versions of one name cannot pass each other. Held while a file is
-    /// compiled.
-    one_at_a_time: Mutex<()>,
+    /// One file of a name at a time, so that its versions cannot pass each other. Held while a file is
+    /// compiled: what is asked of other names does not wait for it.
+    names: std::sync::Mutex<BTreeMap<String, Weak<Mutex<()>>>>,
     /// Held while something is stored and then shown; never while anybody's plugin is called.
     turn: Mutex<()>,
 }
@@ -143,8 +143,8 @@ impl Catalog {
     ) -> Result<Self, StoreError> {
         let snapshot = watch::Sender::new(Arc::default());
         let kept = Mutex::default();
-        let (one_at_a_time, turn) = (Mutex::default(), Mutex::default());
-        let shared = Shared { engine, store, trial, snapshot, kept, one_at_a_time, turn };
+        let (names, turn) = (std::sync::Mutex::default(), Mutex::default());
+        let shared = Shared { engine, store, trial, snapshot, kept, names, turn };
         let catalog = Self(Arc::new(shared));
         let states = catalog.0.store.states().await?;
         catalog.change(|snapshot| snapshot.states = states);
@@ -270,7 +270,23 @@ impl Catalog {
         Ok(plugin)
     }
 
-    /// Bytes that nobody may need any more are forgotten; where that fails, later.
+    /// Keeps others from changing what is installed under a name.
+    async fn one_of(&self, name: &str) -> OwnedMutexGuard<()> {
+        let own = {
+            let mut names = self.0.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.retain(|_, lock| lock.strong_count() > 0);
+            let known = names.get(name).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let new = Arc::default();
+                names.insert(name.to_owned(), Arc::downgrade(&new));
+                new
+            })
+        };
+        own.lock_owned().await
+    }
+
+    /// Bytes that nobody may need any more are forgotten; where that fails, later. Whoever calls has the turn: what is
+    /// stored and not shown yet would be among them.
     async fn clean(&self) {
         let snapshot = self.snapshot();
         let named = snapshot.states.values().flat_map(|state| state.needed().cloned());

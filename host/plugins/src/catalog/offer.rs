@@ -14,9 +14,9 @@ impl Catalog {
     /// Takes the settled bytes of a file `NAME.wasm`: checks, compiles, tries, keeps and activates
     /// them. On any failure what runs goes on.
     pub async fn offer(&self, file: &str, component: Bytes) -> Outcome {
-        let _one = self.0.one_at_a_time.lock().await;
-        let digest = digest_of(component.clone()).await;
         let name = stem(file);
+        let _one = self.one_of(name).await;
+        let digest = digest_of(component.clone()).await;
         let state = self.state(name);
         if self.active(name).is_some_and(|active| *active.plugin.digest() == digest) {
             return self.is_here(file, TypeState { waiting: None, ..state.clone() }, &state).await;
@@ -37,10 +37,7 @@ impl Catalog {
             }
         };
         match self.activate(file, plugin, component).await {
-            Ok(Some(generation)) => {
-                self.clean().await;
-                Outcome::Activated { generation }
-            }
+            Ok(Some(generation)) => Outcome::Activated { generation },
             Ok(None) => Outcome::Waiting,
             Err(error) => {
                 self.rejected(file, Some(digest), error.to_string()).await;
@@ -104,8 +101,8 @@ impl Catalog {
         plugin: Plugin,
         component: Bytes,
     ) -> Result<Option<u64>, StoreError> {
-        self.0.store.put(plugin.digest(), component).await?;
         let _turn = self.0.turn.lock().await;
+        self.0.store.put(plugin.digest(), component).await?;
         let info = plugin.info();
         let (mut state, before) = (self.state(&info.name), self.proven(&info.name));
         if let Some(pinned) = &state.pinned
@@ -145,6 +142,7 @@ impl Catalog {
             let active = Active { plugin, generation, available: true, before };
             snapshot.types.insert(name, active);
         });
+        self.clean().await;
         Ok(Some(generation))
     }
 

@@ -63,7 +63,7 @@ impl Catalog {
     /// # Errors
     /// When there is no such version, or it does not do with what runs; then nothing changes.
     pub async fn pin(&self, name: &str, wanted: &str, why: &str) -> Result<Known, OperatorError> {
-        let _one = self.0.one_at_a_time.lock().await;
+        let _one = self.one_of(name).await;
         let chosen = self.choose(name, wanted).await?;
         let mut state = self.state(name);
         let running = self.active(name).map(|active| known(&active.plugin));
@@ -84,7 +84,7 @@ impl Catalog {
     /// # Errors
     /// When there is no such type, or the store fails.
     pub async fn unpin(&self, name: &str, why: &str) -> Result<(), OperatorError> {
-        let _one = self.0.one_at_a_time.lock().await;
+        let _one = self.one_of(name).await;
         let _turn = self.0.turn.lock().await;
         self.active(name).ok_or_else(|| OperatorError::NoType(name.to_owned()))?;
         let mut state = self.state(name);
@@ -102,7 +102,7 @@ impl Catalog {
     /// # Errors
     /// When none is kept, or it does not do with what runs; then nothing changes.
     pub async fn roll_back(&self, name: &str, why: &str) -> Result<Known, OperatorError> {
-        let _one = self.0.one_at_a_time.lock().await;
+        let _one = self.one_of(name).await;
         let active = self.active(name).ok_or_else(|| OperatorError::NoType(name.to_owned()))?;
         let running = known(&active.plugin);
         let mut state = self.state(name);
@@ -123,7 +123,7 @@ impl Catalog {
     /// # Errors
     /// When the store fails.
     pub async fn forget(&self, name: &str, why: &str) -> Result<(), OperatorError> {
-        let _one = self.0.one_at_a_time.lock().await;
+        let _one = self.one_of(name).await;
         let _turn = self.0.turn.lock().await;
         self.0.store.forget(name, why).await?;
         let file = format!("{name}.wasm");

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 struct Scene {
     catalog: Catalog,
@@ -26,7 +27,7 @@ impl Scene {
     async fn on(store: Arc<MemoryStore>, dir: TempDir, trial: impl Trial + 'static) -> Self {
         let kept = Arc::clone(&store) as Arc<dyn PluginStore>;
         let catalog = Catalog::open(engine().clone(), kept, Arc::new(trial)).await.unwrap();
-        let watcher = Watcher::start(catalog.clone(), dir.path()).await.unwrap();
+        let watcher = Watcher::start(catalog.clone(), dir.path(), &[]).await.unwrap();
         Self { catalog, store, watcher, dir }
     }
 
@@ -86,6 +87,63 @@ async fn a_broken_file_keeps_the_old_and_is_shown_with_its_reason() {
     scene.put("guest.wasm", &GUEST);
     scene.until(|now| now.rejected.is_empty()).await;
     assert_eq!(scene.catalog.active("guest").unwrap().generation, 1);
+}
+
+/// A trial that takes until it is told, as compiling does.
+#[derive(Clone)]
+struct Slow {
+    begun: Arc<Semaphore>,
+    done: Arc<Semaphore>,
+}
+
+impl Slow {
+    fn new() -> Self {
+        Self { begun: Arc::new(Semaphore::new(0)), done: Arc::new(Semaphore::new(0)) }
+    }
+}
+
+#[async_trait]
+impl Trial for Slow {
+    async fn trial(&self, _: &Plugin) -> Result<(), String> {
+        self.begun.add_permits(1);
+        self.done.acquire().await.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_takes_long_holds_up_neither_the_start_nor_others() {
+    let (dir, store) = (tempfile::tempdir().unwrap(), Arc::new(MemoryStore::default()));
+    std::fs::write(dir.path().join("guest.wasm"), &*GUEST).unwrap();
+    let slow = Slow::new();
+    let started = Scene::on(store, dir, slow.clone());
+    let scene = tokio::time::timeout(Duration::from_secs(50), started).await.unwrap();
+    assert!(scene.catalog.active("guest").is_none());
+    slow.begun.acquire().await.unwrap().forget();
+    scene.put("other.wasm", b"not wasm");
+    assert!(scene.until_rejected("other.wasm").await.contains("not a WebAssembly component"));
+    assert!(scene.catalog.active("guest").is_none());
+    // A newer file of the name waits for the one before, and comes after it.
+    let newer = noted(&GUEST, "newer");
+    scene.put("guest.wasm", &newer);
+    slow.done.add_permits(1);
+    let active = scene.until_generation(2).await;
+    assert_eq!(*active.types["guest"].plugin.digest(), crate::engine::digest(&newer));
+}
+
+#[tokio::test]
+async fn a_file_that_goes_while_it_is_looked_at_is_not_there_afterwards() {
+    let slow = Slow::new();
+    let scene = Scene::new(slow.clone()).await;
+    scene.put("guest.wasm", &GUEST);
+    slow.begun.acquire().await.unwrap().forget();
+    scene.put("other.wasm", b"not wasm");
+    scene.until_rejected("other.wasm").await;
+    for file in ["guest.wasm", "other.wasm"] {
+        std::fs::remove_file(scene.dir.path().join(file)).unwrap();
+    }
+    scene.until(|now| now.rejected.is_empty()).await;
+    slow.done.add_permits(1);
+    scene.until(|now| now.types.get("guest").is_some_and(|active| !active.available)).await;
 }
 
 #[tokio::test]

@@ -75,6 +75,7 @@ impl Processors {
             asks,
             status: Arc::clone(status),
             log: self.0.logs.shard(&spec.name, shard),
+            said: Arc::default(),
             retry: self.0.options.retry,
             found: Position::default(),
             cuts: Default::default(),

@@ -350,6 +350,7 @@ fn setup(flow: &str, lens: &Lens, limits: Limits) -> Setup {
         log: Arc::new(NoLog),
         more: "{}".into(),
         usage: Arc::default(),
+        said: Arc::default(),
         takes_over: None,
     }
 }

@@ -64,6 +64,7 @@ impl Processor for Guest {
         match config.act.as_str() {
             "loop-in-init" => spin(),
             "trap-in-init" => trap("deliberate"),
+            "tell-and-panic-at-odd" => log::info("begins", &[]),
             "refuse-seven" if config.times == 7 => return Err(Error::fatal("no seven")),
             "trap-on-state" if state::get(b"n").is_some() => trap("deliberate"),
             "recurse-in-init" => drop(black_box(recurse(0))),
@@ -186,7 +187,7 @@ impl Guest {
                     false => Action::forward(index, 0),
                 })
                 .collect(),
-            "panic-at-odd" => {
+            "panic-at-odd" | "tell-and-panic-at-odd" => {
                 if !lies::is_mended() && (0..batch.len()).any(|index| is_odd(batch, index)) {
                     trap("deliberate")
                 }
