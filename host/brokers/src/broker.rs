@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use host_events::{Batch, Incarnation, Position, Record};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -55,6 +57,13 @@ pub trait Broker: Send + Sync {
     /// Appends records and returns when they are safe. With a token that was seen within its
     /// lifetime nothing is written and the first answer is given again.
     async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError>;
+    /// Appends in two steps: returns when the records stand in the broker's queue, with what waits until they are
+    /// safe. What is enqueued after that lies behind them in each partition, where both have tokens of one principal,
+    /// or neither has one. A broker without a queue returns when they are safe.
+    async fn enqueue(&self, topic: &TopicRef, append: Append) -> Result<Enqueued, BrokerError> {
+        let appended = self.append(topic, append).await;
+        Ok(std::future::ready(appended).boxed())
+    }
     /// Opens a reader of one partition. `next` of it waits for records.
     async fn source(
         &self,
@@ -351,6 +360,9 @@ pub struct BatchLimits {
     /// Bytes of their payloads; one record larger than that still comes alone.
     pub bytes: usize,
 }
+
+/// Waits until what stands in a broker's queue is safe. Who drops it no longer wants to know.
+pub type Enqueued = BoxFuture<'static, Result<Appended, BrokerError>>;
 
 /// Why a broker did not do it, named by what the caller can do.
 #[derive(Clone, Debug, thiserror::Error)]

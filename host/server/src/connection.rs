@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::by::by;
 use crate::input;
+use crate::line::Line;
 use crate::listener::ListenerOptions;
 use crate::pace::Pace;
 use crate::perform::{count, perform};
@@ -86,6 +87,8 @@ pub(crate) struct Connection {
     pace: Pace,
     /// WRITEs under way, answered in their order.
     writes: FuturesOrdered<BoxFuture<'static, Reply>>,
+    /// Where they stand on their way to a broker.
+    line: Line,
 }
 
 /// The connection is over; why is of no interest to anybody but the log.
@@ -137,6 +140,7 @@ impl Connection {
             stranger: Some(stranger),
             pace: Pace::default(),
             writes: FuturesOrdered::new(),
+            line: Line::default(),
         }
     }
 
@@ -165,10 +169,7 @@ impl Connection {
             self.keep_pace().await?;
             self.flush().await?;
             match self.input().await {
-                Input::Written(reply) => {
-                    self.pace.pay_for_reply(&reply);
-                    self.session.reply(reply);
-                }
+                Input::Written(reply) => self.answered(reply),
                 // It has failed at the greeting already: no alert would reach anybody.
                 Input::Read(Ok(1..)) if self.speaks_tls() => {
                     tracing::info!(peer = %self.peer, "the peer speaks tls at an address of clear text");
@@ -299,20 +300,31 @@ impl Connection {
         })
     }
 
-    /// Begins a WRITE. It is polled once at once, so that it stands in the broker's queue before the
-    /// next one begins; outside the runtime's budget, which would have it give way on its way there
-    /// now and then, and let the next one pass it.
+    /// Begins a WRITE, which stands behind those that are under way. It is polled once at once, so that its events are
+    /// on their way while the next ones are read.
     async fn post(&mut self, principal: Principal, batch: WriteBatch) {
         if let Err(failure) = self.metered_write(&batch) {
             return self.writes.push_back(std::future::ready(Reply::from(failure)).boxed());
         }
-        let services = Arc::clone(&self.services);
-        let write = async move { write::write(&services, &principal, batch).await };
-        let mut write = tokio::task::unconstrained(write).boxed();
+        // A broker may write what has a token another way than what has none.
+        if self.line.turns(batch.token.is_some()) {
+            while let Some(reply) = self.writes.next().await {
+                self.answered(reply);
+            }
+        }
+        let (services, place) = (Arc::clone(&self.services), self.line.stand());
+        let write = async move { write::write(&services, &principal, batch, place).await };
+        let mut write = write.boxed();
         match futures::poll!(&mut write) {
             Poll::Ready(reply) => self.writes.push_back(std::future::ready(reply).boxed()),
             Poll::Pending => self.writes.push_back(write),
         }
+    }
+
+    /// The oldest WRITE that was under way has ended.
+    fn answered(&mut self, reply: Reply) {
+        self.pace.pay_for_reply(&reply);
+        self.session.reply(reply);
     }
 
     async fn send(&mut self, bytes: &Bytes) -> Result<(), Gone> {

@@ -9,6 +9,7 @@ mod carried;
 mod connection;
 mod home;
 mod input;
+mod line;
 mod listener;
 mod look;
 mod may;

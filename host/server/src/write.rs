@@ -10,14 +10,20 @@ use host_events::{Record, from_write_line, partition_for_key};
 use host_iam::Principal;
 use host_registry::FlowStatus;
 
+use crate::line::Place;
 use crate::may;
 use crate::perform::{broker_failure, count, find_flow};
 use crate::services::Services;
 
-/// Writes the events of one WRITE and answers when they are safe.
-pub(crate) async fn write(services: &Services, principal: &Principal, batch: WriteBatch) -> Reply {
+/// Writes the events of one WRITE, behind those of its connection that came before, and answers when they are safe.
+pub(crate) async fn write(
+    services: &Services,
+    principal: &Principal,
+    batch: WriteBatch,
+    place: Place,
+) -> Reply {
     let octets: usize = batch.lines.iter().map(|line| line.len()).sum();
-    let written = try_write(services, principal, batch).await;
+    let written = try_write(services, principal, batch, place).await;
     count(services, &"WRITE", written.as_ref().err().map(|failure| failure.code));
     match written {
         Ok(count) => {
@@ -33,6 +39,7 @@ async fn try_write(
     services: &Services,
     principal: &Principal,
     batch: WriteBatch,
+    place: Place,
 ) -> Result<u64, Failure> {
     may::on_flow(services, principal, Right::Write, &batch.flow)?;
     let flow = find_flow(services, &batch.flow).await?;
@@ -53,7 +60,7 @@ async fn try_write(
     let token = batch
         .token
         .map(|token| Token { principal: principal.to_string(), token: token.as_str().to_owned() });
-    let appended = broker.append(&topic, Append { records, token }).await;
+    let appended = place.append(&*broker, &topic, Append { records, token }).await;
     appended.map(|appended| appended.count).map_err(|error| broker_failure(&error))
 }
 

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use host_brokers::{
-    Append, Appended, Borrower, Broker, BrokerError, Commit, CommitOutcome, Consumer, Fence,
-    FoundTopic, Opened, Output, ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec,
-    Transaction,
+    Append, Appended, Borrower, Broker, BrokerError, Commit, CommitOutcome, Consumer, Enqueued,
+    Fence, FoundTopic, Opened, Output, ShardId, Source, TopicChange, TopicInfo, TopicRef,
+    TopicSpec, Transaction,
 };
 use host_events::Position;
 use host_observe::{Counter, Exposition, Histogram, Kind};
@@ -193,13 +194,25 @@ impl Broker for Measured {
     }
 
     async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
+        self.enqueue(topic, append).await?.await
+    }
+
+    async fn enqueue(&self, topic: &TopicRef, append: Append) -> Result<Enqueued, BrokerError> {
         let began = Instant::now();
-        let done = self.inner.append(topic, append).await;
-        if done.is_ok() {
-            self.measures.appends.observe(began.elapsed());
+        let enqueued = self.inner.enqueue(topic, append).await;
+        if let Err(error) = &enqueued {
+            self.measures.note(Some(error));
         }
-        self.measures.note(done.as_ref().err());
-        done
+        let (enqueued, measures) = (enqueued?, Arc::clone(&self.measures));
+        let measured = async move {
+            let done = enqueued.await;
+            if done.is_ok() {
+                measures.appends.observe(began.elapsed());
+            }
+            measures.note(done.as_ref().err());
+            done
+        };
+        Ok(measured.boxed())
     }
 
     async fn source(

@@ -5,7 +5,8 @@ use std::path::Path;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use host_events::partition_for_key;
 use kafka_node::{Node, tool, tool_with};
-use stories::{event, eventually_holds};
+use serde_json::Value;
+use stories::{Fnua, event, eventually_holds};
 
 use crate::site::{Site, login};
 
@@ -69,6 +70,58 @@ fn a_key_goes_where_the_java_producer_sends_it() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn what_one_writer_writes_without_waiting_lies_in_its_order() {
+    const MANY: usize = 60_000;
+    const LARGE: usize = 500;
+    const ONE: &str = "one-writer.flows.unix.ar";
+    let site = Site::on(&Node::shared().servers(), "identity = \"one-writer\"");
+    let host = site.start();
+    let mut wire = login(&host);
+    wire.ok(&format!("CREATE FLOW {ONE} partitions=1"));
+    // Every batch has a token, and so lies in a transaction.
+    let fnua = user(&site, host.address());
+    let events: String = (0..MANY).map(|n| event(n) + "\n").collect();
+    fnua.ok_with(&["write", ONE], &events);
+    // Without tokens: what is more than a batch of Kafka's, and one event that would fit beside it.
+    let (mut plain, mut written) = (String::new(), MANY);
+    for _ in 0..8 {
+        let padding = format!("\"more\":\"{}\",\"n\"", "x".repeat(1_850));
+        let large =
+            (written..written + LARGE).map(|n| event(n).replacen("\"n\"", &padding, 1) + "\n");
+        let large: String = large.collect();
+        let last = event(written + LARGE);
+        plain += &format!("WRITE {ONE}\r\n{large}.\r\nWRITE {ONE}\r\n{last}\r\n.\r\n");
+        written += LARGE + 1;
+    }
+    let mut speaker = login(&host);
+    speaker.send(plain.as_bytes());
+    for _ in 0..16 {
+        assert!(speaker.line().starts_with("330 "));
+        let answer = speaker.line();
+        assert!(answer.starts_with("220 OK "), "{answer}");
+    }
+    let read = fnua.ok(&["read", ONE]);
+    let mut next = 0;
+    for event in read.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        assert_eq!(event["data"]["n"], next, "in place of {next}");
+        next += 1;
+    }
+    assert_eq!(next, written);
+}
+
+/// The user agent of the site's user.
+fn user(site: &Site, address: &str) -> Fnua {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = site.dir().join("fnua.toml");
+    let agent = format!(
+        "[[agents]]\nname = \"x\"\naddress = \"{address}\"\nusername = \"test\"\npassword = \"test\"\n"
+    );
+    std::fs::write(&file, agent).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    Fnua::new(file)
 }
 
 /// The event `n` of the other stories, as the console producer reads it: headers, key and value.

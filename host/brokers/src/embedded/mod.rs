@@ -26,13 +26,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use host_events::Position;
 use host_store::StoreError;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::broker::{
-    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Fence, Opened, Output,
+    Append, Appended, Broker, BrokerError, Commit, CommitOutcome, Enqueued, Fence, Opened, Output,
     PartitionInfo, ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec, Transaction,
 };
 
@@ -228,9 +229,13 @@ impl Broker for Embedded {
     }
 
     async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
+        self.enqueue(topic, append).await?.await
+    }
+
+    async fn enqueue(&self, topic: &TopicRef, append: Append) -> Result<Enqueued, BrokerError> {
         let (answer, answered) = oneshot::channel();
         self.requests.ask(Request::Append { topic: topic.clone(), append, answer }).await?;
-        answered.await.map_err(|_| gone())?
+        Ok(answered.map(|answered| answered.unwrap_or_else(|_| Err(gone()))).boxed())
     }
 
     async fn source(

@@ -94,4 +94,17 @@ mod tests {
         while requests.try_recv().is_ok() {}
         large.now_or_never().unwrap().unwrap();
     }
+
+    #[test]
+    fn whoever_finds_no_room_stands_in_the_queue_only_when_he_is_told_so() {
+        let (queue, mut requests) = Queue::new();
+        for _ in 0..MOST_WAITING {
+            queue.ask(append(1)).now_or_never().unwrap().unwrap();
+        }
+        let mut waits = Box::pin(queue.ask(append(2)));
+        assert!(waits.as_mut().now_or_never().is_none());
+        assert_eq!(std::iter::from_fn(|| requests.try_recv().ok()).count(), MOST_WAITING);
+        waits.now_or_never().unwrap().unwrap();
+        assert_eq!(size(&requests.try_recv().unwrap().request), 2);
+    }
 }

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use host_events::Position;
 use uuid::Uuid;
 
 use crate::broker::{
-    Append, Appended, Broker, BrokerError, Consumer, FoundTopic, Opened, ShardId, Source,
+    Append, Appended, Broker, BrokerError, Consumer, Enqueued, FoundTopic, Opened, ShardId, Source,
     TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 
@@ -90,7 +91,15 @@ impl Faulty {
         number: u32,
         work: impl Future<Output = Result<T, BrokerError>> + Send,
     ) -> Result<T, BrokerError> {
-        match self.plan.draw(op, name, number) {
+        self.suffer(self.plan.draw(op, name, number), work).await
+    }
+
+    async fn suffer<T: Send>(
+        &self,
+        fault: Option<Fault>,
+        work: impl Future<Output = Result<T, BrokerError>> + Send,
+    ) -> Result<T, BrokerError> {
+        match fault {
             None => work.await,
             Some(Fault::Slow) => {
                 self.plan.hold().await;
@@ -172,6 +181,22 @@ impl Broker for Faulty {
 
     async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
         self.under(Op::Append, &topic.topic, 0, self.inner.append(topic, append)).await
+    }
+
+    /// What is slow here has not reached the queue yet.
+    async fn enqueue(&self, topic: &TopicRef, append: Append) -> Result<Enqueued, BrokerError> {
+        let fault = self.plan.draw(Op::Append, &topic.topic, 0);
+        let enqueuing = self.inner.enqueue(topic, append);
+        if fault != Some(Fault::SlowAnswer) {
+            return self.suffer(fault, enqueuing).await;
+        }
+        let (enqueued, plan) = (enqueuing.await?, Arc::clone(&self.plan));
+        let held = async move {
+            let done = enqueued.await;
+            plan.hold().await;
+            done
+        };
+        Ok(held.boxed())
     }
 
     async fn source(

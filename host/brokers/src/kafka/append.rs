@@ -1,9 +1,10 @@
 //! Records from outside: safe when every in-sync copy has them; with a token, once.
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use futures::FutureExt;
 use host_events::Record;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -13,7 +14,7 @@ use super::lanes::Lanes;
 use super::native::admin::Fault;
 use super::outlets::Outlets;
 use super::travel::Travel;
-use crate::broker::{Append, Appended, BrokerError, Output, TopicRef};
+use crate::broker::{Append, Appended, BrokerError, Enqueued, Output, TopicRef};
 
 /// Appends to topics with a small limit, one after the other: the library would put those that wait into one
 /// batch. Topics that are waited for.
@@ -22,79 +23,97 @@ pub(super) struct Turns(Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>);
 
 /// What an append works with.
 pub(super) struct Appender<'a> {
-    pub(super) cluster: &'a Cluster,
+    pub(super) cluster: &'a Arc<Cluster>,
     pub(super) outlets: &'a Arc<Outlets>,
     pub(super) lanes: &'a Lanes,
     pub(super) turns: &'a Turns,
 }
 
 impl Appender<'_> {
-    pub(super) async fn append(
+    pub(super) async fn enqueue(
         &self,
         topic: &TopicRef,
         append: Append,
-    ) -> Result<Appended, BrokerError> {
-        let count = append.records.len() as u64;
+    ) -> Result<Enqueued, BrokerError> {
         let outputs = outputs(topic, append.records);
         if let Some(token) = append.token {
-            return self.lanes.append(topic, &token, outputs).await;
+            return self.lanes.enqueue(topic, &token, outputs).await;
         }
         self.outlets.check_records(topic, std::iter::empty()).await?;
         self.outlets.check(&outputs).await?;
         if self.outlets.known_limit(&topic.topic) > BATCH_BYTES {
-            self.write(topic, outputs).await?;
-        } else {
-            let turn = self.turns.of(&topic.topic);
-            let written = {
-                let _mine = turn.lock().await;
-                self.write(topic, outputs).await
-            };
-            self.turns.tidy(&topic.topic, turn);
-            written?;
+            return self.hand_over(topic, outputs).await;
         }
-        Ok(Appended { count, repeated: false })
+        let turn = self.turns.of(&topic.topic);
+        let written = {
+            let _mine = turn.lock().await;
+            match self.hand_over(topic, outputs).await {
+                Ok(reported) => reported.await,
+                Err(error) => Err(error),
+            }
+        };
+        self.turns.tidy(&topic.topic, turn);
+        Ok(ready(written).boxed())
     }
 
-    async fn write(&self, topic: &TopicRef, outputs: Vec<Output>) -> Result<(), BrokerError> {
+    /// Hands records over, and gives what waits for their reports.
+    async fn hand_over(
+        &self,
+        topic: &TopicRef,
+        outputs: Vec<Output>,
+    ) -> Result<Enqueued, BrokerError> {
+        let count = outputs.iter().map(|output| output.records.len() as u64).sum();
         let handle = self.cluster.appending()?;
         let loads = [Arc::new(outputs)];
         let chains = chains(&loads, |topic| self.outlets.known_limit(topic));
         let travel = Travel::new(&handle, &loads);
-        travel.go(&chains, Duration::MAX).await;
-        for (_, parcel) in travel.sent() {
-            if let Some(code) = parcel.refused() {
-                return Err(self.refusal(topic, parcel.output(), code).await);
+        travel.hand_over(&chains).await;
+        let sent = travel.sent();
+        let (cluster, outlets) = (Arc::clone(self.cluster), Arc::clone(self.outlets));
+        let topic = topic.clone();
+        let reported = async move {
+            for (_, parcel) in &sent {
+                parcel.done().await;
             }
-        }
-        Ok(())
-    }
-
-    async fn refusal(
-        &self,
-        topic: &TopicRef,
-        output: Option<&Output>,
-        code: RDKafkaErrorCode,
-    ) -> BrokerError {
-        if code == RDKafkaErrorCode::MessageSizeTooLarge {
-            let records = output.map_or(&[][..], |output| &output.records);
-            return match self.outlets.fresh_limit(topic).await {
-                Ok(limit) => {
-                    let size = records.iter().map(Record::size).max().unwrap_or_default();
-                    let wire = records.iter().map(alone).max().unwrap_or_default();
-                    let size = if size > limit { size } else { wire };
-                    if size <= limit {
-                        let words = format!("it takes {limit} bytes at once since a moment ago");
-                        return BrokerError::Unavailable(self.cluster.words(&topic.topic, &words));
-                    }
-                    BrokerError::TooLarge { size, limit }
+            // A client that is given back tells nothing more.
+            drop(handle);
+            for (_, parcel) in &sent {
+                if let Some(code) = parcel.refused() {
+                    return Err(refusal(&cluster, &outlets, &topic, parcel.output(), code).await);
                 }
-                Err(error) => error,
-            };
-        }
-        // Whatever was known of it is no longer so.
-        self.outlets.forget(&topic.topic);
-        self.cluster.fault(&topic.topic, &Fault::new(code, code.to_string()).lacking("Write"))
+            }
+            Ok(Appended { count, repeated: false })
+        };
+        Ok(reported.boxed())
     }
+}
+
+async fn refusal(
+    cluster: &Cluster,
+    outlets: &Arc<Outlets>,
+    topic: &TopicRef,
+    output: Option<&Output>,
+    code: RDKafkaErrorCode,
+) -> BrokerError {
+    if code == RDKafkaErrorCode::MessageSizeTooLarge {
+        let records = output.map_or(&[][..], |output| &output.records);
+        return match outlets.fresh_limit(topic).await {
+            Ok(limit) => {
+                let size = records.iter().map(Record::size).max().unwrap_or_default();
+                let wire = records.iter().map(alone).max().unwrap_or_default();
+                let size = if size > limit { size } else { wire };
+                if size <= limit {
+                    let words = format!("it takes {limit} bytes at once since a moment ago");
+                    return BrokerError::Unavailable(cluster.words(&topic.topic, &words));
+                }
+                BrokerError::TooLarge { size, limit }
+            }
+            Err(error) => error,
+        };
+    }
+    // Whatever was known of it is no longer so.
+    outlets.forget(&topic.topic);
+    cluster.fault(&topic.topic, &Fault::new(code, code.to_string()).lacking("Write"))
 }
 
 impl Turns {

@@ -30,8 +30,8 @@ use host_events::{Incarnation, Position};
 use uuid::Uuid;
 
 use crate::broker::{
-    Append, Appended, Borrower, Broker, BrokerError, Consumer, FoundTopic, Opened, ShardId, Source,
-    TopicChange, TopicInfo, TopicRef, TopicSpec,
+    Append, Appended, Borrower, Broker, BrokerError, Consumer, Enqueued, FoundTopic, Opened,
+    ShardId, Source, TopicChange, TopicInfo, TopicRef, TopicSpec,
 };
 
 use append::{Appender, Turns};
@@ -145,8 +145,12 @@ impl Broker for Kafka {
     }
 
     async fn append(&self, topic: &TopicRef, append: Append) -> Result<Appended, BrokerError> {
+        self.enqueue(topic, append).await?.await
+    }
+
+    async fn enqueue(&self, topic: &TopicRef, append: Append) -> Result<Enqueued, BrokerError> {
         let Self { cluster, outlets, lanes, turns, .. } = self;
-        Appender { cluster, outlets, lanes, turns }.append(topic, append).await
+        Appender { cluster, outlets, lanes, turns }.enqueue(topic, append).await
     }
 
     async fn source(

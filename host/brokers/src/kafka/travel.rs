@@ -54,22 +54,42 @@ impl<'a> Travel<'a> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn follow(&self, chain: &[Link], is_late: impl Fn() -> bool) {
+    /// Hands everything over, and waits for the reports of all but the last links: what is handed over after this has
+    /// returned lies behind it. A chain ends with the first link that is refused.
+    pub(super) async fn hand_over(&self, chains: &[Vec<Link>]) {
+        let chain = async |chain: &Vec<Link>| {
+            let Some((last, before)) = chain.split_last() else { return };
+            if self.follow(before, || false).await {
+                self.link(last).await;
+            }
+        };
+        join_all(chains.iter().map(chain)).await;
+    }
+
+    /// Whether all of it was taken.
+    async fn follow(&self, chain: &[Link], is_late: impl Fn() -> bool) -> bool {
         for (number, link) in chain.iter().enumerate() {
             if number > 0 && is_late() {
-                return self.late.store(true, Ordering::Relaxed);
+                self.late.store(true, Ordering::Relaxed);
+                return false;
             }
-            let mut parcels = Vec::with_capacity(link.len());
-            for piece in link {
-                parcels.extend(self.send(piece).await);
-            }
+            let parcels = self.link(link).await;
             for parcel in &parcels {
                 parcel.done().await;
             }
             if parcels.iter().any(|parcel| parcel.refused().is_some()) {
-                return;
+                return false;
             }
         }
+        true
+    }
+
+    async fn link(&self, link: &Link) -> Vec<Arc<Parcel>> {
+        let mut parcels = Vec::with_capacity(link.len());
+        for piece in link {
+            parcels.extend(self.send(piece).await);
+        }
+        parcels
     }
 
     async fn send(&self, piece: &Piece) -> Option<Arc<Parcel>> {

@@ -116,6 +116,7 @@ macro_rules! battery {
                 a_refused_append_does_not_use_its_token_up,
                 one_token_at_once_writes_once,
                 acknowledged_records_and_tokens_are_there_after_reopening,
+                what_is_enqueued_after_something_lies_behind_it,
             ]);
     };
     (@tests $place:expr, $module:ident: [$($test:ident),* $(,)?]) => {

@@ -138,3 +138,32 @@ pub async fn acknowledged_records_and_tokens_are_there_after_reopening(place: im
     append(&broker, &topic, 0, &["next"]).await;
     assert_eq!(at_least(&broker, &topic, 0, 21).await.split_off(20), ["next"]);
 }
+
+pub async fn what_is_enqueued_after_something_lies_behind_it(place: impl Place) {
+    let broker = place.open().await;
+    for (name, principal) in [("a", None), ("b", Some("ana"))] {
+        let topic = topic(&broker, name, 1).await;
+        let (mut expected, mut answers) = (Vec::new(), Vec::new());
+        for number in 0..24 {
+            // More than goes at once, in bytes or in records, and some that would overtake it.
+            let (count, padding) = match number {
+                2 => (10_001, 0),
+                number if number % 4 == 0 => (2, 600_000),
+                _ => (1, 0),
+            };
+            let names: Vec<_> = (0..count).map(|index| format!("{number}.{index}")).collect();
+            let value = |name: &String| (0, record(name.clone() + &"x".repeat(padding)));
+            let records = names.iter().map(value).collect();
+            let token = principal.and_then(|principal| token(principal, &number.to_string()));
+            let append = Append { records, token };
+            answers.push(tokio::spawn(broker.enqueue(&topic, append).await.unwrap()));
+            expected.extend(names);
+        }
+        for answer in answers {
+            answer.await.unwrap().unwrap();
+        }
+        let seen = at_least(&broker, &topic, 0, expected.len()).await;
+        let seen: Vec<_> = seen.iter().map(|value| value.trim_end_matches('x')).collect();
+        assert!(seen == expected, "{name}: {:?}", seen.iter().zip(&expected).find(|(a, b)| a != b));
+    }
+}

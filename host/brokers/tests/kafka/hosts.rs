@@ -403,14 +403,14 @@ async fn what_needs_the_lane_of_another_host_fails_with_who_holds_it() {
         assert!(matches!(error, BrokerError::Unavailable(_)), "{error}");
         let words = format!("another host of identity {} holds it, b at 127.", options.identity);
         assert!(error.to_string().contains(&words), "{error}");
-        // Of many tokens some belong to the other lane.
+        // Of many writers some belong to the other lane.
         let topic = output_topic(&options);
         let spec = TopicSpec { topic, partitions: 1, replication: None, config: settings(&[]) };
         a.create(&spec).await.unwrap();
         let mut told = Vec::new();
         for number in 0..8 {
             let records = vec![(0, record("v"))];
-            let token = token("ann", &number.to_string());
+            let token = token(&format!("ann-{number}"), "once");
             let appended = a.append(&spec.topic, Append { records, token }).await;
             told.extend(appended.err().map(|error| error.to_string()));
         }

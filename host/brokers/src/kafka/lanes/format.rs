@@ -152,12 +152,26 @@ pub(super) fn read_seen(value: &[u8]) -> Result<Seen, Malformed> {
 /// A token is its principal's, and is said of one life of a flow. Hashed, so that what a client says lies
 /// nowhere, and a lane keeps many.
 pub(super) fn token_id(token: &Token, flow: Incarnation) -> TokenId {
+    let mut hash = writer(&token.principal, flow);
+    hash.update(&token.token);
+    id(hash)
+}
+
+/// Whoever writes with tokens to a flow: all of his go through one lane.
+pub(super) fn writer_id(principal: &str, flow: Incarnation) -> TokenId {
+    id(writer(principal, flow))
+}
+
+fn writer(principal: &str, flow: Incarnation) -> Sha256 {
     let mut hash = Sha256::new();
     hash.update(flow.0.as_bytes());
     // The length keeps apart what would read the same in a row.
-    hash.update((token.principal.len() as u64).to_be_bytes());
-    hash.update(&token.principal);
-    hash.update(&token.token);
+    hash.update((principal.len() as u64).to_be_bytes());
+    hash.update(principal);
+    hash
+}
+
+fn id(hash: Sha256) -> TokenId {
     let mut id = TokenId::default();
     id.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
     id
@@ -221,7 +235,9 @@ mod tests {
             let token = Token { principal: principal.into(), token: token.into() };
             token_id(&token, Incarnation(Uuid::from_u128(flow)))
         };
-        let all = [id("ana", "t", 1), id("an", "at", 1), id("bob", "t", 1), id("ana", "t", 2)];
+        let writer = writer_id("ana", Incarnation(Uuid::from_u128(1)));
+        let all =
+            [writer, id("ana", "t", 1), id("an", "at", 1), id("bob", "t", 1), id("ana", "t", 2)];
         for (index, one) in all.iter().enumerate() {
             assert!(all.iter().skip(index + 1).all(|other| other != one));
         }

@@ -44,7 +44,7 @@ use tokio::task::JoinError;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::broker::{Appended, BrokerError, Opened, Output, ShardId, Token, TopicRef};
+use crate::broker::{Appended, BrokerError, Enqueued, Opened, Output, ShardId, Token, TopicRef};
 use crate::kafka::cluster::Cluster;
 use crate::kafka::outlets::Outlets;
 
@@ -171,24 +171,26 @@ impl Lanes {
         ask(&self.lane(ours, number), |answer| Request::Forget { processor, answer }).await
     }
 
-    /// Appends in a transaction that remembers the token. Refuses nothing that was done already.
-    pub(super) async fn append(
+    /// Appends in a transaction that remembers the token. Refuses nothing that was done already. All that a
+    /// principal writes to a flow goes through one lane, so that it keeps its order.
+    pub(super) async fn enqueue(
         &self,
         topic: &TopicRef,
         token: &Token,
         outputs: Vec<Output>,
-    ) -> Result<Appended, BrokerError> {
+    ) -> Result<Enqueued, BrokerError> {
         let ours = self.ours().await?;
+        let writer = format::writer_id(&token.principal, topic.incarnation);
+        let lane = self.lane(&ours, ours.lane_of_bytes(&writer));
         let token = format::token_id(token, topic.incarnation);
-        let lane = self.lane(&ours, ours.lane_of_bytes(&token));
         if let Err(refused) = self.check(topic, &outputs).await {
-            return match ask(&lane, |answer| Request::Recall { token, answer }).await? {
-                Some(count) => Ok(Appended { count, repeated: true }),
-                None => Err(refused),
-            };
+            let seen = ask(&lane, |answer| Request::Recall { token, answer }).await?;
+            let appended = seen.map(|count| Appended { count, repeated: true }).ok_or(refused);
+            return Ok(std::future::ready(appended).boxed());
         }
         let outputs = Arc::new(outputs);
-        ask(&lane, |answer| Request::Append(Appending { token, outputs, answer })).await
+        let asked = post(&lane, |answer| Request::Append(Appending { token, outputs, answer }));
+        Ok(asked.await?.boxed())
     }
 
     async fn check(&self, topic: &TopicRef, outputs: &[Output]) -> Result<(), BrokerError> {
@@ -270,12 +272,20 @@ impl GivesUp for Started {
     }
 }
 
-async fn ask<T>(
+async fn ask<T: Send + 'static>(
     lane: &mpsc::Sender<Request>,
     request: impl FnOnce(Answer<T>) -> Request,
 ) -> Result<T, BrokerError> {
-    let closed = |_| BrokerError::Unavailable("the broker was closed".into());
+    post(lane, request).await?.await
+}
+
+/// Puts a request into a lane's queue, and gives what waits for the answer.
+async fn post<T: Send + 'static>(
+    lane: &mpsc::Sender<Request>,
+    request: impl FnOnce(Answer<T>) -> Request,
+) -> Result<impl Future<Output = Result<T, BrokerError>> + Send + 'static, BrokerError> {
+    let closed = || BrokerError::Unavailable("the broker was closed".into());
     let (answer, answered) = oneshot::channel();
-    lane.send(request(answer)).await.map_err(|_| closed(()))?;
-    answered.await.map_err(|_| closed(()))?
+    lane.send(request(answer)).await.map_err(|_| closed())?;
+    Ok(answered.map(move |answered| answered.unwrap_or_else(|_| Err(closed()))))
 }

@@ -14,8 +14,9 @@ use crate::broker::{Commit, ShardId};
 /// room for one that was switched off over night.
 const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Tokens of a lane at once, some 64 bytes each. Beyond it the oldest are forgotten early: with eight lanes
-/// that is when more than forty appends with a token come in every second of a day.
+/// Tokens of a lane at once, some 64 bytes each. Beyond it the oldest are forgotten early: with eight lanes and many
+/// writers that is when more than forty appends with a token come in every second of a day, with one writer more
+/// than five.
 const MOST_TOKENS: usize = 500_000;
 
 /// Everything of a lane.
