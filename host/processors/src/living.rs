@@ -22,19 +22,47 @@ pub(crate) struct Living {
     instance: Option<Instance>,
     /// From tick to tick, also while there is none.
     interval: Option<Duration>,
+    growth: Growth,
+    /// When it was made or had its last batch.
+    since: Instant,
+}
+
+/// What an instance had after its first call.
+#[derive(Debug, Default)]
+pub(crate) struct Growth {
     /// Bytes that it had after its first batch.
     first: Option<u64>,
     /// The same after its first tick, for one that has had no batch: an interpreter grows with the first of either.
     ticked: Option<u64>,
-    /// When it was made or had its last batch.
-    since: Instant,
+}
+
+impl Growth {
+    /// It had a batch.
+    pub(crate) fn worked(&mut self, instance: &Instance) {
+        self.first.get_or_insert(instance.memory() as u64);
+    }
+
+    /// It had a tick.
+    pub(crate) fn ticked(&mut self, instance: &Instance) {
+        self.ticked.get_or_insert(instance.memory() as u64);
+    }
+
+    /// Whether it should be made anew.
+    pub(crate) fn is_too_large(&self, instance: &Instance, limits: &Limits) -> bool {
+        let after = |first| is_grown(first, instance.memory() as u64, limits);
+        self.first.or(self.ticked).is_some_and(after)
+    }
+
+    fn was_used(&self) -> bool {
+        self.first.or(self.ticked).is_some()
+    }
 }
 
 impl Living {
     pub(crate) fn new(instance: Instance) -> Self {
         let interval = instance.interval();
-        let (first, ticked) = (None, None);
-        Self { instance: Some(instance), interval, first, ticked, since: Instant::now() }
+        let growth = Growth::default();
+        Self { instance: Some(instance), interval, growth, since: Instant::now() }
     }
 
     /// What it is, while there is one.
@@ -59,7 +87,7 @@ impl Living {
     pub(crate) fn worked(&mut self) {
         self.since = Instant::now();
         if let Some(instance) = &self.instance {
-            self.first.get_or_insert(instance.memory() as u64);
+            self.growth.worked(instance);
         }
     }
 
@@ -67,7 +95,7 @@ impl Living {
     pub(crate) fn ticked(&mut self) {
         self.since = Instant::now();
         if let Some(instance) = &self.instance {
-            self.ticked.get_or_insert(instance.memory() as u64);
+            self.growth.ticked(instance);
         }
     }
 
@@ -75,14 +103,12 @@ impl Living {
     pub(crate) fn until(&self, limits: &Limits) -> Option<Instant> {
         self.instance.as_ref()?;
         let idle = Duration::from_millis(limits.idle_ms);
-        let was_used = self.first.or(self.ticked).is_some();
-        Some(self.since + if was_used { idle } else { idle.min(UNUSED) })
+        Some(self.since + if self.growth.was_used() { idle } else { idle.min(UNUSED) })
     }
 
     fn is_grown(&self, limits: &Limits) -> bool {
-        let first = self.first.or(self.ticked);
-        let (Some(instance), Some(first)) = (&self.instance, first) else { return false };
-        is_grown(first, instance.memory() as u64, limits)
+        let grown = |instance| self.growth.is_too_large(instance, limits);
+        self.instance.as_ref().is_some_and(grown)
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use serde_json::{Value, json};
 use stories::{
     Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds, guest,
+    lying_guest,
 };
 use tempfile::TempDir;
 
@@ -137,4 +138,32 @@ fn an_instance_without_work_is_given_back_and_made_again_for_the_next_batch() {
     wire.ok(&format!("PAUSE {P}"));
     wire.ok(&format!("RESUME {P}"));
     wire.ok(&format!("DELETE PROCESSOR {P}"));
+}
+
+#[test]
+fn a_shadow_that_gives_no_memory_back_is_made_anew_and_agrees_about_every_event() {
+    // Of each event it keeps an eighth of its memory, and an event that finds none would be a difference.
+    let settings = "upgrade=pinned limit.memory=4194304 limit.batch_events=1 limit.recycle_bytes=1";
+    let (mut wire, host, dir) = acting("", 512 * 1024, settings);
+    drop_in(&dir.path().join("plugins"), "guest.wasm", &lying_guest("act-leak"));
+    let leaks = eventually("the version that leaks", || match wire.describe("PROCESSOR guest") {
+        kind if kind["version"] == "0.2.0" => Ok(kind["digest"].as_str().unwrap().to_owned()),
+        kind => Err(kind.to_string()),
+    });
+    wire.ok(&format!("UPDATE PROCESSOR {P} SHADOW {leaks}"));
+    for number in 0..20 {
+        wire.write(A, &events(number..number + 1));
+        // Nothing waits for a shadow, so that it may be passed by; what it was shown it was shown.
+        eventually_described(&mut wire, P, "the event in the shadow", |seen| {
+            let count = |key: &str| seen[key].as_u64().unwrap_or(0);
+            count("shadow.agree") + count("shadow.differ") == number as u64 + 1
+        });
+    }
+    let seen = wire.describe(&format!("PROCESSOR {P}"));
+    assert_eq!((&seen["shadow.agree"], &seen["shadow.skipped"]), (&20.into(), &0.into()), "{seen}");
+    assert_eq!(seen["usage"]["limits-passed"], 0, "{seen}");
+    // So do two versions that are compared over past events.
+    let said = host.fnua().run(&["replay", P, "--version", &leaks]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stdout.starts_with("events: 20 alike, 0 not\n"), "{said:?}");
 }

@@ -7,6 +7,7 @@ use host_plugins::state::Change;
 use host_plugins::{CallError, Instance, Plugin, Setup, ShardState, SharedState};
 
 use crate::inputs::Next;
+use crate::living::Growth;
 use crate::pieces;
 use crate::shadow::answer::Effects;
 
@@ -19,6 +20,7 @@ pub(super) struct Side {
     interval: Option<Duration>,
     /// Not there while nothing comes.
     instance: Option<Instance>,
+    growth: Growth,
 }
 
 impl Side {
@@ -28,7 +30,8 @@ impl Side {
         setup: Setup,
         from: Option<String>,
     ) -> Result<Self, CallError> {
-        let mut side = Self { plugin, setup, from, interval: None, instance: None };
+        let (interval, instance, growth) = (None, None, Growth::default());
+        let mut side = Self { plugin, setup, from, interval, instance, growth };
         side.begin().await?;
         Ok(side)
     }
@@ -67,6 +70,7 @@ impl Side {
         let Some(instance) = &mut self.instance else { return Err(CallError::Dead) };
         match instance.tick(now).await {
             Ok(actions) => {
+                self.growth.ticked(instance);
                 let mut state = self.setup.state.lock();
                 let changes = state.take_changes();
                 state.committed();
@@ -104,6 +108,7 @@ impl Side {
             let Some(instance) = &mut self.instance else { return Err(CallError::Dead) };
             match instance.process(piece.input, flow, piece.batch.clone()).await {
                 Ok(actions) => {
+                    self.growth.worked(instance);
                     let mut state = self.setup.state.lock();
                     changes.extend(state.take_changes());
                     state.committed();
@@ -127,13 +132,25 @@ impl Side {
         Ok((effects, changes))
     }
 
-    /// Sees to it that there is an instance; what was to be taken over has been.
+    /// Sees to it that there is an instance, and no grown one; what was to be taken over has been.
     async fn there(&mut self) -> Result<(), CallError> {
+        let limits = &self.setup.limits;
+        let grown = |instance: &mut Instance| self.growth.is_too_large(instance, limits);
+        if let Some(instance) = self.instance.take_if(grown) {
+            let (processor, shard) = (&self.setup.processor, self.setup.shard);
+            let memory = instance.memory();
+            tracing::debug!(processor, shard, memory, "instance to compare with is made anew");
+        }
         if self.instance.is_none() {
             let setup = Setup { takes_over: None, ..self.setup.clone() };
-            self.instance = Some(self.plugin.instantiate(setup).await?);
+            self.now_is(self.plugin.instantiate(setup).await?);
         }
         Ok(())
+    }
+
+    fn now_is(&mut self, instance: Instance) {
+        self.growth = Growth::default();
+        self.instance = Some(instance);
     }
 
     /// An instance on a new copy of a state, which it takes over where it reads it otherwise.
@@ -145,7 +162,7 @@ impl Side {
         state.lock().committed();
         let instance = made?;
         self.interval = instance.interval();
-        self.instance = Some(instance);
+        self.now_is(instance);
         Ok(())
     }
 }
