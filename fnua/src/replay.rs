@@ -5,9 +5,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use fnap::command::{Command, Origin};
+use fnap::command::{Command, Origin, Start, Timestamp};
 use fnap::log::OneLine;
-use fnap::{Code, Failure, Format as FnapFormat, Word};
+use fnap::{Code, Failure, Format as FnapFormat, Name, Word};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 
@@ -34,6 +34,12 @@ pub(crate) async fn replay(
     let mut connection = connect(agent, setting).await?;
     let ReplayArgs { processor, version, from, from_snapshot, to } = args;
     let (processor, version) = (processor.clone(), version.clone());
+    if let Some(from) = from
+        && !setting.quiet
+        && let Some(words) = advice(&describe(&mut connection, &processor).await?, *from)
+    {
+        setting.words.say(&words);
+    }
     let from = from_snapshot.map(Origin::Snapshot).or_else(|| from.map(Origin::Start));
     let begin = Command::Compare { processor, version, from, to: *to };
     connection.command(&begin).await?;
@@ -135,20 +141,50 @@ fn progress(setting: &Setting) -> ProgressBar {
 
 /// What DESCRIBE PROCESSOR says of it, without the prefix.
 async fn look(connection: &mut Connection, args: &ReplayArgs) -> Result<Map<String, Value>, Error> {
-    let name = &args.processor;
-    let long = |_| Error::Usage(format!("{name} is too long a name"));
-    let processor: Word = name.as_str().parse().map_err(long)?;
-    let command = Command::DescribeProcessor { processor, format: FnapFormat::Json };
-    let answer = connection.command(&command).await?;
-    let line = answer.data.first().map(String::as_str).unwrap_or_default();
-    let description: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
-    let found = description
+    let found = describe(connection, &args.processor)
+        .await?
         .into_iter()
         .filter_map(|(key, value)| Some((key.strip_prefix("comparison.")?.to_owned(), value)));
     let found: Map<String, Value> = found.collect();
     match found.is_empty() {
         true => Err(Error::Differs("the host knows nothing of it any more".to_owned())),
         false => Ok(found),
+    }
+}
+
+async fn describe(connection: &mut Connection, name: &Name) -> Result<Map<String, Value>, Error> {
+    let long = |_| Error::Usage(format!("{name} is too long a name"));
+    let processor: Word = name.as_str().parse().map_err(long)?;
+    let command = Command::DescribeProcessor { processor, format: FnapFormat::Json };
+    let answer = connection.command(&command).await?;
+    let line = answer.data.first().map(String::as_str).unwrap_or_default();
+    Ok(serde_json::from_str(line).unwrap_or_default())
+}
+
+/// The latest snapshot with a state before the first event: what is compared without one begins with an empty state.
+fn advice(described: &Map<String, Value>, from: Start) -> Option<String> {
+    let kept = described.iter().filter_map(|(key, snapshot)| {
+        let number: u64 = key.strip_prefix("snapshot.")?.parse().ok()?;
+        let has_state = snapshot["entries"].as_u64() > Some(0);
+        (has_state && lies_before(snapshot, from)).then_some((number, snapshot))
+    });
+    let (number, snapshot) = kept.max_by_key(|(number, _)| *number)?;
+    let time = OneLine(snapshot["time"].as_str().unwrap_or_default());
+    Some(format!(
+        "both versions begin with an empty state; --from-snapshot {number} begins with that of {time}, which lies before"
+    ))
+}
+
+fn lies_before(snapshot: &Value, from: Start) -> bool {
+    let text = |key: &str| snapshot[key].as_str().unwrap_or_default();
+    match from {
+        Start::Earliest | Start::Latest => false,
+        Start::Time(from) => text("time").parse().is_ok_and(|taken: Timestamp| taken <= from),
+        Start::Offset { partition, offset } => text("positions").split(',').any(|position| {
+            let mut parts = position.rsplit(':').map(|part| part.parse::<u64>().ok());
+            let next = parts.next().flatten().is_some_and(|next| next <= offset);
+            next && parts.next().flatten() == Some(u64::from(partition))
+        }),
     }
 }
 
@@ -183,4 +219,35 @@ fn show(
         text.push_str(&format!("\n{event}\n  runs now  {counts}\n  {:<9} {shadow}\n", "other"));
     }
     output::bytes(stdout, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_latest_snapshot_that_lies_before_the_first_event_is_told() {
+        let snapshot = |hour: &str, next: u64, entries: u64| {
+            let time = format!("2026-01-31T{hour}:00:00.000Z");
+            json!({ "time": time, "positions": format!("f:0:{next},f:1:7"), "entries": entries })
+        };
+        let described = json!({
+            "snapshot.2": snapshot("09", 20, 1), "snapshot.10": snapshot("10", 30, 1),
+            "snapshot.11": snapshot("11", 40, 1), "snapshot.12": snapshot("11", 40, 0), "state": "running",
+        });
+        let told = |from: Start| {
+            let words = advice(described.as_object().unwrap(), from)?;
+            let rest = words.split("--from-snapshot ").nth(1).unwrap();
+            Some(rest.split(' ').next().unwrap().to_owned())
+        };
+        let time = |text: &str| Start::Time(text.parse().unwrap());
+        let offset = |partition, offset| Start::Offset { partition, offset };
+        assert_eq!(told(time("2026-01-31T10:30:00Z")).as_deref(), Some("10"));
+        assert_eq!(told(time("2026-01-31T12:00:00+01:00")).as_deref(), Some("11"));
+        assert_eq!(told(time("2026-01-31T08:59:59Z")), None);
+        assert_eq!(told(offset(0, 39)).as_deref(), Some("10"));
+        assert_eq!((told(offset(0, 19)), told(offset(2, 99))), (None, None));
+        assert_eq!((told(Start::Earliest), told(Start::Latest)), (None, None));
+    }
 }
