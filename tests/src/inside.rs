@@ -67,6 +67,21 @@ pub fn age_subscriptions(data: &Path, minutes: u32) {
     assert!(subscribers + older("requests", &["asked_at", "expires_at"]) > 0);
 }
 
+/// Makes the snapshots of all processors so many hours older.
+pub fn age_snapshots(data: &Path, hours: i64) {
+    let folders = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    for snapshot in folders(&data.join("snapshots")).iter().flat_map(|of| folders(of)) {
+        let file = snapshot.join("snapshot.json");
+        let mut kept: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        kept["at"] = (kept["at"].as_i64().unwrap() - hours * 3_600_000).into();
+        std::fs::write(&file, kept.to_string()).unwrap();
+    }
+}
+
 /// The embedded broker's database.
 fn log_of(data: &Path) -> Connection {
     let mut brokers = std::fs::read_dir(data.join("brokers")).unwrap();

@@ -36,7 +36,9 @@ pub use following::Following;
 pub use guest::{
     guest, keyed_count, lying_guest, noted, plain_guest, traced_guest, tumbling_window,
 };
-pub use inside::{age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers};
+pub use inside::{
+    age_snapshots, age_subscriptions, age_tokens, damage_events, damage_plugin, leftovers,
+};
 pub use memory::{memory_mib, peak_mib};
 pub use mounts::{break_off, in_private_mounts, mount_image, mount_small, remount, unmount};
 pub use participant::At;

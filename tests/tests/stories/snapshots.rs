@@ -1,8 +1,11 @@
 //! Snapshots of a processor's state: taken while it runs, kept over a kill, and where a comparison begins.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::Value;
 use stories::{
-    A, B, Fnaad, P, Wire, drop_in, events, eventually, eventually_holds, guest, lying_guest,
+    A, B, Fnaad, P, Wire, age_snapshots, drop_in, events, eventually, eventually_described,
+    eventually_holds, guest, lying_guest,
 };
 
 /// Steps of taking one, at which it is killed here.
@@ -79,6 +82,17 @@ fn a_comparison_begins_with_the_state_and_the_positions_of_a_snapshot() {
     let said = host.fnua().run(&["replay", P, "--version", &other, "--from-snapshot", "1"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.stdout.starts_with("events: 30 alike, 0 not\n"), "{said:?}");
+    assert_eq!(said.stderr, "", "{said:?}");
+    // Without one it begins with an empty state, and says what there is.
+    let said = host.fnua().run(&["replay", P, "--version", &other, "--from", "0:20"]);
+    assert!(said.stdout.starts_with("events: 30 alike, 0 not\n"), "{said:?}");
+    assert!(
+        said.stderr.contains("empty state; --from-snapshot 1 begins with that of "),
+        "{said:?}"
+    );
+    let said = host.fnua().run(&["replay", P, "--version", &other, "--from", "0:19"]);
+    assert!(said.stdout.starts_with("events: 31 alike, 0 not\n"), "{said:?}");
+    assert_eq!(said.stderr, "", "{said:?}");
     let refused = wire.refused(&format!("COMPARE {P} VERSION {other} SNAPSHOT 9"));
     assert_eq!(refused, format!("404 NOT_FOUND snapshot 9 of processor {P}"));
     // It is not given to anybody else, and may be forgotten.
@@ -151,4 +165,98 @@ fn killed_while_a_snapshot_is_taken_it_is_whole_or_none_and_those_of_before_are_
     wire.ok(&format!("DELETE PROCESSOR {P}"));
     let folder = dir.join("data/snapshots");
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
+
+#[test]
+fn snapshots_at_once_under_load_and_swaps_end_and_each_goes_on_as_the_live_run_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = Fnaad::dev(dir.path());
+    let plugins = dir.path().join("plugins");
+    let mut wire = host.login();
+    for flow in [A, B] {
+        wire.ok(&format!("CREATE FLOW {flow}"));
+    }
+    drop_in(&plugins, "guest.wasm", guest());
+    version(&mut wire, "0.1.0");
+    let config = r#"CONFIG {"act":"count-and-leak"}"#;
+    wire.ok(&format!("CREATE PROCESSOR {P} TYPE guest FROM {A} TO {B} {config}"));
+    let (enough, host) = (AtomicBool::new(false), &host);
+    let (taken, written) = std::thread::scope(|scope| {
+        let write = || write_until(&mut host.login(), &enough);
+        let writing = scope.spawn(write);
+        let take = || -> Vec<String> {
+            let mut wire = host.login();
+            (0..4).map(|_| wire.ask(&format!("SNAPSHOT {P}")).join(" ")).collect()
+        };
+        let taking: Vec<_> = (0..2).map(|_| scope.spawn(take)).collect();
+        for patch in 1..=6 {
+            drop_in(&plugins, "guest.wasm", &lying_guest(&format!("patch-{patch}")));
+            eventually_described(&mut wire, P, "the version", |seen| {
+                seen["shard.0"]["version"] == format!("0.1.{patch}")
+            });
+        }
+        let taken: Vec<_> = taking.into_iter().flat_map(|taking| taking.join().unwrap()).collect();
+        enough.store(true, Ordering::Relaxed);
+        (taken, writing.join().unwrap())
+    });
+    let mut numbers: Vec<_> = taken.iter().map(|taken| taken.strip_prefix("220 OK ")).collect();
+    numbers.sort_unstable();
+    let expected = ["1", "2", "3", "4", "5", "6", "7", "8"];
+    assert_eq!(numbers, expected.map(Some), "{taken:?}");
+    // Something for the last of them to go on with.
+    wire.write(A, &events(written..written + 10));
+    let live = eventually_holds(&mut wire, B, written + 10);
+    // One that numbers nothing differs in every event, so that what the processor does is shown.
+    wire.ok(&format!("UPDATE PROCESSOR {P} upgrade=pinned"));
+    drop_in(&plugins, "guest.wasm", &lying_guest("act-mask"));
+    let other = version(&mut wire, "0.2.0");
+    for number in expected {
+        let seen = compared(&mut wire, &format!("VERSION {other} SNAPSHOT {number}"));
+        let examples = seen["comparison.example"].as_array().unwrap();
+        assert!(!examples.is_empty(), "{seen}");
+        for example in examples {
+            let offset = example["event"].as_str().unwrap().rsplit(':').next().unwrap();
+            let event = &live[offset.parse::<usize>().unwrap()];
+            let counted = format!(" counted={} ", event["counted"].as_str().unwrap());
+            assert!(example["counts"].as_str().unwrap().contains(&counted), "{number}: {example}");
+        }
+    }
+}
+
+fn write_until(wire: &mut Wire, enough: &AtomicBool) -> usize {
+    let mut written = 0;
+    while !enough.load(Ordering::Relaxed) {
+        wire.write(A, &events(written..written + 10));
+        written += 10;
+    }
+    written
+}
+
+#[test]
+fn by_rule_the_first_is_taken_soon_and_the_next_when_its_time_has_passed() {
+    const DAILY: &str = "daily.flows.unix.ar";
+    const ELSEWHERE: &str = "elsewhere.flows.unix.ar";
+    let dir = tempfile::tempdir().unwrap();
+    let (mut host, mut wire, _) = house(dir.path());
+    wire.ok(&format!("CREATE FLOW {ELSEWHERE}"));
+    wire.ok(&format!(
+        "CREATE PROCESSOR {DAILY} TYPE guest FROM {A} TO {ELSEWHERE} snapshots=daily"
+    ));
+    wire.ok(&format!("UPDATE PROCESSOR {P} snapshots=hourly"));
+    for (hours, daily, hourly) in [(2, 1, 1), (23, 1, 2), (0, 2, 3)] {
+        for (processor, count) in [(DAILY, daily), (P, hourly)] {
+            eventually_described(&mut wire, processor, "snapshots", |seen| {
+                let keys = seen.as_object().unwrap().keys();
+                let kept = keys.filter(|key| key.starts_with("snapshot.")).count();
+                assert!(kept <= count, "{seen}");
+                kept == count
+            });
+        }
+        if hours > 0 {
+            let dir = host.kill();
+            age_snapshots(&dir.join("data"), hours);
+            host = Fnaad::dev(&dir);
+            wire = host.login();
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! By somebody's word, or by the rule `snapshots=hourly|daily`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use host_failpoints::failpoint;
 use host_registry::{Desired, Processor};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::{
     MANIFEST, PART, SNAPSHOT_BYTES, SNAPSHOTS, ShardSnapshot, Snapshot, SnapshotError,
@@ -22,8 +24,9 @@ use crate::supervisor::Processors;
 /// each event.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Time between two looks whether one is due.
-const LOOK: Duration = Duration::from_secs(60);
+/// Time between two looks whether one is due: who wants one by rule gets the first at once, and a host that starts soon
+/// runs what it is taken of.
+const LOOK: Duration = Duration::from_secs(5);
 
 impl Processors {
     /// Takes a snapshot, and gives its number.
@@ -44,24 +47,53 @@ impl Processors {
 
     /// Takes snapshots of those that want them by rule, until the future is dropped.
     pub async fn watch_snapshots(&self) {
+        let mut known = Latest::default();
         loop {
-            let rows = self.0.registry.processors().await.unwrap_or_default();
-            for row in rows.iter().filter(|row| row.desired == Desired::Running) {
-                if let Some(every) = every(row)
-                    && self.is_due(row, every).await
-                    && let Err(cause) = self.take_snapshot(row).await
-                {
-                    tracing::warn!(processor = %row.name, %cause, "no snapshot is taken");
-                }
+            let mut rows = self.0.registry.processors().await.unwrap_or_default();
+            rows.retain(|row| row.desired == Desired::Running && every(row).is_some());
+            known.retain(|id, _| rows.iter().any(|row| row.id == *id));
+            for row in &rows {
+                self.take_if_due(row, known.entry(row.id).or_default()).await;
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    async fn is_due(&self, row: &Processor, every: Duration) -> bool {
-        let latest = self.snapshots(row.id).await.last().map(|latest| latest.at);
-        latest.is_none_or(|at| now().saturating_sub(at).unsigned_abs() >= every.as_millis() as u64)
+    async fn take_if_due(&self, row: &Processor, known: &mut Known) {
+        let Some(every) = every(row) else { return };
+        if !is_due(known.at, every, now()) {
+            return;
+        }
+        // It may have been looked at before it was known, or one was taken by somebody's word.
+        known.at = self.snapshots(row.id).await.last().map(|latest| latest.at);
+        if !is_due(known.at, every, now()) {
+            return;
+        }
+        match self.take_snapshot(row).await {
+            Ok(_) => *known = Known { at: Some(now()), has_failed: false },
+            Err(cause) if !known.has_failed => {
+                known.has_failed = true;
+                tracing::warn!(processor = %row.name, %cause, "no snapshot is taken yet");
+            }
+            Err(_) => {}
+        }
     }
+}
+
+/// What is known of those that want one by rule, so that nobody reads the disk at every look.
+type Latest = BTreeMap<Uuid, Known>;
+
+#[derive(Default)]
+struct Known {
+    /// When the latest was taken.
+    at: Option<i64>,
+    /// It was told that there is none yet.
+    has_failed: bool,
+}
+
+/// Whether it is time for one. Where the clock was set back, too, by as much.
+fn is_due(latest: Option<i64>, every: Duration, now: i64) -> bool {
+    latest.is_none_or(|at| u128::from(now.abs_diff(at)) >= every.as_millis())
 }
 
 /// How often a processor wants one.
@@ -184,6 +216,16 @@ mod tests {
     fn state(octets: usize) -> Vec<ShardSnapshot> {
         let entries = vec![(Bytes::from("k"), Bytes::from(vec![7; octets]))];
         vec![ShardSnapshot { entries, ..ShardSnapshot::default() }]
+    }
+
+    #[test]
+    fn one_is_due_at_once_and_then_when_the_time_has_passed_whatever_is_done_to_the_clock() {
+        let hour = Duration::from_secs(3_600);
+        assert!(is_due(None, hour, 0));
+        let due = |passed: i64| is_due(Some(1_780_000_000_000), hour, 1_780_000_000_000 + passed);
+        assert_eq!([0, 3_599_999, 3_600_000].map(due), [false, false, true]);
+        assert_eq!([-1, -3_600_000].map(due), [false, true]);
+        assert!(is_due(Some(i64::MIN), hour, i64::MAX));
     }
 
     #[test]
