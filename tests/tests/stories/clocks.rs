@@ -31,6 +31,10 @@ fn clock(lang: &str) -> (String, Vec<u8>) {
             ("plugin.py", include_str!("clocks/plugin.py")),
             ("test_plugin.py", include_str!("clocks/test_plugin.py")),
         ],
+        "ts" => &[
+            ("plugin.ts", include_str!("clocks/plugin.ts")),
+            ("plugin.test.ts", include_str!("clocks/plugin.test.ts")),
+        ],
         other => panic!("no clock in {other}"),
     };
     let name = format!("clock-{lang}");
@@ -123,4 +127,9 @@ fn a_clock_in_javascript_runs() {
 #[test]
 fn a_clock_in_python_runs() {
     a_clock_runs("python");
+}
+
+#[test]
+fn a_clock_in_typescript_runs() {
+    a_clock_runs("ts");
 }

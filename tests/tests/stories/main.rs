@@ -60,6 +60,7 @@ mod streams;
 mod subscribers;
 mod swap;
 mod swaps;
+mod thirds;
 mod ticks;
 mod tls;
 mod together;

@@ -61,6 +61,12 @@ fn runs(wire: &mut Wire, version: &str) -> Value {
     })
 }
 
+fn runs_as(wire: &mut Wire, processor: &str, version: &str) {
+    eventually_described(wire, processor, version, |seen| {
+        seen["shard.0"]["version"] == version && seen["state"] == "running"
+    });
+}
+
 fn of_type(wire: &mut Wire, key: &str) -> Value {
     wire.describe("PROCESSOR guest")[key].clone()
 }
@@ -256,5 +262,63 @@ fn killed_at_any_step_it_is_compared_and_takes_over_all_the_same() {
     }
     let all = eventually_holds(&mut wire, B, written);
     assert_eq!(ids(&all), ids(&wire.read(A)));
+    assert!(host.end().success());
+}
+
+#[test]
+fn one_that_fails_after_all_gives_way_to_what_the_processor_came_from_also_where_the_type_has_another()
+ {
+    const C: &str = "c.flows.unix.ar";
+    const D: &str = "d.flows.unix.ar";
+    const OTHER: &str = "other.flows.unix.ar";
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (host, mut wire) = house(dir, "");
+    for flow in [C, D] {
+        wire.ok(&format!("CREATE FLOW {flow}"));
+    }
+    wire.ok(&format!("CREATE PROCESSOR {OTHER} TYPE guest FROM {C} TO {D} limit.batch_events=1"));
+    let first = of_type(&mut wire, "digest");
+    // Another one proves it, and for this one it differs.
+    drop_guest(dir, &lying_guest("act-mask"));
+    runs_as(&mut wire, OTHER, "0.2.0");
+    state(&mut wire, "compared: 0 of 40");
+    // Not the event 0, which a mask leaves as it is.
+    wire.write(A, &events(1..11));
+    state(&mut wire, "held, 10 of 10 events differ");
+    wire.write(C, &events(0..80));
+    let proved = |seen: &Value| seen.get("upgrade-state").is_none();
+    eventually_described(&mut wire, OTHER, "the end of its probation", proved);
+    let second = of_type(&mut wire, "digest");
+    drop_guest(dir, &lying_guest("act-panic-at-odd"));
+    state(&mut wire, "compared: 0 of 40");
+    let even: Vec<String> = (12..92).step_by(2).map(event).collect();
+    wire.write(A, &even);
+    runs(&mut wire, "0.2.0");
+    wire.write(A, &events(92..102));
+    let is_back = |wire: &mut Wire| {
+        let seen = runs(wire, "0.1.0");
+        eventually("the row", || {
+            match wire.describe(&format!("PROCESSOR {P}"))["pinned"].clone() {
+                pinned if pinned == first => Ok(()),
+                pinned => Err(pinned.to_string()),
+            }
+        });
+        assert_eq!(of_type(wire, "digest"), second, "{seen}");
+        eventually_described(wire, OTHER, "what the type goes back to", |seen| {
+            let runs = seen["shard.0"]["digest"].as_str().unwrap_or("none yet");
+            second.as_str().unwrap().starts_with(runs) && seen["state"] == "running"
+        });
+    };
+    is_back(&mut wire);
+    // Nothing of what it came out as is the second's.
+    let all = eventually_holds(&mut wire, B, 60);
+    let written = wire.read(A);
+    let data = |events: &[Value]| events.iter().map(|event| event["data"].clone()).collect();
+    let (all, written): (Vec<_>, Vec<_>) = (data(&all), data(&written));
+    assert!(all == written, "masked, lost, repeated or in another order");
+    host.kill();
+    let host = start(dir);
+    is_back(&mut login(&host));
     assert!(host.end().success());
 }

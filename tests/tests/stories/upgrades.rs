@@ -10,11 +10,11 @@ use stories::{
     guest, lying_guest, program,
 };
 
-const C: &str = "c.flows.unix.ar";
-const D: &str = "d.flows.unix.ar";
-const ONE: &str = "one.flows.unix.ar";
-const TWO: &str = "two.flows.unix.ar";
-const THREE: &str = "three.flows.unix.ar";
+pub(crate) const C: &str = "c.flows.unix.ar";
+pub(crate) const D: &str = "d.flows.unix.ar";
+pub(crate) const ONE: &str = "one.flows.unix.ar";
+pub(crate) const TWO: &str = "two.flows.unix.ar";
+pub(crate) const THREE: &str = "three.flows.unix.ar";
 
 /// Others follow after 40 events of the first, at once.
 fn config(dir: &Path) -> Config {
@@ -27,17 +27,17 @@ fn config(dir: &Path) -> Config {
     config
 }
 
-fn start(dir: &Path) -> Fnaad {
+pub(crate) fn start(dir: &Path) -> Fnaad {
     let config = config(dir);
     Fnaad::serve(dir, config.save())
 }
 
-fn drop_guest(dir: &Path, bytes: &[u8]) {
+pub(crate) fn drop_guest(dir: &Path, bytes: &[u8]) {
     drop_in(&dir.join("data/plugins"), "guest.wasm", bytes);
 }
 
 /// Three processors of the type `guest` that read `a`; the options of each.
-fn three(dir: &Path, options: [&str; 3]) -> (Fnaad, Wire) {
+pub(crate) fn three(dir: &Path, options: [&str; 3]) -> (Fnaad, Wire) {
     std::fs::create_dir_all(dir.join("data/plugins")).unwrap();
     drop_guest(dir, guest());
     let host = start(dir);
@@ -52,21 +52,21 @@ fn three(dir: &Path, options: [&str; 3]) -> (Fnaad, Wire) {
     (host, wire)
 }
 
-fn login(host: &Fnaad) -> Wire {
+pub(crate) fn login(host: &Fnaad) -> Wire {
     Wire::try_login(host.address(), "test", "test").expect("a way in")
 }
 
-fn version(wire: &mut Wire, processor: &str) -> Value {
+pub(crate) fn version(wire: &mut Wire, processor: &str) -> Value {
     wire.describe(&format!("PROCESSOR {processor}"))["shard.0"]["version"].clone()
 }
 
-fn runs(wire: &mut Wire, processor: &str, version: &str) -> Value {
+pub(crate) fn runs(wire: &mut Wire, processor: &str, version: &str) -> Value {
     eventually_described(wire, processor, version, |seen| {
         seen["shard.0"]["version"] == version && seen["state"] == "running"
     })
 }
 
-fn rejected(wire: &mut Wire) -> Option<String> {
+pub(crate) fn rejected(wire: &mut Wire) -> Option<String> {
     let types = wire.json("GET PROCESSOR TYPES");
     let found = types.into_iter().find(|found| found["file"] == "guest.wasm")?;
     Some(found["reason"].as_str().unwrap().to_owned())
@@ -97,7 +97,7 @@ fn shown(dir: &Path) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-const FIRST: &str = "upgrade=one-first";
+pub(crate) const FIRST: &str = "upgrade=one-first";
 
 #[test]
 fn the_others_follow_when_the_first_did_well_also_over_a_crash() {
