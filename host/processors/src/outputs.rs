@@ -73,24 +73,21 @@ impl Outputs {
         batch: &Batch,
         actions: Vec<Action>,
     ) -> Result<(), OutputError> {
-        let Route { endpoints, shard, dead, ref scene, beside } = *route;
+        let Route { shard, dead, ref scene, beside, .. } = *route;
         for action in actions {
             match action {
                 Action::Forward { index, output } => {
                     let record = record_at(batch, index)?.clone();
-                    self.forward(endpoints, shard, batch.partition, output, record)?;
+                    self.place(route, batch.partition, output, record, false)?;
                 }
                 Action::ForwardAll { output } => {
                     for stored in batch.records.iter() {
                         let record = stored.record.clone();
-                        self.forward(endpoints, shard, batch.partition, output, record)?;
+                        self.place(route, batch.partition, output, record, false)?;
                     }
                 }
-                Action::Rewrite { output, record, keyed: true, .. } => {
-                    self.keyed(endpoints, shard, batch.partition, output, record)?;
-                }
-                Action::Rewrite { output, record, keyed: false, .. } => {
-                    self.forward(endpoints, shard, batch.partition, output, record)?;
+                Action::Rewrite { output, record, keyed, .. } => {
+                    self.place(route, batch.partition, output, record, keyed)?;
                 }
                 Action::Emit { output, key, mut record } => {
                     record.key = key.or(record.key);
@@ -99,7 +96,7 @@ impl Outputs {
                     {
                         record.headers = headers;
                     }
-                    self.keyed(endpoints, shard, batch.partition, output, record)?;
+                    self.place(route, batch.partition, output, record, true)?;
                 }
                 Action::Drop { .. } => {}
                 Action::DeadLetter { index, reason } => {
@@ -180,39 +177,21 @@ impl Outputs {
         ready
     }
 
-    fn forward(
+    /// Adds a record to an output, in the partition of its key where that is asked for.
+    fn place(
         &mut self,
-        endpoints: &[Endpoint],
-        shard: u32,
-        partition: u32,
+        route: &Route<'_>,
+        from: u32,
         output: u32,
         record: Record,
+        by_key: bool,
     ) -> Result<(), OutputError> {
-        let endpoint = endpoint_at(endpoints, output)?;
-        let partition = if partition < endpoint.partitions {
-            partition
-        } else if let Some(key) = &record.key {
-            partition_for_key(key, endpoint.partitions)
-        } else {
-            shard % endpoint.partitions.max(1)
-        };
-        self.push(endpoint, output, partition, record);
-        Ok(())
-    }
-
-    /// To the partition of its key.
-    fn keyed(
-        &mut self,
-        endpoints: &[Endpoint],
-        shard: u32,
-        partition: u32,
-        output: u32,
-        record: Record,
-    ) -> Result<(), OutputError> {
-        let endpoint = endpoint_at(endpoints, output)?;
+        let endpoint = endpoint_at(route.endpoints, output)?;
+        let keeps = from < endpoint.partitions;
         let partition = match &record.key {
-            Some(key) => partition_for_key(key, endpoint.partitions),
-            None => keep_or_wrap(partition, shard, endpoint.partitions),
+            Some(key) if by_key || !keeps => partition_for_key(key, endpoint.partitions),
+            _ if keeps => from,
+            _ => route.shard % endpoint.partitions.max(1),
         };
         self.push(endpoint, output, partition, record);
         Ok(())
@@ -234,10 +213,6 @@ impl Outputs {
             piece.output.records.push(record);
         }
     }
-}
-
-fn keep_or_wrap(partition: u32, shard: u32, partitions: u32) -> u32 {
-    if partition < partitions { partition } else { shard % partitions.max(1) }
 }
 
 fn record_at(batch: &Batch, index: u32) -> Result<&Record, OutputError> {
