@@ -4,7 +4,7 @@ use host_plugins::{CallError, Instance, Plugin};
 
 use super::events::Trial;
 use super::report::{Report, Rule};
-use super::shard::{Decision, SIZE, Shard, difference};
+use super::shard::{Decision, SIZE, Shard, Then, difference};
 use crate::plugin::desk::Order;
 
 /// The same batches through one instance, through a fresh one each, and through one that is paused and resumed.
@@ -16,7 +16,7 @@ pub(super) async fn instances(plugin: &Plugin, order: &Order, trial: &Trial, rep
         return report.rest_is_not_applicable("init refuses the configuration");
     };
     for (number, (input, batch)) in (1..).zip(batches) {
-        let usual = one.decide(&mut old, input, &batch).await;
+        let usual = one.decide(&mut old, input, &batch, Then::Committed).await;
         let told = |what: &str, found: &Decision| {
             (*found != usual)
                 .then(|| format!("batch {number}: {what}: {}", difference(&usual, found)))
@@ -24,16 +24,16 @@ pub(super) async fn instances(plugin: &Plugin, order: &Order, trial: &Trial, rep
         // An aborted commit: decided, thrown away with the instance, and decided again.
         for _ in 0..2 {
             if let Ok(mut fresh) = other.start(plugin).await {
-                let found = other.look(&mut fresh, input, &batch).await;
+                let found = other.decide(&mut fresh, input, &batch, Then::Thrown).await;
                 again = again.or_else(|| told("again, in a fresh instance", &found));
             }
         }
         if let Ok(mut fresh) = other.start(plugin).await {
-            let found = other.decide(&mut fresh, input, &batch).await;
+            let found = other.decide(&mut fresh, input, &batch, Then::Committed).await;
             recycled = recycled.or_else(|| told("in a fresh instance", &found));
         }
         paused = paused.or(pause(&mut held).await);
-        let found = third.decide(&mut held, input, &batch).await;
+        let found = third.decide(&mut held, input, &batch, Then::Committed).await;
         paused = paused.or_else(|| told("after pause and resume", &found));
         if usual.0.is_err() {
             // What failed is told by another rule; instances differ from here on.
@@ -60,7 +60,7 @@ pub(super) async fn ends(plugin: &Plugin, order: &Order, trial: &Trial, report: 
     for works in [true, false] {
         let Ok(mut instance) = shard.start(plugin).await else { continue };
         if let (true, Some((input, batch))) = (works, trial.batches(SIZE).into_iter().next()) {
-            drop(shard.decide(&mut instance, input, &batch).await);
+            drop(shard.decide(&mut instance, input, &batch, Then::Committed).await);
         }
         let when = if works { "after events" } else { "before any event" };
         // A plugin that refuses to pause is told by another rule.

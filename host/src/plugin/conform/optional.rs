@@ -5,7 +5,7 @@ use host_plugins::{CallError, Instance, Optional, Plugin, Setup};
 use super::about::not_a_refusal;
 use super::events::Trial;
 use super::report::{Report, Rule};
-use super::shard::{Changes, SIZE, Shard, cut, difference, first_line};
+use super::shard::{Changes, SIZE, Shard, Then, cut, difference, first_line};
 use crate::plugin::desk::Order;
 use crate::plugin::schema;
 
@@ -58,8 +58,8 @@ async fn unnoticed(
         if let Some(reason) = done(&mut asked).await {
             return Some(reason);
         }
-        let usual = one.decide(&mut alone, input, &batch).await;
-        let found = other.decide(&mut asked, input, &batch).await;
+        let usual = one.decide(&mut alone, input, &batch, Then::Committed).await;
+        let found = other.decide(&mut asked, input, &batch, Then::Committed).await;
         if found != usual {
             return Some(format!("batch {number} afterwards: {}", difference(&usual, &found)));
         }
@@ -98,7 +98,7 @@ pub(super) async fn migrate(plugin: &Plugin, order: &Order, trial: &Trial, repor
     let shard = Shard::new(order);
     if let Ok(mut instance) = shard.start(plugin).await {
         for (input, batch) in trial.batches(SIZE).into_iter().take(BATCHES) {
-            drop(shard.decide(&mut instance, input, &batch).await);
+            drop(shard.decide(&mut instance, input, &batch, Then::Committed).await);
         }
     }
     let own = plugin.info().version.as_str();

@@ -17,6 +17,15 @@ pub(super) type Changes = Vec<(Bytes, Option<Bytes>)>;
 /// Batches are small, so that many boundaries are met.
 pub(super) const SIZE: usize = 37;
 
+/// What becomes of a decision.
+#[derive(Clone, Copy)]
+pub(super) enum Then {
+    /// The shard goes on from it; from one that failed nobody does.
+    Committed,
+    /// Nothing comes of it.
+    Thrown,
+}
+
 /// A shard with a state of its own.
 pub(super) struct Shard {
     pub(super) setup: Setup,
@@ -36,53 +45,34 @@ impl Shard {
         plugin.instantiate(self.setup.clone()).await
     }
 
-    /// Takes a batch, as if it were committed.
+    /// Takes a batch.
     pub(super) async fn decide(
         &self,
         instance: &mut Instance,
         input: u32,
         batch: &Batch,
+        then: Then,
     ) -> Decision {
-        let decision = self.ask(instance, input, batch).await;
-        self.commit(decision)
-    }
-
-    /// Takes a batch, and nothing comes of it.
-    pub(super) async fn look(
-        &self,
-        instance: &mut Instance,
-        input: u32,
-        batch: &Batch,
-    ) -> Decision {
-        let decision = self.ask(instance, input, batch).await;
-        self.state.lock().abandon();
-        decision
+        let flow = self.flows.get(input as usize).cloned().unwrap_or_default();
+        self.state.lock().begin();
+        let decided = instance.process(input, &flow, batch.clone()).await;
+        self.answered(decided, then)
     }
 
     /// Lets it act at a moment, as if it were committed.
     pub(super) async fn tick(&self, instance: &mut Instance, now: i64) -> Decision {
         self.state.lock().begin();
         let decided = instance.tick(now).await;
-        self.commit(self.answered(decided))
+        self.answered(decided, Then::Committed)
     }
 
-    fn commit(&self, decision: Decision) -> Decision {
-        match decision.0 {
-            Ok(_) => self.state.lock().committed(),
-            Err(_) => self.state.lock().abandon(),
+    fn answered(&self, decided: Result<Vec<Action>, CallError>, then: Then) -> Decision {
+        let mut state = self.state.lock();
+        let changes = state.take_changes();
+        match (&decided, then) {
+            (Ok(_), Then::Committed) => state.committed(),
+            _ => state.abandon(),
         }
-        decision
-    }
-
-    async fn ask(&self, instance: &mut Instance, input: u32, batch: &Batch) -> Decision {
-        let flow = self.flows.get(input as usize).cloned().unwrap_or_default();
-        self.state.lock().begin();
-        let decided = instance.process(input, &flow, batch.clone()).await;
-        self.answered(decided)
-    }
-
-    fn answered(&self, decided: Result<Vec<Action>, CallError>) -> Decision {
-        let changes = self.state.lock().take_changes();
         (decided.map_err(|error| first_line(&error)), changes)
     }
 }

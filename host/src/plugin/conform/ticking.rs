@@ -4,7 +4,7 @@ use host_plugins::{Action, CallError, Instance, Optional, Plugin};
 
 use super::events::Trial;
 use super::report::{Report, Rule};
-use super::shard::{Decision, SIZE, Shard, difference};
+use super::shard::{Decision, SIZE, Shard, Then, difference};
 use crate::plugin::desk::Order;
 
 /// Ticks between batches, by the time of the events, and long after the last of them.
@@ -27,7 +27,7 @@ pub(super) async fn ticks(plugin: &Plugin, order: &Order, trial: &Trial, report:
         let newest = batch.records.iter().map(|stored| stored.record.timestamp).max();
         now = newest.unwrap_or(0).max(now);
         for clock in [&mut old, &mut anew] {
-            drop(clock.shard.decide(&mut clock.instance, input, &batch).await);
+            drop(clock.shard.decide(&mut clock.instance, input, &batch, Then::Committed).await);
             clock.stands_at(now, interval).await;
         }
     }
