@@ -17,8 +17,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 /// Time for one question, with its answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What asks. Cloning shares its connections.
-#[derive(Clone)]
+/// What asks.
 pub struct Client(Agent);
 
 impl Client {
