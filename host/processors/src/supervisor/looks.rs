@@ -16,18 +16,20 @@ use crate::spec::Spec;
 use crate::status::ShardStatus;
 
 impl Processors {
+    async fn known(&self, id: Uuid) -> Option<Arc<Mutex<Entry>>> {
+        self.0.running.lock().await.get(&id).cloned()
+    }
+
     /// The shards of a processor that runs.
     pub(crate) async fn shards_of(&self, id: Uuid) -> Vec<Arc<ShardStatus>> {
-        let entry = self.0.running.lock().await.get(&id).cloned();
-        let Some(entry) = entry else { return Vec::new() };
+        let Some(entry) = self.known(id).await else { return Vec::new() };
         let entry = entry.lock().await;
         entry.running.as_ref().map(|running| running.statuses.clone()).unwrap_or_default()
     }
 
     /// The way to ask the shards of a processor that runs.
     pub(crate) async fn asks_of(&self, id: Uuid) -> Vec<mpsc::Sender<Ask>> {
-        let entry = self.0.running.lock().await.get(&id).cloned();
-        let Some(entry) = entry else { return Vec::new() };
+        let Some(entry) = self.known(id).await else { return Vec::new() };
         let entry = entry.lock().await;
         let running = entry.running.as_ref().filter(|running| running.is_up());
         running.map(|running| running.asks.clone()).unwrap_or_default()
@@ -47,7 +49,7 @@ impl Processors {
 
     /// How a processor does.
     pub async fn report(&self, id: Uuid) -> Option<Report> {
-        let entry = self.0.running.lock().await.get(&id).cloned()?;
+        let entry = self.known(id).await?;
         // A look must not wait for a processor that is being stopped.
         let entry = entry.try_lock().ok()?;
         let statuses = entry.running.iter().flat_map(|running| running.statuses.iter());
