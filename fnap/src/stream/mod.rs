@@ -26,6 +26,7 @@ pub mod messages;
 mod outgoing;
 mod pack;
 mod scan;
+mod side;
 mod source;
 #[cfg(test)]
 mod tests;

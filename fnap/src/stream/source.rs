@@ -1,27 +1,23 @@
 //! The side that has records.
 
-use std::collections::{BTreeMap, VecDeque};
+mod heard;
+mod piece;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use prost::Message as _;
+use bytes::BytesMut;
 
+use super::Wanted;
 use super::credit::{Account, Room};
 use super::error::{Refused, StreamError};
-use super::frame::PREFIX;
-use super::limits::{
-    MAX_CONNECTION_PARTITIONS, MAX_INCARNATION, MAX_OFFSET, MAX_PARTITIONS, MAX_RECORDS_FIELDS,
-    MAX_STREAMS,
-};
+use super::limits::{MAX_CONNECTION_PARTITIONS, MAX_INCARNATION, MAX_PARTITIONS};
 use super::link::{Incoming, Link, spell};
-use super::messages::{
-    Ack, Attach, Attached, Codec, Credit, Ended, Message, Partition, Position, Records, Start,
-};
+use super::messages::{Attached, Ended, Message, Partition};
 use super::outgoing::Outgoing;
-use super::pack::{Packed, put_start};
-use super::{Begin, Wanted};
-use crate::name::FlowName;
-use crate::reply::{Code, Failure};
+use super::side::over_a_link;
+use crate::reply::Failure;
+pub use piece::Piece;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,19 +52,6 @@ pub enum Sourced {
     Closed(Failure),
 }
 
-/// Records of one partition, to be sent to a stream.
-#[derive(Clone, Copy, Debug)]
-pub struct Piece<'a> {
-    /// The partition.
-    pub partition: u32,
-    /// The position after it: everything before was sent, or is left out for good.
-    pub next: u64,
-    /// The end of the partition, where it is known.
-    pub latest: Option<u64>,
-    /// The records; none where the position only moves.
-    pub records: &'a Packed,
-}
-
 /// A connection on which streams are sent. Forget it when the connection breaks.
 #[derive(Debug)]
 pub struct Source {
@@ -96,6 +79,8 @@ struct Place {
     next: u64,
     acked: u64,
 }
+
+over_a_link!(Source);
 
 impl Source {
     /// Begins with Hello; `zstd`: whether the caller would pack with Zstandard.
@@ -258,50 +243,6 @@ impl Source {
         self.link.outgoing()
     }
 
-    /// Where to read into; only for appending. Call [`Self::next_event`] afterwards.
-    pub fn input(&mut self) -> &mut BytesMut {
-        self.link.input()
-    }
-
-    /// How much room a read should have.
-    #[must_use]
-    pub fn input_room(&self) -> usize {
-        self.link.room()
-    }
-
-    /// Takes octets of the peer.
-    pub fn receive(&mut self, bytes: &[u8]) {
-        self.link.receive(bytes);
-    }
-
-    /// Octets received and not looked at.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.link.held()
-    }
-
-    /// Whether to go on reading: not while a whole frame waits for [`Self::next_event`], nor after the end.
-    #[must_use]
-    pub fn wants_input(&self) -> bool {
-        self.link.wants_input()
-    }
-
-    /// So much time has passed: a Ping may be due, or the end.
-    pub fn passed(&mut self, time: Duration) {
-        self.link.passed(time);
-    }
-
-    /// Ends the connection: the peer is told why.
-    pub fn close(&mut self, failure: &Failure) {
-        self.link.close(failure);
-    }
-
-    /// Whether the connection is over, but for what waits to be written.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.link.is_over()
-    }
-
     /// Adding partitions waits where much waits to be written; the answer to an Attach does not, as [`Self::end`].
     fn may_send(&self, stream: u32) -> Result<(), Refused> {
         match self.link.may_send() {
@@ -318,201 +259,4 @@ impl Source {
         let (code, name, words) = spell(failure);
         self.link.send(Message::Ended(Ended { stream, code, name, words }));
     }
-
-    fn take(&mut self, message: Message) -> Result<Option<Sourced>, StreamError> {
-        match message {
-            Message::Attach(attach) => self.attach(attach),
-            Message::Credit(credit) => self.credit(credit),
-            Message::Ack(ack) => self.ack(&ack),
-            Message::Detach(detach) => self.detach(detach.stream),
-            Message::Attached(_) => Err(StreamError::WrongSide { message: "attached" }),
-            Message::Records(_) => Err(StreamError::WrongSide { message: "records" }),
-            Message::Ended(_) => Err(StreamError::WrongSide { message: "ended" }),
-            // The link keeps these.
-            Message::Hello(_) | Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(None),
-        }
-    }
-
-    fn attach(&mut self, attach: Attach) -> Result<Option<Sourced>, StreamError> {
-        let Attach { stream, flow, incarnation, positions, start, time, credit } = attach;
-        if stream <= self.last {
-            return Err(StreamError::StreamNumber { stream, last: self.last });
-        }
-        self.last = stream;
-        let account = Account::new(credit).ok_or(StreamError::Credit { stream })?;
-        let positions = read_positions(stream, &positions)?;
-        if self.streams.len() >= MAX_STREAMS {
-            return Err(StreamError::TooManyStreams);
-        }
-        if self.asked + positions.len() > MAX_CONNECTION_PARTITIONS {
-            return Err(StreamError::TooManyPartitions);
-        }
-        let wanted = flow.parse::<FlowName>().map_err(|error| error.to_string());
-        let (flow, begin) = match (wanted, read_begin(start, time)) {
-            (Ok(flow), Some(begin)) => (flow, begin),
-            // It means this stream alone: a later version may know more names, and more beginnings.
-            (Err(words), _) => return Ok(self.refuse(stream, words)),
-            (_, None) => return Ok(self.refuse(stream, "unknown start".to_owned())),
-        };
-        self.asked += positions.len();
-        let asked = Some(positions.clone());
-        let places = BTreeMap::new();
-        self.streams.insert(stream, Stream { credit: account, asked, places });
-        let wanted = Wanted { flow, incarnation, positions, begin, credit };
-        Ok(Some(Sourced::Attach { stream, wanted }))
-    }
-
-    fn refuse(&mut self, stream: u32, words: String) -> Option<Sourced> {
-        self.say_ended(stream, &Failure::new(Code::BadFormat, words));
-        None
-    }
-
-    fn credit(&mut self, credit: Credit) -> Result<Option<Sourced>, StreamError> {
-        let Credit { stream, octets } = credit;
-        let Some(found) = self.find(stream, "credit")? else {
-            return Ok(None);
-        };
-        if !found.credit.add(octets) {
-            return Err(StreamError::Credit { stream });
-        }
-        Ok(Some(Sourced::Credit { stream }))
-    }
-
-    fn ack(&mut self, ack: &Ack) -> Result<Option<Sourced>, StreamError> {
-        let stream = ack.stream;
-        let Some(found) = self.find(stream, "ack")? else {
-            return Ok(None);
-        };
-        if found.asked.is_some() {
-            return Err(StreamError::NotBegun { stream, message: "ack" });
-        }
-        let positions = read_positions(stream, &ack.positions)?;
-        for (&partition, &to) in &positions {
-            let place = found
-                .places
-                .get_mut(&partition)
-                .ok_or(StreamError::UnknownPartition { stream, partition })?;
-            let from = std::mem::replace(&mut place.acked, to);
-            if to < from {
-                return Err(StreamError::Backwards { stream, partition, from, to });
-            }
-            if to > place.next {
-                return Err(StreamError::BeyondSent { stream, partition });
-            }
-        }
-        Ok(Some(Sourced::Ack { stream, positions }))
-    }
-
-    fn detach(&mut self, stream: u32) -> Result<Option<Sourced>, StreamError> {
-        if self.find(stream, "detach")?.is_none() {
-            return Ok(None);
-        }
-        let ended = self.end(stream, &Failure::new(Code::Ok, "detached"));
-        Ok(ended.ok().map(|()| Sourced::Detached { stream }))
-    }
-
-    /// A stream that is there; none where it has ended, which the follower may not have heard yet.
-    fn find(
-        &mut self,
-        stream: u32,
-        message: &'static str,
-    ) -> Result<Option<&mut Stream>, StreamError> {
-        if !(1..=self.last).contains(&stream) {
-            return Err(StreamError::NeverAttached { stream, message });
-        }
-        Ok(self.streams.get_mut(&stream))
-    }
-}
-
-impl Stream {
-    /// Where partitions begin, if they may.
-    fn begin(&self, partitions: &[Partition]) -> Result<BTreeMap<u32, Place>, Refused> {
-        let mut places = BTreeMap::new();
-        for &Partition { partition, earliest, latest, next } in partitions {
-            let asked = self.asked.as_ref().and_then(|asked| asked.get(&partition));
-            let known = self.places.contains_key(&partition);
-            let twice = places.insert(partition, Place { next, acked: next }).is_some();
-            if known || twice {
-                return Err(Refused::Invalid { what: "partition" });
-            }
-            if !(earliest..=latest.min(MAX_OFFSET)).contains(&next) || latest > MAX_OFFSET {
-                return Err(Refused::Invalid { what: "places of a partition" });
-            }
-            if asked.is_some_and(|asked| *asked != next) {
-                return Err(Refused::Invalid { what: "another beginning than was asked for" });
-            }
-        }
-        let mut asked = self.asked.iter().flat_map(BTreeMap::keys);
-        match asked.find(|asked| !places.contains_key(asked)) {
-            Some(_) => Err(Refused::Invalid { what: "a partition that was asked for is missing" }),
-            None => Ok(places),
-        }
-    }
-}
-
-impl Piece<'_> {
-    fn check(&self, position: u64, zstd: bool) -> Result<(), Refused> {
-        if self.next < position || self.next > MAX_OFFSET {
-            return Err(Refused::Invalid { what: "position" });
-        }
-        if self.records.span.is_some_and(|(first, last)| first < position || last >= self.next) {
-            return Err(Refused::Invalid { what: "offset of a record" });
-        }
-        if self.records.codec.is_some() && !zstd {
-            return Err(Refused::Invalid { what: "codec" });
-        }
-        Ok(())
-    }
-
-    /// The frame: what stands before the body in one piece, then the body's.
-    fn encode(&self, stream: u32) -> VecDeque<Bytes> {
-        let Packed { chunks, len, size, count, codec, .. } = self.records;
-        let number = |number: &usize| u32::try_from(*number).unwrap_or(u32::MAX);
-        let records = Records {
-            stream,
-            partition: self.partition,
-            next: self.next,
-            latest: self.latest.unwrap_or_default(),
-            count: number(count),
-            codec: codec.unwrap_or(Codec::Plain).into(),
-            unpacked: codec.map_or(0, |_| number(size)),
-            body: Bytes::new(),
-        };
-        let mut fields = BytesMut::with_capacity(MAX_RECORDS_FIELDS);
-        records.encode_raw(&mut fields);
-        if *len > 0 {
-            put_start(8, *len, &mut fields);
-        }
-        let mut before = BytesMut::with_capacity(MAX_RECORDS_FIELDS);
-        before.put_bytes(0, PREFIX);
-        put_start(4, fields.len() + len, &mut before);
-        before.put_slice(&fields);
-        let frame = before.len() - PREFIX + len;
-        if let Some(prefix) = before.first_chunk_mut::<PREFIX>() {
-            *prefix = number(&frame).to_be_bytes();
-        }
-        std::iter::once(before.freeze()).chain(chunks.iter().cloned()).collect()
-    }
-}
-
-fn read_positions(stream: u32, listed: &[Position]) -> Result<BTreeMap<u32, u64>, StreamError> {
-    let mut positions = BTreeMap::new();
-    for &Position { partition, offset } in listed {
-        if offset > MAX_OFFSET {
-            return Err(StreamError::OffsetTooHigh { offset });
-        }
-        if positions.insert(partition, offset).is_some() {
-            return Err(StreamError::PartitionTwice { stream, partition });
-        }
-    }
-    Ok(positions)
-}
-
-fn read_begin(start: i32, time: i64) -> Option<Begin> {
-    Some(match Start::try_from(start).ok()? {
-        Start::Earliest => Begin::Earliest,
-        Start::Latest => Begin::Latest,
-        Start::Time => Begin::Time(time),
-        Start::None => Begin::None,
-    })
 }
