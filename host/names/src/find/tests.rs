@@ -6,7 +6,8 @@ use std::path::Path as FilePath;
 use bind_node::{Bind, Zone};
 
 use super::*;
-use crate::{Options, ZoneServers};
+use crate::agents::MAX_AGENTS;
+use crate::{LookupError, Options, ZoneServers};
 
 const FLOWS: &str = "full.flows PTR _flow._tcp.full.flows
 _flow._tcp.full.flows SRV 20 0 61001 other
