@@ -182,7 +182,9 @@ mod tests {
     fn who_becomes_slow_gets_smaller_ones_down_to_what_is_usual() {
         let limits = limits(8_192);
         let mut size = Size::new(&limits);
-        [(); 2].map(|()| whole(&mut size, QUICK, &limits));
+        for _ in 0..2 {
+            whole(&mut size, QUICK, &limits);
+        }
         let slow = Duration::from_millis(6);
         assert_eq!([(); 3].map(|()| whole(&mut size, slow, &limits)), [1_024, USUAL, USUAL]);
     }
@@ -191,7 +193,9 @@ mod tests {
     fn more_than_usual_is_tried_no_more_once_it_was_too_much() {
         let limits = limits(8_192);
         let mut size = Size::new(&limits);
-        [(); 3].map(|()| whole(&mut size, QUICK, &limits));
+        for _ in 0..3 {
+            whole(&mut size, QUICK, &limits);
+        }
         size.was_too_much(4_096);
         assert_eq!([(); 3].map(|()| whole(&mut size, QUICK, &limits)), [USUAL; 3]);
         size.begin_again();
@@ -202,7 +206,9 @@ mod tests {
     fn a_batch_that_is_taken_apart_makes_those_after_it_usual_again_for_a_while() {
         let limits = limits(8_192);
         let mut size = Size::new(&limits);
-        [(); 3].map(|()| whole(&mut size, QUICK, &limits));
+        for _ in 0..3 {
+            whole(&mut size, QUICK, &limits);
+        }
         size.failed();
         assert_eq!((size.most(), whole(&mut size, QUICK, &limits)), (USUAL, 1_024));
     }
