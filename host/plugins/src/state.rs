@@ -91,7 +91,12 @@ impl ShardState {
     /// A state with what was committed before.
     #[must_use]
     pub fn with_base(entries: impl IntoIterator<Item = (Bytes, Bytes)>) -> Self {
-        let now: BTreeMap<_, _> = entries.into_iter().collect();
+        Self::of(entries.into_iter().collect())
+    }
+
+    /// The same of what is in order already: with a million entries making that anew takes a while.
+    #[must_use]
+    pub fn of(now: BTreeMap<Bytes, Bytes>) -> Self {
         let size = now.iter().map(|(key, value)| entry_size(key, value)).sum();
         Self { now, size, ..Self::default() }
     }

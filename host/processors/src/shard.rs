@@ -292,7 +292,7 @@ impl Shard {
         Ok(Held {
             fence: opened.fence,
             positions: starting.positions,
-            state: SharedState::new(ShardState::with_base(opened.state)),
+            state: SharedState::new(ShardState::of(opened.state)),
             made_by: opened.digest,
         })
     }
@@ -422,7 +422,7 @@ impl Shard {
             // Where it stood does not matter any more, nor whether it still could.
             let id = ShardId { processor: self.spec.id, shard: self.shard };
             let opened = self.spec.target.open(id).await?;
-            let state = SharedState::new(ShardState::with_base(opened.state));
+            let state = SharedState::new(ShardState::of(opened.state));
             let mut instance = self.instantiate(&plugin, &state).await?;
             instance.destroy().await.map_err(Failure::from)
         };

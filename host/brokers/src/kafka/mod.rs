@@ -11,6 +11,7 @@ mod errors;
 mod guest;
 mod lanes;
 mod lending;
+mod meet;
 mod native;
 mod options;
 mod outlets;

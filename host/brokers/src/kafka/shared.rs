@@ -13,6 +13,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use tokio::sync::Notify;
 
+use super::meet::meet;
 use super::native::handle::{Handle, Queue};
 use super::parcel::Parcel;
 use super::voice::Voice;
@@ -95,6 +96,13 @@ impl SharedClient {
     /// For questions that the binding asks.
     pub(super) fn producer(&self) -> Option<&PlainProducer> {
         self.0.as_ref().map(|watched| &*watched.producer)
+    }
+
+    /// Has it meet its cluster. Blocks.
+    pub(super) fn meet(&self, topics: &[Arc<str>]) {
+        if let Some(producer) = self.producer() {
+            meet(producer.client(), topics);
+        }
     }
 
     /// Whether it is of no use any more.

@@ -136,6 +136,94 @@ async fn a_file_that_does_not_fit_changes_nothing() {
     .await;
 }
 
+/// A lane's file with something else in its header, and the sum that it then has to have.
+fn with_header(whole: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    const MAGIC: usize = 13;
+    let (magic, rest) = whole.split_at(MAGIC);
+    let (len, rest) = rest.split_first_chunk().unwrap();
+    let (header, rest) = rest.split_at(u32::from_be_bytes(*len) as usize);
+    let mut header = serde_json::from_slice(header).unwrap();
+    change(&mut header);
+    let header = serde_json::to_vec(&header).unwrap();
+    let len = u32::try_from(header.len()).unwrap().to_be_bytes();
+    let entries = &rest[..rest.len() - host_store::SUM];
+    let file = [magic, &len, &header, entries].concat();
+    let sum = host_store::sum_of(&file);
+    [&file[..], &sum].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_whole_and_not_of_this_log_changes_nothing() {
+    bounded(async {
+        let place = OnKafka::new();
+        let options = one_lane(&place);
+        filled(&options).await;
+        let whole = std::fs::read(file(&options)).unwrap();
+        std::fs::write(file(&options), with_header(&whole, |_| {})).unwrap();
+        assert!(is_little(read(&options, 2, 1).await), "it is the file that was there");
+        let whole = std::fs::read(file(&options)).unwrap();
+        // It knows what comes after the end of the log, which was cut.
+        let ahead = |topic: &'static str| {
+            move |header: &mut serde_json::Value| {
+                let end = &mut header["start"]["ends"][topic];
+                *end = (end.as_u64().unwrap() + 1_000_000).into();
+            }
+        };
+        // The log was cut and has grown again: the offsets are there, what lies behind them is something else.
+        let grown = |header: &mut serde_json::Value| {
+            header["start"]["word"] = Uuid::from_u128(1).to_string().into();
+        };
+        let others = [
+            with_header(&whole, ahead("positions")),
+            with_header(&whole, ahead("state")),
+            with_header(&whole, grown),
+        ];
+        for other in others {
+            std::fs::write(file(&options), other).unwrap();
+            let records = read(&options, 2, 1).await;
+            assert!(is_all(records), "{records}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_of_the_disk_before_a_lane_was_given_counts_with_all_that_came_until_then() {
+    bounded(async {
+        let place = OnKafka::new();
+        let options = one_lane(&place);
+        filled(&options).await;
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = KafkaOptions {
+            instance: "other".into(),
+            cache_dir: elsewhere.path().to_owned(),
+            ..options.clone()
+        };
+        for entry in std::fs::read_dir(&options.cache_dir).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, elsewhere.path().join(path.file_name().unwrap())).unwrap();
+        }
+        let (one, other) = (open(&options).await, open(&other).await);
+        let mut opened = one.open(ID).await.unwrap();
+        // It asks, reads its disk, and does not get the lane.
+        let error = other.open(ID).await.err().unwrap();
+        assert!(error.to_string().contains("is not this host's"), "{error}");
+        commit(&mut opened, 3, vec![("1".into(), None)]).await;
+        one.close().await;
+        drop((opened, one));
+        let opened = loop {
+            if let Ok(opened) = other.open(ID).await {
+                break opened;
+            }
+        };
+        assert_eq!(opened.positions, position(FLOW, 0, 3));
+        assert_eq!((opened.state.len() as u32, opened.state.get(&b"1"[..])), (MANY - 2, None));
+        let records = other.records_recovered();
+        assert!(is_little(records), "{records}");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_fenced_keeps_nothing_on_the_disk() {
     bounded(async {

@@ -9,15 +9,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 use host_events::{Incarnation, Position};
+use host_store::{SUM, Summed, sum_of};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Of the format of these files.
 pub(super) const FORMAT: u32 = 1;
-
-/// Octets of the checksum at the end.
-const SUM: usize = 32;
 
 /// The state of a shard at one commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +59,7 @@ pub(super) fn write(path: &Path, taken: &ShardSnapshot) -> io::Result<()> {
         version: taken.version.clone(),
         entries: taken.entries.len(),
     };
-    let mut out = Summed { out: BufWriter::new(File::create(path)?), sum: Sha256::new() };
+    let mut out = Summed::new(BufWriter::new(File::create(path)?));
     serde_json::to_writer(&mut out, &head)?;
     out.write_all(b"\n")?;
     for (key, value) in &taken.entries {
@@ -71,8 +68,8 @@ pub(super) fn write(path: &Path, taken: &ShardSnapshot) -> io::Result<()> {
             out.write_all(piece)?;
         }
     }
-    let Summed { mut out, sum } = out;
-    out.write_all(&sum.finalize())?;
+    let (mut out, sum) = out.end();
+    out.write_all(&sum)?;
     out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
@@ -81,7 +78,7 @@ pub(super) fn read(path: &Path) -> Result<ShardSnapshot, ReadError> {
     let all = Bytes::from(std::fs::read(path)?);
     let end = all.len().checked_sub(SUM).ok_or(ReadError::Damaged)?;
     let (mut rest, sum) = (all.slice(..end), all.slice(end..));
-    if Sha256::digest(&rest)[..] != sum[..] {
+    if sum_of(&rest)[..] != sum[..] {
         return Err(ReadError::Damaged);
     }
     let line = rest.iter().position(|octet| *octet == b'\n').ok_or(ReadError::Damaged)?;
@@ -113,24 +110,6 @@ fn piece(rest: &mut Bytes) -> Result<Bytes, ReadError> {
         return Err(ReadError::Damaged);
     }
     Ok(rest.split_to(length))
-}
-
-/// Sums up what it writes.
-struct Summed<W> {
-    out: W,
-    sum: Sha256,
-}
-
-impl<W: Write> Write for Summed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.sum.update(bytes.get(..written).unwrap_or_default());
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 #[cfg(test)]
@@ -173,7 +152,7 @@ mod tests {
         let text =
             b"{\"format\":9,\"positions\":[],\"digest\":\"\",\"version\":\"\",\"entries\":0}\n";
         let mut bytes = text.to_vec();
-        bytes.extend_from_slice(&Sha256::digest(text));
+        bytes.extend_from_slice(&sum_of(text));
         std::fs::write(&path, bytes).unwrap();
         assert!(matches!(read(&path), Err(ReadError::Format(9))));
     }
@@ -186,7 +165,7 @@ mod tests {
             let head = "{\"format\":1,\"positions\":[],\"digest\":\"\",\"version\":\"\",\"entries\":18446744073709551615}\n";
             let mut bytes = head.as_bytes().to_vec();
             bytes.extend_from_slice(&length.to_be_bytes());
-            let sum = Sha256::digest(&bytes);
+            let sum = sum_of(&bytes);
             bytes.extend_from_slice(&sum);
             std::fs::write(&path, bytes).unwrap();
             assert!(matches!(read(&path), Err(ReadError::Damaged)), "{length}");

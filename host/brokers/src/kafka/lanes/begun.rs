@@ -69,7 +69,7 @@ async fn read(
     key: &[u8],
     mark: &Mark,
 ) -> Result<Vec<(u32, Held)>, BrokerError> {
-    let mut reader = Reader::open(cluster, 0).await?;
+    let mut reader = Reader::open(cluster, &[topic], 0).await?;
     let mut found = Vec::with_capacity(lanes.len());
     let mut ended = Ok(());
     for lane in lanes {

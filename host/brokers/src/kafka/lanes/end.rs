@@ -62,7 +62,7 @@ impl Turn<'_> {
     /// A new producer for one that is of no use any more. It settles what was left behind. Whether what is
     /// true of the lane is still what is known here.
     async fn renew(&self, held: &mut Held) -> Result<bool, BrokerError> {
-        held.producer = LaneProducer::open(self.cluster, self.lane).await?;
+        held.producer = LaneProducer::open(self.cluster, self.ours, self.lane).await?;
         let mut truth = Truth::of_whole_log();
         recover::read(self.cluster, self.ours, self.lane, &mut truth).await?;
         let same = truth.has_same_shards(&held.truth);

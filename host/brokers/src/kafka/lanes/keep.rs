@@ -1,12 +1,10 @@
-//! When what is true of a lane is kept on this host's disk, and when it is taken from there: `cache.rs` says how.
+//! When what is true of a lane is kept on this host's disk: `cache` says how, `recall.rs` when it is taken from there.
 //!
-//! What does not work is told at `debug`, and the log is read; a take-over fails with it only where the lane's
-//! producer does.
+//! What does not work is told at `debug`; a take-over fails with it only where the lane's producer does.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -15,14 +13,10 @@ use super::cache::{self, Start};
 use super::lane::{Held, record};
 use super::mark::{POSITIONS_WORD, STATE_WORD};
 use super::moment::Moment;
-use super::ours::{Ours, look};
-use super::recover::{self, Ends, Read};
+use super::recall::{FILES, keep_deletions_for, spans};
+use super::recover::{Ends, Read};
 use super::truth::Truth;
 use super::turn::Turn;
-use crate::broker::{BrokerError, TopicRef};
-use crate::kafka::cluster::Cluster;
-use crate::kafka::native::admin::{Seen, TopicDescription};
-use crate::kafka::topics;
 
 /// Records that are worth keeping at once what was read of them: some hundred milliseconds of reading.
 const MUCH: u64 = 10_000;
@@ -33,9 +27,6 @@ const LITTLE: u64 = 1_000;
 /// How long keeping may hold up whoever gets the lane next.
 const RELEASE: Duration = Duration::from_secs(3);
 
-/// Files that are read or written at a time, by all lanes of this process: each keeps a core busy.
-static FILES: Semaphore = Semaphore::const_new(2);
-
 /// What this host's disk knows of a lane that is held.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -45,7 +36,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    fn of(ends: Option<Ends>) -> Self {
+    pub(super) fn of(ends: Option<Ends>) -> Self {
         Self { ends, writing: None }
     }
 
@@ -58,63 +49,6 @@ impl Kept {
         }
         self.ends
     }
-}
-
-/// What is true of a lane that is ours, from this host's disk and the rest of the log where that is sound, else
-/// from the whole log.
-pub(super) async fn read(
-    cluster: &Cluster,
-    ours: &Ours,
-    lane: u32,
-) -> Result<(Truth, Read, Kept), BrokerError> {
-    if let Some((mut truth, start)) = from_disk(cluster, ours, lane).await {
-        match recover::read_rest(cluster, ours, lane, &mut truth, start).await {
-            Ok(Some(read)) => return Ok((truth, read, Kept::of(Some(start.ends)))),
-            Ok(None) => left_aside(lane, "the log is not the one that it stands for"),
-            Err(error @ (BrokerError::Unavailable(_) | BrokerError::Refused(_))) => {
-                return Err(error);
-            }
-            Err(error) => left_aside(lane, &error.to_string()),
-        }
-    }
-    let mut truth = Truth::of_whole_log();
-    let read = recover::read(cluster, ours, lane, &mut truth).await?;
-    Ok((truth, read, Kept::default()))
-}
-
-async fn from_disk(cluster: &Cluster, ours: &Ours, lane: u32) -> Option<(Truth, Start)> {
-    let path = cache::path(cluster.options(), ours, lane)?;
-    if !path.exists() {
-        return None;
-    }
-    let kept = keep_deletions_for(cluster, ours).await?;
-    let (identity, of) = (cluster.options().identity.clone(), ours.clone());
-    let permit = FILES.acquire().await.ok()?;
-    let read = spawn_blocking(move || {
-        // Let go when it is done, also where nobody waits for it any more.
-        let _permit = permit;
-        let now = Moment::now().ok_or("nobody knows how old it is")?;
-        cache::read(&path, &identity, &of, lane, (kept, now))
-    });
-    let read = read.await;
-    let (truth, start) = match read.unwrap_or_else(|error| Err(error.to_string())) {
-        Ok(found) => found?,
-        Err(why) => {
-            left_aside(lane, &why);
-            return None;
-        }
-    };
-    let [positions, state] = spans(cluster, ours, lane).await?;
-    let is_in = |(begin, end): (u64, u64), at: u64| begin <= at && at <= end;
-    if !is_in(positions, start.ends.positions) || !is_in(state, start.ends.state) {
-        left_aside(lane, "the log begins behind it, or ends before it");
-        return None;
-    }
-    Some((truth, start))
-}
-
-fn left_aside(lane: u32, cause: &str) {
-    tracing::debug!(lane, cause, "left aside what the disk knows of a lane, and read all of it");
 }
 
 /// Keeps what was just read of a lane, where that was much. Whether the lane is still held; nobody waits for the file.
@@ -190,34 +124,4 @@ async fn keep(turn: &Turn<'_>, held: &mut Held, truth: Truth, ends: Ends) -> boo
 
 fn not_kept(lane: u32, cause: &str) {
     tracing::debug!(lane, cause, "did not keep a lane on the disk");
-}
-
-/// How far both logs of a lane reach.
-async fn spans(cluster: &Cluster, ours: &Ours, lane: u32) -> Option<[(u64, u64); 2]> {
-    let [positions, state] = look(cluster, [&ours.positions, &ours.state]).await.ok()?;
-    let positions = span(cluster, &ours.positions, positions?, lane).await?;
-    Some([positions, span(cluster, &ours.state, state?, lane).await?])
-}
-
-async fn span(
-    cluster: &Cluster,
-    topic: &TopicRef,
-    found: TopicDescription,
-    lane: u32,
-) -> Option<(u64, u64)> {
-    let found = cluster.alive(topic, Some(found)).ok()?;
-    let spans = topics::spans(cluster, &found, Seen::Everything).await.ok()?;
-    let (begin, end) = spans.get(&i32::try_from(lane).ok()?)?;
-    Some((u64::try_from(*begin).ok()?, u64::try_from(*end).ok()?))
-}
-
-/// How long both topics keep deletions at least, in milliseconds.
-async fn keep_deletions_for(cluster: &Cluster, ours: &Ours) -> Option<u64> {
-    let mut least = u64::MAX;
-    for topic in [&ours.positions, &ours.state] {
-        let settings = topics::settings(cluster, &topic.topic).await.ok()?;
-        let kept = settings.iter().find(|setting| setting.name == "delete.retention.ms")?;
-        least = least.min(kept.value.parse().ok()?);
-    }
-    Some(least)
 }

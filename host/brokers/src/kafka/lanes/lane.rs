@@ -18,6 +18,7 @@ use super::keep::{self, Kept};
 use super::ours::Ours;
 use super::outside;
 use super::producer::LaneProducer;
+use super::recall::Early;
 use super::shares::Shares;
 use super::take::{self, Taking};
 use super::truth::{ShardTruth, Truth};
@@ -127,6 +128,7 @@ pub(super) struct World {
     pub(super) shares: Arc<Shares>,
     /// Records that were read to take lanes over.
     pub(super) recovered: Arc<AtomicU64>,
+    pub(super) early: Early,
 }
 
 /// The task's own.

@@ -23,9 +23,9 @@ mod ours;
 mod outside;
 mod pace;
 mod producer;
+mod recall;
 mod recover;
 mod shares;
-mod summed;
 mod take;
 mod truth;
 mod turn;
@@ -54,6 +54,7 @@ use lane::{Answer, Appending, Lane, Opening, QUEUE, Request, World};
 use memory::Memory;
 use ours::Ours;
 pub(super) use producer::{producer_config, send};
+use recall::Early;
 use shares::{SESSION, Shares};
 
 /// Lanes that forget a processor at the same time: one that is read for it costs a client.
@@ -239,7 +240,9 @@ impl Lanes {
             let (cluster, outlets) = (Arc::clone(&self.cluster), Arc::clone(&self.outlets));
             let (ours, shares) = (Arc::clone(ours), Arc::clone(&self.shares));
             let recovered = Arc::clone(&self.recovered);
-            let lane = Lane::new(World { number, cluster, outlets, ours, shares, recovered });
+            let early = Early::default();
+            let lane =
+                Lane::new(World { number, cluster, outlets, ours, shares, recovered, early });
             tokio::spawn(lane.run(requests, self.closing.subscribe()));
             sender
         });

@@ -7,6 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::task::{coop, spawn_blocking};
 
+use super::ours::Ours;
 use super::pace::Pace;
 use crate::broker::{BrokerError, Output};
 use crate::kafka::chains::{BATCH_BYTES, BATCH_RECORDS, Piece};
@@ -58,14 +59,20 @@ pub(super) struct LaneProducer {
 
 impl LaneProducer {
     /// Fences whoever had the lane, and waits until what he left behind is settled.
-    pub(super) async fn open(cluster: &Cluster, lane: u32) -> Result<Self, BrokerError> {
+    pub(super) async fn open(
+        cluster: &Cluster,
+        ours: &Ours,
+        lane: u32,
+    ) -> Result<Self, BrokerError> {
         cluster.check_ours()?;
+        let topics = [&ours.positions, &ours.state].map(|topic| Arc::clone(&topic.topic));
         let (config, voice) = (config(cluster, lane), cluster.voice().clone());
         let closing = || Fault::new(RDKafkaErrorCode::Fail, "the client is closing");
         let made = spawn_blocking(move || -> Result<_, Fault> {
             let client = SharedClient::make(&config, &voice)
                 .map_err(|error| Fault::new(RDKafkaErrorCode::Fail, error.to_string()))?;
             let handle = client.handle().ok_or_else(closing)?;
+            client.meet(&topics);
             produce::init(&handle, INIT).map_err(|trouble| trouble.fault)?;
             Ok((client, handle))
         });

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -10,8 +11,10 @@ use tokio::sync::oneshot;
 use super::lane::{Held, QUEUE, Request, World};
 use super::ours::Ours;
 use super::producer::LaneProducer;
+use super::recall::Early;
+use super::recover::Reader;
 use super::shares::Missing;
-use super::{keep, outside};
+use super::{keep, outside, recall, recover};
 use crate::broker::BrokerError;
 use crate::kafka::cluster::Cluster;
 
@@ -60,6 +63,7 @@ impl Taking {
 
 async fn take_over(world: Arc<World>, fences: Arc<AtomicBool>) -> Result<Held, BrokerError> {
     let World { number, cluster, ours, shares, recovered, .. } = &*world;
+    Early::begin(&world);
     let missing = tokio::select! {
         waited = shares.wait_for(*number) => waited.err(),
         holder = outside::holder(cluster, ours, *number) => Some(Missing::HeldBy(holder)),
@@ -68,12 +72,37 @@ async fn take_over(world: Arc<World>, fences: Arc<AtomicBool>) -> Result<Held, B
         return Err(told(cluster, ours, *number, missing));
     }
     fences.store(true, Ordering::Relaxed);
-    ours.confirm(cluster).await?;
-    let producer = LaneProducer::open(cluster, *number).await?;
-    let (truth, read, kept) = keep::read(cluster, ours, *number).await?;
+    let begun = Instant::now();
+    // Whatever can be asked at once is: most of a take-over waits for answers.
+    let ((producer, fenced), reader, (known, disk)) = tokio::join!(
+        timed(fence(&world)),
+        recover::reader(cluster, ours, *number),
+        timed(recall::known(&world))
+    );
+    let (producer, reader) = match (producer, reader) {
+        (Ok(producer), Ok(reader)) => (producer, reader),
+        (Ok(_), Err(error)) => return Err(error),
+        (Err(error), reader) => {
+            reader.into_iter().for_each(Reader::close);
+            return Err(error);
+        }
+    };
+    let is_warm = known.is_some();
+    let (read, log) = timed(recall::read(&world, &reader, known)).await;
+    reader.close();
+    let (truth, read, kept) = read?;
     recovered.fetch_add(read.records, Ordering::Relaxed);
-    let (shards, records) = (truth.shards.len(), read.records);
-    tracing::debug!(lane = number, shards, records, "took a lane over");
+    tracing::info!(
+        lane = number,
+        shards = truth.shards.len(),
+        records = read.records,
+        knew = is_warm,
+        fenced_ms = millis(fenced),
+        disk_ms = millis(disk),
+        log_ms = millis(log),
+        ms = millis(begun.elapsed()),
+        "took a lane over"
+    );
     let mut held = Held { producer, truth, kept, holders: HashMap::new() };
     let turn = world.turn();
     if keep::after(&turn, &mut held, read).await {
@@ -85,6 +114,22 @@ async fn take_over(world: Arc<World>, fences: Arc<AtomicBool>) -> Result<Held, B
     }
     let words = format!("lane {number}: its producer broke while the lane was kept on the disk");
     Err(BrokerError::Unavailable(cluster.words(&ours.positions.topic, &words)))
+}
+
+/// Fences whoever had the lane.
+async fn fence(World { number, cluster, ours, .. }: &World) -> Result<LaneProducer, BrokerError> {
+    ours.confirm(cluster).await?;
+    LaneProducer::open(cluster, ours, *number).await
+}
+
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let begun = Instant::now();
+    let done = work.await;
+    (done, begun.elapsed())
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn told(cluster: &Cluster, ours: &Ours, number: u32, missing: Missing) -> BrokerError {

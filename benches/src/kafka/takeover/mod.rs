@@ -1,9 +1,12 @@
 //! How long a host takes until it goes on with a large keyed state that another host had: from nothing, and where its
-//! own disk knows the state from before.
+//! own disk knows the state from before; and which step of it takes how long.
 //!
 //! The state is that of the example keyed-count: long keys that were counted once. Time runs from the group's word that the lanes
 //! are this host's until each shard has processed an event: before it the group waits whether the other one comes
 //! back, which is a setting and no work, and a row of its own. `STATE_MIB` in the environment asks for less than 1 GiB.
+
+mod fill;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,23 +17,22 @@ use tempfile::TempDir;
 
 use crate::process::peak_mib;
 use crate::table::{Reach, Table};
+use steps::Steps;
 
 const IN: &str = "in.flows.unix.ar";
 const OUT: &str = "out.flows.unix.ar";
 const P: &str = "count.flows.unix.ar";
 
 /// Shards, on the eight lanes that an identity has.
-const PARTITIONS: usize = 16;
+const PARTITIONS: u32 = 16;
 /// Octets of a key; its count has eight.
 const KEY: usize = 1_000;
-/// Events of one WRITE: it takes no more.
-const AT_ONCE: usize = 512;
 /// Events that whoever took over has to process: enough that each shard gets some.
 const AFTERWARDS: usize = 500;
 /// What a host says that may take lanes.
 const GIVEN: &str = "was given lanes";
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(2);
+/// Between two looks: each costs the host a little.
+const LOOK: Duration = Duration::from_millis(5);
 
 pub fn measure(table: &mut Table) {
     let node = super::node();
@@ -45,16 +47,13 @@ pub fn measure(table: &mut Table) {
         Command::new("cp").arg("-a").arg(one.dir.path().join(".")).arg(other.path()).status();
     assert!(copied.unwrap().success());
     let other = Place { config: other.path().join("fnaad.toml"), dir: other };
-    let host = one.start();
-    fill(&mut login(&host), entries);
-    assert!(host.end().success());
-    let what = |how: &str| format!("taking {mib} MiB of keyed state over, {how}");
+    fill::forget(other.dir.path());
+    fill::fill(&node.servers(), one.dir.path(), entries);
+    let what = |how: &str| format!("{mib} MiB of state, {how}");
     let cold = other.takes_over(entries, 0);
-    table.figure(&what("from nothing"), cold.seconds, "s", None, Reach::AtMost(30.0));
-    table.figure(&what("from nothing: most memory"), cold.peak, "MiB", None, Reach::None);
+    cold.tell(table, &what("nothing known"), 30.0);
     let warm = one.takes_over(entries, 1);
-    table.figure(&what("warm cache"), warm.seconds, "s", None, Reach::AtMost(2.0));
-    table.figure(&what("warm cache: most memory"), warm.peak, "MiB", None, Reach::None);
+    warm.tell(table, &what("warm cache"), 2.0);
     let session = cold.given.max(warm.given);
     table.figure("before: until a group gives up who ended", session, "s", None, Reach::None);
 }
@@ -71,8 +70,24 @@ struct Taken {
     given: f64,
     /// From then until all shards have gone on.
     seconds: f64,
+    /// What of it the lanes took.
+    steps: Steps,
     /// Its memory at most.
     peak: f64,
+}
+
+impl Taken {
+    fn tell(&self, table: &mut Table, what: &str, most: f64) {
+        let mut row = |which: &str, value, unit, reach| {
+            table.figure(&format!("{what}{which}"), value, unit, None, reach);
+        };
+        row("", self.seconds, "s", Reach::AtMost(most));
+        for (which, seconds) in self.steps.rows() {
+            row(which, seconds, "s", Reach::None);
+        }
+        row(": from there to events", self.seconds - self.steps.taken, "s", Reach::None);
+        row(": most memory", self.peak, "MiB", Reach::None);
+    }
 }
 
 impl Place {
@@ -94,7 +109,7 @@ impl Place {
 
     /// Starts, takes over, processes some events, and ends in order. `round` makes the keys of these events others.
     fn takes_over(&self, entries: usize, round: usize) -> Taken {
-        let said = says_given(self.dir.path());
+        let (said, before) = (says_given(self.dir.path()), log(self.dir.path()).len());
         let began = Instant::now();
         let host = self.start();
         let mut wire = login(&host);
@@ -115,11 +130,12 @@ impl Place {
             entries + (round + 1) * AFTERWARDS,
             "nothing of the state is lost"
         );
+        let steps = Steps::read(log(self.dir.path()).get(before..).unwrap_or_default());
         let peak = peak_mib(host.id());
         let ending = Instant::now();
         assert!(host.end().success());
         eprintln!("  given after {given:?}, ended in {:?}", ending.elapsed());
-        Taken { given: given.as_secs_f64(), seconds, peak }
+        Taken { given: given.as_secs_f64(), seconds, steps, peak }
     }
 }
 
@@ -133,22 +149,6 @@ fn make(wire: &mut Wire, dir: &Path) {
         wire.ok(&format!("CREATE FLOW {flow} broker=kafka partitions={PARTITIONS}"));
     }
     wire.ok(&format!("CREATE PROCESSOR {P} TYPE keyed-count FROM {IN} TO {OUT}"));
-}
-
-/// Has the state made by events.
-fn fill(wire: &mut Wire, entries: usize) {
-    let began = Instant::now();
-    for from in (0..entries).step_by(AT_ONCE) {
-        let numbers = from..(from + AT_ONCE).min(entries);
-        write(wire, &numbers.map(|number| format!("{number:0KEY$}")).collect::<Vec<_>>());
-    }
-    let mut before = 0;
-    while before < entries {
-        std::thread::sleep(Duration::from_millis(100));
-        before = processed(wire);
-        assert!(began.elapsed() < 20 * stories::PATIENCE, "{before} of {entries} are counted");
-    }
-    eprintln!("  {entries} entries made in {:?}", began.elapsed());
 }
 
 fn write(wire: &mut Wire, keys: &[String]) {
@@ -177,8 +177,11 @@ fn kept(wire: &mut Wire) -> usize {
 
 /// How often hosts of a directory were given lanes.
 fn says_given(dir: &Path) -> usize {
-    let log = std::fs::read_to_string(dir.join("fnaad.log")).unwrap_or_default();
-    log.lines().filter(|line| line.contains(GIVEN)).count()
+    log(dir).lines().filter(|line| line.contains(GIVEN)).count()
+}
+
+fn log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("fnaad.log")).unwrap_or_default()
 }
 
 fn login(host: &Fnaad) -> Wire {

@@ -1,8 +1,7 @@
-//! Reading what is true of a lane, after its producer has settled what was left behind.
+//! Reading one partition of a topic of ours to its end, with a consumer made for it.
 //!
-//! Reads committed records until the end that the log had then. A transaction of somebody else in the
-//! partition would hide newer records: then it waits, and says so at last. Nothing is passed over: a lane that
-//! does not begin as it was begun, and a record that belongs to another lane, are refused.
+//! Reads committed records until the end that the log had when the first answer came. A transaction of somebody
+//! else in the partition would hide newer records: then it waits, and says so at last.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,18 +12,13 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use serde::{Deserialize, Serialize};
 use tokio::task::{coop, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
-use uuid::Uuid;
 
-use super::cache::Start;
-use super::format::{self, Key, Malformed};
-use super::mark::{Mark, POSITIONS_KEY, POSITIONS_WORD, STATE_KEY, STATE_WORD};
-use super::ours::{Ours, lost};
-use super::truth::Truth;
 use crate::broker::{BrokerError, TopicRef};
 use crate::kafka::cluster::Cluster;
+use crate::kafka::lanes::format::Malformed;
+use crate::kafka::meet::meet;
 use crate::kafka::native::admin::Fault;
 use crate::kafka::native::follow::{Found, high_watermark, take};
 use crate::kafka::native::handle::{Handle, Queue};
@@ -40,83 +34,14 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Octets of one answer: few of a lane's are on their way, and all of a large state is.
 const FETCHED: usize = 8 << 20;
 
+/// Kibibytes that wait to be taken in: a host reads as many lanes at once as it was given.
+const QUEUED_KIB: usize = 16 << 10;
+
 /// Before a topic that a node does not know is asked for again.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Offsets up to which a lane is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ends {
-    pub(super) positions: u64,
-    pub(super) state: u64,
-}
-
-/// What was read of a lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Read {
-    pub(super) ends: Ends,
-    pub(super) records: u64,
-}
-
-/// Reads a lane.
-pub(super) async fn read(
-    cluster: &Cluster,
-    ours: &Ours,
-    lane: u32,
-    truth: &mut Truth,
-) -> Result<Read, BrokerError> {
-    let mut check = Check::of_log(ours, lane);
-    read_lane(cluster, &mut check, truth, None).await
-}
-
-/// Reads what came to a lane after what is known of it; nothing where it is not the lane that is known.
-pub(super) async fn read_rest(
-    cluster: &Cluster,
-    ours: &Ours,
-    lane: u32,
-    truth: &mut Truth,
-    start: Start,
-) -> Result<Option<Read>, BrokerError> {
-    let mut check = Check::of_rest(ours, lane, start.word);
-    let read = read_lane(cluster, &mut check, truth, Some(start.ends)).await;
-    match read {
-        Ok(_) if check.words < 2 => Ok(None),
-        read => read.map(Some),
-    }
-}
-
-async fn read_lane(
-    cluster: &Cluster,
-    check: &mut Check<'_>,
-    truth: &mut Truth,
-    from: Option<Ends>,
-) -> Result<Read, BrokerError> {
-    let reader = Reader::open(cluster, check.lane).await?;
-    let read = reader.read_lane(cluster, check, truth, from).await;
-    reader.close();
-    read
-}
-
-/// What lane 0 begins with in a topic, if it begins at all.
-pub(super) async fn mark(
-    cluster: &Cluster,
-    topic: &TopicRef,
-    wanted: &[u8],
-) -> Result<Option<Mark>, BrokerError> {
-    let (reader, mut mark) = (Reader::open(cluster, 0).await?, None);
-    let read = reader.read(cluster, topic, None, |key, value| {
-        if *key != *wanted {
-            return Ok(ControlFlow::Continue(()));
-        }
-        mark = value.as_deref().map(Mark::read).transpose()?;
-        Ok(ControlFlow::Break(()))
-    });
-    let read = read.await;
-    reader.close();
-    read.map(|_| mark)
-}
-
 /// A consumer made for this, and given back after it.
-pub(super) struct Reader {
+pub(in crate::kafka::lanes) struct Reader {
     // Goes first: a queue has to be given back before its client.
     queue: Queue,
     handle: Handle,
@@ -125,14 +50,21 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) async fn open(cluster: &Cluster, lane: u32) -> Result<Self, BrokerError> {
+    /// One that knows already where these topics lie.
+    pub(in crate::kafka::lanes) async fn open(
+        cluster: &Cluster,
+        topics: &[&TopicRef],
+        lane: u32,
+    ) -> Result<Self, BrokerError> {
         let (config, voice) = (config(cluster), cluster.voice().clone());
+        let topics: Vec<_> = topics.iter().map(|topic| Arc::clone(&topic.topic)).collect();
         let made = spawn_blocking(move || -> Result<_, KafkaError> {
             let none = || KafkaError::ClientCreation("no client".into());
             let consumer = Arc::new(BaseConsumer::from_config_and_context(&config, voice)?);
             let handle =
                 Handle::of(Arc::clone(&consumer), |one| Some(one.client())).ok_or_else(none)?;
             let queue = Queue::consumer(&handle).ok_or_else(none)?;
+            meet(consumer.client(), &topics);
             Ok((consumer, handle, queue))
         });
         let made = made.await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
@@ -143,42 +75,17 @@ impl Reader {
     }
 
     /// Reads another lane from now on.
-    pub(super) fn turn_to(&mut self, lane: u32) {
+    pub(in crate::kafka::lanes) fn turn_to(&mut self, lane: u32) {
         self.partition = i32::try_from(lane).unwrap_or_default();
     }
 
     /// Closing it waits for its threads.
-    pub(super) fn close(self) {
+    pub(in crate::kafka::lanes) fn close(self) {
         spawn_blocking(move || drop(self));
     }
 
-    async fn read_lane(
-        &self,
-        cluster: &Cluster,
-        check: &mut Check<'_>,
-        truth: &mut Truth,
-        from: Option<Ends>,
-    ) -> Result<Read, BrokerError> {
-        let (ours, mut records) = (check.ours, 0);
-        let begin = from.map(|from| from.positions);
-        let positions = self.read(cluster, &ours.positions, begin, |key, value| {
-            records += 1;
-            check.position(truth, key, value).map(ControlFlow::Continue)
-        });
-        let positions = positions.await?;
-        check.done(cluster, &ours.positions)?;
-        let begin = from.map(|from| from.state);
-        let state = self.read(cluster, &ours.state, begin, |key, value| {
-            records += 1;
-            check.state(truth, key, value).map(ControlFlow::Continue)
-        });
-        let state = state.await?;
-        check.done(cluster, &ours.state)?;
-        Ok(Read { ends: Ends { positions, state }, records })
-    }
-
     /// Reads one topic's partition to its end, or until it is told to stop. The offset that comes next.
-    pub(super) async fn read(
+    pub(in crate::kafka::lanes) async fn read(
         &self,
         cluster: &Cluster,
         topic: &TopicRef,
@@ -285,100 +192,6 @@ fn stuck(cluster: &Cluster, topic: &str) -> BrokerError {
     cluster.fault(topic, &trouble)
 }
 
-/// What every record of a lane has to be.
-pub(super) struct Check<'a> {
-    ours: &'a Ours,
-    lane: u32,
-    /// Whether what a lane begins with has to come, and whether it came.
-    needs_mark: bool,
-    has_mark: bool,
-    /// A word that has to lie in both partitions, and how often it was found.
-    word: Option<Uuid>,
-    words: u32,
-}
-
-impl<'a> Check<'a> {
-    fn of_log(ours: &'a Ours, lane: u32) -> Self {
-        Self { ours, lane, needs_mark: true, has_mark: false, word: None, words: 0 }
-    }
-
-    /// Of what lies behind known offsets.
-    fn of_rest(ours: &'a Ours, lane: u32, word: Uuid) -> Self {
-        Self { word: Some(word), ..Self::of_cache(ours, lane) }
-    }
-
-    /// Of what is known without the log.
-    pub(super) fn of_cache(ours: &'a Ours, lane: u32) -> Self {
-        Self { needs_mark: false, ..Self::of_log(ours, lane) }
-    }
-
-    /// Takes in a record of the positions topic.
-    pub(super) fn position(
-        &mut self,
-        truth: &mut Truth,
-        key: &Bytes,
-        value: Option<Bytes>,
-    ) -> Result<(), Malformed> {
-        if *key == *POSITIONS_KEY {
-            return self.mark(value);
-        }
-        if *key == *POSITIONS_WORD {
-            return self.word(value);
-        }
-        let shard = format::read_shard_key(key)?;
-        self.is_here(self.ours.lane_of(shard), value.is_some())?;
-        truth.position(shard, value.as_deref())
-    }
-
-    /// Takes in a record of the state topic.
-    pub(super) fn state(
-        &mut self,
-        truth: &mut Truth,
-        key: &Bytes,
-        value: Option<Bytes>,
-    ) -> Result<(), Malformed> {
-        if *key == *STATE_KEY {
-            return self.mark(value);
-        }
-        if *key == *STATE_WORD {
-            return self.word(value);
-        }
-        let key = format::read_key(key)?;
-        // A token lies in the lane of whoever gave it, and does not say who that was.
-        if let Key::State(shard, _) = &key {
-            self.is_here(self.ours.lane_of(*shard), value.is_some())?;
-        }
-        truth.state(key, value)
-    }
-
-    fn mark(&mut self, value: Option<Bytes>) -> Result<(), Malformed> {
-        self.ours.mark(self.lane).agree(value.as_deref().unwrap_or_default())?;
-        self.has_mark = true;
-        Ok(())
-    }
-
-    /// One of somebody else says nothing here.
-    fn word(&mut self, value: Option<Bytes>) -> Result<(), Malformed> {
-        let found = value.and_then(|value| Uuid::from_slice(&value).ok());
-        self.words += u32::from(found.is_some() && found == self.word);
-        Ok(())
-    }
-
-    /// What is deleted in the wrong place says nothing.
-    fn is_here(&self, lane: u32, is_there: bool) -> Result<(), Malformed> {
-        if lane == self.lane || !is_there { Ok(()) } else { Err(Malformed::Elsewhere(lane)) }
-    }
-
-    /// Refuses a partition that did not begin as lanes do, and is ready for the next one.
-    fn done(&mut self, cluster: &Cluster, topic: &TopicRef) -> Result<(), BrokerError> {
-        if std::mem::take(&mut self.has_mark) || !self.needs_mark {
-            return Ok(());
-        }
-        let words = format!("partition {}: what it begins with is not there", self.lane);
-        Err(lost(cluster, topic, &words))
-    }
-}
-
 /// What librdkafka mends by itself.
 fn is_passing(code: Code) -> bool {
     matches!(
@@ -420,6 +233,7 @@ fn config(cluster: &Cluster) -> ClientConfig {
     // A lane is read at once: more comes with each answer, and a queue that was full is filled again soon.
     config.set("max.partition.fetch.bytes", FETCHED.to_string());
     config.set("fetch.queue.backoff.ms", "5");
+    config.set("queued.max.messages.kbytes", QUEUED_KIB.to_string());
     config
 }
 
