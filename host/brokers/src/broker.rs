@@ -105,6 +105,10 @@ pub trait Broker: Send + Sync {
     async fn freed(&self, _shard: ShardId) {
         std::future::pending().await
     }
+    /// Waits until a broker that is away, or goes away meanwhile, answers again; for ever where nobody tells of it.
+    async fn returned(&self) {
+        std::future::pending().await
+    }
     /// Sets positions of a shard that nobody holds open, and where asked drops its state.
     async fn reposition(
         &self,

@@ -396,10 +396,12 @@ impl Shard {
             return Supervisor::There;
         }
         let id = ShardId { processor: self.spec.id, shard: self.shard };
-        // A new plugin version or an operator's word ends the wait early, and that another host has given the shard up.
+        // A new plugin version or an operator's word ends the wait early, and that another host has given the shard up,
+        // or that a broker is there again.
         let changed = tokio::select! {
             () = tokio::time::sleep(wait), if !failure.is_final() => Ok(()),
             () = self.spec.target.freed(id), if !failure.is_final() => Ok(()),
+            () = self.spec.broker_returns(), if !failure.is_final() => Ok(()),
             changed = self.mode.changed() => changed,
             // It begins at once, and those who meet about that version wait for what it says.
             changed = self.plugin.changed() => changed,

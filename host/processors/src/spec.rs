@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fnap::name::Name;
+use futures::future::select_all;
 use host_brokers::{Broker, TopicRef};
 use host_events::Incarnation;
 use host_plugins::Limits;
@@ -141,6 +142,18 @@ pub enum SpecError {
 }
 
 impl Spec {
+    /// Waits until one of its brokers answers again that is away, or goes away meanwhile.
+    pub(crate) async fn broker_returns(&self) {
+        let ends = self.inputs.iter().chain(&self.outputs).map(|end| &end.broker);
+        let mut brokers = vec![&self.target];
+        for broker in ends {
+            if !brokers.iter().any(|one| Arc::ptr_eq(one, broker)) {
+                brokers.push(broker);
+            }
+        }
+        select_all(brokers.into_iter().map(|broker| broker.returned())).await;
+    }
+
     /// Finds the flows of a processor.
     pub(crate) async fn resolve(
         processor: &Processor,

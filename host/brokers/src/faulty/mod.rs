@@ -73,6 +73,11 @@ impl Faulty {
         self.plan.release();
     }
 
+    /// Tells those who wait for it that it is there again.
+    pub fn returns(&self) {
+        self.plan.returned.notify_waiters();
+    }
+
     /// What happened so far.
     #[must_use]
     pub fn record(&self) -> Record {
@@ -230,6 +235,10 @@ impl Broker for Faulty {
             shard,
         };
         Ok(Opened { fence: Box::new(fence), ..opened })
+    }
+
+    async fn returned(&self) {
+        self.plan.returned.notified().await;
     }
 
     async fn reposition(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +109,8 @@ struct State {
 pub(super) struct Plan {
     /// Records of one commit; 0 for any number.
     pub(super) most: AtomicUsize,
+    /// Told when the broker is there again.
+    pub(super) returned: Notify,
     state: Mutex<State>,
     changed: watch::Sender<()>,
 }

@@ -28,6 +28,10 @@ pub(super) const AWAY: Duration = Duration::from_secs(3);
 /// The longest pause between attempts to connect.
 const RECONNECT: Duration = Duration::from_millis(1500);
 
+/// How long one answer may take, unless the operator says otherwise. A node whose machine ended without a word closes
+/// no connection; who waits for it goes to whoever leads then. Kafka's own clients wait for as long, librdkafka twice that.
+const ANSWER: Duration = Duration::from_secs(30);
+
 /// How long plain appends wait for what comes with them. Without it the first records of an append leave
 /// alone, and many small requests cost the cluster more than the wait costs anybody.
 const GATHER: Duration = Duration::from_millis(1);
@@ -87,6 +91,9 @@ impl Cluster {
     pub(super) fn client_config(&self) -> ClientConfig {
         let mut config = self.options.client_config();
         config.set("reconnect.backoff.max.ms", RECONNECT.as_millis().to_string());
+        if config.get("socket.timeout.ms").is_none() {
+            config.set("socket.timeout.ms", ANSWER.as_millis().to_string());
+        }
         config
     }
 

@@ -180,6 +180,10 @@ impl Broker for Kafka {
         self.lanes.freed(shard).await;
     }
 
+    async fn returned(&self) {
+        self.cluster.voice().returned().await;
+    }
+
     async fn reposition(
         &self,
         shard: ShardId,

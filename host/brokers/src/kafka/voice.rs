@@ -83,7 +83,23 @@ impl Voice {
     pub(super) fn is_well(&self) {
         let mut trouble = lock(&self.0.trouble);
         trouble.now = None;
-        trouble.hopeless = false;
+        let was_hopeless = std::mem::take(&mut trouble.hopeless);
+        drop(trouble);
+        if was_hopeless {
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    /// Waits until somebody of a cluster answers again of which nobody did: it may be that nobody does only later.
+    pub(super) async fn returned(&self) {
+        self.troubled().await;
+        loop {
+            let changed = self.0.changed.notified();
+            if !lock(&self.0.trouble).hopeless {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Waits until no broker of the cluster can be talked to.
@@ -199,6 +215,20 @@ mod tests {
             assert!(is_news(&name), "{name}");
             assert!(lock(&voice.0.told).len() <= LINES);
         }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_cluster_is_told_when_it_answers_again_and_not_before() {
+        let voice = Voice::new("k", None);
+        let returned = voice.returned();
+        tokio::pin!(returned);
+        assert!(futures::poll!(&mut returned).is_pending(), "nobody is away");
+        voice.is_well();
+        assert!(futures::poll!(&mut returned).is_pending(), "it was not away");
+        voice.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        assert!(futures::poll!(&mut returned).is_pending(), "nobody answers");
+        voice.is_well();
+        assert!(futures::poll!(&mut returned).is_ready());
     }
 
     #[test]

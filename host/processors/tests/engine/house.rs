@@ -36,6 +36,11 @@ pub struct House {
 impl House {
     /// An engine that takes few events at a time, so that there is much to commit, and tries again soon.
     pub async fn new() -> Self {
+        Self::retrying(Duration::from_millis(1), Duration::from_millis(5)).await
+    }
+
+    /// The same that waits so long, at first and at most, before it tries again.
+    pub async fn retrying(first: Duration, longest: Duration) -> Self {
         let dir = TempDir::new().unwrap();
         let period = Duration::from_millis(20);
         let options = EmbeddedOptions { retention_period: period, ..EmbeddedOptions::default() };
@@ -50,7 +55,7 @@ impl House {
         let catalog = catalog().await;
         let options = Options {
             limits: Limits { batch_events: 8, ..Limits::default() },
-            retry: Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(5) },
+            retry: Backoff { first, longest },
             ..Options::default()
         };
         let processors =

@@ -1,5 +1,7 @@
 //! Each way in which a commit, a read or an opening fails, by itself.
 
+use std::time::Duration;
+
 use host_brokers::faulty::{Fault, Op};
 use host_processors::Phase;
 use host_registry::{Name, Start};
@@ -55,6 +57,29 @@ async fn commits_that_were_made_though_nobody_knew_are_not_made_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_that_were_not_made_and_nobody_knew_are_made() {
     survives(Op::Commit, Fault::LostNotMade).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_waits_begins_again_when_its_broker_is_there_again() {
+    let hour = Duration::from_secs(3600);
+    let house = House::retrying(hour, hour).await;
+    house.flows(&[("in.n.test", 1), ("out.n.test", 1)]).await;
+    house.write("in.n.test", 0, 0..10).await;
+    house.faulty.script(Op::Open, [Some(Fault::Unavailable)]);
+    let bridge = house.process("bridge", &["in.n.test"], "out.n.test", "{}").await;
+    house.until(&bridge, |report| matches!(report.phase(), Phase::Failed(_))).await;
+    let returns = async {
+        loop {
+            // Said before the shard waits for it, nobody hears it.
+            house.faulty.returns();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = house.holds("out.n.test", 10) => {}
+        () = returns => {}
+    }
+    house.assert_at_end(&bridge).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -196,6 +196,8 @@ fn config(cluster: &Cluster, lane: u32) -> ClientConfig {
     config.set("transactional.id", format!("fnaa.{}.{lane}", cluster.options().identity));
     config.set("transaction.timeout.ms", TRANSACTION.as_millis().to_string());
     config.set("message.timeout.ms", RECORD.as_millis().to_string());
+    // The library then takes what a transaction may last, and refuses more.
+    config.remove("socket.timeout.ms");
     config
 }
 
