@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use crate::{Fnua, PATIENCE, Wire, program};
+use crate::{Fnua, PATIENCE, Wire, eventually, program};
 
 /// A start that did not come to `ready`.
 #[derive(Debug)]
@@ -149,6 +149,13 @@ impl Fnaad {
     /// Whether it has ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits until it has ended by itself, at `place`.
+    pub fn until_ended(&mut self, place: &str) {
+        eventually("the end of the host", || {
+            if self.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
+        });
     }
 
     fn start(dir: &Path, command: Command) -> Self {

@@ -23,6 +23,7 @@ pub mod reference;
 mod swaps;
 mod tls;
 mod tool;
+mod waiting;
 mod wire;
 
 pub use agreement::{EXAMPLES, INCLUDED, Subject};
@@ -48,13 +49,16 @@ pub use swaps::{Swapped, swap_under_load};
 pub use tls::{Certificates, Trust};
 pub use tool::Tools;
 use tool::included;
+pub use waiting::{
+    eventually, eventually_described, eventually_holds, eventually_typed, eventually_within,
+};
 pub use wire::Wire;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -91,52 +95,6 @@ pub fn program(name: &str) -> PathBuf {
     let path = dir.join(name);
     assert!(path.is_file(), "{} is not built: `make stories` builds it first", path.display());
     path
-}
-
-/// Asks until the answer is there; panics with the last look when patience ends.
-pub fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
-    eventually_within(PATIENCE, what, look)
-}
-
-/// The same for what takes longer than anything else.
-pub fn eventually_within<T>(
-    patience: Duration,
-    what: &str,
-    mut look: impl FnMut() -> Result<T, String>,
-) -> T {
-    let began = Instant::now();
-    loop {
-        match look() {
-            Ok(found) => return found,
-            Err(seen) if began.elapsed() > patience => {
-                panic!("waited for {what}, last saw: {seen}")
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    }
-}
-
-/// Waits until every shard of a processor runs a version of its plugin, or whatever `wanted` says of
-/// its description.
-pub fn eventually_described(
-    wire: &mut Wire,
-    processor: &str,
-    what: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Value {
-    eventually(what, || {
-        let description = wire.describe(&format!("PROCESSOR {processor}"));
-        if wanted(&description) { Ok(description) } else { Err(description.to_string()) }
-    })
-}
-
-/// Waits until a flow holds so many events; more is a failure.
-pub fn eventually_holds(wire: &mut Wire, flow: &str, count: usize) -> Vec<Value> {
-    eventually(&format!("{count} events in {flow}"), || {
-        let events = wire.read(flow);
-        assert!(events.len() <= count, "{} events in {flow}, not {count}", events.len());
-        if events.len() == count { Ok(events) } else { Err(format!("{} events", events.len())) }
-    })
 }
 
 /// Some events, spread over the partitions by sixteen keys.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use stories::{
     A, B, P, Tools, Wire, by_partition, drop_in, events, eventually, eventually_described,
-    host_with,
+    eventually_typed, host_with,
 };
 
 /// What `host/plugins/tests/fixtures/whole.rs` was built to: the same plugin against each version of the contract.
@@ -24,14 +24,7 @@ const SHARDS: u64 = 2;
 const TOGETHER: usize = 40;
 
 fn until_contract(wire: &mut Wire, version: &str) {
-    eventually("the contract", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        let first = types.iter().find(|found| found["type"] == "first");
-        match first {
-            Some(first) if first["contract"] == version => Ok(()),
-            _ => Err(format!("{types:?}")),
-        }
-    });
+    eventually_typed(wire, "first", |first| first["contract"] == version);
 }
 
 fn of_type<'a>(all: &'a [Value], kind: &str) -> Vec<&'a Value> {

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use stories::{A, B, Fnaad, P, Wire, drop_in, eventually, keyed_count, noted, tumbling_window};
+use stories::{
+    A, B, Fnaad, P, Wire, drop_in, eventually, eventually_typed, keyed_count, noted,
+    tumbling_window,
+};
 
 /// Events that are written between two kills.
 const PART: usize = 300;
@@ -43,14 +46,7 @@ fn start(dir: &Path) -> Fnaad {
 /// A plugin between two flows of four partitions.
 fn create(wire: &mut Wire, dir: &Path, kind: &str, component: &[u8], config: &str) {
     drop_in(&dir.join("plugins"), &format!("{kind}.wasm"), component);
-    eventually("the type", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        if types.iter().any(|found| found["type"] == kind) {
-            Ok(())
-        } else {
-            Err(format!("{types:?}"))
-        }
-    });
+    eventually_typed(wire, kind, |_| true);
     for flow in [A, B] {
         wire.ok(&format!("CREATE FLOW {flow} partitions=4"));
     }
@@ -78,9 +74,7 @@ fn under_fire(mut host: Fnaad, dir: &Path, kind: &str, component: &[u8]) -> Fnaa
         more.send(kill).unwrap();
         let note = b'a' + u8::try_from(kill).unwrap();
         drop_in(&dir.join("plugins"), &format!("{kind}.wasm"), &noted(component, note));
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         host = start(dir);
     }
     more.send(PLACES.len()).unwrap();

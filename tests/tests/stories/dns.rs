@@ -212,9 +212,7 @@ fn killed_at_any_step_of_a_change_the_names_are_whole_afterwards() {
             eventually_shown(&mut wire, "an end of what was before", is_whole);
             Fnaad::arm(dir.path(), &format!("{place}:1"));
             wire.try_ask::<&str>(&format!("{command} FLOW {TIME}"), &[]);
-            eventually(&format!("the end at {place}"), || {
-                if host.has_ended() { Ok(()) } else { Err("it lives".to_owned()) }
-            });
+            host.until_ended(place);
             host = start();
             match command {
                 "CREATE" => eventually_found(server, TIME),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stories::{
     Config, Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds,
-    guest, lying_guest,
+    eventually_typed, guest, lying_guest,
 };
 use tempfile::TempDir;
 
@@ -26,11 +26,7 @@ fn furnish(wire: &mut Wire, dir: &TempDir, plugins: &str) {
     }
     wire.ok(&format!("REPLICATE {A} {GOOD}"));
     drop_in(&dir.path().join(plugins), "guest.wasm", guest());
-    eventually("the type guest", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        let found = types.iter().any(|found| found["type"] == "guest");
-        if found { Ok(()) } else { Err(format!("{types:?}")) }
-    });
+    eventually_typed(wire, "guest", |_| true);
 }
 
 fn create(name: &str, act: &str, times: u32, settings: &str) -> String {

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 use stories::{
-    A, B, Fnaad, P, Wire, drop_in, eventually, eventually_described, guest, lying_guest,
+    A, B, Fnaad, P, Wire, drop_in, eventually, eventually_described, eventually_typed, guest,
+    lying_guest,
 };
 
 /// What a version adds to the number of ticks when it takes the state over.
@@ -18,14 +19,7 @@ fn ticking(host: &Fnaad) -> Wire {
 pub(crate) fn ticking_as(host: &Fnaad, component: &[u8]) -> Wire {
     let mut wire = host.login();
     drop_in(&host.dir().join("plugins"), "guest.wasm", component);
-    eventually("the guest", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        if types.iter().any(|found| found["type"] == "guest") {
-            Ok(())
-        } else {
-            Err(format!("{types:?}"))
-        }
-    });
+    eventually_typed(&mut wire, "guest", |_| true);
     for flow in [A, B] {
         wire.ok(&format!("CREATE FLOW {flow} partitions=2"));
     }
@@ -155,9 +149,7 @@ fn killed_when_the_new_version_has_come_the_state_is_taken_over_once() {
             eventually_ticked(&mut wire, 1, was_taken_over);
         }
         Fnaad::arm(dir.path(), place);
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         Fnaad::arm(dir.path(), "");
         let host = Fnaad::mortal(dir.path()).expect("nothing ends it");
         was_taken_over_once(&eventually_ticked(&mut host.login(), 5, was_taken_over));

@@ -92,9 +92,7 @@ impl Two {
         Fnaad::arm(&self.dir_of(which), place);
         wire.try_ask::<&str>(said, &[]);
         let host = self.hosts[which].as_mut().unwrap();
-        eventually("the end of a host", || {
-            if host.has_ended() { Ok(()) } else { Err("it lives".to_owned()) }
-        });
+        host.until_ended(place);
         self.start_one(which);
     }
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use stories::{
     A, B, Fnaad, Hosted, Wire, by_partition, drop_in, events, eventually, eventually_described,
-    eventually_holds, guest, host_with, ids, lying_guest,
+    eventually_holds, eventually_typed, guest, host_with, ids, lying_guest,
 };
 use tempfile::TempDir;
 
@@ -16,10 +16,7 @@ const TWO: &str = "two.flows.unix.ar";
 fn host(config: &str) -> Hosted {
     let (mut wire, host, dir) = host_with(&[A, B, C], 2);
     drop_guest(&dir, guest());
-    eventually("the type", || match wire.json("GET PROCESSOR TYPES") {
-        types if types.iter().any(|found| found["type"] == "guest") => Ok(()),
-        types => Err(format!("{types:?}")),
-    });
+    eventually_typed(&mut wire, "guest", |_| true);
     for (processor, flow) in [(ONE, B), (TWO, C)] {
         wire.ok(&format!("SIGNAL guest FROM {A} TO {flow} AS {processor} CONFIG {config}"));
     }
@@ -263,9 +260,7 @@ fn killed_in_the_midst_of_a_verdict_it_is_found_again_or_kept() {
         }
         host.login().write(A, &events(written..written + 20));
         written += 20;
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         Fnaad::arm(dir.path(), "");
         host = Fnaad::mortal(dir.path()).expect("nothing ends it");
         let mut wire = host.login();

@@ -2,7 +2,7 @@
 //! none, and a host that is killed meanwhile begins with the one before or with this one.
 
 use serde_json::{Value, json};
-use stories::{A, B, Fnaad, P, Wire, by_partition, drop_in, events, eventually, guest, ids};
+use stories::{A, B, Fnaad, P, Wire, by_partition, drop_in, events, eventually_typed, guest, ids};
 
 /// Partitions of the flows, and so shards.
 const SHARDS: usize = 2;
@@ -15,14 +15,7 @@ fn config(act: &str, times: u32) -> String {
 fn remembering(dir: &std::path::Path, host: &Fnaad) -> Wire {
     let mut wire = host.login();
     drop_in(&dir.join("plugins"), "guest.wasm", guest());
-    eventually("the guest", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        if types.iter().any(|found| found["type"] == "guest") {
-            Ok(())
-        } else {
-            Err(format!("{types:?}"))
-        }
-    });
+    eventually_typed(&mut wire, "guest", |_| true);
     for flow in [A, B] {
         wire.ok(&format!("CREATE FLOW {flow} partitions={SHARDS}"));
     }
@@ -120,9 +113,7 @@ fn killed_when_all_have_answered_it_begins_with_what_was_asked_for() {
     Fnaad::arm(dir.path(), "processors.reconfigured:1");
     let none: [&str; 0] = [];
     assert_eq!(wire.try_ask(&reconfigured("recall", 2), &none), None);
-    eventually("the end of the host", || {
-        if host.has_ended() { Ok(()) } else { Err("it lives".to_owned()) }
-    });
+    host.until_ended("processors.reconfigured");
     Fnaad::arm(dir.path(), "");
     let host = Fnaad::mortal(dir.path()).expect("nothing ends it");
     let mut wire = host.login();

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 
 use serde_json::{Value, json};
 use stories::{
-    Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds, guest,
-    lying_guest,
+    Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds,
+    eventually_typed, guest, lying_guest,
 };
 use tempfile::TempDir;
 
@@ -21,11 +21,7 @@ fn acting(act: &str, times: u32, settings: &str) -> (Wire, Fnaad, TempDir) {
     let host = Fnaad::dev(dir.path());
     let mut wire = host.login();
     drop_in(&dir.path().join("plugins"), "guest.wasm", guest());
-    eventually("the type guest", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        let found = types.iter().any(|found| found["type"] == "guest");
-        if found { Ok(()) } else { Err(format!("{types:?}")) }
-    });
+    eventually_typed(&mut wire, "guest", |_| true);
     wire.ok(&format!("CREATE FLOW {A}"));
     wire.ok(&format!("CREATE FLOW {B}"));
     let config = json!({"act": act, "times": times});

@@ -241,9 +241,7 @@ fn killed_at_any_step_it_is_compared_and_takes_over_all_the_same() {
             wire.write(A, &events(written..written + 40));
             written += 40;
         }
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         drop(host);
         host = start(dir);
         wire = login(&host);

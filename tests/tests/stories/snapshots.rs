@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 use stories::{
     A, B, Fnaad, P, Wire, age_snapshots, drop_in, events, eventually, eventually_described,
-    eventually_holds, guest, lying_guest,
+    eventually_holds, eventually_typed, guest, lying_guest,
 };
 
 /// Steps of taking one, at which it is killed here.
@@ -31,14 +31,8 @@ fn house(dir: &std::path::Path) -> (Fnaad, Wire, String) {
 
 /// The digest of a version of the guest, once it is installed.
 fn version(wire: &mut Wire, version: &str) -> String {
-    eventually("the version", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        let found =
-            types.into_iter().find(|found| found["type"] == "guest" && found["version"] == version);
-        found
-            .map(|found| found["digest"].as_str().unwrap().to_owned())
-            .ok_or_else(|| version.to_owned())
-    })
+    let found = eventually_typed(wire, "guest", |found| found["version"] == version);
+    found["digest"].as_str().unwrap().to_owned()
 }
 
 fn snapshots(wire: &mut Wire) -> Vec<(String, Value)> {
@@ -51,10 +45,7 @@ fn snapshots(wire: &mut Wire) -> Vec<(String, Value)> {
 /// What a comparison found, by the protocol.
 fn compared(wire: &mut Wire, rest: &str) -> Value {
     wire.ok(&format!("COMPARE {P} {rest}"));
-    let seen = eventually("the end", || match wire.describe(&format!("PROCESSOR {P}")) {
-        seen if seen["comparison.state"] == "done" => Ok(seen),
-        seen => Err(seen.to_string()),
-    });
+    let seen = eventually_described(wire, P, "the end", |seen| seen["comparison.state"] == "done");
     wire.ok(&format!("COMPARE {P} STOP"));
     seen
 }
@@ -124,10 +115,7 @@ fn a_version_that_reads_the_state_otherwise_begins_with_that_of_the_snapshot_too
         seen => Err(seen.to_string()),
     });
     wire.ok(&format!("COMPARE {P} VERSION {refused} SNAPSHOT 1"));
-    eventually("the failure", || match wire.describe(&format!("PROCESSOR {P}")) {
-        seen if seen["comparison.state"] == "failed" => Ok(()),
-        seen => Err(seen.to_string()),
-    });
+    eventually_described(&mut wire, P, "the failure", |seen| seen["comparison.state"] == "failed");
 }
 
 #[test]
@@ -142,9 +130,7 @@ fn killed_while_a_snapshot_is_taken_it_is_whole_or_none_and_those_of_before_are_
         let before = snapshots(&mut wire).len();
         Fnaad::arm(dir, &format!("{place}:1"));
         wire.send(format!("SNAPSHOT {P}\r\n").as_bytes());
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         Fnaad::arm(dir, "");
         drop(host);
         host = Fnaad::mortal(dir).expect("nothing ends it");

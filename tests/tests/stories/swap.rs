@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use stories::{
-    A, B, Fnaad, P, Wire, drop_in, events, eventually, eventually_described, eventually_holds,
-};
+use stories::{A, B, Fnaad, P, Wire, drop_in, events, eventually_described, eventually_holds};
 
 /// What a plugin passes on its way in, in this order.
 const PLACES: [&str; 5] = [
@@ -72,9 +70,7 @@ fn killed_in_a_swap_with_the_file_gone_it_runs_what_its_activation_row_names() {
         let (next, bridge) = other(version);
         Fnaad::arm(dir.path(), &place);
         drop_in(&dir.path().join("plugins"), "bridge.wasm", bridge);
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(&place);
         Fnaad::arm(dir.path(), "");
         std::fs::remove_file(&file).unwrap();
         host = Fnaad::mortal(dir.path()).expect("nothing ends it");

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use stories::{
-    A, B, Fnaad, P, Wire, events, eventually, eventually_described, eventually_holds, guest,
-    host_with, lying_guest, number, swap_under_load,
+    A, B, Fnaad, P, Wire, events, eventually, eventually_described, eventually_holds,
+    eventually_typed, guest, host_with, lying_guest, number, swap_under_load,
 };
 use tempfile::TempDir;
 
@@ -41,10 +41,7 @@ fn kind(wire: &mut Wire) -> Value {
 }
 
 fn until_type(wire: &mut Wire, version: &str) {
-    eventually("the type", || match kind(wire) {
-        kind if kind["version"] == version => Ok(()),
-        kind => Err(kind.to_string()),
-    });
+    eventually_typed(wire, "guest", |kind| kind["version"] == version);
 }
 
 fn reason(wire: &mut Wire) -> Option<String> {

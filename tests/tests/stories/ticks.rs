@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 use stories::{
-    A, B, Fnaad, P, Wire, drop_in, events, eventually, eventually_described, guest, host_with,
+    A, B, Fnaad, P, Wire, drop_in, events, eventually, eventually_described, eventually_typed,
+    guest, host_with,
 };
 
 const C: &str = "c.flows.unix.ar";
@@ -13,11 +14,7 @@ const Q: &str = "q.flows.unix.ar";
 
 /// Waits for the type of the guest.
 fn guest_is_there(wire: &mut Wire) {
-    eventually("the guest", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        let found = types.iter().find(|found| found["type"] == "guest").cloned();
-        found.ok_or_else(|| format!("{types:?}"))
-    });
+    eventually_typed(wire, "guest", |_| true);
 }
 
 fn ticking(wire: &mut Wire, name: &str, output: &str) {
@@ -111,9 +108,7 @@ fn killed_in_the_commit_of_a_tick_it_has_been_once_or_not_at_all() {
         written += 50;
         // Without a command only ticks, and what is left of the events, are committed.
         Fnaad::arm(dir.path(), &format!("{place}:2"));
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         Fnaad::arm(dir.path(), "");
         host = Fnaad::mortal(dir.path()).expect("nothing ends it");
     }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 use stories::{
-    A, B, Config, Fnaad, P, Wire, drop_in, eventually, eventually_described, guest, lying_guest,
-    plain_guest, program,
+    A, B, Config, Fnaad, P, Wire, drop_in, eventually, eventually_described, eventually_typed,
+    guest, lying_guest, plain_guest, program,
 };
 
 use crate::migrate::{
@@ -64,11 +64,7 @@ fn a_shard_that_waits_to_begin_again_is_asked_before_another_one_takes_the_versi
         let host = Fnaad::dev(dir.path());
         drop_in(&dir.path().join("plugins"), "guest.wasm", first);
         let mut wire = host.login();
-        eventually("the guest", || {
-            let types = wire.json("GET PROCESSOR TYPES");
-            let is_there = types.iter().any(|found| found["type"] == "guest");
-            if is_there { Ok(()) } else { Err(format!("{types:?}")) }
-        });
+        eventually_typed(&mut wire, "guest", |_| true);
         wire.ok(&format!("CREATE FLOW {A} partitions=2"));
         wire.ok(&format!("CREATE FLOW {B} partitions=2 max.message.bytes=1000"));
         wire.ok(&format!(
@@ -199,9 +195,7 @@ fn killed_when_it_is_noted_that_a_version_has_begun_it_is_taken_over_once() {
         ticking_as(&host, plain_guest());
         Fnaad::arm(dir.path(), place);
         drop_in(&dir.path().join("plugins"), "guest.wasm", &lying_guest("migrates"));
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         Fnaad::arm(dir.path(), "");
         let host = Fnaad::mortal(dir.path()).expect("nothing ends it");
         was_taken_over_once(&eventually_ticked(&mut host.login(), 5, was_taken_over));

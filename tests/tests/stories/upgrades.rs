@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use stories::{
     A, B, Config, Fnaad, Wire, drop_in, events, eventually, eventually_described, eventually_holds,
-    guest, lying_guest, program,
+    eventually_typed, guest, lying_guest, program,
 };
 
 pub(crate) const C: &str = "c.flows.unix.ar";
@@ -238,10 +238,7 @@ fn a_type_is_removed_when_nobody_uses_it_or_its_processors_are_paused() {
     let mut wire = login(&host);
     // Back again, they go on where they stood.
     drop_guest(dir.path(), guest());
-    eventually("the type", || match wire.json("GET PROCESSOR TYPES") {
-        types if types.iter().any(|found| found["type"] == "guest") => Ok(()),
-        types => Err(format!("{types:?}")),
-    });
+    eventually_typed(&mut wire, "guest", |_| true);
     wire.write(A, &events(0..10));
     for processor in [ONE, TWO, THREE] {
         wire.ok(&format!("RESUME {processor}"));
@@ -345,9 +342,7 @@ fn killed_while_it_is_noted_how_a_version_does_it_goes_on() {
     for (place, patch) in [("plugins.before-advance", 11), ("plugins.advanced", 12)] {
         Fnaad::arm(dir, &format!("{place}:1"));
         drop_in(&dir.join("plugins"), "guest.wasm", &lying_guest(&format!("patch-{patch}")));
-        eventually("the end of the host", || {
-            if host.has_ended() { Ok(()) } else { Err(format!("it lives, at {place}")) }
-        });
+        host.until_ended(place);
         Fnaad::arm(dir, "");
         drop(host);
         host = Fnaad::mortal(dir).expect("nothing ends it");

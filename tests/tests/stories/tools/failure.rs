@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stories::{
-    Fnaad, Tools, drop_in, event, events, eventually, eventually_described, traced_guest,
+    Fnaad, Tools, drop_in, event, events, eventually_described, eventually_typed, traced_guest,
 };
 
 const P: &str = "p.flows.unix.ar";
@@ -58,10 +58,7 @@ fn a_dead_letter_of_a_host_fails_again_at_the_desk_with_its_own_configuration() 
     let host = Fnaad::dev(dir.path());
     let (fnua, mut wire, tools) = (host.fnua(), host.login(), Tools::new());
     drop_in(&dir.path().join("plugins"), "guest.wasm", traced_guest());
-    eventually("the guest", || {
-        let types = wire.json("GET PROCESSOR TYPES");
-        types.iter().any(|found| found["type"] == "guest").then_some(()).ok_or(format!("{types:?}"))
-    });
+    eventually_typed(&mut wire, "guest", |_| true);
     for flow in [FROM, "b.flows.unix.ar"] {
         wire.ok(&format!("CREATE FLOW {flow}"));
     }
