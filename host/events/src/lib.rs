@@ -3,6 +3,7 @@
 //! The lowest part of the house: everything may use it, it uses nothing of ours. It does no I/O.
 
 pub mod batch;
+pub mod clock;
 pub mod cloudevent;
 pub mod line;
 pub mod partitioner;

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fnap::name::Name;
 use host_brokers::{Broker, BrokerError};
+use host_events::clock::now;
 use host_events::{CloudEvent, EventRef, Headers, HeadersBuilder, Record, Stored, Timestamp};
 use host_iam::Grants;
 use host_plugins::{CallError, Plugin};
@@ -368,9 +368,4 @@ fn is_noncharacter(c: char) -> bool {
 /// RFC 3339.
 pub(crate) fn time_of(millis: i64) -> String {
     Timestamp::from_unix_millis(millis).map(|time| time.as_str().to_owned()).unwrap_or_default()
-}
-
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use host_events::clock::now;
 use host_plugins::{Level, LogLine, LogSink};
 
 /// Lines kept for each processor: what a person reads to see why it misbehaves, and more than a
@@ -199,11 +199,6 @@ const MAX_HOST_VALUE: usize = 4 * 1024;
 fn size(line: &LogLine) -> usize {
     let facts = line.fields.iter().map(|(name, value)| name.len() + value.len() + FACT_BYTES);
     line.message.len() + facts.sum::<usize>() + LINE_BYTES
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@
 //! Runs no plugin. That a version fails the shards find out.
 
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use host_events::clock::now;
 use host_plugins::store::{First, Rollout};
 use host_registry::{Desired, Processor, Successor};
 
@@ -240,11 +241,6 @@ pub(crate) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// How long ago something was; nothing where the clock was set back.

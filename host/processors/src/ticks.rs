@@ -8,9 +8,10 @@
 //! of in the dead-letter flow, and events go on. A plugin finds in its state what it has not said yet.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use host_brokers::BrokerError;
+use host_events::clock;
 use host_events::{Batch, Incarnation, Position};
 use host_plugins::{CallError, Level};
 use tokio::time::Instant;
@@ -69,7 +70,7 @@ impl Ticks {
             return Self { last: 0, since: None };
         };
         let last = i64::try_from(last).unwrap_or(i64::MAX);
-        let passed = u64::try_from(clock().saturating_sub(last)).unwrap_or(0);
+        let passed = u64::try_from(clock::now().saturating_sub(last)).unwrap_or(0);
         Self { last, since: Instant::now().checked_sub(Duration::from_millis(passed)) }
     }
 
@@ -80,7 +81,7 @@ impl Ticks {
 
     /// What time it is for a tick: a clock that was set back does not lead back.
     fn now(&self) -> i64 {
-        clock().max(self.last)
+        clock::now().max(self.last)
     }
 
     fn was(&mut self, now: i64) {
@@ -199,12 +200,6 @@ impl Worker<'_> {
     }
 }
 
-/// Milliseconds since 1970.
-fn clock() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +226,7 @@ mod tests {
 
     #[test]
     fn however_many_were_missed_one_is_due_and_the_next_an_interval_later() {
-        for last in [None, Some(clock() - 1_000 * 60_000), Some(clock() - 60_000)] {
+        for last in [None, Some(clock::now() - 1_000 * 60_000), Some(clock::now() - 60_000)] {
             let mut ticks = after(last);
             assert!(ticks.due(MINUTE) <= Instant::now());
             ticks.was(ticks.now());
@@ -241,13 +236,13 @@ mod tests {
 
     #[test]
     fn one_that_was_committed_shortly_before_is_not_made_again() {
-        let due = after(Some(clock() - 20_000)).due(MINUTE);
+        let due = after(Some(clock::now() - 20_000)).due(MINUTE);
         assert!(due > Instant::now() && due <= Instant::now() + Duration::from_secs(40));
     }
 
     #[test]
     fn a_clock_that_was_set_back_never_leads_back() {
-        let ahead = clock() + 3_600_000;
+        let ahead = clock::now() + 3_600_000;
         let mut ticks = after(Some(ahead));
         assert!(ticks.due(MINUTE) <= Instant::now() + MINUTE);
         assert_eq!(ticks.now(), ahead);

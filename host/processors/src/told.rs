@@ -1,9 +1,10 @@
 //! What the host tells of by itself in the dead-letter flow: gaps in inputs, and ticks that a broker refused. There is nothing in
 //! them to replay.
 
+use host_events::clock::now;
 use host_events::{CloudEvent, Invalid, Record, Value};
 
-use crate::dead::{Kind, now, one_line, time_of};
+use crate::dead::{Kind, one_line, time_of};
 
 /// A gap in an input, as an event for the dead-letter flow.
 pub(crate) fn gap(processor: &str, flow: &str, partition: u32, data: &serde_json::Value) -> Record {

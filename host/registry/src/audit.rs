@@ -7,12 +7,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use host_events::clock::now;
 use rusqlite::{Connection, Transaction, params};
 use serde::Serialize;
 
 use crate::error::RegistryError;
 use crate::journal::{Intent, JournalId, Refusal};
-use crate::registry::{Registry, now};
+use crate::registry::Registry;
 use crate::store::{integer, number};
 
 /// Rows that may wait to be carried. The file is never far behind; a flow whose broker is away may be, and

@@ -1,6 +1,7 @@
 //! What may be done with flows.
 
 use host_events::Incarnation;
+use host_events::clock::now;
 use uuid::Uuid;
 
 use crate::Name;
@@ -10,7 +11,6 @@ use crate::journal::Intent;
 use crate::limits::{MAX_FLOWS, check_broker, check_config, check_partitions, check_topic};
 use crate::model::{Flow, FlowChange, FlowStatus, HOST_KEYS, NewFlow, PROTECTED, Taken};
 use crate::publish::{PUBLISH, Publish};
-use crate::registry::now;
 use crate::state::{Change, Decision, Row, State};
 use crate::views::{POLICY, check_policy};
 use crate::words::some_of;

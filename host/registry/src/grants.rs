@@ -6,12 +6,13 @@
 use fnap::command::Grant;
 use fnap::rights::{Object, Right, Scope};
 use fnap::subject::Subject;
+use host_events::clock::now;
 
 use crate::Name;
 use crate::access::{ACCESS, Access};
 use crate::error::RegistryError;
 use crate::journal::Intent;
-use crate::registry::{Registry, now};
+use crate::registry::Registry;
 use crate::state::{Row, State};
 
 /// Rights of a host, each of a list counted. About 200 octets in memory: 40 MiB with what decides by them.

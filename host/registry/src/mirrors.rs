@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fnap::command::MirrorTo;
 use fnap::pattern::Pattern;
 use fnap::subject::Subject;
+use host_events::clock::now;
 use serde::{Deserialize, Serialize};
 
 use crate::Name;
@@ -16,7 +17,7 @@ use crate::grants::Maker;
 use crate::journal::{Intent, JournalId};
 use crate::limits::{MAX_ENDS, check_options, check_processor_config};
 use crate::model::{Config, Flow, Processor, Start};
-use crate::registry::{Registry, now};
+use crate::registry::Registry;
 use crate::state::{Decision, Row, State};
 
 /// A pattern, and what is made of the flows that it means.

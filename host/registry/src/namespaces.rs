@@ -1,11 +1,12 @@
 //! What may be done with namespaces.
 
+use host_events::clock::now;
+
 use crate::Name;
 use crate::adoption::{ADOPT, Adoption};
 use crate::error::RegistryError;
 use crate::limits::{MAX_NAMESPACES, check_broker, check_config};
 use crate::model::{Config, Namespace, NewNamespace};
-use crate::registry::now;
 use crate::state::{Decision, Row, State};
 use crate::words::some_of;
 

@@ -3,6 +3,7 @@
 //! Looks into no component; it only sees to it that bytes are what their digest says.
 
 use bytes::Bytes;
+use host_events::clock::now;
 use host_failpoints::failpoint;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::audit;
 use crate::error::RegistryError;
 use crate::limits::{MAX_DOCUMENT, check_kind};
-use crate::registry::{Registry, now};
+use crate::registry::Registry;
 
 /// Which version of a processor type runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use host_events::clock::now;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -10,7 +11,6 @@ use crate::error::RegistryError;
 use crate::journal::Intent;
 use crate::limits::{MAX_ENDS, MAX_PROCESSORS, check_kind, check_options, check_processor_config};
 use crate::model::{Desired, NewProcessor, Processor, ProcessorChange, Start};
-use crate::registry::now;
 use crate::state::{Change, Decision, Row, State};
 
 impl State {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use fnap::subject::Subject;
+use host_events::clock::now;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use crate::error::RegistryError;
 use crate::grants::Maker;
 use crate::limits::MAX_CONFIG_VALUE;
 use crate::model::Flow;
-use crate::registry::{Note, Registry, Settled, now};
+use crate::registry::{Note, Registry, Settled};
 use crate::state::{Row, State};
 
 /// Subscriptions of a host: each is a processor, and a tenth of those that there may be is left to others.

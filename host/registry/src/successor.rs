@@ -3,11 +3,11 @@
 //!
 //! Compares nothing: what two versions did the host finds out, and says here.
 
+use host_events::clock::now;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RegistryError;
 use crate::model::Processor;
-use crate::registry::now;
 
 /// The version that is to follow, where `upgrade=shadow-first`, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

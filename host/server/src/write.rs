@@ -6,6 +6,7 @@ use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::Right;
 use fnap::server::WriteBatch;
 use host_brokers::{Append, Token};
+use host_events::clock::now;
 use host_events::{Record, from_write_line, partition_for_key};
 use host_iam::Principal;
 use host_registry::FlowStatus;
@@ -66,9 +67,4 @@ async fn try_write(
 
 fn partition_of(record: &Record, partitions: u32, turn: u32) -> u32 {
     record.key.as_ref().map_or(turn, |key| partition_for_key(key, partitions))
-}
-
-fn now() -> i64 {
-    let nanos = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
-    i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX)
 }

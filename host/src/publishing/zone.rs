@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use host_events::clock::now;
 use host_failpoints::failpoint;
 use host_names::publish::{Owner, PublishError, Publisher, Zone};
 use host_registry::{PublishedRow, Registry, RegistryError};
@@ -395,11 +396,6 @@ async fn until(when: Option<Instant>) {
         Some(when) => sleep_until(when).await,
         None => std::future::pending().await,
     }
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
 }
 
 /// First wait after a failure; it doubles up to [`LONGEST_WAIT`].

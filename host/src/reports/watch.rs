@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fnap::name::Name;
+use host_events::clock;
 use host_processors::Phase;
 use host_registry::{Condition, ConditionKind, Stage, Subscription};
 use host_server::Services;
@@ -131,7 +132,7 @@ fn judge(
     }
     let mut words = words;
     words.truncate(words.floor_char_boundary(MAX_WORDS));
-    Some(kind.map(|kind| Condition { kind, words, facts, since: millis() }))
+    Some(kind.map(|kind| Condition { kind, words, facts, since: clock::now() }))
 }
 
 async fn note(services: &Services, row: &Subscription, condition: Option<Condition>) {
@@ -143,11 +144,6 @@ async fn note(services: &Services, row: &Subscription, condition: Option<Conditi
     if let Err(error) = services.registry.advance_subscription(&row.local, change).await {
         tracing::debug!(local = %row.local, cause = %error, "a condition was not written down");
     }
-}
-
-fn millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use host_events::clock::now;
 use host_events::{Incarnation, Position};
 use host_failpoints::failpoint;
 use host_store::StoreError;
@@ -174,7 +175,7 @@ fn retain_log(connection: &Connection, config: &Config, log: &Log) -> Result<(),
         return Ok(());
     }
     let span = *log.span.borrow();
-    let oldest = config.retention_ms.map(|ms| tokens::now().saturating_sub(ms));
+    let oldest = config.retention_ms.map(|ms| now().saturating_sub(ms));
     let mut surplus = config.retention_bytes.map_or(0, |limit| span.bytes.saturating_sub(limit));
     let (earliest, freed) = unasked(connection, |connection| {
         let (mut earliest, mut freed) = (span.earliest, 0);

@@ -1,8 +1,7 @@
 //! Words by which a repeated append is recognised, kept in the same transaction as the records.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use host_events::Incarnation;
+use host_events::clock::now;
 use host_store::StoreError;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -43,10 +42,4 @@ pub(crate) fn remember(
 pub(crate) fn expire(connection: &Connection) -> Result<(), StoreError> {
     connection.execute("DELETE FROM tokens WHERE at <= ?1", [now() - KEPT_MS])?;
     Ok(())
-}
-
-/// Milliseconds since 1970 UTC.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

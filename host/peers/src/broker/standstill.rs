@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fnap::name::Name;
 use host_brokers::BrokerError;
+use host_events::clock::now;
 use tokio::time::Instant;
 
 /// What begins well and ends within this has not been mended: it goes on standing still since it first did.
@@ -69,11 +70,6 @@ impl Standstills {
             topics.contains(topic.as_str()) && !mended
         });
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The steps of one subscription, each from what the row says to what it says next.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fnap::command::Command;
 use fnap::name::{FlowName, Name};
@@ -10,6 +10,7 @@ use fnap::stream::MAX_BODY;
 use fnap::value::Settings;
 use host_brokers::{Broker, BrokerError, TopicRef};
 use host_events::Incarnation;
+use host_events::clock::now;
 use host_registry::{
     Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, REMEMBERED_FOR, RegistryError,
     Stage, Subscription, Transport,
@@ -387,9 +388,7 @@ fn reference(row: &Subscription) -> Result<Settings, Trouble> {
 
 /// Whether its owner's host has forgotten by now what waited there.
 fn is_forgotten(row: &Subscription) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    now >= row.since.saturating_add(REMEMBERED_FOR)
+    now() >= row.since.saturating_add(REMEMBERED_FOR)
 }
 
 /// Whether it is the other host's word that there is no such subscription for us, and no trouble on the way.

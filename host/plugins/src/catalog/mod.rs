@@ -12,10 +12,11 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use host_events::clock::millis;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::engine::Engine;
@@ -326,10 +327,4 @@ fn stem(file: &str) -> &str {
 
 fn known(plugin: &Plugin) -> Known {
     Known { digest: plugin.digest().to_string(), version: plugin.info().version.clone() }
-}
-
-/// Milliseconds since 1970 UTC.
-fn millis(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use host_events::clock::millis;
 
-use super::{Active, Catalog, Outcome, Rejected, known, millis, stem};
+use super::{Active, Catalog, Outcome, Rejected, known, stem};
 use crate::engine::digest;
 use crate::plugin::{Plugin, check_name};
 use crate::store::{Activation, Rollout, StoreError, TypeState};

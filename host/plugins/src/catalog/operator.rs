@@ -5,9 +5,10 @@
 
 use std::time::SystemTime;
 
+use host_events::clock::millis;
 use host_failpoints::failpoint;
 
-use super::{Active, Catalog, VersionError, known, millis};
+use super::{Active, Catalog, VersionError, known};
 use crate::plugin::Plugin;
 use crate::store::{Activation, Known, StoreError, TypeState, Withheld};
 

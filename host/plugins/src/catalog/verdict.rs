@@ -3,9 +3,10 @@
 
 use std::time::SystemTime;
 
+use host_events::clock::millis;
 use host_failpoints::failpoint;
 
-use super::{Active, Catalog, Rejected, Snapshot, known, millis};
+use super::{Active, Catalog, Rejected, Snapshot, known};
 use crate::plugin::Plugin;
 use crate::store::{Activation, Rollout, StoreError, Withheld};
 use crate::version::Optional;

@@ -61,7 +61,7 @@ pub struct Snapshot {
 /// A shard of one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotShard {
-    positions: Vec<(Uuid, u32, u64)>,
+    positions: Written,
     /// Entries of the state.
     pub entries: u64,
     /// Octets of them.
@@ -84,12 +84,24 @@ impl Snapshot {
     /// The positions that it stands for.
     #[must_use]
     pub fn positions(&self) -> Position {
-        let mut positions = Position::default();
-        for (life, partition, next) in self.shards.iter().flat_map(|shard| &shard.positions) {
-            positions.set(Incarnation(*life), *partition, *next);
-        }
-        positions
+        read(self.shards.iter().flat_map(|shard| &shard.positions))
     }
+}
+
+/// Positions as they are written: the life of a flow, a partition, the next offset.
+type Written = Vec<(Uuid, u32, u64)>;
+
+fn written(positions: &Position) -> Written {
+    let positions = positions.0.iter();
+    positions.map(|((life, partition), next)| (life.0, *partition, *next)).collect()
+}
+
+fn read<'a>(written: impl IntoIterator<Item = &'a (Uuid, u32, u64)>) -> Position {
+    let mut positions = Position::default();
+    for (life, partition, next) in written {
+        positions.set(Incarnation(*life), *partition, *next);
+    }
+    positions
 }
 
 /// Why there is no snapshot.

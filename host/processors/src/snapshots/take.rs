@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use host_events::clock::now;
 use host_failpoints::failpoint;
 use host_registry::{Desired, Processor};
 use tokio::sync::{mpsc, oneshot};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     MANIFEST, PART, SNAPSHOT_BYTES, SNAPSHOTS, ShardSnapshot, Snapshot, SnapshotError,
-    SnapshotShard, file, forget, kept, name,
+    SnapshotShard, file, forget, kept, name, written,
 };
 use crate::reconfigure::Ask;
 use crate::supervisor::Processors;
@@ -165,10 +166,9 @@ fn write_parts(
 }
 
 fn described(taken: &ShardSnapshot) -> SnapshotShard {
-    let positions = taken.positions.0.iter();
     let size = |(key, value): &(bytes::Bytes, bytes::Bytes)| (key.len() + value.len()) as u64;
     SnapshotShard {
-        positions: positions.map(|((life, partition), next)| (life.0, *partition, *next)).collect(),
+        positions: written(&taken.positions),
         entries: taken.entries.len() as u64,
         bytes: taken.entries.iter().map(size).sum(),
     }
@@ -201,11 +201,6 @@ fn leftovers(dir: &Path) -> io::Result<()> {
 /// Has the names of a folder on the disk.
 fn sync(dir: &Path) -> io::Result<()> {
     fs::File::open(dir)?.sync_all()
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fnap::subject::Subject;
+use host_events::clock::now;
 use tokio::sync::watch;
 
 use super::sent::{Counts, Sent};
 use super::{Subscriber, Why};
 use crate::Name;
 use crate::error::RegistryError;
-use crate::registry::{Note, Registry, Settled, now};
+use crate::registry::{Note, Registry, Settled};
 use crate::state::{Row, State};
 
 /// How far a subscription is.

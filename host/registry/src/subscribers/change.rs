@@ -2,6 +2,7 @@
 
 use fnap::subject::Subject;
 use host_events::Incarnation;
+use host_events::clock::now;
 use uuid::Uuid;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 use crate::Name;
 use crate::error::RegistryError;
 use crate::model::Flow;
-use crate::registry::{Note, Registry, Settled, now};
+use crate::registry::{Note, Registry, Settled};
 use crate::state::{Row, State};
 
 /// What somebody wants.

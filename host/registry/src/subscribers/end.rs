@@ -3,13 +3,14 @@
 use fnap::command::Grant;
 use fnap::rights::{Object, Right, Scope};
 use fnap::subject::Subject;
+use host_events::clock::now;
 use uuid::Uuid;
 
 use super::{End, MAX_ENDED_OF_ONE, REMEMBERED_FOR, Request, Subscriber, UNATTACHED_FOR, Why};
 use crate::Name;
 use crate::error::RegistryError;
 use crate::model::Flow;
-use crate::registry::{Note, Registry, Settled, now};
+use crate::registry::{Note, Registry, Settled};
 use crate::state::{Row, State};
 
 /// The words of an end that the subscriber wanted.

@@ -1,11 +1,12 @@
 //! A subscription whose events cannot be made into what its subscriber is to see, so that none is sent.
 
+use host_events::clock::now;
 use serde::{Deserialize, Serialize};
 
 use super::Subscriber;
 use crate::Name;
 use crate::error::RegistryError;
-use crate::registry::{Registry, Settled, now};
+use crate::registry::{Registry, Settled};
 use crate::state::{Row, State};
 
 /// Time after which the same is noted again, in milliseconds: whoever attaches again fails again every few seconds.

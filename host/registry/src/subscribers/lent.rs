@@ -4,6 +4,7 @@
 //! has a password, which is kept nowhere.
 
 use fnap::subject::Subject;
+use host_events::clock::now;
 use serde::{Deserialize, Serialize};
 
 use super::Subscriber;
@@ -11,7 +12,7 @@ use crate::Name;
 use crate::error::RegistryError;
 use crate::model::Flow;
 use crate::processors::derived_name;
-use crate::registry::{Note, Registry, Settled, now};
+use crate::registry::{Note, Registry, Settled};
 use crate::state::{Row, State};
 use crate::views::{FILTERS, Lens, Whose};
 use crate::words::some_of;

@@ -1,6 +1,7 @@
 //! Requests: asked by who may not subscribe, answered by the owner, forgotten in time.
 
 use fnap::subject::Subject;
+use host_events::clock::now;
 
 use super::change::Key;
 use super::{
@@ -11,7 +12,7 @@ use super::{
 use crate::Name;
 use crate::error::RegistryError;
 use crate::model::Flow;
-use crate::registry::{Note, Registry, Settled, now};
+use crate::registry::{Note, Registry, Settled};
 use crate::state::{Row, State};
 
 impl Request {

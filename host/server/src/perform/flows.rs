@@ -9,6 +9,7 @@ use fnap::rights::Right;
 use fnap::subject::Subject;
 use fnap::value::Settings;
 use host_brokers::{BrokerError, Consumer, TopicInfo};
+use host_events::clock::now;
 use host_iam::Principal;
 use host_processors::topic_of;
 use host_registry::{ACCESS, Config, Flow, FlowChange, FlowStatus, Lens, Maker, NewFlow, POLICY};
@@ -77,7 +78,7 @@ pub(super) async fn update(services: &Services, name: Name, settings: &Settings)
     let before = find_flow(services, &name).await?;
     let policy = wanted.config.get(POLICY);
     let is_other = policy.is_some_and(|policy| policy != before.policy().unwrap_or_default());
-    let began = lent::moment();
+    let began = now();
     let change = FlowChange { partitions: wanted.partitions, config: wanted.config, taken };
     carried_out(services, services.registry.update_flow(&name, change).await).await?;
     // What the former policy let through is on its way no more.

@@ -4,6 +4,7 @@ use fnap::command::{Format, Grant};
 use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::{Object, Right};
 use fnap::subject::Subject;
+use host_events::clock::now;
 use host_iam::{Principal, prepared_subject};
 use host_registry::{Giver, Granted, MAX_GRANTS_OF_ONE};
 
@@ -28,7 +29,7 @@ pub(super) async fn revoke(services: &Services, who: &Principal, grant: Grant) -
     let grant = Grant { subject: meant(grant.subject)?, ..grant };
     let words = words("revoked", &grant, "from");
     let scope = services.grants.reach(who, &grant.object);
-    let began = lent::moment();
+    let began = now();
     let gone = services.registry.revoke(grant, scope).await.map_err(registry_failure)?;
     tracing::info!(principal = %who, gone, "{words}");
     subscriptions::keep_covered(services).await?;

@@ -1,6 +1,6 @@
 //! Subscriptions of others that have a topic of their own, as commands meet them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use fnap::command::Format;
 use fnap::name::Name;
@@ -123,12 +123,6 @@ fn over(driven: Option<Result<(), Trouble>>) -> Result<(), Failure> {
 
 /// How long a command waits for a broker; what is begun goes on in the background.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Now, in milliseconds since 1970 UTC.
-pub(super) fn moment() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 /// Refuses to touch a flow by itself that is the topic of a subscription.
 pub(super) fn check_not_lent(services: &Services, flow: &Name) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Reply};
 use fnap::rights::Right;
 use fnap::value::Word;
+use host_events::clock::millis;
 use host_iam::Principal;
 use host_plugins::Plugin;
 use host_plugins::catalog::VersionError;
@@ -202,12 +203,11 @@ fn found_of(
     his: bool,
 ) -> Description {
     let ShadowReport { digest, version, since, problem, examples, .. } = all;
-    let since = since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let key = |name: &str| format!("{what}.{name}");
     description = description
         .with(&key("version"), version.clone())
         .with(&key("digest"), digest.clone())
-        .with(&key("since"), time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+        .with(&key("since"), time(millis(*since)))
         .with(&key("agree"), all.agree)
         .with(&key("differ"), all.differ)
         .with(&key("emitted-agree"), all.emitted_agree)

@@ -8,6 +8,7 @@ use fnap::name::Name;
 use fnap::reply::{Code, Failure, Reply};
 use fnap::rights::Right;
 use fnap::value::{Settings, Word};
+use host_events::clock::now;
 use host_iam::Principal;
 use host_registry::{Asked, Hold, Lens, Request, Subscribed, Subscriber, Transport, Whose};
 use serde_json::{Value, json};
@@ -100,7 +101,7 @@ pub(crate) async fn withdraw(
         return Err(Failure::new(Code::BadFormat, "UNSUBSCRIBE takes REF and nothing else"));
     };
     let reference = reference_of(reference)?;
-    let began = lent::moment();
+    let began = now();
     let his = who.subject();
     let withdrawn = services.registry.withdraw(&flow, his.clone(), reference).await;
     withdrawn.map_err(registry_failure)?;
