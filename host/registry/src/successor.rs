@@ -158,10 +158,6 @@ impl Processor {
         if !self.is_shadow_first() {
             return Err(self.is_otherwise("upgrade is not shadow-first any more"));
         }
-        let is_open = |digest: &String, since: i64| {
-            let meant = |open: &Successor| open.digest == *digest && open.since == since;
-            self.followed().is_some_and(|open| open.is_open() && meant(open))
-        };
         match step {
             Rule::Follow { digest, version } => {
                 let by_hand = self.shadow.is_some() && self.followed().is_none();
@@ -172,12 +168,12 @@ impl Processor {
                 let new = Successor { digest, version, since: now(), verdict: None };
                 self.successor = Some(Box::new(new));
             }
-            Rule::Differs { digest, since, why } if is_open(&digest, since) => {
+            Rule::Differs { digest, since, why } if self.compares(&digest, since) => {
                 if let Some(successor) = &mut self.successor {
                     successor.verdict = Some(Verdict::Differs(why));
                 }
             }
-            Rule::Agrees { digest, since, returns } if is_open(&digest, since) => {
+            Rule::Agrees { digest, since, returns } if self.compares(&digest, since) => {
                 self.take_over(digest, returns);
             }
             Rule::Differs { .. } | Rule::Agrees { .. } => {
@@ -191,6 +187,13 @@ impl Processor {
             Rule::Nothing => self.follow_nothing(),
         }
         Ok(())
+    }
+
+    /// Whether this is what is compared now.
+    fn compares(&self, digest: &str, since: i64) -> bool {
+        self.followed().is_some_and(|successor| {
+            successor.is_open() && successor.digest == digest && successor.since == since
+        })
     }
 
     fn take_over(&mut self, digest: String, returns: bool) {
