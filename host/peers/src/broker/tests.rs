@@ -7,6 +7,7 @@ use host_registry::{NewSubscription, Stage};
 use tempfile::TempDir;
 
 use super::*;
+use crate::follow::CREDIT;
 use crate::follow::tests::{FLOW, Far, LIFE, World, attached, gone, partition, record, records};
 use crate::home::HomeWay;
 

@@ -1,5 +1,8 @@
 //! A connection with followers at its other end: what it hears, and when it sends.
 
+mod attaching;
+mod looks;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::attach::{Begun, Carried, Held, attach, held};
-use super::give::{Given, Giving, Place, Stream};
-use super::growth::{Grown, grown};
+use super::attach::{Begun, Carried, attach};
+use super::give::{Given, Giving, Stream};
+use super::growth::Grown;
 use super::guests::{Ask, Guest};
 use super::logs::{Wakes, Woken};
 use super::pace::{self, Looks, Pace};
@@ -240,186 +243,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Serving<'_, S> {
                 (stream, begun.unwrap_or_else(|_| Err(slow())))
             };
             self.attaching.push(found.boxed());
-        }
-    }
-
-    async fn begin(&mut self, number: u32, begun: Result<Begun, Failure>) {
-        let begun = match begun {
-            Ok(begun) => begun,
-            Err(failure) => return self.refuse(number, &failure),
-        };
-        let carried = begun.carried.clone();
-        // What has changed it meanwhile did not see it; what changes it from now on does.
-        self.takes_up(&carried);
-        let attached = match held(self.house, self.visitor.principal, &carried).await {
-            Ok(now) => {
-                let attached = self.attached(number, begun, now.held);
-                self.look_for_growth(number, now.partitions);
-                attached
-            }
-            Err(failure) => {
-                self.refuse(number, &failure);
-                false
-            }
-        };
-        if !attached {
-            self.lets_go(&carried);
-        }
-    }
-
-    fn takes_up(&self, carried: &Carried) {
-        [&carried.name, &carried.flow].into_iter().for_each(|name| self.guest.takes_up(name));
-    }
-
-    fn lets_go(&self, carried: &Carried) {
-        [&carried.name, &carried.flow].into_iter().for_each(|name| self.guest.lets_go(name));
-    }
-
-    /// Gives whether there is a stream now.
-    fn attached(&mut self, number: u32, begun: Begun, held: bool) -> bool {
-        let Begun { carried, attachment, partitions, places, extent } = begun;
-        let incarnation = carried.incarnation.to_string();
-        let said = self.connection.side().attached(number, &incarnation, &partitions);
-        match said {
-            Ok(()) => {}
-            // He has changed his mind.
-            Err(fnap::stream::Refused::Gone | fnap::stream::Refused::Over) => return false,
-            Err(refused) => {
-                self.refuse(number, &Failure::new(Code::TooLarge, refused.to_string()));
-                return false;
-            }
-        }
-        self.ready.extend(places.iter().map(|(partition, ..)| (number, *partition)));
-        let viewed = places.first().map_or(Duration::ZERO, |(_, log, _)| log.view_time());
-        if let Some(attachment) = attachment.as_ref().filter(|_| !places.is_empty()) {
-            // Where he wants to go on is safe with him.
-            let from = |(partition, _, next): &super::attach::Sending| (*partition, *next);
-            attachment.acked(&places.iter().map(from).collect());
-        }
-        let stream = Stream {
-            carried,
-            attachment,
-            extent,
-            held,
-            settling: None,
-            places: places.into_iter().map(Place::begin).collect(),
-            stalled: Vec::new(),
-            well: false,
-            viewed,
-            _counted: self.house.traffic.streams_open.hold(),
-        };
-        self.streams.insert(number, stream);
-        if held {
-            self.unsaid.insert(number);
-        }
-        true
-    }
-
-    /// Says of streams whether they are held, as soon as that finds room: the last word of each, once.
-    fn say_holds(&mut self) {
-        while let Some(number) = self.unsaid.first().copied() {
-            let held = self.streams.get(&number).map(|stream| stream.held);
-            let said = held.map(|held| self.connection.side().hold(number, held));
-            if matches!(said, Some(Err(fnap::stream::Refused::Full))) {
-                return;
-            }
-            self.unsaid.remove(&number);
-        }
-    }
-
-    fn refuse(&mut self, number: u32, failure: &Failure) {
-        self.end(number, failure);
-        self.refused = self.refused.saturating_add(1);
-        if self.refused > FREE_REFUSALS {
-            let next = Instant::now() + REFUSAL;
-            self.next_attach = Some(self.next_attach.map_or(next, |other| other.max(next)));
-        }
-    }
-
-    /// Looks at all streams again: whether they may go on.
-    async fn look_again(&mut self) {
-        let began = Instant::now();
-        // What changes from now on is looked at again.
-        self.changes.seen();
-        let all: Vec<u32> = self.streams.keys().copied().collect();
-        for number in all {
-            self.look_at(number).await;
-        }
-        self.looks.looked(began);
-    }
-
-    /// Looks at one again; gives false where it is over.
-    async fn look_at(&mut self, number: u32) -> bool {
-        let Some(stream) = self.streams.get_mut(&number) else { return false };
-        match held(self.house, self.visitor.principal, &stream.carried).await {
-            Ok(Held { held, partitions }) => {
-                if std::mem::replace(&mut stream.held, held) != held {
-                    self.unsaid.insert(number);
-                    self.wake(number);
-                }
-                self.look_for_growth(number, partitions);
-                true
-            }
-            Err(failure) => {
-                self.end(number, &failure);
-                false
-            }
-        }
-    }
-
-    /// Where the flow should have more partitions than the follower knows of, he shall hear of them.
-    fn look_for_growth(&mut self, number: u32, partitions: u32) {
-        let Some(stream) = self.streams.get_mut(&number) else { return };
-        let known = stream.extent;
-        if partitions > known.known && (known.all || !stream.places.is_empty()) {
-            stream.extent.known = partitions;
-            let (house, carried) = (self.house, stream.carried.clone());
-            let grown = grown(house, carried, known, partitions);
-            self.growing.push(async move { (number, known.known, grown.await) }.boxed());
-        }
-    }
-
-    fn grew(&mut self, number: u32, known: u32, grown: Grown) {
-        let Some(stream) = self.streams.get_mut(&number) else { return };
-        let (partitions, places) = match grown {
-            Ok(Some(grown)) => grown,
-            // The next look finds it again.
-            Ok(None) => return stream.extent.known = known,
-            Err(failure) => return self.end(number, &failure),
-        };
-        let incarnation = stream.carried.incarnation.to_string();
-        match self.connection.side().attached(number, &incarnation, &partitions) {
-            Ok(()) => {}
-            Err(fnap::stream::Refused::Gone | fnap::stream::Refused::Over) => return,
-            Err(refused) => {
-                return self.end(number, &Failure::new(Code::TooLarge, refused.to_string()));
-            }
-        }
-        self.ready.extend(places.iter().map(|(partition, ..)| (number, *partition)));
-        stream.places.extend(places.into_iter().map(Place::begin));
-        if stream.held {
-            drop(self.connection.side().hold(number, true));
-        }
-    }
-
-    /// Looks at what somebody has changed and waits for: nothing is given to such streams until what was given before
-    /// has left.
-    async fn look_for_others(&mut self) {
-        for ask in self.guest.asks() {
-            let about = |(number, stream): (&u32, &Stream<'_>)| {
-                ask.is_about(&stream.carried).then_some(*number)
-            };
-            let numbers: Vec<u32> = self.streams.iter().filter_map(about).collect();
-            for number in numbers {
-                if self.look_at(number).await
-                    && ask.stops()
-                    && let Some(stream) = self.streams.get_mut(&number)
-                    && self.connection.side().is_sending(number)
-                {
-                    stream.settling.get_or_insert_with(Rest::new);
-                }
-            }
-            self.asks.push(ask);
         }
     }
 

@@ -5,43 +5,27 @@
 //! caught up share one reader that waits for what comes, and who is behind reads for himself, and for all who are behind
 //! just as far. What is kept is bounded in all; the oldest goes first.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod log;
+mod wakes;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use fnap::name::Name;
-use host_brokers::{BatchLimits, Broker, BrokerError, Source, TopicRef};
-use host_events::Batch;
-use host_processors::{Processors, View};
+use host_brokers::{Broker, TopicRef};
+use host_processors::Processors;
 use host_registry::Lens;
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
 
 use super::guests::{Guest, Guests};
-use super::views::{Viewed, Views};
-
-/// What is read at once: what a queue of a connection takes twice.
-const READ: BatchLimits = BatchLimits { records: 2_048, bytes: 512 << 10 };
+use super::views::Views;
+use log::{BEHIND, Origin};
+pub(super) use log::{Failed, Found, Log, Want};
+pub(super) use wakes::{Waiter, Wakes, Woken};
 
 /// Octets of all batches that are kept: at 100 MB/s those of the last half second, in which followers of one
 /// flow take turns.
 const KEPT: usize = 64 << 20;
-
-/// Octets that a record takes beside its payload.
-const RECORD: usize = 128;
-
-/// Reads at once of followers that are behind: what they bring is far less than what is kept, so that it is
-/// still there when they come to it.
-const BEHIND: usize = 32;
-
-/// A read of what should be there that takes longer makes room for others: its broker is away.
-const SLOW: Duration = Duration::from_secs(5);
-
-/// Readers of one partition that wait at the place to which they have come.
-const SOURCES: usize = 4;
 
 /// What was read of late of all partitions that are followed.
 #[derive(Clone, Debug, Default)]
@@ -71,88 +55,6 @@ struct Piece {
     log: Weak<Log>,
     from: u64,
     octets: usize,
-}
-
-/// One partition that is followed.
-pub(super) struct Log {
-    home: Logs,
-    key: Key,
-    origin: Origin,
-    state: Mutex<State>,
-    /// What was read last did not pass the view.
-    refused: Arc<AtomicBool>,
-}
-
-/// Where batches come from.
-enum Origin {
-    Broker(Arc<dyn Broker>),
-    /// The same partition, and what is let through of it.
-    View(Arc<Log>, Arc<View>),
-}
-
-#[derive(Default)]
-struct State {
-    /// By the place from which they were read.
-    batches: BTreeMap<u64, Batch>,
-    reads: BTreeMap<u64, Reading>,
-    sources: VecDeque<(u64, Box<dyn Source>)>,
-    latest: u64,
-    /// Number of the next that waits.
-    waits: u64,
-    /// The versions of the view's components that the batches have passed.
-    version: Vec<Option<Arc<str>>>,
-    /// How many times everything was forgotten: what was being read then is of no use.
-    lives: u64,
-}
-
-struct Reading {
-    waiting: BTreeMap<u64, Waiter>,
-    task: AbortHandle,
-}
-
-/// Whom to tell, and about what.
-#[derive(Clone, Debug)]
-pub(super) struct Waiter {
-    pub(super) wakes: Arc<Wakes>,
-    /// Stream and partition.
-    pub(super) place: (u32, u32),
-}
-
-/// What a connection is told: no more than it waits for.
-#[derive(Debug, Default)]
-pub(super) struct Wakes {
-    told: Mutex<Vec<Woken>>,
-    pub(super) bell: Notify,
-}
-
-/// There is a batch, or there will be none.
-#[derive(Debug)]
-pub(super) struct Woken {
-    pub(super) place: (u32, u32),
-    pub(super) failed: Option<Failed>,
-}
-
-/// Why there will be none.
-#[derive(Clone, Debug)]
-pub(super) struct Failed {
-    pub(super) error: BrokerError,
-    /// It is what is done to the events on the way that does not work, and no broker.
-    pub(super) of_view: bool,
-}
-
-/// A wait for a batch, until it is dropped.
-pub(super) struct Want {
-    log: Arc<Log>,
-    from: u64,
-    number: u64,
-}
-
-/// What there is at a place.
-pub(super) enum Found {
-    /// A batch that holds it.
-    Batch(Batch),
-    /// It will be told.
-    Later(Want),
 }
 
 impl Default for Inner {
@@ -281,220 +183,6 @@ impl Logs {
                 drop(batch);
             }
         }
-    }
-}
-
-impl Log {
-    /// The end of the partition, as far as it is known.
-    pub(super) fn latest(&self) -> u64 {
-        match &self.origin {
-            Origin::Broker(_) => self.state().latest,
-            Origin::View(of, _) => of.latest(),
-        }
-    }
-
-    /// Why the view failed that it is seen through, in words that are the owner's alone.
-    pub(super) fn trouble(&self) -> Option<String> {
-        match &self.origin {
-            Origin::Broker(_) => None,
-            Origin::View(_, view) => Some(view.last_failure()),
-        }
-    }
-
-    /// Processor time of what is done to its events, by now.
-    pub(super) fn view_time(&self) -> Duration {
-        match &self.origin {
-            Origin::Broker(_) => Duration::ZERO,
-            Origin::View(_, view) => view.used().cpu,
-        }
-    }
-
-    /// The batch at a place; where it has to be read, the waiter is told once it is there. What another version of a
-    /// component has let through is not given any more.
-    pub(super) fn at(self: &Arc<Self>, from: u64, waiter: Waiter) -> Found {
-        self.renew();
-        let mut state = self.state();
-        if let Some((_, batch)) = state.batches.range(..=from).next_back()
-            && batch.next > from
-        {
-            return Found::Batch(batch.clone());
-        }
-        let number = state.waits;
-        state.waits += 1;
-        if let Some(reading) = state.reads.get_mut(&from) {
-            reading.waiting.insert(number, waiter);
-        } else {
-            let source = state.take_source(from);
-            // A view waits for the partition itself, and may not hold a place there.
-            let behind = matches!(self.origin, Origin::Broker(_)) && from < state.latest;
-            let read = Arc::clone(self).read((from, state.lives), source, behind);
-            let task = tokio::spawn(read).abort_handle();
-            let waiting = BTreeMap::from([(number, waiter)]);
-            state.reads.insert(from, Reading { waiting, task });
-        }
-        Found::Later(Want { log: Arc::clone(self), from, number })
-    }
-
-    async fn read(
-        self: Arc<Self>,
-        (from, life): (u64, u64),
-        source: Option<Box<dyn Source>>,
-        behind: bool,
-    ) {
-        let room = Arc::clone(&self.home.0.behind);
-        let permit = if behind { room.acquire_owned().await.ok() } else { None };
-        let read = {
-            let mut fetch = pin!(self.fetch(from, source));
-            if let Ok(read) = timeout(SLOW, &mut fetch).await {
-                read
-            } else {
-                drop(permit);
-                fetch.await
-            }
-        };
-        self.arrived((from, life), read);
-    }
-
-    async fn fetch(
-        &self,
-        from: u64,
-        source: Option<Box<dyn Source>>,
-    ) -> Result<(Batch, Box<dyn Source>), BrokerError> {
-        let (_, topic, partition, _) = &self.key;
-        let mut source = match (source, &self.origin) {
-            (Some(source), _) => source,
-            (None, Origin::Broker(broker)) => broker.source(topic, *partition, from).await?,
-            (None, Origin::View(of, view)) => {
-                let (of, view, views) =
-                    (Arc::clone(of), Arc::clone(view), self.home.0.views.clone());
-                let refused = Arc::clone(&self.refused);
-                Box::new(Viewed { of, view, views, next: from, refused })
-            }
-        };
-        let batch = source.next(READ).await?;
-        if batch.next <= from {
-            return Err(BrokerError::Damaged(format!("a batch at {from} leads to {}", batch.next)));
-        }
-        Ok((batch, source))
-    }
-
-    fn arrived(
-        self: &Arc<Self>,
-        (from, life): (u64, u64),
-        read: Result<(Batch, Box<dyn Source>), BrokerError>,
-    ) {
-        let mut state = self.state();
-        // Those who waited were told, and may have asked anew.
-        if state.lives != life {
-            return;
-        }
-        let waiting = state.reads.remove(&from).map(|reading| reading.waiting).unwrap_or_default();
-        let (mut octets, mut spare, mut failed) = (None, None, None);
-        match read {
-            Ok((batch, source)) => {
-                let records = batch.records.iter();
-                octets = Some(records.map(|stored| stored.record.size() + RECORD).sum());
-                state.latest = state.latest.max(batch.next);
-                state.sources.push_back((batch.next, source));
-                if state.sources.len() > SOURCES {
-                    spare = state.sources.pop_front();
-                }
-                state.batches.insert(from, batch);
-            }
-            Err(error) => {
-                let of_view = self.refused.load(Ordering::Relaxed);
-                failed = Some(Failed { error, of_view });
-            }
-        }
-        drop(state);
-        drop(spare);
-        if let Some(octets) = octets {
-            self.home.keep(self, from, octets);
-        }
-        for waiter in waiting.into_values() {
-            waiter.wakes.tell(Woken { place: waiter.place, failed: failed.clone() });
-        }
-    }
-
-    /// Forgets what has passed the view as it was before.
-    fn renew(self: &Arc<Self>) {
-        let Origin::View(_, view) = &self.origin else { return };
-        let version = view.version();
-        let is_other = |state: &mut State| {
-            let before = std::mem::replace(&mut state.version, version.clone());
-            before != version && state.lives + state.waits > 0
-        };
-        if is_other(&mut self.state()) {
-            self.forget();
-            self.home.uncount(std::slice::from_ref(self));
-        }
-    }
-
-    fn forget(&self) {
-        let mut state = self.state();
-        state.lives += 1;
-        let batches = std::mem::take(&mut state.batches);
-        let sources = std::mem::take(&mut state.sources);
-        let reads = std::mem::take(&mut state.reads);
-        drop(state);
-        drop((batches, sources));
-        for reading in reads.into_values() {
-            reading.task.abort();
-            for Waiter { wakes, place } in reading.waiting.into_values() {
-                wakes.tell(Woken { place, failed: None });
-            }
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
-    }
-}
-
-impl State {
-    fn take_source(&mut self, from: u64) -> Option<Box<dyn Source>> {
-        let at = self.sources.iter().position(|(next, _)| *next == from)?;
-        self.sources.remove(at).map(|(_, source)| source)
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        let mut open = locked(&self.home.0.open);
-        // Another one may be there already.
-        if open.get(&self.key).is_some_and(|log| log.strong_count() == 0) {
-            open.remove(&self.key);
-        }
-    }
-}
-
-impl Drop for Want {
-    fn drop(&mut self) {
-        let mut state = self.log.state();
-        let Some(reading) = state.reads.get_mut(&self.from) else { return };
-        let waited = reading.waiting.remove(&self.number).is_some();
-        if waited && reading.waiting.is_empty() {
-            reading.task.abort();
-            state.reads.remove(&self.from);
-        }
-    }
-}
-
-impl Wakes {
-    fn tell(&self, woken: Woken) {
-        locked(&self.told).push(woken);
-        self.bell.notify_one();
-    }
-
-    /// What was told since.
-    pub(super) fn take(&self) -> Vec<Woken> {
-        std::mem::take(&mut *locked(&self.told))
-    }
-}
-
-impl std::fmt::Debug for Log {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Log").field("key", &self.key).finish_non_exhaustive()
     }
 }
 

@@ -1,24 +1,20 @@
 //! The steps of one subscription, each from what the row says to what it says next.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod asking;
+mod ending;
+
 use std::time::Duration;
 
-use fnap::command::Command;
-use fnap::name::{FlowName, Name};
+use fnap::name::Name;
 use fnap::reply::{Code, Failure};
 use fnap::stream::MAX_BODY;
 use fnap::value::Settings;
-use host_brokers::{Broker, BrokerError, TopicRef};
-use host_events::Incarnation;
-use host_events::clock::now;
 use host_registry::{
-    Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, REMEMBERED_FOR, RegistryError,
-    Stage, Subscription, Transport,
+    Flow, FlowStatus, JournalId, Maker, NewFlow, NewProcessor, PEER, RegistryError, Stage,
+    Subscription,
 };
-use uuid::Uuid;
 
 use super::{Subscriptions, Trouble};
-use crate::reach::Unreached;
 
 /// How long a step at a broker is waited for; it goes on in the background.
 const STEP: Duration = Duration::from_secs(30);
@@ -85,65 +81,6 @@ impl Subscriptions {
         }
     }
 
-    /// Asks the owner's host, which knows a repeat by its reference.
-    async fn ask(&self, row: &Subscription) -> Result<(), Trouble> {
-        let flow = FlowName::from(row.flow.clone());
-        let invalid = |error: &dyn std::fmt::Display| {
-            Trouble::Refused(Failure::new(Code::BadFormat, error.to_string()))
-        };
-        let mut settings = reference(row)?;
-        if let Some(filter) = &row.filter {
-            settings.insert("filter", filter.clone()).map_err(|error| invalid(&error))?;
-        }
-        let by_kafka = AtomicBool::new(false);
-        let choose = |offered: &[String]| {
-            let (flow, mut settings) = (flow.clone(), settings.clone());
-            let may_borrow = self.0.broker.may_borrow(&row.flow);
-            let transport = transport(row.wanted, offered, may_borrow)?;
-            by_kafka.store(transport == Transport::Kafka, Ordering::Relaxed);
-            if transport == Transport::Kafka {
-                let said = settings.insert("transport", transport.as_str().to_owned());
-                said.map_err(|error| Failure::new(Code::BadFormat, error.to_string()))?;
-            }
-            Ok(Command::Subscribe { flow, local: None, settings })
-        };
-        match self.0.ways.of(row).ask_able(&row.flow, &choose).await {
-            Ok(lines) => {
-                let remote = granted(&row.flow, &lines)?;
-                let by_kafka = by_kafka.load(Ordering::Relaxed);
-                let chosen = if by_kafka { Transport::Kafka } else { Transport::Stream };
-                let comes = move |row: &mut Subscription| row.transport = chosen;
-                self.0.registry.advance_subscription(&row.local, comes).await?;
-                self.advance(row, Stage::Making, Some(remote)).await
-            }
-            Err(Unreached { failure, .. }) if failure.code == Code::Pending => {
-                let request = request_of(&failure);
-                self.advance(row, Stage::Pending { request }, None).await?;
-                Err(Trouble::Pending(failure))
-            }
-            // A topic that takes its time is there all the same.
-            Err(Unreached { failure, again, heard })
-                if row.stage == Stage::Asking && (heard || goes_on(&by_kafka, &failure)) =>
-            {
-                Err(Trouble::Unclear(failure, again.unwrap_or(LONG)))
-            }
-            Err(Unreached { failure, again: None, .. }) => match row.stage {
-                // The owner has said no, or has taken away what he had granted.
-                Stage::Pending { .. } if is_word(&failure) => {
-                    self.ended(row, failure.to_string()).await
-                }
-                _ if row.remote.is_some() && is_word(&failure) => {
-                    self.ended(row, failure.to_string()).await
-                }
-                Stage::Pending { .. } => Err(Trouble::Later(failure, AGAIN)),
-                _ => Err(Trouble::Refused(failure)),
-            },
-            Err(Unreached { failure, again: Some(after), .. }) => {
-                Err(Trouble::Later(failure, after))
-            }
-        }
-    }
-
     /// Makes the two flows and the processor, as far as they are not there.
     async fn make(&self, row: &Subscription) -> Result<(), Trouble> {
         let registry = &self.0.registry;
@@ -195,81 +132,6 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Takes away what there is, here first; the last that goes is the row.
-    async fn take_down(&self, row: &Subscription) -> Result<(), Trouble> {
-        self.take_down_here(row).await?;
-        match &row.remote {
-            Some(remote) => self.tell_the_end(row, remote).await?,
-            None if row.unheard => {}
-            None => self.withdraw(row).await?,
-        }
-        Ok(self.0.registry.forget_subscription(&row.local).await?)
-    }
-
-    async fn tell_the_end(&self, row: &Subscription, remote: &Name) -> Result<(), Trouble> {
-        let (subscription, settings) = (remote.clone(), Settings::default());
-        let command = Command::Unsubscribe { subscription, settings };
-        match self.0.ways.of(row).ask(&row.flow, &command).await {
-            // Otherwise there is none any more, or it is somebody else's.
-            Err(Unreached { failure, again, .. }) if !is_word(&failure) => {
-                Err(Trouble::Later(failure, again.unwrap_or(AGAIN)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes back what was asked for, whatever its owner's host has of it by now. A host that takes no word of it, or
-    /// cannot be found any more, is left to forget it by itself.
-    async fn withdraw(&self, row: &Subscription) -> Result<(), Trouble> {
-        let (subscription, settings) = (row.flow.clone(), reference(row)?);
-        let command = Command::Unsubscribe { subscription, settings };
-        match self.0.ways.of(row).ask(&row.flow, &command).await {
-            Err(Unreached { failure, again: Some(after), .. }) if !is_forgotten(row) => {
-                Err(Trouble::Later(failure, after))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn take_down_here(&self, row: &Subscription) -> Result<(), Trouble> {
-        let registry = &self.0.registry;
-        if registry.processor(&row.processor).await?.is_some() {
-            self.carry_out(registry.delete_processor(&row.processor).await?).await?;
-        }
-        if let Some(remote) = &row.remote
-            && registry.flow(remote).await?.is_some_and(|flow| flow.is_remote())
-        {
-            self.carry_out(registry.delete_flow(remote).await?).await?;
-        }
-        if let Some(remote) = &row.remote {
-            self.0.broker.give_back(remote).await;
-        }
-        if !row.carried && row.remote.is_some() && registry.flow(&row.local).await?.is_some() {
-            self.carry_out(registry.delete_flow(&row.local).await?).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes down that its owner has taken it away; what there is of it goes afterwards.
-    pub(super) async fn ended(&self, row: &Subscription, why: String) -> Result<(), Trouble> {
-        let from = row.stage.clone();
-        let ended = move |row: &mut Subscription| {
-            if row.stage == from {
-                (row.stage, row.why, row.cleared) = (Stage::Ended, why, false);
-            }
-        };
-        self.0.registry.advance_subscription(&row.local, ended).await?;
-        Ok(())
-    }
-
-    /// Takes away what there is of one that has ended; what came of it stays.
-    async fn clear(&self, row: &Subscription) -> Result<(), Trouble> {
-        self.take_down_here(row).await?;
-        let cleared = |row: &mut Subscription| row.cleared = true;
-        self.0.registry.advance_subscription(&row.local, cleared).await?;
-        Ok(())
-    }
-
     async fn advance(
         &self,
         row: &Subscription,
@@ -297,56 +159,6 @@ impl Subscriptions {
             done => Ok(done?),
         }
     }
-
-    /// What there is of a subscription at its owner's. One that went before anybody attached to it is asked for again, by
-    /// the same reference, which says whether there is another one or none.
-    async fn describe(
-        &self,
-        row: &Subscription,
-        remote: &Name,
-    ) -> Result<host_brokers::TopicInfo, Trouble> {
-        let topic = TopicRef::new(remote.as_str(), Incarnation(Uuid::nil()));
-        let error = match self.0.broker.describe(&topic).await {
-            Ok(info) => return Ok(info),
-            // It cannot be had this way.
-            Err(BrokerError::Invalid(words)) => {
-                return Err(Trouble::Refused(Failure::new(Code::NotImplemented, words)));
-            }
-            Err(error) => error,
-        };
-        if matches!(error, BrokerError::NotFound(_) | BrokerError::Refused(_)) {
-            self.advance(row, Stage::Asking, None).await?;
-        }
-        Err(Trouble::Later(Failure::new(Code::Unavailable, error.to_string()), AGAIN))
-    }
-}
-
-/// How events are to come from a host that can do so much: as was wished, else by a stream where it has them. Topics
-/// only where the operator has allowed those of this owner.
-fn transport(
-    wanted: Option<Transport>,
-    offered: &[String],
-    may_borrow: bool,
-) -> Result<Transport, Failure> {
-    let able = |word: &str| offered.iter().any(|one| one.eq_ignore_ascii_case(word));
-    let words = match (wanted, able("STREAM=1"), able("KAFKA=1")) {
-        (Some(Transport::Stream) | None, true, _) => return Ok(Transport::Stream),
-        (Some(Transport::Kafka) | None, _, true) if may_borrow => return Ok(Transport::Kafka),
-        (Some(Transport::Kafka), ..) if !may_borrow => NOT_BORROWED.to_owned(),
-        (None, _, true) => format!("the other host has no streams, and {NOT_BORROWED}"),
-        (Some(wanted), ..) => format!("the host of the flow has no transport {}", wanted.as_str()),
-        (None, ..) => "the other host has neither streams nor topics for others".to_owned(),
-    };
-    Err(Failure::new(Code::NotImplemented, words))
-}
-
-/// Why no topics of somebody are read.
-const NOT_BORROWED: &str =
-    "transport kafka: the operator of this host does not allow it for this flow, see [peers.kafka]";
-
-/// Whether the other host is still making what was asked for.
-fn goes_on(by_kafka: &AtomicBool, failure: &Failure) -> bool {
-    by_kafka.load(Ordering::Relaxed) && failure.code == Code::Unavailable
 }
 
 /// Refuses to go on with a flow that is still being made, or on its way out, by what was begun before a crash.
@@ -366,40 +178,12 @@ fn bridge(row: &Subscription, remote: &Name, maker: Maker) -> NewProcessor {
     NewProcessor { maker, ..named }
 }
 
-/// The name of the subscription, as the owner's host gave it: one label below the flow, or it is no answer.
-fn granted(flow: &Name, lines: &[String]) -> Result<Name, Trouble> {
-    let name = match lines {
-        [line] => line.parse::<Name>().ok().filter(|name| name.parent().as_ref() == Some(flow)),
-        _ => None,
-    };
-    name.ok_or_else(|| {
-        let words = "the other host's answer to SUBSCRIBE is no name of a subscription";
-        Trouble::Unclear(Failure::new(Code::ConnError, words), LONG)
-    })
-}
-
 /// By what its owner knows it.
 fn reference(row: &Subscription) -> Result<Settings, Trouble> {
     let mut settings = Settings::default();
     let inserted = settings.insert("ref", row.reference.to_string());
     inserted.map_err(|error| Trouble::Refused(Failure::new(Code::BadFormat, error.to_string())))?;
     Ok(settings)
-}
-
-/// Whether its owner's host has forgotten by now what waited there.
-fn is_forgotten(row: &Subscription) -> bool {
-    now() >= row.since.saturating_add(REMEMBERED_FOR)
-}
-
-/// Whether it is the other host's word that there is no such subscription for us, and no trouble on the way.
-fn is_word(failure: &Failure) -> bool {
-    matches!(failure.code, Code::Forbidden | Code::NotFound)
-}
-
-fn request_of(failure: &Failure) -> String {
-    let words = failure.words.split_whitespace();
-    let request = words.filter_map(|word| word.strip_prefix("request=")).next();
-    request.unwrap_or_default().chars().take(64).collect()
 }
 
 impl Trouble {
