@@ -1,5 +1,8 @@
 //! The command line of `fnaad`. Says what may be typed; does nothing of it.
 
+mod examples;
+mod user;
+
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +18,8 @@ use crate::config::LogFormat;
 use crate::dev::DevBroker;
 use crate::plugin::Plugin;
 use crate::plugins::Plugins;
+use examples::{CERT_EXAMPLES, DEV_EXAMPLES, DNS_EXAMPLES, EXAMPLES};
+pub use user::{ListFormat, User, UserCommand, UsersAt, Verifiers};
 
 /// A participant of the event streaming open network: carries events between flows, through sandboxed
 /// processors.
@@ -204,113 +209,6 @@ pub struct Cert {
     pub force: bool,
 }
 
-/// `fnaad user`.
-#[derive(Args, Debug)]
-#[command(after_help = USER_EXAMPLES)]
-pub struct User {
-    /// What to do with them.
-    #[command(subcommand)]
-    pub command: UserCommand,
-}
-
-/// What to do with users.
-#[derive(Debug, Subcommand)]
-pub enum UserCommand {
-    /// Add a user; the password is asked for, or one line of standard input
-    Add {
-        /// What the user is called
-        name: String,
-        /// A group that grants can name; can be repeated
-        #[arg(long = "group", value_name = "GROUP")]
-        groups: Vec<String>,
-        /// For one who comes in with a certificate or a token only
-        #[arg(long, conflicts_with_all = ["scram_only", "no_scram"])]
-        no_password: bool,
-        /// What is made of the password.
-        #[command(flatten)]
-        verifiers: Verifiers,
-        /// Where.
-        #[command(flatten)]
-        at: UsersAt,
-    },
-    /// Give a user another password
-    Passwd {
-        /// What the user is called
-        name: String,
-        /// What is made of the password.
-        #[command(flatten)]
-        verifiers: Verifiers,
-        /// Where.
-        #[command(flatten)]
-        at: UsersAt,
-    },
-    /// Keep a user out, whatever he proves; his connections end
-    Disable {
-        /// What the user is called
-        name: String,
-        /// Where.
-        #[command(flatten)]
-        at: UsersAt,
-    },
-    /// Let a disabled user in again
-    Enable {
-        /// What the user is called
-        name: String,
-        /// Where.
-        #[command(flatten)]
-        at: UsersAt,
-    },
-    /// Take a user out of the file; his connections end
-    Remove {
-        /// What the user is called
-        name: String,
-        /// Where.
-        #[command(flatten)]
-        at: UsersAt,
-    },
-    /// Show the users, what they can come in with, and their groups; never a verifier
-    List {
-        /// Text for people, or JSON, one object a line
-        #[arg(long, value_enum, default_value = "text")]
-        format: ListFormat,
-        /// Where.
-        #[command(flatten)]
-        at: UsersAt,
-    },
-}
-
-/// Where users stand.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-pub struct UsersAt {
-    /// The configuration; its `users_file` is meant
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The users file itself
-    #[arg(long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-}
-
-/// What is made of a password.
-#[derive(Args, Debug, Default)]
-pub struct Verifiers {
-    /// Only a verifier for SCRAM-SHA-256, against which PLAIN is checked, too
-    #[arg(long, conflicts_with = "no_scram")]
-    pub scram_only: bool,
-    /// Only a verifier for PLAIN, which is the dearest to guess at for whoever steals the file
-    #[arg(long)]
-    pub no_scram: bool,
-}
-
-/// How a list looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ListFormat {
-    /// For people.
-    Text,
-    /// One object a line.
-    Json,
-}
-
 /// Reads one line with a password and writes its verifier.
 ///
 /// # Errors
@@ -340,161 +238,5 @@ pub fn completions(shell: Shell, output: &mut impl Write) {
     clap_complete::generate(shell, &mut Cli::command(), "fnaad", output);
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  fnaad demo                                  see it work, in a minute
-  fnaad dev ./try --namespace flows.unix.ar   a participant of your own
-  fnua --config ./try/fnua.toml get flows     ask it
-  fnaad check --config fnaad.toml             before a start
-  fnaad serve --config fnaad.toml             SIGTERM drains, SIGHUP reads the file again
-  fnaad cert ./tls --name fnaa.example.org    certificates for trying TLS out
-  fnaad user add ana --config fnaad.toml      somebody who may come in
-  fnaad hash-password < password.txt          a verifier, to be written into a file by hand
-  fnaad plugin new --lang python mask         a plugin of your own, in your language
-  fnaad plugin check mask.wasm                will a host take it";
-
-const DNS_EXAMPLES: &str = "\
-Export needs no zone in the configuration: whoever may not let a host write to his zone puts there what it prints.
-Check exits with 1 where anything is not as it should be, or cannot be asked.
-
-Examples:
-  fnaad dns export --config fnaad.toml
-  fnaad dns export --config fnaad.toml --zone flows.example.org >> flows.example.org.zone
-  fnaad dns check --config fnaad.toml";
-
-const USER_EXAMPLES: &str = "\
-A running host takes the file over by itself, within seconds.
-
-Examples:
-  fnaad user add ana --group ops --config fnaad.toml
-  fnaad user passwd ana --config fnaad.toml < password.txt
-  fnaad user disable ana --config fnaad.toml
-  fnaad user list --format json --file users.toml";
-
-const CERT_EXAMPLES: &str = "\
-Files: ca.pem and ca.key (the authority), server.pem and server.key, user-NAME.pem, domain-NAME.pem and
-their keys, in PEM. Keys are for their owner only (mode 0600). Nothing that is there is replaced without --force.
-With --client domain:NAME a server.pem that bears all the names stays as it is, also with --force.
-For the open network take a certificate that everybody's software trusts, as of an ACME authority.
-
-Examples:
-  fnaad cert ./tls --name fnaa.example.org --name 192.0.2.1
-  fnaad cert ./tls --client user:ana                          one more, of the same authority
-  fnaad cert ./tls --client domain:example.org --name fnaa.example.org    for its agent; server.pem stays
-  fnaad cert ./tls --name fnaa.example.org --name 192.0.2.1 --days 90 --force
-                                                              a new server.pem; a running host takes it over
-
-In fnaad.toml:
-  [tls]
-  certificate_file = \"tls/server.pem\"
-  key_file = \"tls/server.key\"
-  client_ca_file = \"tls/ca.pem\"";
-
-const DEV_EXAMPLES: &str = "\
-It prints `ready fnap=ADDR:PORT dns=ADDR:PORT observe=ADDR:PORT` on standard output when it accepts, and logs to
-standard error. The second address answers questions about the names of its flows, the third has /metrics, /livez
-and /readyz. Two of them on one machine find each other with --resolve, each by the dns address of the other.
-
-Examples:
-  fnaad dev ./try
-  fnaad dev ./try --listen 127.0.0.1:61000 --namespace flows.unix.ar --namespace flows.example
-  fnaad dev ./one --namespace flows.unix.ar --dns 127.0.0.1:5301 --resolve emiliano.ar=127.0.0.1:5302
-  fnaad dev ./two --namespace emiliano.ar --dns 127.0.0.1:5302 --resolve unix.ar=127.0.0.1:5301
-  fnua --config ./two/fnua.toml subscribe time.flows.unix.ar
-  fnaad dev ./onkafka --broker kafka=127.0.0.1:9092
-  fnua --config ./try/fnua.toml create flow time.flows.unix.ar
-  cp target/my-plugin.wasm ./try/plugins/     running processors take it over
-
-In the directory: fnua.toml (for the user agent, with the password), users.toml, tls (its own
-authority and certificate), plugins, data, listen, dns, broker, layout, lock.";
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn dev_takes_a_directory_an_address_and_namespaces() {
-        let args = [
-            "fnaad",
-            "dev",
-            "d",
-            "--listen",
-            "[::1]:0",
-            "--namespace",
-            "A.test",
-            "--namespace",
-            "b.test",
-        ];
-        let Command::Dev(dev) = Cli::try_parse_from(args).unwrap().command else {
-            panic!("not dev")
-        };
-        assert_eq!(dev.dir, PathBuf::from("d"));
-        assert_eq!(dev.listen.unwrap().to_string(), "[::1]:0");
-        let names: Vec<&str> = dev.namespaces.iter().map(Name::as_str).collect();
-        assert_eq!(names, ["a.test", "b.test"]);
-    }
-
-    #[test]
-    fn what_cannot_be_understood_is_a_usage_error() {
-        let wrong: [&[&str]; 10] = [
-            &["fnaad", "dev"],
-            &["fnaad", "dev", "d", "--listen", "nowhere"],
-            &["fnaad", "dev", "d", "--namespace", "a..b"],
-            &["fnaad", "dev", "d", "--broker", "kafka"],
-            &["fnaad", "serve"],
-            &["fnaad", "cert", "d"],
-            &["fnaad", "cert", "d", "--name", "a..b"],
-            &["fnaad", "cert", "d", "--client", "ana"],
-            &["fnaad", "cert", "d", "--name", "a.test", "--days", "0"],
-            &["fnaad", "fly"],
-        ];
-        for args in wrong {
-            assert_eq!(Cli::try_parse_from(args).unwrap_err().exit_code(), 2, "{args:?}");
-        }
-    }
-
-    #[test]
-    fn help_shows_examples() {
-        let help = Cli::command().render_long_help().to_string();
-        assert!(help.contains("fnaad dev ./try --namespace flows.unix.ar"), "{help}");
-    }
-
-    fn verifier(input: &str) -> anyhow::Result<String> {
-        let mut output = Vec::new();
-        hash_password(input.as_bytes(), &mut output)?;
-        Ok(String::from_utf8(output)?)
-    }
-
-    #[test]
-    fn a_password_is_one_line_whatever_ends_it() {
-        for input in ["secret", "secret\n", "secret\r\n"] {
-            let mut users = host_iam::UserList::default();
-            users.insert("ana", verifier(input).unwrap().trim_end()).unwrap();
-        }
-        let long = "x".repeat(fnap::sasl::MAX_PASSWORD + 1);
-        for input in ["", "\n", "a\nb\n", &long] {
-            assert!(verifier(input).is_err());
-        }
-    }
-
-    #[test]
-    fn what_is_no_password_is_called_one() {
-        let refused = |input: &[u8]| password_line(input).unwrap_err().to_string();
-        assert_eq!(refused(b"\xff\xfe\n"), "the password is not utf-8");
-        assert_eq!(refused(b"a\nb\n"), "a password is one line: these are more");
-    }
-
-    #[test]
-    fn there_are_completions_for_every_shell() {
-        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
-            let mut script = Vec::new();
-            completions(shell, &mut script);
-            assert!(String::from_utf8(script).unwrap().contains("hash-password"));
-        }
-    }
-}
+mod tests;
