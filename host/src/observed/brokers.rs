@@ -259,6 +259,10 @@ impl Broker for Measured {
         self.inner.freed(shard).await;
     }
 
+    async fn returned(&self) {
+        self.inner.returned().await;
+    }
+
     async fn reposition(
         &self,
         shard: ShardId,

@@ -113,7 +113,7 @@ fn what_one_writer_writes_without_waiting_lies_in_its_order() {
 }
 
 /// The user agent of the site's user.
-fn user(site: &Site, address: &str) -> Fnua {
+pub(crate) fn user(site: &Site, address: &str) -> Fnua {
     use std::os::unix::fs::PermissionsExt as _;
     let file = site.dir().join("fnua.toml");
     let agent = format!(

@@ -97,6 +97,14 @@ impl Cluster {
         config
     }
 
+    /// The same for a client of which questions are asked. A question that waits for a broker which is away makes
+    /// librdkafka (2.12) try it again and again without the pause between two tries, some thousand times in a second,
+    /// unless it connects to each broker by itself.
+    fn asking_config(mut config: ClientConfig) -> ClientConfig {
+        config.set("enable.sparse.connections", "false");
+        config
+    }
+
     /// The client for admin requests and plain appends: an idempotent producer without transactions.
     pub(super) fn shared(&self) -> Result<Arc<SharedClient>, BrokerError> {
         self.client(false)
@@ -110,7 +118,7 @@ impl Cluster {
 
     fn client(&self, takes_records: bool) -> Result<Arc<SharedClient>, BrokerError> {
         self.check_ours()?;
-        let mut config = producer_config(self);
+        let mut config = Self::asking_config(producer_config(self));
         if !self.options.client.contains_key("linger.ms") {
             config.set("linger.ms", GATHER.as_millis().to_string());
         }
@@ -124,7 +132,7 @@ impl Cluster {
 
     pub(super) fn handle_or_fault(&self) -> Result<Handle, Fault> {
         if self.is_guest() {
-            return self.guest.handle(self.client_config(), &self.voice);
+            return self.guest.handle(Self::asking_config(self.client_config()), &self.voice);
         }
         let shared = self.shared().map_err(|error| Fault::ours(error.to_string()))?;
         shared.handle().ok_or_else(|| Fault::ours("the client is closing"))
