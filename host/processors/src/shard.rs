@@ -4,42 +4,40 @@
 //! remembers what did not happen. What goes wrong keeps the position and is tried again with
 //! back-off; nothing is skipped.
 
+mod failure;
+mod opening;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use host_brokers::{BrokerError, Commit, CommitOutcome, Fence, Output, ShardId};
+use host_brokers::ShardId;
 use host_events::Position;
 use host_observe::Histogram;
 use host_observe::traces::Traces;
 use host_plugins::log::NoLog;
 use host_plugins::said::Said;
-use host_plugins::{
-    BeginError, CallError, Catalog, Level, Limits, LogSink, Plugin, Setup, ShardState, SharedState,
-    StoreError,
-};
+use host_plugins::{Catalog, Level, Limits, LogSink, Plugin, ShardState, SharedState};
 use tokio::sync::{mpsc, watch};
 
 use crate::careful::Careful;
-use crate::commits::commit_all;
 use crate::control::Mode;
-use crate::dead::{DeadError, DeadFlow, Given};
+use crate::dead::{DeadFlow, Given};
 use crate::episodes::{Episode, Tally};
 use crate::inputs::{Inputs, Reading};
 use crate::logs::ShardLog;
-use crate::outputs::{OutputError, Ready};
 use crate::probation::Offer;
 use crate::reconfigure::Ask;
 use crate::shadow::Beside;
 use crate::size::Size;
-use crate::snapshots::ReadError;
 use crate::spec::Spec;
-use crate::start::{self, Cuts, Gap, StartError};
+use crate::start::Cuts;
 use crate::status::{Moved, Phase, ShardStatus};
 use crate::ticks::Refused;
-use crate::told;
 use crate::worker::{End, Worker};
+pub(crate) use failure::Failure;
+pub(crate) use opening::{Held, settle, setup};
 
 /// How long a shard waits before it begins again after a failure.
 #[derive(Clone, Copy, Debug)]
@@ -54,82 +52,6 @@ impl Default for Backoff {
     /// 30 s at most is short enough that an operator who mended the cause sees it go on.
     fn default() -> Self {
         Self { first: Duration::from_millis(100), longest: Duration::from_secs(30) }
-    }
-}
-
-/// Why a shard had to begin again.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error(transparent)]
-    Start(#[from] StartError),
-    #[error("broker: {0}")]
-    Broker(#[from] BrokerError),
-    #[error("plugin: {0}")]
-    Plugin(#[from] CallError),
-    #[error("plugin: {0}")]
-    Output(#[from] OutputError),
-    #[error("another host holds this shard")]
-    Fenced,
-    #[error(transparent)]
-    Dead(#[from] DeadError),
-    #[error(
-        "the plugin fails on every event, {row} in a row became dead letters, the position is kept (UPDATE PROCESSOR … dead-letters=all lets them all go there): plugin: {cause}"
-    )]
-    Everything { row: u32, cause: CallError },
-    #[error("version {digest} of {kind}, which this processor is pinned to, cannot be loaded")]
-    NoPinned { kind: String, digest: String },
-    #[error("no plugin of type {0} is installed")]
-    NoPlugin(String),
-    /// Knowing more than before, so that beginning again is no repeat.
-    #[error("a commit was refused, the event to blame is looked for: {0}")]
-    Suspect(BrokerError),
-    #[error(
-        "a broker refuses event after event, {row} in a row became dead letters, the position is kept (UPDATE PROCESSOR … dead-letters=all lets them all go there): {cause}"
-    )]
-    RefusesEverything { row: u32, cause: String },
-    #[error("broker: {0}")]
-    Unwanted(String),
-    /// Another version goes on, as soon as the supervisor says so.
-    #[error("the new version of the plugin is rejected: {0}")]
-    Rejected(String),
-    #[error("the new version of the plugin fails, and cannot be rejected: {cause}: {reason}")]
-    NotRejected { reason: String, cause: String },
-    /// It says nothing of the version: the shard begins again with it.
-    #[error("what becomes of the new version of the plugin is not noted: {0}")]
-    NotNoted(#[from] StoreError),
-    /// Of a comparison over past events.
-    #[error("snapshot {number}: {cause}")]
-    Snapshot { number: u64, cause: ReadError },
-    #[error("the shard's task broke")]
-    Broke,
-    /// Asked about each event alone it is another question.
-    #[error("new events of several ones")]
-    OneByOne,
-}
-
-impl Failure {
-    /// A short hiccup that says nothing about plugin or flow: no reason to alarm anybody.
-    fn is_quiet(&self) -> bool {
-        matches!(self, Self::Plugin(CallError::Retry(_)))
-    }
-
-    /// Whether a version that runs goes on where this is why another one cannot follow it.
-    pub(crate) fn keeps_running(&self) -> bool {
-        matches!(self, Self::Rejected(_) | Self::NotRejected { .. })
-    }
-
-    /// The plugin asked to be stopped: only another version or an operator's word begins again.
-    fn is_final(&self) -> bool {
-        matches!(self, Self::Plugin(CallError::Fatal(_)))
-    }
-}
-
-impl From<BeginError> for Failure {
-    fn from(cause: BeginError) -> Self {
-        match cause {
-            BeginError::Withheld(reason) => Self::Rejected(reason),
-            BeginError::Store(cause) => Self::NotNoted(cause),
-        }
     }
 }
 
@@ -183,15 +105,6 @@ pub(crate) struct Shard {
     pub(crate) episode: Episode,
     /// What was said about its dead letters.
     pub(crate) tally: Tally,
-}
-
-/// A shard that was taken over.
-pub(crate) struct Held {
-    pub(crate) fence: Box<dyn Fence>,
-    pub(crate) positions: Position,
-    pub(crate) state: SharedState,
-    /// Digest of the plugin that made the state.
-    pub(crate) made_by: Option<String>,
 }
 
 impl Shard {
@@ -255,70 +168,6 @@ impl Shard {
         let version = &plugin.info().version;
         self.log.host_line(Level::Info, "started", &[("version", version)]);
         Worker::new(self, plugin, instance, held, inputs).run().await
-    }
-
-    /// Fences whoever had the shard, reads what is true, and fixes first positions.
-    async fn take_over(&mut self, plugin: &Plugin) -> Result<Held, Failure> {
-        let id = ShardId { processor: self.spec.id, shard: self.shard };
-        let mut opened = self.spec.target.open(id).await?;
-        let is_empty = opened.state.is_empty();
-        self.status.state_is_of(if is_empty { Some("") } else { opened.digest.as_deref() });
-        self.cuts.retain(&opened.positions);
-        let (committed, found) = (&opened.positions, &self.found);
-        let starting = start::positions(&self.spec, self.shard, committed, found, &self.cuts);
-        let mut starting = starting.await?;
-        if !starting.fresh.0.is_empty() {
-            self.found = starting.fresh.clone();
-            // The state is still that of the version before.
-            let made_by = opened.digest.as_deref().unwrap_or(plugin.digest());
-            let commit = Commit {
-                positions: starting.fresh,
-                state: Vec::new(),
-                digest: made_by.into(),
-                rewinds: !starting.gaps.is_empty(),
-            };
-            let inside = self.record_gaps(&starting.gaps).await?;
-            let recorded = Ready { inside, aside: Vec::new() };
-            settle(commit_all(opened.fence.as_mut(), recorded, commit).await)?;
-            for gap in &starting.gaps {
-                tracing::warn!(processor = %self.spec.name, shard = self.shard, gap = %gap.cause, next = gap.next, "went on after a gap");
-                self.log.host_line(Level::Warn, "went on after a gap", &[("gap", &gap.cause)]);
-            }
-        }
-        starting.positions.0.extend(opened.positions.0.into_iter().filter(|((life, _), _)| {
-            // How far a replay is lies beside the positions.
-            life.0 == self.spec.id
-        }));
-        Ok(Held {
-            fence: opened.fence,
-            positions: starting.positions,
-            state: SharedState::new(ShardState::of(opened.state)),
-            made_by: opened.digest,
-        })
-    }
-
-    fn remember_cut(&mut self, failure: &Failure) {
-        let Failure::Start(gap) = failure else { return };
-        let Some((flow, partition, cut)) = gap.cut() else { return };
-        if let Some(input) = self.spec.inputs.iter().find(|input| *input.name == *flow) {
-            self.cuts.remember(input.topic.incarnation, partition, cut);
-        }
-    }
-
-    /// Events that say what was passed over, for the commit that passes over it.
-    async fn record_gaps(&self, gaps: &[Gap]) -> Result<Vec<Output>, Failure> {
-        if gaps.is_empty() {
-            return Ok(Vec::new());
-        }
-        // There is nobody to whom the topic of a subscriber would tell of it.
-        if self.spec.lends.is_some() {
-            return Ok(Vec::new());
-        }
-        let dead = self.dead.get().await?;
-        let event = |gap: &Gap| told::gap(&self.spec.name, &gap.flow, gap.partition, &gap.data());
-        let records = gaps.iter().map(event);
-        let (records, partition) = (records.collect(), self.shard % dead.partitions.max(1));
-        Ok(vec![Output { topic: dead.topic, partition, records }])
     }
 
     /// Where a shadow logs to: a reader of the log must not take its lines for those of the version that counts.
@@ -431,38 +280,5 @@ impl Shard {
         if let Err(failure) = destroyed.await {
             tracing::info!(processor = %self.spec.name, shard = self.shard, cause = %failure, "destroy did not succeed");
         }
-    }
-}
-
-/// What a plugin's `init` is told.
-pub(crate) fn setup(
-    spec: &Spec,
-    shard: u32,
-    state: &SharedState,
-    limits: &Limits,
-    log: &Arc<dyn LogSink>,
-) -> Setup {
-    Setup {
-        processor: spec.name.to_string(),
-        shard,
-        inputs: spec.input_names(),
-        outputs: spec.output_names(),
-        config: spec.config.clone(),
-        state: state.clone(),
-        limits: limits.clone(),
-        log: Arc::clone(log),
-        more: "{}".into(),
-        usage: Arc::default(),
-        said: Arc::default(),
-        takes_over: None,
-    }
-}
-
-/// An outcome that is not `Committed` means: begin again from what is true.
-pub(crate) fn settle(outcome: CommitOutcome) -> Result<(), Failure> {
-    match outcome {
-        CommitOutcome::Committed => Ok(()),
-        CommitOutcome::Aborted(cause) | CommitOutcome::Unknown(cause) => Err(cause.into()),
-        CommitOutcome::Fenced => Err(Failure::Fenced),
     }
 }

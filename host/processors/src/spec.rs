@@ -1,5 +1,7 @@
 //! A processor with its flows found: what a shard needs to know to run.
 
+mod endpoint;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,31 +10,19 @@ use futures::future::select_all;
 use host_brokers::{Broker, TopicRef};
 use host_events::Incarnation;
 use host_plugins::Limits;
-use host_registry::{
-    Flow, FlowStatus, Letters, Processor, Registry, RegistryError, Replay, Start, Whose,
-};
+use host_registry::{Letters, Processor, Registry, RegistryError, Replay, Start, Whose};
 use uuid::Uuid;
 
 use crate::delivery::Delivery;
 use crate::limits::OwnLimits;
 use crate::supervisor::Options;
 use crate::views::limits_for;
+pub(crate) use endpoint::Endpoint;
+use endpoint::endpoint;
+pub use endpoint::topic_of;
 
 /// The brokers of this host by the names the operator gave them.
 pub type Brokers = Arc<BTreeMap<String, Arc<dyn Broker>>>;
-
-/// A flow at one end of a processor.
-#[derive(Clone)]
-pub(crate) struct Endpoint {
-    pub(crate) name: Arc<str>,
-    pub(crate) topic: TopicRef,
-    pub(crate) partitions: u32,
-    pub(crate) broker: Arc<dyn Broker>,
-    /// The flow is paused: it is not read.
-    pub(crate) paused: bool,
-    /// As an output: it is appended to before the commit, not within.
-    pub(crate) aside: bool,
-}
 
 /// What a shard needs to know.
 pub(crate) struct Spec {
@@ -307,35 +297,4 @@ pub(crate) async fn lends(
     let flow = registry.flow(&row.flow).await?;
     let lens = flow.and_then(|flow| row.carrier(&flow).ok());
     Ok(Some(lens.map_or(Whose::Subscribers, |lens| lens.whose)))
-}
-
-async fn endpoint(
-    registry: &Registry,
-    brokers: &Brokers,
-    name: &fnap::name::Name,
-) -> Result<(String, Endpoint), SpecError> {
-    let flow = registry
-        .flow(name)
-        .await?
-        .filter(Flow::is_usable)
-        .ok_or_else(|| SpecError::NoFlow(name.to_string()))?;
-    let broker = brokers.get(&flow.broker).ok_or_else(|| SpecError::NoBroker {
-        broker: flow.broker.clone(),
-        flow: name.to_string(),
-    })?;
-    let endpoint = Endpoint {
-        name: name.to_string().into(),
-        topic: topic_of(&flow),
-        partitions: flow.partitions,
-        broker: Arc::clone(broker),
-        paused: flow.status == FlowStatus::Paused,
-        aside: false,
-    };
-    Ok((flow.broker, endpoint))
-}
-
-/// A flow's topic, and the life of it that is meant.
-#[must_use]
-pub fn topic_of(flow: &Flow) -> TopicRef {
-    TopicRef { topic: flow.topic.as_str().into(), incarnation: flow.incarnation, id: flow.topic_id }
 }
