@@ -3,53 +3,27 @@
 //! A command is decided on the rows in memory, written in one transaction, and only then seen by
 //! readers. Nothing outside the registry is touched here.
 
+mod entries;
+mod inner;
+mod settled;
+
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use host_events::clock::now;
-use host_failpoints::failpoint;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::error::RegistryError;
-use crate::grants::{Listener, Told};
-use crate::journal::{Entry, Intent, JournalId, Outcome, Refusal, Step};
+use crate::grants::Told;
+use crate::journal::JournalId;
 use crate::model::{Flow, Namespace, Processor};
-use crate::state::{Change, Decision, Row, State, rows_when_undone};
+use crate::state::{Decision, Row, State};
 use crate::subscribers::Standing;
-use crate::{Name, audit, reports, store};
-
-/// Rows that change, what the audit log says of them, and what is answered.
-pub(crate) struct Settled<T> {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) notes: Vec<Note>,
-    pub(crate) answer: T,
-}
-
-impl<T> Settled<T> {
-    /// Nothing changes.
-    pub(crate) const fn nothing(answer: T) -> Self {
-        Self { rows: Vec::new(), notes: Vec::new(), answer }
-    }
-}
-
-/// One line of the audit log.
-pub(crate) struct Note {
-    subject: String,
-    change: &'static str,
-    /// Why, where the host does it by itself.
-    words: String,
-}
-
-impl Note {
-    pub(crate) fn new(subject: &Name, change: &'static str, words: String) -> Self {
-        Self { subject: subject.to_string(), change, words }
-    }
-}
+use crate::{Name, audit, store};
+use inner::Inner;
+pub(crate) use settled::{Note, Settled};
 
 /// What should be. Cloning shares it.
 #[derive(Clone)]
@@ -59,22 +33,6 @@ impl std::fmt::Debug for Registry {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Registry").finish_non_exhaustive()
     }
-}
-
-struct Inner {
-    writer: Mutex<Connection>,
-    state: RwLock<State>,
-    changes: watch::Sender<u64>,
-    /// Counts changes of subscriptions that others have here.
-    subscribers: watch::Sender<u64>,
-    /// How far they are.
-    standings: Mutex<HashMap<Name, Standing>>,
-    /// Counts those who are attached no more.
-    let_go: watch::Sender<u64>,
-    /// Who decides about rights, once there is one.
-    listener: OnceLock<Listener>,
-    /// Whether reports are written down.
-    reporting: AtomicBool,
 }
 
 impl Registry {
@@ -183,96 +141,6 @@ impl Registry {
         Ok(self.0.state().users_of_flow(flow))
     }
 
-    /// Entries that have not ended, oldest first.
-    #[must_use]
-    pub fn pending(&self) -> Vec<Entry> {
-        self.0.state().pending.values().cloned().collect()
-    }
-
-    /// An entry that has not ended.
-    #[must_use]
-    pub fn entry(&self, id: JournalId) -> Option<Entry> {
-        self.0.state().pending.get(&id).cloned()
-    }
-
-    /// How an entry ended; `None` while it is pending.
-    ///
-    /// # Errors
-    /// [`RegistryError::NotFound`] for one that never was, or ended long ago.
-    pub fn outcome(&self, id: JournalId) -> Result<Option<Outcome>, RegistryError> {
-        let state = self.0.state();
-        match state.ended.get(&id) {
-            Some(outcome) => Ok(Some(outcome.clone())),
-            None if state.pending.contains_key(&id) => Ok(None),
-            None => Err(RegistryError::not_found("journal entry", id)),
-        }
-    }
-
-    /// Records that a step is made, and the id of a topic that it made; with the last one the entry ends
-    /// and the rows follow. Recording it again, or for an entry that ended, changes nothing.
-    ///
-    /// # Errors
-    /// When it could not be written; the step will be made again.
-    pub async fn step_done(
-        &self,
-        id: JournalId,
-        step: Step,
-        topic: Option<Uuid>,
-    ) -> Result<(), RegistryError> {
-        let inner = Arc::clone(&self.0);
-        host_store::blocking(move || inner.step_done(id, step, topic)).await
-    }
-
-    /// Ends an entry that was refused for good, and puts the rows back as they were. `false` when
-    /// there is no way back: the entry stays pending.
-    ///
-    /// # Errors
-    /// When it could not be written.
-    pub async fn undo(&self, id: JournalId, refusal: Refusal) -> Result<bool, RegistryError> {
-        let inner = Arc::clone(&self.0);
-        host_store::blocking(move || inner.undo(id, refusal)).await
-    }
-
-    /// Notes why the last try of an entry failed, for whoever waits for it. Not stored.
-    pub fn note_trouble(&self, id: JournalId, words: String) {
-        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.pending.contains_key(&id) {
-            state.trouble.insert(id, words);
-        }
-    }
-
-    /// Waits until an entry has ended, at most so long.
-    ///
-    /// # Errors
-    /// [`RegistryError::Pending`] when the time is over and it goes on in the background; the refusal
-    /// when it was undone.
-    pub async fn wait(&self, id: JournalId, limit: Duration) -> Result<(), RegistryError> {
-        match tokio::time::timeout(limit, self.ended(id)).await {
-            Err(_) => {
-                let trouble = self.0.state().trouble.get(&id).cloned();
-                Err(RegistryError::Pending { trouble: trouble.unwrap_or_default() })
-            }
-            Ok(outcome) => match outcome? {
-                Outcome::Done => Ok(()),
-                Outcome::Undone(refusal) => Err(refusal.into()),
-                Outcome::Superseded => Err(RegistryError::conflict("overtaken by its deletion")),
-            },
-        }
-    }
-
-    async fn ended(&self, id: JournalId) -> Result<Outcome, RegistryError> {
-        let mut changes = self.subscribe();
-        loop {
-            changes.borrow_and_update();
-            if let Some(outcome) = self.outcome(id)? {
-                return Ok(outcome);
-            }
-            if changes.changed().await.is_err() {
-                return Err(RegistryError::not_found("journal entry", id));
-            }
-        }
-    }
-
     /// Tells somebody of all that is there, and of every change from then on, before anybody else sees it. For
     /// one only: whoever decides about rights.
     pub fn tell(&self, listener: impl Fn(Told<'_>) + Send + Sync + 'static) {
@@ -365,216 +233,3 @@ impl Registry {
         host_store::blocking(move || work(&mut inner.writer())).await
     }
 }
-
-impl Inner {
-    fn state(&self) -> RwLockReadGuard<'_, State> {
-        // A writer alters rows only after the commit and cannot panic half-way.
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn writer(&self) -> MutexGuard<'_, Connection> {
-        // SQLite rolls back what a panic interrupted.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn command<F>(&self, by: &audit::By, decide: F) -> Result<JournalId, RegistryError>
-    where
-        F: FnOnce(&State) -> Result<Decision, RegistryError>,
-    {
-        let mut writer = self.writer();
-        let change = match decide(&self.state())? {
-            Decision::Already(id) => return Ok(id),
-            Decision::Change(change) => *change,
-        };
-        let Change { rows, intent, supersedes } = change;
-        let steps = intent.steps();
-        let id = self.transact(&mut writer, |tx| {
-            self.write_rows(tx, &rows, &by.who)?;
-            for old in &supersedes {
-                store::write_outcome(tx, *old, &Outcome::Superseded)?;
-            }
-            if !rows.is_empty() || !steps.is_empty() {
-                audit::decided(tx, by, &intent)?;
-            }
-            store::write_entry(tx, &intent, &steps, now())
-        })?;
-        self.publish(&rows, |state| {
-            for old in supersedes {
-                state.end(old, Outcome::Superseded);
-            }
-            if steps.is_empty() {
-                state.end(id, Outcome::Done);
-            } else {
-                state.pending.insert(id, Entry { id, intent, steps, done: 0 });
-            }
-        });
-        Ok(id)
-    }
-
-    fn settle<F>(
-        &self,
-        decide: F,
-        note: impl FnOnce(&Transaction<'_>) -> Result<(), RegistryError>,
-    ) -> Result<usize, RegistryError>
-    where
-        F: FnOnce(&State) -> Result<Vec<Row>, RegistryError>,
-    {
-        let mut writer = self.writer();
-        let rows = decide(&self.state())?;
-        if !rows.is_empty() {
-            self.transact(&mut writer, |tx| {
-                self.write_rows(tx, &rows, HOST)?;
-                note(tx)
-            })?;
-            self.publish(&rows, |_| {});
-        }
-        Ok(rows.len())
-    }
-
-    fn settled<T, F>(&self, by: &audit::By, decide: F) -> Result<T, RegistryError>
-    where
-        F: FnOnce(&State) -> Result<Settled<T>, RegistryError>,
-    {
-        let mut writer = self.writer();
-        let Settled { rows, notes, answer } = decide(&self.state())?;
-        if !rows.is_empty() {
-            self.transact(&mut writer, |tx| {
-                self.write_rows(tx, &rows, &by.who)?;
-                for Note { subject, change, words } in notes {
-                    let said = if by.command.is_empty() { words } else { by.command.clone() };
-                    let by = audit::By { command: said, ..by.clone() };
-                    audit::changed(tx, &by, &subject, change)?;
-                }
-                Ok(())
-            })?;
-            self.publish(&rows, |_| {});
-        }
-        Ok(answer)
-    }
-
-    fn step_done(
-        &self,
-        id: JournalId,
-        step: Step,
-        topic: Option<Uuid>,
-    ) -> Result<(), RegistryError> {
-        let mut writer = self.writer();
-        let Some(entry) = self.state().pending.get(&id).cloned() else {
-            return Ok(());
-        };
-        if entry.next_step() != Some(step) {
-            return Ok(());
-        }
-        let done = entry.done + 1;
-        if done < entry.steps.len() {
-            self.transact(&mut writer, |tx| store::write_done(tx, id, done))?;
-            self.publish(&[], |state| {
-                if let Some(entry) = state.pending.get_mut(&id) {
-                    entry.done = done;
-                }
-            });
-            return Ok(());
-        }
-        let rows = self.state().rows_when_done(&entry.intent, topic);
-        self.end(&mut writer, id, rows, Outcome::Done, None)
-    }
-
-    fn undo(&self, id: JournalId, refusal: Refusal) -> Result<bool, RegistryError> {
-        let mut writer = self.writer();
-        let Some(entry) = self.state().pending.get(&id).cloned() else {
-            return Ok(true);
-        };
-        let Some(mut rows) = rows_when_undone(&entry.intent).filter(|_| entry.done == 0) else {
-            return Ok(false);
-        };
-        rows.extend(self.state().rights_undone(&entry.intent));
-        self.end(&mut writer, id, rows, Outcome::Undone(refusal), Some(&entry.intent))?;
-        Ok(true)
-    }
-
-    fn end(
-        &self,
-        writer: &mut Connection,
-        id: JournalId,
-        rows: Vec<Row>,
-        outcome: Outcome,
-        failed: Option<&Intent>,
-    ) -> Result<(), RegistryError> {
-        self.transact(writer, |tx| {
-            self.write_rows(tx, &rows, HOST)?;
-            if let (Some(intent), Outcome::Undone(refusal)) = (failed, &outcome) {
-                audit::undone(tx, id, intent, refusal)?;
-            }
-            store::write_outcome(tx, id, &outcome)
-        })?;
-        self.publish(&rows, |state| state.end(id, outcome));
-        Ok(())
-    }
-
-    /// Writes rows, and with them what somebody has to know of the change.
-    fn write_rows(
-        &self,
-        tx: &Transaction<'_>,
-        rows: &[Row],
-        by: &str,
-    ) -> Result<(), RegistryError> {
-        store::write_rows(tx, rows)?;
-        if self.reporting.load(Ordering::Acquire) {
-            reports::note(tx, &self.state(), rows, by, now())?;
-        }
-        Ok(())
-    }
-
-    /// One transaction, refused when somebody else changed the rows that we have in memory.
-    fn transact<T>(
-        &self,
-        writer: &mut Connection,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
-        let revision = self.state().revision;
-        let answer = Self::transaction(writer, revision, work);
-        answer.map_err(|error| match error {
-            RegistryError::Store(error) => host_store::explained(writer, error).into(),
-            other => other,
-        })
-    }
-
-    fn transaction<T>(
-        writer: &mut Connection,
-        revision: u64,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if store::revision(&tx)? != revision {
-            let why = "another process changed it while this host was running";
-            return Err(store::damaged("revision", why));
-        }
-        let answer = work(&tx)?;
-        store::set_revision(&tx, revision + 1)?;
-        failpoint!("registry.before-commit");
-        tx.commit()?;
-        failpoint!("registry.committed");
-        Ok(answer)
-    }
-
-    /// Shows what is on disk: rows to who decides about rights and to everybody else in one moment.
-    fn publish(&self, rows: &[Row], alter: impl FnOnce(&mut State)) {
-        let revision = {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            state.apply(rows);
-            if let Some(listener) = self.listener.get() {
-                rows.iter().filter_map(Row::told).for_each(listener);
-            }
-            alter(&mut state);
-            state.revision += 1;
-            state.revision
-        };
-        self.changes.send_replace(revision);
-        if rows.iter().any(Row::is_of_subscribers) {
-            self.subscribers.send_modify(|count| *count += 1);
-        }
-    }
-}
-
-/// Who does what nobody has said.
-const HOST: &str = "host";

@@ -24,7 +24,7 @@ pub(crate) struct Endpoint {
 pub(super) async fn endpoint(
     registry: &Registry,
     brokers: &Brokers,
-    name: &fnap::name::Name,
+    name: &Name,
 ) -> Result<(String, Endpoint), SpecError> {
     let flow = registry
         .flow(name)
