@@ -45,6 +45,7 @@ pub(crate) struct Waiting {
     pub(crate) traced: Vec<Traced>,
 }
 
+/// A commit on its way, and what is to be noted when it is made.
 pub(crate) struct InFlight {
     pub(crate) task: JoinHandle<(Box<dyn Fence>, CommitOutcome)>,
     pub(crate) positions: Position,
@@ -115,14 +116,7 @@ impl Worker<'_> {
         }
         let Some(mut fence) = self.fence.take() else { return };
         let waiting = std::mem::take(&mut self.waiting);
-        let (events_out, dead_letters) = waiting.outputs.counts();
-        let moved = Moved {
-            events_in: waiting.events_in,
-            events_out,
-            bytes_in: waiting.bytes_in,
-            bytes_out: waiting.outputs.bytes() as u64,
-            dead_letters,
-        };
+        let moved = waiting.moves();
         let largest = waiting.outputs.largest();
         let digest = Arc::clone(self.plugin.digest());
         let commit = Commit {
@@ -207,6 +201,18 @@ impl Waiting {
 
     pub(crate) fn has_something(&self) -> bool {
         self.due || self.batches > 0
+    }
+
+    /// What its commit will make durable.
+    fn moves(&self) -> Moved {
+        let (events_out, dead_letters) = self.outputs.counts();
+        Moved {
+            events_in: self.events_in,
+            events_out,
+            bytes_in: self.bytes_in,
+            bytes_out: self.outputs.bytes() as u64,
+            dead_letters,
+        }
     }
 }
 

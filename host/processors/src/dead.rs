@@ -111,7 +111,7 @@ impl DeadFlow {
             let allowed = info.config.get(MAX_MESSAGE).and_then(|bytes| bytes.parse().ok());
             most = most.max(allowed.unwrap_or(0));
         }
-        let most = (most + LETTER_BYTES).min(MOST_MAX_MESSAGE.max(most));
+        let most = most.saturating_add(LETTER_BYTES).min(MOST_MAX_MESSAGE.max(most));
         Ok([(MAX_MESSAGE.to_owned(), most.to_string())].into())
     }
 

@@ -35,9 +35,7 @@ pub(super) fn compare(
             continue;
         }
         into.differ += 1;
-        if into.wants_examples() {
-            into.examples.push(example(scene, index, counts, shadow));
-        }
+        into.show(|| example(scene, index, counts, shadow));
     }
     let longer = counts.new.len().max(shadow.new.len());
     for index in 0..longer {
@@ -47,15 +45,11 @@ pub(super) fn compare(
             continue;
         }
         into.emitted_differ += 1;
-        if into.wants_examples() {
-            into.examples.push(new_example(scene, counts, shadow));
-        }
+        into.show(|| new_example(scene, counts, shadow));
     }
     if counts.failed != shadow.failed {
         into.emitted_differ += 1;
-        if into.wants_examples() {
-            into.examples.push(failed_example(scene, counts, shadow));
-        }
+        into.show(|| failed_example(scene, counts, shadow));
     }
     if before == into.differ + into.emitted_differ && !counts.same_order(shadow) {
         reordered(scene, into);
@@ -67,13 +61,11 @@ fn reordered(scene: &Scene<'_>, into: &mut ShadowReport) {
     let events = scene.batch.records.len() as u64;
     into.agree = into.agree.saturating_sub(events);
     into.differ += events;
-    if into.wants_examples() {
-        into.examples.push(Difference {
-            event: place(scene, 0),
-            counts: format!("{events} events in one order"),
-            shadow: "the same in another order".to_owned(),
-        });
-    }
+    into.show(|| Difference {
+        event: place(scene, 0),
+        counts: format!("{events} events in one order"),
+        shadow: "the same in another order".to_owned(),
+    });
 }
 
 fn example(scene: &Scene<'_>, index: usize, counts: &[Effect], shadow: &[Effect]) -> Difference {

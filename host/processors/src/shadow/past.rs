@@ -201,26 +201,15 @@ impl Run {
     }
 
     async fn shard(&self, shard: u32, ends: Vec<End>) -> Result<(), Failure> {
-        let taken = match self.origin {
-            Origin::Start(_) => ShardSnapshot::default(),
-            Origin::Snapshot { number, .. } => {
-                let read = self.processors.snapshot_of_shard(self.spec.id, number, shard).await;
-                read.map_err(|cause| Failure::Snapshot { number, cause })?
-            }
-        };
+        let taken = self.taken(shard).await?;
         let [counts, other] = &self.versions;
         let mut counts = self.side(counts, shard, &taken).await?;
         let mut other = self.side(other, shard, &taken).await?;
         drop(taken);
         let mut left: BTreeMap<u32, End> =
             ends.into_iter().filter(|end| end.from < end.to).map(|end| (end.input, end)).collect();
-        let mut positions = Position::default();
-        for end in left.values() {
-            if let Some(input) = self.spec.inputs.get(end.input as usize) {
-                positions.set(input.topic.incarnation, shard, end.from);
-            }
-        }
         let reading = Reading::new(Size::new(&self.limits).shared(), &self.limits);
+        let positions = self.positions(shard, left.values());
         let mut inputs = Inputs::open(&self.spec, shard, &positions, &reading).await?;
         let mut quiet = Instant::now() + QUIET;
         while !left.is_empty() {
@@ -240,6 +229,26 @@ impl Run {
         let rest: u64 = left.values().map(|end| end.to - end.from).sum();
         locked(&self.report, |report| report.done += rest);
         Ok(())
+    }
+
+    /// The state that both begin with.
+    async fn taken(&self, shard: u32) -> Result<ShardSnapshot, Failure> {
+        let Origin::Snapshot { number, .. } = self.origin else {
+            return Ok(ShardSnapshot::default());
+        };
+        let read = self.processors.snapshot_of_shard(self.spec.id, number, shard).await;
+        read.map_err(|cause| Failure::Snapshot { number, cause })
+    }
+
+    /// Where the inputs are read from.
+    fn positions<'a>(&self, shard: u32, ends: impl Iterator<Item = &'a End>) -> Position {
+        let mut positions = Position::default();
+        for end in ends {
+            if let Some(input) = self.spec.inputs.get(end.input as usize) {
+                positions.set(input.topic.incarnation, shard, end.from);
+            }
+        }
+        positions
     }
 
     async fn batch(

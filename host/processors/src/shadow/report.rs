@@ -72,9 +72,11 @@ impl ShadowReport {
         }
     }
 
-    /// Whether another example is wanted.
-    pub(crate) fn wants_examples(&self) -> bool {
-        self.examples.len() < EXAMPLES
+    /// Keeps an example, while there are not enough.
+    pub(super) fn show(&mut self, example: impl FnOnce() -> Difference) {
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(example());
+        }
     }
 
     /// Adds what another shard found, or what one batch showed.
