@@ -3,47 +3,15 @@
 //! Reads and writes go to what is now, whatever waits for a commit; a batch remembers what it has changed first. Does no
 //! I/O: the caller commits what [`ShardState::take_changes`] gives, together with outputs and positions.
 
+mod shared;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 
-/// A shard's state, shared between the task that commits and the instance that reads and writes.
-#[derive(Clone, Debug, Default)]
-pub struct SharedState(Arc<Mutex<ShardState>>);
-
-impl SharedState {
-    /// Shares a state.
-    #[must_use]
-    pub fn new(state: ShardState) -> Self {
-        Self(Arc::new(Mutex::new(state)))
-    }
-
-    /// The way to it for who only looks at it.
-    #[must_use]
-    pub fn look(&self) -> StateLook {
-        StateLook(Arc::downgrade(&self.0))
-    }
-
-    /// Locks it. Nothing is done under the lock that could leave it half changed.
-    pub fn lock(&self) -> MutexGuard<'_, ShardState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The way to a state for who only looks at it: it lives as long as somebody else has it.
-#[derive(Clone, Debug, Default)]
-pub struct StateLook(Weak<Mutex<ShardState>>);
-
-impl StateLook {
-    /// The state, where it still is one.
-    #[must_use]
-    pub fn get(&self) -> Option<SharedState> {
-        self.0.upgrade().map(SharedState)
-    }
-}
+pub use shared::{SharedState, StateLook};
 
 /// A change of one key: a value, or `None` where the key is taken away.
 pub type Change = (Bytes, Option<Bytes>);
