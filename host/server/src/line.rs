@@ -5,22 +5,27 @@
 
 use host_brokers::{Append, Appended, Broker, BrokerError, TopicRef};
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 
 /// WRITEs in a row.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// Gone when the last of them stands in the broker's queue, or has come to nothing.
-    last: Option<oneshot::Receiver<()>>,
+    last: Option<Before>,
     has_token: bool,
 }
 
-/// One of them.
+/// One of them. Whoever leaves lets nobody pass those before: the one behind waits for them instead.
 #[derive(Debug)]
 pub(crate) struct Place {
-    before: Option<oneshot::Receiver<()>>,
-    /// Dropped when the next one may go.
-    mine: oneshot::Sender<()>,
+    before: Option<Before>,
+    /// Dropped when the next one may go, or tells whom it has to wait for.
+    mine: Option<oneshot::Sender<Before>>,
 }
+
+/// Gone when the one before stands in the broker's queue, or has come to nothing there; where that one left without
+/// asking the broker, it gives what stood before it.
+#[derive(Debug)]
+struct Before(oneshot::Receiver<Self>);
 
 impl Line {
     /// Whether what comes next has a token where the one before had none, or the other way round.
@@ -31,25 +36,46 @@ impl Line {
     /// The next place.
     pub(crate) fn stand(&mut self) -> Place {
         let (mine, stands) = oneshot::channel();
-        Place { before: self.last.replace(stands), mine }
+        Place { before: self.last.replace(Before(stands)), mine: Some(mine) }
     }
 }
 
 impl Place {
     /// Appends behind what stands before it, and returns when that is safe.
     pub(crate) async fn append(
-        self,
+        mut self,
         broker: &dyn Broker,
         topic: &TopicRef,
         append: Append,
     ) -> Result<Appended, BrokerError> {
-        if let Some(before) = self.before {
-            // Nothing is ever sent: it ends.
-            before.await.ok();
+        // It stays here meanwhile: this place, too, may be left.
+        while let Some(before) = &mut self.before {
+            self.before = (&mut before.0).await.ok();
         }
         let enqueued = broker.enqueue(topic, append).await;
-        drop(self.mine);
+        drop(self);
         enqueued?.await
+    }
+
+    /// Passes over those that are gone, so that however many leave, only those still in the line are kept.
+    fn catch_up(&mut self) {
+        while let Some(before) = &mut self.before {
+            match before.0.try_recv() {
+                Ok(further) => self.before = Some(further),
+                Err(TryRecvError::Closed) => self.before = None,
+                Err(TryRecvError::Empty) => return,
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.catch_up();
+        if let (Some(mine), Some(before)) = (self.mine.take(), self.before.take()) {
+            // Nobody may be behind.
+            mine.send(before).ok();
+        }
     }
 }
 
@@ -110,15 +136,54 @@ mod tests {
         let writes = ["1", "2", "3", "4"].map(|value| write(&mut line, &at, value));
         at.0.until(|record| record.held == 1).await;
         // Those behind have had their turns, and did not ask.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        turns().await;
         assert_eq!(at.0.record().asked[&Op::Append], 2);
         at.0.release();
         for write in writes {
             assert!(write.await.unwrap());
         }
         assert_eq!(written(&at, 4).await, ["1", "2", "3", "4"]);
+    }
+
+    /// Everybody else has had their turns.
+    async fn turns() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_leaves_lets_nobody_pass_those_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (at, mut line) = (broker(dir.path()).await, Line::default());
+        at.0.script(Op::Append, [Some(Fault::Slow)]);
+        let slow = write(&mut line, &at, "slow");
+        at.0.until(|record| record.held == 1).await;
+        drop(line.stand());
+        let refused_late = line.stand();
+        let given_up = write(&mut line, &at, "given up");
+        let quick = write(&mut line, &at, "quick");
+        turns().await;
+        drop(refused_late);
+        turns().await;
+        given_up.abort();
+        turns().await;
+        assert_eq!(at.0.record().asked[&Op::Append], 1);
+        at.0.release();
+        assert!(slow.await.unwrap() && quick.await.unwrap());
+        assert_eq!(written(&at, 2).await, ["slow", "quick"]);
+    }
+
+    #[test]
+    fn those_that_leave_take_no_room() {
+        let mut line = Line::default();
+        let first = line.stand();
+        (0..100).for_each(|_| drop(line.stand()));
+        let mut left = line.stand().before.take().unwrap();
+        let mut before = left.0.try_recv().unwrap();
+        assert_eq!(before.0.try_recv().unwrap_err(), TryRecvError::Empty);
+        drop(first);
+        assert_eq!(before.0.try_recv().unwrap_err(), TryRecvError::Closed);
     }
 
     #[tokio::test]
