@@ -99,7 +99,8 @@ impl Cluster {
 
     /// The same for a client of which questions are asked. A question that waits for a broker which is away makes
     /// librdkafka (2.12) try it again and again without the pause between two tries, some thousand times in a second,
-    /// unless it connects to each broker by itself.
+    /// unless it connects to each broker by itself. Not of somebody else's cluster: what that says of itself would
+    /// decide how many nodes this host keeps connected.
     fn asking_config(mut config: ClientConfig) -> ClientConfig {
         config.set("enable.sparse.connections", "false");
         config
@@ -132,7 +133,7 @@ impl Cluster {
 
     pub(super) fn handle_or_fault(&self) -> Result<Handle, Fault> {
         if self.is_guest() {
-            return self.guest.handle(Self::asking_config(self.client_config()), &self.voice);
+            return self.guest.handle(self.client_config(), &self.voice);
         }
         let shared = self.shared().map_err(|error| Fault::ours(error.to_string()))?;
         shared.handle().ok_or_else(|| Fault::ours("the client is closing"))
