@@ -26,6 +26,12 @@ pub(super) const TRANSACTION: Duration = Duration::from_secs(15);
 /// comes while the transaction can still be aborted.
 pub(super) const RECORD: Duration = Duration::from_secs(10);
 
+/// How long one answer may take at most, also where the operator lets clients wait for longer: what the library
+/// would take by itself, a little less than the transaction.
+const ANSWER: Duration = Duration::from_millis(14_900);
+
+const _: () = assert!(ANSWER.as_millis() < TRANSACTION.as_millis());
+
 /// How long a record outside of a transaction may take: a client waits for the answer.
 const APPEND: Duration = Duration::from_secs(30);
 
@@ -196,8 +202,10 @@ fn config(cluster: &Cluster, lane: u32) -> ClientConfig {
     config.set("transactional.id", format!("fnaa.{}.{lane}", cluster.options().identity));
     config.set("transaction.timeout.ms", TRANSACTION.as_millis().to_string());
     config.set("message.timeout.ms", RECORD.as_millis().to_string());
-    // The library then takes what a transaction may last, and refuses more.
-    config.remove("socket.timeout.ms");
+    // Waiting for an answer longer than the transaction lasts is of no use, and the library refuses it.
+    let asked = config.get("socket.timeout.ms").and_then(|asked| asked.parse().ok());
+    let answer = asked.map_or(ANSWER, |asked| ANSWER.min(Duration::from_millis(asked)));
+    config.set("socket.timeout.ms", answer.as_millis().to_string());
     config
 }
 
@@ -216,4 +224,25 @@ pub(in crate::kafka) fn producer_config(cluster: &Cluster) -> ClientConfig {
     config.set("message.max.bytes", LARGEST.to_string());
     config.set("enable.idempotence", "true");
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::KafkaOptions;
+
+    #[tokio::test]
+    async fn a_lane_waits_for_an_answer_as_long_as_the_operator_says_and_no_longer_than_a_transaction()
+     {
+        for (asked, waits) in [(None, "14900"), (Some("60000"), "14900"), (Some("5000"), "5000")] {
+            let mut options = KafkaOptions::new("orders", "localhost:9", "x", "");
+            let asked = asked.map(|asked| ("socket.timeout.ms".to_owned(), asked.to_owned()));
+            options.client.extend(asked);
+            let cluster = Cluster::new(options).unwrap();
+            let config = config(&cluster, 0);
+            assert_eq!(config.get("socket.timeout.ms"), Some(waits));
+            config.create_native_config().unwrap();
+            assert!(SharedClient::make(&config, cluster.voice()).is_ok());
+        }
+    }
 }
