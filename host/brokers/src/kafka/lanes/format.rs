@@ -5,8 +5,12 @@
 //! | positions | `processor/shard`, as text | JSON: `v` (1), `digest`, `positions`: lists of flow, partition, next |
 //! | state | 1, `s`, processor (16 bytes), shard (4 bytes, the highest first), key | the value as it is |
 //! | both | `lane`; 1, `l` | what a lane begins with: `mark.rs` |
-//! | both | `cache`; 1, `c` | 16 bytes: `cache.rs` |
-//! | state | 1, `t`, the first 16 bytes of the SHA-256 of what a token is | 1, count (8 bytes), milliseconds since 1970 (8) |
+//! | both | `cache`; 1, `c` | 16 bytes: `cache/mod.rs` |
+//! | state | 2, `t`, the first 16 bytes of the SHA-256 of what a token is | 1, count (8 bytes), milliseconds since 1970 (8) |
+//! | state | 1, `t`, the same | the same, of before: read and deleted, no longer written |
+//!
+//! A token of 2 lies in the lane of whoever gave it, one of 1 in the lane of its own hash: who looked for it there would
+//! take one of 2 for damage, so it has another number.
 //!
 //! No value: it was deleted. Whatever is not so is refused, a newer version by its number.
 
@@ -18,15 +22,18 @@ use uuid::Uuid;
 
 use crate::broker::{ShardId, Token};
 
-/// The version that is written. Older ones there are none.
+/// The version of everything but tokens. Older ones there are none.
 pub(super) const VERSION: u8 = 1;
+
+/// The version of the keys of tokens, and the newest that is known.
+const TOKEN_VERSION: u8 = 2;
 const STATE: u8 = b's';
 const TOKEN: u8 = b't';
 
 /// Why a record cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum Malformed {
-    #[error("it has format {0}, this host knows up to {VERSION}")]
+    #[error("it has format {0}, this host knows up to {TOKEN_VERSION}")]
     Newer(u64),
     #[error("{0}")]
     Broken(&'static str),
@@ -44,6 +51,8 @@ pub(super) type TokenId = [u8; 16];
 pub(super) enum Key {
     State(ShardId, Bytes),
     Token(TokenId),
+    /// One that an earlier host wrote.
+    OldToken(TokenId),
 }
 
 /// How an append with a token ended, and when.
@@ -107,6 +116,11 @@ pub(super) fn state_key(shard: ShardId, key: &[u8]) -> Bytes {
 }
 
 pub(super) fn token_key(token: &TokenId) -> Bytes {
+    [&[TOKEN_VERSION, TOKEN], &token[..]].concat().into()
+}
+
+/// Where an earlier host wrote it.
+pub(super) fn old_token_key(token: &TokenId) -> Bytes {
     [&[VERSION, TOKEN], &token[..]].concat().into()
 }
 
@@ -122,7 +136,8 @@ pub(super) fn read_key(key: &Bytes) -> Result<Key, Malformed> {
             let shard = ShardId { processor, shard: u32::from_be_bytes(*shard) };
             Ok(Key::State(shard, key.slice_ref(rest)))
         }
-        [VERSION, TOKEN, id @ ..] => id.try_into().map(Key::Token).map_err(|_| broken),
+        [TOKEN_VERSION, TOKEN, id @ ..] => id.try_into().map(Key::Token).map_err(|_| broken),
+        [VERSION, TOKEN, id @ ..] => id.try_into().map(Key::OldToken).map_err(|_| broken),
         [version, ..] if *version > VERSION => Err(Malformed::Newer((*version).into())),
         _ => Err(broken),
     }
@@ -206,6 +221,7 @@ mod tests {
             assert_eq!(read, Ok(Key::State(SHARD, key.into())));
         }
         assert_eq!(read_key(&token_key(&[3; 16])), Ok(Key::Token([3; 16])));
+        assert_eq!(read_key(&old_token_key(&[3; 16])), Ok(Key::OldToken([3; 16])));
         let told = Seen { count: 3, at: 1_780_000_000_000 };
         assert_eq!(read_seen(&seen(told)), Ok(told));
     }
@@ -219,13 +235,18 @@ mod tests {
         assert_eq!(shard_key(SHARD), "00000000-0000-0000-0000-000000000007/258");
         assert_eq!(&state_key(SHARD, b"k")[..2], b"\x01s");
         assert_eq!(state_key(SHARD, b"k")[17..], *b"\x07\x00\x00\x01\x02k");
+        assert_eq!(token_key(b"sixteen octets: "), &b"\x02tsixteen octets: "[..]);
+        assert_eq!(old_token_key(b"sixteen octets: "), &b"\x01tsixteen octets: "[..]);
+        let told = seen(Seen { count: 3, at: 258 });
+        assert_eq!(told, &b"\x01\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\x01\x02"[..]);
     }
 
     #[test]
     fn a_newer_format_is_refused_by_its_number() {
         let newer = read_positions(br#"{"v":7,"what":"ever"}"#).unwrap_err();
-        assert_eq!(newer.to_string(), "it has format 7, this host knows up to 1");
+        assert_eq!(newer.to_string(), "it has format 7, this host knows up to 2");
         assert_eq!(read_key(&Bytes::from_static(b"\x02s")), Err(Malformed::Newer(2)));
+        assert_eq!(read_key(&Bytes::from_static(b"\x03t")), Err(Malformed::Newer(3)));
         assert_eq!(read_seen(b"\x09"), Err(Malformed::Newer(9)));
     }
 

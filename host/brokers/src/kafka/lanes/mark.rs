@@ -16,7 +16,7 @@ pub(super) const POSITIONS_KEY: &[u8] = b"lane";
 /// Its key in the state topic: a version and a letter, as of the other keys there.
 pub(super) const STATE_KEY: &[u8] = &[1, b'l'];
 
-/// Where a host says which offsets the file on its own disk stands for: `cache.rs`.
+/// Where a host says which offsets the file on its own disk stands for: `cache/mod.rs`.
 pub(super) const POSITIONS_WORD: &[u8] = b"cache";
 pub(super) const STATE_WORD: &[u8] = &[1, b'c'];
 

@@ -27,6 +27,7 @@ mod recall;
 mod recover;
 mod shares;
 mod take;
+mod tokens;
 mod truth;
 mod turn;
 mod watch;

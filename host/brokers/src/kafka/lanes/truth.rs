@@ -1,23 +1,15 @@
 //! What is true of a lane: positions, state and digest of its shards, and the tokens it has seen.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use host_events::Position;
 
-use super::format::{self, Key, Malformed, Seen, TokenId};
+use super::format::{self, Key, Malformed};
 use super::moment::Moment;
+use super::tokens::Tokens;
 use crate::broker::{Commit, ShardId};
-
-/// How long a token is remembered: a client that lost an answer repeats within minutes; a day leaves
-/// room for one that was switched off over night.
-const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// Tokens of a lane at once, some 64 bytes each. Beyond it the oldest are forgotten early: with eight lanes and many
-/// writers that is when more than forty appends with a token come in every second of a day, with one writer more
-/// than five.
-const MOST_TOKENS: usize = 500_000;
 
 /// Everything of a lane.
 #[derive(Clone, Default)]
@@ -68,6 +60,10 @@ impl Truth {
             }
             (Key::Token(id), Some(value)) => self.tokens.insert(id, format::read_seen(&value)?),
             (Key::Token(id), None) => self.tokens.remove(&id),
+            (Key::OldToken(id), Some(value)) => {
+                self.tokens.insert_old(id, format::read_seen(&value)?);
+            }
+            (Key::OldToken(id), None) => self.tokens.remove_old(&id),
         }
         Ok(())
     }
@@ -108,7 +104,7 @@ impl Truth {
             truth.state.iter().map(entry)
         });
         let tokens =
-            self.tokens.all().map(|(id, seen)| (true, format::token_key(&id), format::seen(seen)));
+            self.tokens.all().map(|(id, seen)| (true, self.tokens.key(&id), format::seen(seen)));
         positions.chain(state).chain(tokens)
     }
 
@@ -137,78 +133,8 @@ impl ShardTruth {
     }
 }
 
-/// Tokens and how their appends ended.
-#[derive(Clone, Default)]
-pub(super) struct Tokens {
-    seen: HashMap<TokenId, Seen>,
-    /// In the order of their coming. May name some that are gone or came again.
-    order: VecDeque<(TokenId, u64)>,
-}
-
-impl Tokens {
-    /// How the append of a token ended, where it is remembered.
-    pub(super) fn find(&self, id: &TokenId) -> Option<Seen> {
-        self.seen.get(id).copied().filter(|seen| !is_old(seen.at, now()))
-    }
-
-    /// Those that are remembered, in the order of their coming.
-    fn all(&self) -> impl Iterator<Item = (TokenId, Seen)> {
-        self.order.iter().filter_map(|(id, at)| {
-            let seen = self.seen.get(id).filter(|seen| seen.at == *at)?;
-            Some((*id, *seen))
-        })
-    }
-
-    pub(super) fn insert(&mut self, id: TokenId, seen: Seen) {
-        self.seen.insert(id, seen);
-        self.order.push_back((id, seen.at));
-    }
-
-    pub(super) fn remove(&mut self, id: &TokenId) {
-        self.seen.remove(id);
-    }
-
-    /// Some that are too old or too many, and are to be deleted where they lie.
-    pub(super) fn expire(&mut self, most: usize) -> Vec<TokenId> {
-        let (mut gone, now) = (Vec::new(), now());
-        while gone.len() < most
-            && let Some((id, at)) = self.order.front().copied()
-            && (is_old(at, now) || self.order.len() > MOST_TOKENS)
-        {
-            self.order.pop_front();
-            if self.seen.get(&id).is_some_and(|seen| seen.at == at) {
-                self.seen.remove(&id);
-                gone.push(id);
-            }
-        }
-        gone
-    }
-}
-
-fn is_old(at: u64, now: u64) -> bool {
-    at.saturating_add(KEPT_MS) <= now
-}
-
 /// Milliseconds since 1970 UTC.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn old_tokens_are_forgotten_and_told_once() {
-        let (mut tokens, now) = (Tokens::default(), now());
-        for (id, at) in [([1; 16], 5), ([2; 16], now - KEPT_MS), ([1; 16], now), ([3; 16], now)] {
-            tokens.insert(id, Seen { count: 1, at });
-        }
-        assert_eq!(tokens.find(&[2; 16]), None);
-        assert!(tokens.find(&[1; 16]).is_some());
-        assert_eq!(tokens.expire(10), [[2; 16]]);
-        assert!(tokens.expire(10).is_empty());
-        assert!(tokens.find(&[1; 16]).is_some() && tokens.find(&[3; 16]).is_some());
-    }
 }

@@ -30,9 +30,6 @@ const _: () = assert!(WRITING.as_secs() + RECORD.as_secs() <= TRANSACTION.as_sec
 /// How often a transaction is made again because of news about a topic.
 const MOST_AGAIN: u32 = 5;
 
-/// Old tokens that are deleted with one transaction.
-const MOST_EXPIRED: usize = 100;
-
 /// What a turn works with.
 pub(super) struct Turn<'a> {
     pub(super) cluster: &'a Cluster,
@@ -187,9 +184,10 @@ impl<'a> Turn<'a> {
                 }
             }
         }
-        if entries.iter().any(|entry| matches!(entry, Entry::Append(_))) {
-            let expired = held.truth.tokens.expire(MOST_EXPIRED);
-            state.extend(expired.iter().map(|id| record(format::token_key(id), None)));
+        let appends = entries.iter().filter(|entry| matches!(entry, Entry::Append(_))).count();
+        if appends > 0 {
+            let expired = held.truth.tokens.make_room(appends);
+            state.extend(expired.into_iter().map(|key| record(key, None)));
         }
         self.load(positions, state)
     }

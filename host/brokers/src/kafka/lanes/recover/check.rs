@@ -95,7 +95,7 @@ impl<'a> Check<'a> {
             return Ok(None);
         }
         let key = format::read_key(key)?;
-        // A token lies in the lane of whoever gave it, and does not say who that was.
+        // A token lies in the lane of whoever gave it, and does not say who that was. Old ones lie here and there.
         if let Key::State(shard, _) = &key {
             self.is_here(self.ours.lane_of(*shard), value.is_some())?;
         }

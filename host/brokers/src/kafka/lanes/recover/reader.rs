@@ -107,7 +107,12 @@ impl Reader {
                     let taken = take_in(&key.unwrap_or_default(), value).map_err(|cause| {
                         let words =
                             format!("partition {}: offset {offset}: {cause}", self.partition);
-                        BrokerError::Damaged(cluster.words(name, &words))
+                        let words = cluster.words(name, &words);
+                        match cause {
+                            // Nothing is wrong with it, and a newer host reads it.
+                            Malformed::Newer(_) => BrokerError::Unavailable(words),
+                            _ => BrokerError::Damaged(words),
+                        }
                     })?;
                     if taken.is_break() {
                         return Ok(offset + 1);
