@@ -9,7 +9,7 @@
 //! - [`plugin`]: one compiled component and what it says about itself.
 //! - [`instance`]: one running copy with its memory; serves one shard.
 //! - [`action`]: what a plugin decided, checked.
-//! - [`state`]: the bytes of a shard and the overlays of batches that are not committed yet.
+//! - [`state`]: the bytes of a shard and the way back behind batches that are not committed yet.
 //! - [`limits`]: what a plugin may use up.
 //! - [`usage`]: what they did use up.
 //! - [`survey`]: what a file asks for and offers, for people who ask why it cannot run.

@@ -195,7 +195,7 @@ impl Task {
         if gone {
             self.under_way.gone(vec![file.clone()]).await;
         }
-        if let (false, Some(inbox)) = (again, &mut self.inbox) {
+        if let (false, false, Some(inbox)) = (again, gone, &mut self.inbox) {
             inbox.handled(file, stamp);
         }
         // What the store refused is tried again with the next look, whenever that is.

@@ -61,9 +61,11 @@ impl Worker<'_> {
         self.prepare().await?;
         match self.decide(&next, &next.moves()).await {
             Ok(()) => {
-                let cost = self.living.there().map(|instance| instance.cost());
                 let (events, limits) = (next.batch.records.len(), &self.shard.limits);
-                self.shard.size.went_well(events, cost.unwrap_or_default(), limits);
+                // Nobody was asked about a batch without events.
+                if let (1.., Some(instance)) = (events, self.living.there()) {
+                    self.shard.size.went_well(events, instance.cost(), limits);
+                }
                 Ok(None)
             }
             Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {

@@ -72,7 +72,7 @@ impl Worker<'_> {
         self.waiting.batches < most && self.waiting.outputs.bytes() < MOST_WAITING_BYTES
     }
 
-    /// Takes what the plugin decided, and what it wrote into the open overlay, into the next commit.
+    /// Takes what the plugin decided, and what it wrote for the open batch, into the next commit.
     pub(crate) fn gather(
         &mut self,
         flow: &str,
@@ -93,13 +93,13 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Takes what a new version wrote into the open overlay into the commit in which it takes over.
+    /// Takes what a new version wrote for the open batch into the commit in which it takes over.
     pub(crate) fn migrated(&mut self) {
         self.waiting.state.extend(self.state.lock().take_changes());
         self.moved(&[], &[]);
     }
 
-    /// Accounts for a batch whose overlay of the state is open.
+    /// Accounts for a batch that is open in the state.
     pub(crate) fn moved(&mut self, events: &[Stored], moves: Moves<'_>) {
         for (flow, partition, next) in moves {
             self.waiting.positions.set(*flow, *partition, *next);

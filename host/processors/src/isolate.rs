@@ -144,7 +144,7 @@ impl Worker<'_> {
             self.waiting.outputs.bury(dead, self.shard.shard, letter);
         }
         self.waiting.given = Some(given.clone());
-        // An overlay without changes, so that there is one for each batch that is committed.
+        // Without changes, so that there is one open for each batch that is committed.
         self.state.lock().begin();
         self.moved(&piece.batch.records, moves);
         self.drain().await?;

@@ -38,7 +38,7 @@ async fn asked_twice<T, F: Future<Output = Result<T, CallError>>>(
 }
 
 impl Shard {
-    /// Makes an instance that takes over state of the version `from`; what it writes lies in an overlay that is left
+    /// Makes an instance that takes over state of the version `from`; what it writes lies in a batch that is left
     /// open.
     pub(crate) async fn taking_over(
         &self,

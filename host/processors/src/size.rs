@@ -17,6 +17,9 @@ const PART: u32 = 4;
 /// Calls that have to go well before batches become larger again: trying costs a call that fails.
 const GOOD_CALLS: u32 = 64;
 
+/// The same before more than usual is tried again where that was too much once: so it costs one call in a thousand.
+const MANY_GOOD_CALLS: u32 = 1_024;
+
 /// How many events a call gets at most.
 #[derive(Debug)]
 pub(crate) struct Size {
@@ -94,6 +97,11 @@ impl Size {
             }
         } else if cost.time > soft(limits) {
             self.fall_back_to((self.whole / 2).max(USUAL));
+        } else if self.full < self.granted {
+            self.good += 1;
+            if self.good == MANY_GOOD_CALLS {
+                (self.good, self.full) = (0, self.granted);
+            }
         } else if events >= self.whole && leaves_room(cost, limits) {
             self.whole = (self.whole * 2).min(self.full);
             self.set(self.whole);
@@ -103,7 +111,7 @@ impl Size {
     /// So many events were too much although each alone was not.
     pub(crate) fn was_too_much(&mut self, events: usize) {
         if events > USUAL {
-            // It bears what is usual, and is not tried with more.
+            // It bears what is usual, and is not tried with more for long.
             self.full = self.full.min(USUAL);
         }
         self.failed();
@@ -190,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_usual_is_tried_no_more_once_it_was_too_much() {
+    fn more_than_usual_is_tried_seldom_once_it_was_too_much() {
         let limits = limits(8_192);
         let mut size = Size::new(&limits);
         for _ in 0..3 {
@@ -198,6 +206,11 @@ mod tests {
         }
         size.was_too_much(4_096);
         assert_eq!([(); 3].map(|()| whole(&mut size, QUICK, &limits)), [USUAL; 3]);
+        for _ in 3..MANY_GOOD_CALLS {
+            whole(&mut size, QUICK, &limits);
+        }
+        assert_eq!((size.most(), whole(&mut size, QUICK, &limits)), (USUAL, 1_024));
+        size.was_too_much(1_024);
         size.begin_again();
         assert_eq!(whole(&mut size, QUICK, &limits), 1_024);
     }

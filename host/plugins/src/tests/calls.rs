@@ -70,7 +70,7 @@ async fn a_call_that_is_given_up_leaves_the_instance_dead() {
 }
 
 #[tokio::test]
-async fn state_is_written_into_the_overlay_of_the_batch() {
+async fn state_is_written_for_the_batch_that_is_open() {
     let state = SharedState::new(ShardState::default());
     let mut instance =
         instance(Setup { state: state.clone(), ..setup(r#"{"act":"count"}"#) }).await;

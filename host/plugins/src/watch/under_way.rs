@@ -60,7 +60,8 @@ impl UnderWay {
         self.waiting.clear();
         for (file, stamp) in settled {
             match self.busy.values().find(|(busy, _)| *busy == file) {
-                Some((_, before)) if *before == stamp => {}
+                // It was away for a moment only.
+                Some((_, before)) if *before == stamp => drop(self.gone.remove(&file)),
                 Some(_) => drop(self.changed.insert(file)),
                 None => self.waiting.push((file, stamp)),
             }

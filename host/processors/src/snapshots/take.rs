@@ -12,6 +12,7 @@ use host_events::clock::now;
 use host_failpoints::failpoint;
 use host_registry::{Desired, Processor};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -28,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Time between two looks whether one is due: who wants one by rule gets the first at once, and a host that starts soon
 /// runs what it is taken of.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Longest pause between two tries where one fails after the other.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
 
 impl Processors {
     /// Takes a snapshot, and gives its number.
@@ -62,7 +66,7 @@ impl Processors {
 
     async fn take_if_due(&self, row: &Processor, known: &mut Known) {
         let Some(every) = every(row) else { return };
-        if !is_due(known.at, every, now()) {
+        if !is_due(known.at, every, now()) || known.failed.as_ref().is_some_and(Failed::waits) {
             return;
         }
         // It may have been looked at before it was known, or one was taken by somebody's word.
@@ -71,12 +75,15 @@ impl Processors {
             return;
         }
         match self.take_snapshot(row).await {
-            Ok(_) => *known = Known { at: Some(now()), has_failed: false },
-            Err(cause) if !known.has_failed => {
-                known.has_failed = true;
-                tracing::warn!(processor = %row.name, %cause, "no snapshot is taken yet");
+            Ok(_) => *known = Known { at: Some(now()), failed: None },
+            Err(cause) => {
+                let failed = Failed::after(known.failed.take(), cause.to_string());
+                if failed.is_news {
+                    let wait_ms = failed.pause.as_millis();
+                    tracing::warn!(processor = %row.name, %cause, wait_ms, "no snapshot is taken yet");
+                }
+                known.failed = Some(failed);
             }
-            Err(_) => {}
         }
     }
 }
@@ -88,8 +95,30 @@ type Latest = BTreeMap<Uuid, Known>;
 struct Known {
     /// When the latest was taken.
     at: Option<i64>,
-    /// It was told that there is none yet.
-    has_failed: bool,
+    /// Why there is none yet.
+    failed: Option<Failed>,
+}
+
+/// The latest of some failures in a row.
+struct Failed {
+    cause: String,
+    /// It is another cause than before.
+    is_news: bool,
+    pause: Duration,
+    since: Instant,
+}
+
+impl Failed {
+    /// One more. Trying asks all shards, and may write a gigabyte before it fails: each pause is twice as long as the last.
+    fn after(before: Option<Self>, cause: String) -> Self {
+        let is_news = before.as_ref().is_none_or(|before| before.cause != cause);
+        let pause = before.map_or(LOOK, |before| (before.pause * 2).min(LONGEST_PAUSE));
+        Self { cause, is_news, pause, since: Instant::now() }
+    }
+
+    fn waits(&self) -> bool {
+        self.since.elapsed() < self.pause
+    }
 }
 
 /// Whether it is time for one. Where the clock was set back, too, by as much.
@@ -114,7 +143,7 @@ async fn states(shards: &[mpsc::Sender<Ask>]) -> Option<Vec<ShardSnapshot>> {
         shard.try_send(Ask::State(answer)).ok()?;
         answers.push(answered);
     }
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     let mut states = Vec::new();
     for answered in answers {
         states.push(tokio::time::timeout_at(deadline, answered).await.ok()?.ok()?);
@@ -260,5 +289,17 @@ mod tests {
         assert_eq!(write(dir.path(), &state(1)).unwrap(), 1);
         assert!(!dir.path().join("1.part").exists());
         assert_eq!(kept(dir.path()).len(), 1);
+    }
+
+    #[test]
+    fn one_that_fails_is_tried_with_longer_and_longer_pauses_and_told_of_once_for_a_cause() {
+        let mut failed = Failed::after(None, "not running".to_owned());
+        assert!(failed.is_news && failed.pause == LOOK);
+        for _ in 0..10 {
+            failed = Failed::after(Some(failed), "not running".to_owned());
+            assert!(!failed.is_news && failed.waits());
+        }
+        assert_eq!(failed.pause, LONGEST_PAUSE);
+        assert!(Failed::after(Some(failed), "no room".to_owned()).is_news);
     }
 }
