@@ -192,9 +192,26 @@ impl Worker<'_> {
         self.drain().await?;
         self.judge(next, cause).await?;
         // One of its events may be one that nobody can do.
-        match pieces::chop(next, 1).first() {
-            Some(first) => self.judge(first, cause).await.map(drop),
+        match self.who_it_is(next).await? {
+            Some(event) => self.judge(&event, cause).await.map(drop),
             None => Ok(()),
+        }
+    }
+
+    /// The event of a batch that the version cannot do by itself, found by halves; none where each half does well alone.
+    async fn who_it_is(&mut self, next: &Next) -> Result<Option<Next>, Failure> {
+        let plugin = self.plugin.clone();
+        let mut piece = next.clone();
+        loop {
+            let events = piece.batch.records.len();
+            if events <= 1 {
+                return Ok((!self.can(&plugin, &piece).await?).then_some(piece));
+            }
+            let mut halves = pieces::chop(&piece, events.div_ceil(2));
+            let second = halves.pop();
+            let first = halves.pop();
+            let Some((first, second)) = first.zip(second) else { return Ok(None) };
+            piece = if self.can(&plugin, &first).await? { second } else { first };
         }
     }
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use host_plugins::{Cost, Limits, USUAL_BATCH};
 
-/// A batch becomes larger where the last one took less than one part in so many of everything: twice as large it leaves
-/// half free.
-const PART: u32 = 4;
+/// A batch becomes larger where twice as much is still within what a call may run beside others, and within half of what it
+/// may emit: one event may lead to more events than another.
+const TIME_PART: u32 = 2;
+const OUTPUT_PART: u32 = 4;
 
 /// Calls that have to go well before batches become larger again: trying costs a call that fails.
 const GOOD_CALLS: u32 = 64;
@@ -138,9 +139,9 @@ fn soft(limits: &Limits) -> Duration {
 }
 
 fn leaves_room(cost: Cost, limits: &Limits) -> bool {
-    cost.time * PART <= soft(limits)
-        && u64::from(cost.events) * u64::from(PART) <= u64::from(limits.emit_events)
-        && cost.bytes.saturating_mul(PART.into()) <= limits.emit_bytes
+    cost.time * TIME_PART <= soft(limits)
+        && u64::from(cost.events) * u64::from(OUTPUT_PART) <= u64::from(limits.emit_events)
+        && cost.bytes.saturating_mul(OUTPUT_PART.into()) <= limits.emit_bytes
 }
 
 #[cfg(test)]
@@ -176,14 +177,14 @@ mod tests {
     fn who_needs_long_or_makes_much_of_a_batch_gets_no_larger_one() {
         let limits = limits(8_192);
         let mut size = Size::new(&limits);
-        assert_eq!(whole(&mut size, Duration::from_micros(1_251), &limits), USUAL);
+        assert_eq!(whole(&mut size, Duration::from_micros(2_501), &limits), USUAL);
         let much = Cost { events: 2_049, ..Cost::default() };
         let large = Cost { bytes: limits.emit_bytes / 4 + 1, ..Cost::default() };
         for cost in [much, large] {
             size.went_well(USUAL, cost, &limits);
             assert_eq!(size.most(), USUAL);
         }
-        assert_eq!(whole(&mut size, Duration::from_micros(1_250), &limits), 1_024);
+        assert_eq!(whole(&mut size, Duration::from_micros(2_500), &limits), 1_024);
     }
 
     #[test]

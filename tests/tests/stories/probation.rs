@@ -199,6 +199,19 @@ fn an_event_that_neither_version_can_do_is_to_blame_and_not_the_new_one() {
 }
 
 #[test]
+fn a_version_that_wants_to_be_stopped_where_the_one_before_does_too_is_not_to_blame() {
+    let (mut wire, _host, dir) = host(r#"{"act":"fatal-at-odd"}"#);
+    wire.write(A, &events(0..1));
+    eventually_holds(&mut wire, B, 1);
+    drop_guest(&dir, &lying_guest("act-fatal-at-odd"));
+    both_run(&mut wire, "0.2.0");
+    // Each version does well with the first of them alone.
+    wire.write(A, &events(2..40));
+    eventually_described(&mut wire, ONE, "an end", |seen| seen["state"] == "failed");
+    assert_eq!(rejected(&mut wire), None);
+}
+
+#[test]
 fn a_version_that_was_rejected_is_tried_again_neither_later_nor_after_a_restart() {
     let (mut wire, host, dir) = host("{}");
     let bad = lying_guest("act-fatal");

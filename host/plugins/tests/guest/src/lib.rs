@@ -149,6 +149,10 @@ impl Guest {
             }
             "mark" => return memory::mark(batch),
             "fatal" => return Err(Error::fatal("stop")),
+            "fatal-at-odd" => match (0..batch.len()).any(|index| is_odd(batch, index)) {
+                true => return Err(Error::fatal("stop")),
+                false => vec![Action::forward_all(0)],
+            },
             "column" => {
                 black_box(batch.attributes("type"));
                 vec![Action::forward_all(0)]
