@@ -33,8 +33,8 @@ const TOKEN: u8 = b't';
 /// Why a record cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(super) enum Malformed {
-    #[error("it has format {0}, this host knows up to {TOKEN_VERSION}")]
-    Newer(u64),
+    #[error("it has format {0}, this host knows up to {1}")]
+    Newer(u64, u8),
     #[error("{0}")]
     Broken(&'static str),
     #[error("it belongs to lane {0}")]
@@ -138,9 +138,14 @@ pub(super) fn read_key(key: &Bytes) -> Result<Key, Malformed> {
         }
         [TOKEN_VERSION, TOKEN, id @ ..] => id.try_into().map(Key::Token).map_err(|_| broken),
         [VERSION, TOKEN, id @ ..] => id.try_into().map(Key::OldToken).map_err(|_| broken),
-        [version, ..] if *version > VERSION => Err(Malformed::Newer((*version).into())),
+        [version, TOKEN, ..] if *version > TOKEN_VERSION => newer(*version, TOKEN_VERSION),
+        [version, ..] if *version > VERSION => newer(*version, VERSION),
         _ => Err(broken),
     }
+}
+
+fn newer<T>(version: u8, known: u8) -> Result<T, Malformed> {
+    Err(Malformed::Newer(version.into(), known))
 }
 
 pub(super) fn seen(seen: Seen) -> Bytes {
@@ -159,7 +164,7 @@ pub(super) fn read_seen(value: &[u8]) -> Result<Seen, Malformed> {
             let Ok(at) = at.try_into() else { return Err(broken) };
             Ok(Seen { count: u64::from_be_bytes(*count), at: u64::from_be_bytes(at) })
         }
-        [version, ..] if *version > VERSION => Err(Malformed::Newer((*version).into())),
+        [version, ..] if *version > VERSION => newer(*version, VERSION),
         _ => Err(broken),
     }
 }
@@ -199,7 +204,7 @@ pub(super) fn known_version(value: &[u8]) -> Result<(), Malformed> {
 }
 
 fn known(version: u64) -> Result<(), Malformed> {
-    if version > VERSION.into() { Err(Malformed::Newer(version)) } else { Ok(()) }
+    if version > VERSION.into() { Err(Malformed::Newer(version, VERSION)) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -244,10 +249,10 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused_by_its_number() {
         let newer = read_positions(br#"{"v":7,"what":"ever"}"#).unwrap_err();
-        assert_eq!(newer.to_string(), "it has format 7, this host knows up to 2");
-        assert_eq!(read_key(&Bytes::from_static(b"\x02s")), Err(Malformed::Newer(2)));
-        assert_eq!(read_key(&Bytes::from_static(b"\x03t")), Err(Malformed::Newer(3)));
-        assert_eq!(read_seen(b"\x09"), Err(Malformed::Newer(9)));
+        assert_eq!(newer.to_string(), "it has format 7, this host knows up to 1");
+        assert_eq!(read_key(&Bytes::from_static(b"\x02s")), Err(Malformed::Newer(2, 1)));
+        assert_eq!(read_key(&Bytes::from_static(b"\x03t")), Err(Malformed::Newer(3, 2)));
+        assert_eq!(read_seen(b"\x09"), Err(Malformed::Newer(9, 1)));
     }
 
     #[test]

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_newer_mark_is_refused_by_its_number_and_anything_else_as_none() {
-        assert_eq!(Mark::read(br#"{"v":2}"#), Err(Malformed::Newer(2)));
+        assert_eq!(Mark::read(br#"{"v":2}"#), Err(Malformed::Newer(2, 1)));
         assert!(matches!(Mark::read(b"x"), Err(Malformed::Broken(_))));
     }
 }

@@ -110,7 +110,7 @@ impl Reader {
                         let words = cluster.words(name, &words);
                         match cause {
                             // Nothing is wrong with it, and a newer host reads it.
-                            Malformed::Newer(_) => BrokerError::Unavailable(words),
+                            Malformed::Newer(..) => BrokerError::Unavailable(words),
                             _ => BrokerError::Damaged(words),
                         }
                     })?;
