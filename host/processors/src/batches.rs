@@ -64,7 +64,7 @@ impl Worker<'_> {
                 let (events, limits) = (next.batch.records.len(), &self.shard.limits);
                 // Nobody was asked about a batch without events.
                 if let (1.., Some(instance)) = (events, self.living.there()) {
-                    self.shard.size.went_well(events, instance.cost(), limits);
+                    self.shard.size.took(events, instance.cost(), limits);
                 }
                 Ok(None)
             }

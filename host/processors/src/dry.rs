@@ -10,7 +10,7 @@ mod letter;
 use std::sync::Arc;
 
 use host_events::{Batch, Stored};
-use host_plugins::{Action, CallError, Cost, Instance, Plugin, Setup};
+use host_plugins::{Action, CallError, Instance, Plugin, Setup};
 
 use crate::dead::Given;
 use crate::inputs::Next;
@@ -114,7 +114,7 @@ impl Dry {
     ) -> Result<(), DryError> {
         for piece in pieces::chop(&Next { input, batch }, self.size.most()) {
             match self.decide(&piece, outcomes).await {
-                Ok(()) => self.size.went_well(0, Cost::default(), &self.setup.limits),
+                Ok(()) => self.size.went_well(),
                 Err(cause) if pieces::kind(&cause).is_some() => {
                     self.isolate(piece, cause, outcomes).await?;
                 }

@@ -26,6 +26,8 @@ const MANY_GOOD_CALLS: u32 = 1_024;
 pub(crate) struct Size {
     /// As of now; readers look at it.
     most: Arc<AtomicUsize>,
+    /// What it begins with, and what it bears whatever was too much.
+    usual: usize,
     /// What it comes back to after calls that failed.
     whole: usize,
     /// What it may grow to.
@@ -38,23 +40,19 @@ pub(crate) struct Size {
 impl Size {
     /// The usual one, or as few as the limit grants.
     pub(crate) fn new(limits: &Limits) -> Self {
-        let granted = (limits.batch_events as usize).max(1);
-        let usual = granted.min(USUAL);
-        Self {
-            most: Arc::new(AtomicUsize::new(usual)),
-            whole: usual,
-            full: granted,
-            granted,
-            good: 0,
-        }
+        Self::beginning_with(USUAL_BATCH as usize, limits)
     }
 
     /// All that the limit grants, from the beginning: whoever feeds it says how much.
     pub(crate) fn fixed(limits: &Limits) -> Self {
-        let mut size = Self::new(limits);
-        size.whole = size.granted;
-        size.set(size.whole);
-        size
+        Self::beginning_with(usize::MAX, limits)
+    }
+
+    fn beginning_with(usual: usize, limits: &Limits) -> Self {
+        let granted = (limits.batch_events as usize).max(1);
+        let usual = usual.min(granted);
+        let most = Arc::new(AtomicUsize::new(usual));
+        Self { most, usual, whole: usual, full: granted, granted, good: 0 }
     }
 
     pub(crate) fn most(&self) -> usize {
@@ -72,7 +70,7 @@ impl Size {
 
     /// One at a time from now on.
     pub(crate) fn one(&mut self) {
-        (self.whole, self.full, self.granted) = (1, 1, 1);
+        (self.usual, self.whole, self.full, self.granted) = (1, 1, 1, 1);
         self.set(1);
     }
 
@@ -83,25 +81,26 @@ impl Size {
 
     /// Another version: what the one before could do says nothing of it.
     pub(crate) fn begin_again(&mut self) {
-        let usual = self.granted.min(USUAL);
-        (self.whole, self.full, self.good) = (usual, self.granted, 0);
-        self.set(usual);
+        (self.whole, self.full, self.good) = (self.usual, self.granted, 0);
+        self.set(self.usual);
     }
 
-    /// A call with so many events went well.
-    pub(crate) fn went_well(&mut self, events: usize, cost: Cost, limits: &Limits) {
+    /// A call went well: after enough of them batches are nearer to what they were before calls failed.
+    pub(crate) fn went_well(&mut self) {
+        if self.most() < self.whole && self.is_enough(GOOD_CALLS) {
+            self.set((self.most() * 2).min(self.whole));
+        }
+    }
+
+    /// The same of a call with so many events of which is known what it cost: batches grow, too, or shrink.
+    pub(crate) fn took(&mut self, events: usize, cost: Cost, limits: &Limits) {
         if self.most() < self.whole {
-            self.good += 1;
-            if self.good == GOOD_CALLS {
-                self.good = 0;
-                self.set((self.most() * 2).min(self.whole));
-            }
+            self.went_well();
         } else if cost.time > soft(limits) {
-            self.fall_back_to((self.whole / 2).max(USUAL));
+            self.fall_back_to((self.whole / 2).max(self.usual));
         } else if self.full < self.granted {
-            self.good += 1;
-            if self.good == MANY_GOOD_CALLS {
-                (self.good, self.full) = (0, self.granted);
+            if self.is_enough(MANY_GOOD_CALLS) {
+                self.full = self.granted;
             }
         } else if events >= self.whole && leaves_room(cost, limits) {
             self.whole = (self.whole * 2).min(self.full);
@@ -109,11 +108,21 @@ impl Size {
         }
     }
 
+    /// Whether with this one so many calls in a row went well; then it begins to count again.
+    fn is_enough(&mut self, calls: u32) -> bool {
+        self.good += 1;
+        let is_enough = self.good >= calls;
+        if is_enough {
+            self.good = 0;
+        }
+        is_enough
+    }
+
     /// So many events were too much although each alone was not.
     pub(crate) fn was_too_much(&mut self, events: usize) {
-        if events > USUAL {
+        if events > self.usual {
             // It bears what is usual, and is not tried with more for long.
-            self.full = self.full.min(USUAL);
+            self.full = self.usual;
         }
         self.failed();
         self.set((events / 2).min(self.whole));
@@ -122,7 +131,7 @@ impl Size {
 
     /// A batch had to be taken apart, which costs less where it is small.
     pub(crate) fn failed(&mut self) {
-        self.fall_back_to(USUAL);
+        self.fall_back_to(self.usual);
     }
 
     fn fall_back_to(&mut self, whole: usize) {
@@ -130,8 +139,6 @@ impl Size {
         self.set(self.most().min(self.whole));
     }
 }
-
-const USUAL: usize = USUAL_BATCH as usize;
 
 /// How long a call may take beside others.
 fn soft(limits: &Limits) -> Duration {
@@ -148,6 +155,7 @@ fn leaves_room(cost: Cost, limits: &Limits) -> bool {
 mod tests {
     use super::*;
 
+    const USUAL: usize = USUAL_BATCH as usize;
     const QUICK: Duration = Duration::from_micros(50);
 
     fn limits(batch_events: u32) -> Limits {
@@ -156,7 +164,7 @@ mod tests {
 
     /// A whole batch that took so long.
     fn whole(size: &mut Size, time: Duration, limits: &Limits) -> usize {
-        size.went_well(size.most(), Cost { time, ..Cost::default() }, limits);
+        size.took(size.most(), Cost { time, ..Cost::default() }, limits);
         size.most()
     }
 
@@ -165,7 +173,7 @@ mod tests {
         let limits = limits(3_000);
         let mut size = Size::new(&limits);
         assert_eq!(size.most(), USUAL);
-        size.went_well(USUAL - 1, Cost::default(), &limits);
+        size.took(USUAL - 1, Cost::default(), &limits);
         assert_eq!(size.most(), USUAL);
         let grown = [(); 4].map(|()| whole(&mut size, QUICK, &limits));
         assert_eq!(grown, [1_024, 2_048, 3_000, 3_000]);
@@ -181,7 +189,7 @@ mod tests {
         let much = Cost { events: 2_049, ..Cost::default() };
         let large = Cost { bytes: limits.emit_bytes / 4 + 1, ..Cost::default() };
         for cost in [much, large] {
-            size.went_well(USUAL, cost, &limits);
+            size.took(USUAL, cost, &limits);
             assert_eq!(size.most(), USUAL);
         }
         assert_eq!(whole(&mut size, Duration::from_micros(2_500), &limits), 1_024);
@@ -235,8 +243,18 @@ mod tests {
         assert_eq!(size.most(), 256);
         size.was_too_much(1);
         assert_eq!(size.most(), 1);
-        (0..GOOD_CALLS).for_each(|_| size.went_well(1, Cost::default(), &limits));
+        (0..GOOD_CALLS).for_each(|_| size.took(1, Cost::default(), &limits));
         assert_eq!(size.most(), 2);
+    }
+
+    #[test]
+    fn what_is_all_from_the_beginning_comes_back_to_all() {
+        let mut size = Size::fixed(&limits(2_000));
+        assert_eq!(size.most(), 2_000);
+        size.was_too_much(2_000);
+        assert_eq!(size.most(), 1_000);
+        (0..GOOD_CALLS).for_each(|_| size.went_well());
+        assert_eq!(size.most(), 2_000);
     }
 
     #[test]
