@@ -49,45 +49,52 @@ impl Worker<'_> {
             self.renew().await?;
             match self.decide(&piece, &piece.moves()).await {
                 Ok(()) => {}
-                Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_some() => {
-                    if piece.batch.records.len() > 1 {
-                        pieces.extend(
-                            pieces::split(&piece, &cause, self.is_held()).into_iter().rev(),
-                        );
-                        continue;
-                    }
-                    let is_rejected = self.judge(&piece, &cause).await?;
-                    self.may_give_up(&cause)?;
-                    let flow = self.shard.spec.input_name(piece.input);
-                    let given = Given::of(&cause).ok_or(Failure::Plugin(cause.clone()))?;
-                    self.give_up(&piece, &flow, &given, &piece.moves()).await?;
-                    if is_rejected {
-                        self.shard.status.rejected();
-                    }
-                    self.show_failed(&piece, &flow, &cause);
-                    // Only what is committed counts: a broker that is full says nothing of the plugin.
-                    self.shard.row = match (self.shard.spec.policy, given.kind) {
-                        // That is an answer, and no fault.
-                        (Policy::LeaveOut, Kind::Reject) => 0,
-                        _ => self.shard.row.saturating_add(1),
-                    };
-                    given_up = true;
-                }
                 Err(Failure::OneByOne) => {
                     pieces.extend(pieces::chop(&piece, 1).into_iter().rev());
                     continue;
+                }
+                Err(Failure::Plugin(cause)) if pieces::kind(&cause).is_none() => {
+                    return Err(Failure::Plugin(cause));
+                }
+                Err(Failure::Plugin(cause)) if piece.batch.records.len() > 1 => {
+                    let smaller = pieces::split(&piece, &cause, self.is_held());
+                    pieces.extend(smaller.into_iter().rev());
+                    continue;
+                }
+                Err(Failure::Plugin(cause)) => {
+                    self.give_up_alone(&piece, cause).await?;
+                    given_up = true;
                 }
                 Err(failure) => return Err(failure),
             }
             self.drain().await?;
         }
-        if given_up {
-            self.shard.size.failed();
-        } else {
-            self.shard.size.was_too_much(events);
+        match given_up {
+            true => self.shard.size.failed(),
+            false => self.shard.size.was_too_much(events),
         }
         self.renew().await?;
         Ok(None)
+    }
+
+    /// An event that failed alone: whose fault that is, and past it, as the policy has it.
+    async fn give_up_alone(&mut self, piece: &Next, cause: CallError) -> Result<(), Failure> {
+        let is_rejected = self.judge(piece, &cause).await?;
+        self.may_give_up(&cause)?;
+        let flow = self.shard.spec.input_name(piece.input);
+        let given = Given::of(&cause).ok_or(Failure::Plugin(cause.clone()))?;
+        self.give_up(piece, &flow, &given, &piece.moves()).await?;
+        if is_rejected {
+            self.shard.status.rejected();
+        }
+        self.show_failed(piece, &flow, &cause);
+        // Only what is committed counts: a broker that is full says nothing of the plugin.
+        self.shard.row = match (self.shard.spec.policy, given.kind) {
+            // That is an answer, and no fault.
+            (Policy::LeaveOut, Kind::Reject) => 0,
+            _ => self.shard.row.saturating_add(1),
+        };
+        Ok(())
     }
 
     fn is_held(&self) -> bool {
