@@ -101,13 +101,6 @@ impl ShardState {
         self.size = before.size;
     }
 
-    /// A commit failed: what its batch and all later ones changed is as before.
-    pub fn rollback(&mut self) {
-        while !self.open.is_empty() {
-            self.abandon();
-        }
-    }
-
     /// Somebody wanted to write when nothing may be written.
     pub(crate) fn wrote_untimely(&mut self) {
         self.untimely = self.untimely.saturating_add(1);

@@ -31,7 +31,7 @@ fn reads_see_what_was_written_last() {
 }
 
 #[test]
-fn a_commit_takes_the_way_back_and_a_rollback_goes_it() {
+fn a_commit_takes_the_way_back_and_giving_up_goes_it() {
     let mut state = state(&[("a", "0")]);
     state.begin();
     state.set(bytes("b"), bytes("1"), ROOM).unwrap();
@@ -40,13 +40,13 @@ fn a_commit_takes_the_way_back_and_a_rollback_goes_it() {
     state.delete(bytes("a")).unwrap();
     assert_eq!(state.take_changes(), [(bytes("a"), None)]);
     state.committed();
-    state.rollback();
+    state.abandon();
     assert_eq!(keys(&state, "", None, 10), ["a", "b"]);
     assert_eq!(state.pending(), 0);
 }
 
 #[test]
-fn the_size_follows_every_change_and_returns_after_a_rollback() {
+fn the_size_follows_every_change_and_returns_with_what_is_given_up() {
     let mut state = state(&[("a", "0123456789")]);
     let before = state.size();
     state.begin();
@@ -61,7 +61,7 @@ fn the_size_follows_every_change_and_returns_after_a_rollback() {
     assert_eq!(state.size(), ShardState::with_base([(bytes("b"), bytes("0"))]).size());
     state.begin();
     state.set(bytes("c"), bytes("0"), ROOM).unwrap();
-    state.rollback();
+    state.abandon();
     assert_eq!(state.size(), before - 9);
 }
 
@@ -143,7 +143,7 @@ fn what_is_committed_is_known_whatever_waits_behind_it() {
     assert_eq!(keys(&state, "", None, 9), ["a", "b", "c", "e"]);
     assert_eq!(state.get(b"a"), Some(bytes("1")));
     assert_eq!(base(&state), before);
-    state.rollback();
+    state.abandon();
     let now: Vec<_> =
         state.copy().base().map(|(key, value)| (key.clone(), value.clone())).collect();
     assert_eq!((now, state.size()), (before, size));

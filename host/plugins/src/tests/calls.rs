@@ -80,7 +80,7 @@ async fn state_is_written_for_the_batch_that_is_open() {
         let changes = state.lock().take_changes();
         assert_eq!(changes, [(Bytes::from_static(b"n"), Some(Bytes::from(vec![expected])))]);
     }
-    state.lock().rollback();
+    (0..2).for_each(|_| state.lock().abandon());
     assert_eq!(state.lock().get(b"n"), None);
 }
 
