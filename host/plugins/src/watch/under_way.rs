@@ -141,3 +141,62 @@ async fn handle(catalog: Catalog, path: PathBuf, file: String, stamp: Stamp) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalog::NoTrial;
+    use crate::inbox::{Inbox, Look};
+    use crate::store::MemoryStore;
+    use crate::tests::engine;
+
+    /// A file that no look called settled yet, and one that is under way with it.
+    async fn begun(dir: &Path) -> (UnderWay, Inbox, Vec<(String, Stamp)>) {
+        std::fs::write(dir.join("no.wasm"), "no component").unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let catalog = Catalog::open(engine().clone(), store, Arc::new(NoTrial)).await.unwrap();
+        let (mut under_way, mut inbox) = (UnderWay::new(catalog), Inbox::open(dir).unwrap());
+        inbox.look().unwrap();
+        let settled = inbox.look().unwrap().settled;
+        under_way.take(settled.clone());
+        under_way.begin(dir);
+        (under_way, inbox, settled)
+    }
+
+    /// As after a look at the directory while it was at another place.
+    async fn away(dir: &Path, inbox: &mut Inbox, under_way: &mut UnderWay) {
+        let elsewhere = dir.with_extension("elsewhere");
+        std::fs::rename(dir, &elsewhere).unwrap();
+        std::fs::create_dir(dir).unwrap();
+        let Look { gone, .. } = inbox.look().unwrap();
+        assert_eq!(gone, ["no.wasm"]);
+        under_way.gone(gone).await;
+        std::fs::remove_dir(dir).unwrap();
+        std::fs::rename(elsewhere, dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_away_for_a_moment_is_not_gone_when_it_is_through() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("plugins");
+        std::fs::create_dir(&dir).unwrap();
+        let (mut under_way, mut inbox, settled) = begun(&dir).await;
+        away(&dir, &mut inbox, &mut under_way).await;
+        inbox.look().unwrap();
+        under_way.take(inbox.look().unwrap().settled);
+        let Handled { file, stamp, changed, gone, .. } = under_way.next().await.unwrap();
+        assert_eq!(((file, stamp), changed, gone), (settled[0].clone(), false, false));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_stays_away_is_gone_when_it_is_through() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("plugins");
+        std::fs::create_dir(&dir).unwrap();
+        let (mut under_way, mut inbox, _) = begun(&dir).await;
+        away(&dir, &mut inbox, &mut under_way).await;
+        assert!(under_way.next().await.unwrap().gone);
+    }
+}
