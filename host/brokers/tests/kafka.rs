@@ -14,6 +14,8 @@
 mod battery;
 #[path = "kafka/cached.rs"]
 mod cached;
+#[path = "kafka/coordinators.rs"]
+mod coordinators;
 #[path = "kafka/gaps.rs"]
 mod gaps;
 #[path = "kafka/hosts.rs"]

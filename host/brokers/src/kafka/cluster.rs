@@ -10,6 +10,7 @@ use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaOptions;
+use super::coordinators::Coordinators;
 use super::guest::Guest;
 use super::lanes::producer_config;
 use super::native::admin::{self, Fault, TopicDescription};
@@ -44,13 +45,15 @@ pub(super) struct Cluster {
     options: KafkaOptions,
     voice: Voice,
     shared: Shared,
+    coordinators: Coordinators,
     guest: Guest,
 }
 
 impl Cluster {
     pub(super) fn new(options: KafkaOptions) -> Result<Self, BrokerError> {
         let voice = Voice::new(&options.name, options.guest_of.clone());
-        Ok(Self { options, voice, shared: Shared::default(), guest: Guest::default() })
+        let (shared, coordinators) = (Shared::default(), Coordinators::default());
+        Ok(Self { options, voice, shared, coordinators, guest: Guest::default() })
     }
 
     /// Makes a client and drops it: librdkafka looks at certificates and at settings together only then.
@@ -137,6 +140,23 @@ impl Cluster {
         }
         let shared = self.shared().map_err(|error| Fault::ours(error.to_string()))?;
         shared.handle().ok_or_else(|| Fault::ours("the client is closing"))
+    }
+
+    /// Asks what only the coordinator of a group knows, as [`Cluster::ask`] does.
+    pub(super) async fn ask_coordinator<T, Q>(
+        &self,
+        question: impl FnOnce(Handle) -> Q,
+    ) -> Result<T, Fault>
+    where
+        Q: Future<Output = Result<T, Fault>>,
+    {
+        let make = || {
+            self.check_ours().map_err(|error| Fault::ours(error.to_string()))?;
+            let config = Self::asking_config(self.client_config());
+            let made = SharedClient::make(&config, &self.voice);
+            made.map_err(|error| Fault::new(RDKafkaErrorCode::InvalidArgument, error.to_string()))
+        };
+        self.ask(self.coordinators.ask(make, question)).await
     }
 
     /// Waits for the answer to a question; for a cluster in trouble only for a while, since asking changes

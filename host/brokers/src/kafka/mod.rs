@@ -1,12 +1,13 @@
 //! Apache Kafka behind the broker trait: topics, reading, appending, and exactly-once commits over lanes.
 //!
 //! rdkafka is named here and nowhere else; its types stop here. A client of librdkafka costs threads, so
-//! there are few of them: shared consumers for reading, one producer a lane for what is committed, one
-//! more for everything else. Nothing here resets a position.
+//! there are few of them: shared consumers for reading, one producer a lane for what is committed, one for
+//! questions to coordinators of groups while there are some, and one more for everything else. Nothing here resets a position.
 
 mod append;
 mod chains;
 mod cluster;
+mod coordinators;
 mod errors;
 mod guest;
 mod lanes;

@@ -47,8 +47,6 @@ struct Trouble {
     /// Why a connection last failed: librdkafka says the same reason twice a minute at most, and how many
     /// brokers are down every time.
     reason: Option<Fault>,
-    /// When something was wrong last.
-    latest: Option<Instant>,
 }
 
 impl Voice {
@@ -74,11 +72,6 @@ impl Voice {
             self.note(Fault::new(Code::BrokerTransportFailure, words));
         }
         allowed
-    }
-
-    /// Whether nothing was wrong for so long.
-    pub(super) fn was_well_for(&self, time: Duration) -> bool {
-        lock(&self.0.trouble).latest.is_none_or(|latest| latest.elapsed() >= time)
     }
 
     /// What was wrong last, since somebody last got an answer.
@@ -122,7 +115,6 @@ impl Voice {
 
     pub(super) fn note(&self, fault: Fault) {
         let mut trouble = lock(&self.0.trouble);
-        trouble.latest = Some(Instant::now());
         trouble.hopeless |= matches!(fault.code, Code::AllBrokersDown | Code::Authentication);
         trouble.now = match fault.code {
             Code::AllBrokersDown => trouble.reason.clone().or(Some(fault)),

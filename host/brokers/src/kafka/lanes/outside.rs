@@ -12,7 +12,7 @@ use super::ours::Ours;
 use super::truth::Truth;
 use super::{format, lane, recover};
 use crate::broker::{BrokerError, Output};
-use crate::kafka::cluster::{Cluster, REQUEST};
+use crate::kafka::cluster::Cluster;
 use crate::kafka::native::admin;
 
 /// How long who needs a lane waits before he asks whether another host has it, and between two questions: a
@@ -73,15 +73,15 @@ async fn ask_holder(
     number: u32,
 ) -> Result<Option<String>, BrokerError> {
     let options = cluster.options();
-    let (handle, group) = (cluster.handle()?, format!("fnaa.{}", options.identity));
-    let groups = [&*group];
-    let asked = admin::describe_groups(&handle, &groups, REQUEST);
-    let mut groups = cluster.answer("", asked).await?.into_iter();
+    let group = format!("fnaa.{}", options.identity);
+    let asked =
+        cluster.ask_coordinator(async |handle| admin::describe_groups(&handle, &[&group]).await);
+    let groups = asked.await.map_err(|fault| cluster.fault("", &fault))?;
     let has_it = |given: &admin::Given| {
         given.topic == *ours.positions.topic
             && u32::try_from(given.partition) == Ok(number)
             && given.instance != options.instance
     };
-    let given = groups.find_map(|group| group.given.into_iter().find(has_it));
+    let given = groups.into_iter().find_map(|group| group.given.into_iter().find(has_it));
     Ok(given.map(|given| format!("{} at {}", given.instance, given.host.trim_start_matches('/'))))
 }

@@ -1,7 +1,6 @@
 //! Who else reads a topic: consumer groups with members or offsets at it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -18,12 +17,6 @@ const ASKED_AT_ONCE: usize = 8;
 /// are is up to the cluster.
 const MOST_GROUPS: usize = 2000;
 
-/// How long a cluster has to be without trouble before groups are asked for, and how long such a question may take: one that
-/// waits for its coordinator while a node goes away or comes back ends the whole process (librdkafka 2.12 counts its
-/// holders wrong then, issue 4605 there). Nobody needs to know of consumers in that moment.
-const SETTLED: Duration = Duration::from_secs(30);
-const QUESTION: Duration = Duration::from_secs(3);
-
 /// Groups that one question describes.
 const DESCRIBED_AT_ONCE: usize = 100;
 
@@ -32,11 +25,6 @@ pub(in crate::kafka) async fn consumers(
     cluster: &Cluster,
     topic: &TopicRef,
 ) -> Result<Vec<Consumer>, BrokerError> {
-    if !cluster.voice().was_well_for(SETTLED) {
-        let words =
-            format!("consumers are asked for once nothing was wrong for {} s", SETTLED.as_secs());
-        return Err(BrokerError::Unavailable(cluster.words(&topic.topic, &words)));
-    }
     let there = known(cluster, topic).await?;
     let spans = spans(cluster, &there, Seen::Committed).await?;
     let groups = groups(cluster).await?;
@@ -55,8 +43,9 @@ async fn groups(cluster: &Cluster) -> Result<Vec<Group>, BrokerError> {
     let mut groups = Vec::new();
     for names in names.chunks(DESCRIBED_AT_ONCE) {
         let names: Vec<_> = names.iter().map(String::as_str).collect();
-        let asked = admin::describe_groups(&handle, &names, QUESTION);
-        groups.extend(cluster.answer("", asked).await?);
+        let asked =
+            cluster.ask_coordinator(async |handle| admin::describe_groups(&handle, &names).await);
+        groups.extend(asked.await.map_err(|fault| cluster.fault("", &fault))?);
     }
     Ok(groups)
 }
@@ -68,12 +57,13 @@ async fn reads(
     spans: &Spans,
     group: Group,
 ) -> Result<Option<Consumer>, BrokerError> {
-    let handle = cluster.handle()?;
     let numbers: Vec<_> = spans.keys().copied().collect();
-    let asked = admin::committed(&handle, &group.name, &topic.name, &numbers, QUESTION);
-    let committed: BTreeMap<_, _> = cluster
-        .answer(&topic.name, asked)
-        .await?
+    let asked = cluster.ask_coordinator(async |handle| {
+        admin::committed(&handle, &group.name, &topic.name, &numbers).await
+    });
+    let committed: BTreeMap<_, _> = asked
+        .await
+        .map_err(|fault| cluster.fault(&topic.name, &fault))?
         .into_iter()
         .filter_map(|(partition, offset)| Some((partition, offset.ok().filter(|at| *at >= 0)?)))
         .collect();

@@ -1,4 +1,6 @@
 //! Consumer groups: which there are, who is in them, and what they have committed.
+//!
+//! What only the coordinator of a group answers is asked of a client of its own alone: see `kafka::coordinators`.
 
 use std::time::Duration;
 
@@ -7,6 +9,10 @@ use rdkafka::bindings::*;
 use super::offsets::{Partitions, answers, places};
 use super::{Asked, Fault, Owned, array, c_string, string};
 use crate::kafka::native::handle::Handle;
+
+/// The longest time that librdkafka gives a request. One to a coordinator may not run out of it: librdkafka (2.12) forgets to
+/// take it from those that wait for the coordinator, and when that is back, uses what it has freed.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A group as its coordinator knows it.
 #[derive(Clone, Debug)]
@@ -58,17 +64,16 @@ pub(in crate::kafka) async fn list_groups(
     }
 }
 
-/// Groups by name; those that cannot be described are left out.
+/// Groups by name; those that cannot be described are left out. Asks coordinators, for as long as somebody waits.
 pub(in crate::kafka) async fn describe_groups(
     handle: &Handle,
     groups: &[&str],
-    limit: Duration,
 ) -> Result<Vec<Group>, Fault> {
     let asked = {
         let groups = groups.iter().map(|name| c_string(name)).collect::<Result<Vec<_>, _>>()?;
         let mut pointers: Vec<_> = groups.iter().map(|name| name.as_ptr()).collect();
         let op = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-        Asked::new(handle, op, limit, |client, options, queue| {
+        Asked::new(handle, op, LONGEST, |client, options, queue| {
             let (names, count) = (pointers.as_mut_ptr(), pointers.len());
             // SAFETY: as many names as are said; librdkafka copies them.
             unsafe { rd_kafka_DescribeConsumerGroups(client, names, count, options, queue) }
@@ -87,13 +92,13 @@ pub(in crate::kafka) async fn describe_groups(
     }
 }
 
-/// What a group has committed of partitions of a topic; negative where nothing.
+/// What a group has committed of partitions of a topic; negative where nothing. Asks its coordinator, for as long as somebody
+/// waits.
 pub(in crate::kafka) async fn committed(
     handle: &Handle,
     group: &str,
     topic: &str,
     partitions: &[i32],
-    limit: Duration,
 ) -> Result<Vec<(i32, Result<i64, Fault>)>, Fault> {
     let asked = {
         let group = c_string(group)?;
@@ -106,7 +111,7 @@ pub(in crate::kafka) async fn committed(
             )?
         };
         let op = rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        Asked::new(handle, op, limit, |client, options, queue| {
+        Asked::new(handle, op, LONGEST, |client, options, queue| {
             let mut wanted = wanted.as_ptr();
             // SAFETY: everything is alive, and librdkafka copies what it keeps.
             unsafe { rd_kafka_ListConsumerGroupOffsets(client, &mut wanted, 1, options, queue) }
