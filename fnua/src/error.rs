@@ -155,6 +155,9 @@ pub enum Error {
     /// `replay` found that two versions differ, or did not get through.
     #[error("{0}")]
     Differs(String),
+    /// Somebody ended it before it was through.
+    #[error("{0}")]
+    Interrupted(String),
     /// stdout cannot be written.
     #[error("cannot write to stdout: {0}")]
     Output(#[source] std::io::Error),
@@ -177,6 +180,7 @@ impl Error {
             Self::Unreachable { .. } | Self::Broken { .. } | Self::Protocol { .. } => Exit::Broken,
             Self::Wrong { .. } | Self::Way { .. } | Self::Differs(_) => Exit::Wrong,
             Self::NotFound { .. } => Exit::Broken,
+            Self::Interrupted(_) => Exit::Interrupted,
             Self::Names(_) => Exit::Usage,
             Self::Elsewhere { .. } => Exit::Refused,
             Self::Output(_) => Exit::Broken,

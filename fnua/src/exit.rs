@@ -18,6 +18,8 @@ pub enum Exit {
     Wrong,
     /// 5: asked; the owner of the flow has to say his word, and the host goes on by itself when he has.
     Pending,
+    /// 130: ended by Ctrl-C or SIGTERM before it was through; what a shell says of every program that Ctrl-C ends.
+    Interrupted,
 }
 
 impl Exit {
@@ -31,6 +33,7 @@ impl Exit {
             Self::Broken => 3,
             Self::Wrong => 4,
             Self::Pending => 5,
+            Self::Interrupted => 130,
         }
     }
 }

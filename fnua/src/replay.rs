@@ -100,7 +100,8 @@ fn tell_early_end(
 
 fn stopped(seen: &Map<String, Value>) -> Error {
     let (done, all) = (number(seen, "done"), number(seen, "all"));
-    Error::Usage(format!("stopped before it was through: {done} of {all} offsets were compared"))
+    let words = format!("stopped before it was through: {done} of {all} offsets were compared");
+    Error::Interrupted(words)
 }
 
 /// Ends it at the host, however this ends here. What the host has found it forgets then, so who wants it is told before.

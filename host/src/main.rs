@@ -12,6 +12,7 @@ use fnaad::demo;
 use fnaad::dev::{Asked, Dev};
 use fnaad::lock::DirLock;
 use fnaad::serve::{Addresses, serve};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Millions of small pieces of memory a second come and go on other threads than those they were made on: a third of the
@@ -36,10 +37,7 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
         Command::Serve(args) => block_on(run_serve(&args, log_format)).map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check(&args),
         Command::Dns(args) => dns(args),
-        Command::Demo(args) => {
-            let clean = block_on(run_demo(args))?;
-            Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+        Command::Demo(args) => block_on(run_demo(args)),
         Command::Cert(args) => cert(args).map(|()| ExitCode::SUCCESS),
         Command::HashPassword => cli::hash_password(stdin(), stdout()).map(|()| ExitCode::SUCCESS),
         Command::User(args) => {
@@ -60,12 +58,22 @@ fn run(Cli { command, log_format }: Cli) -> Result<ExitCode> {
 }
 
 /// Ctrl-C ends the demo, and the participant with it.
-async fn run_demo(args: cli::Demo) -> Result<bool> {
+async fn run_demo(args: cli::Demo) -> Result<ExitCode> {
+    let cli::Demo { keep, dir, brokers, dns_server, dns_key } = args;
+    let options = demo::Options { keep, dir, brokers, name_server: dns_server.zip(dns_key) };
+    // Before anything is started: who ends it then finds nothing running afterwards.
+    let mut pressed = signal(SignalKind::interrupt()).context("SIGINT")?;
     tokio::select! {
-        done = demo::run(demo::Options {keep: args.keep, dir: args.dir, brokers: args.brokers, name_server: args.dns_server.zip(args.dns_key) }) => done,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        clean = demo::run(options) => Ok(if clean? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
+        _ = pressed.recv() => {
+            say("fnaad: interrupted");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
     }
 }
+
+/// What a shell says of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
 
 /// Nothing of it is worth a line of log, unless something is wrong.
 async fn plugin(args: fnaad::plugin::Plugin, log_format: Option<LogFormat>) -> Result<bool> {

@@ -279,8 +279,9 @@ DNS by the flow's name. The configuration is the file of --config, else $FNUA_CO
 Addresses that are not loopback are spoken to under TLS only. docs/fnua.md has every key.
 
 Exit codes: 0 done, 1 the host said no, 2 wrong arguments or input, 3 host not reachable or
-connection broken, 4 `status` or `trace` found something wrong, 5 asked, and the flow's owner has to say
-his word: the host goes on by itself. Data goes to stdout, words to stderr.";
+connection broken, 4 `status` or `trace` found something wrong, or what `replay` compared differs, 5 asked,
+and the flow's owner has to say his word: the host goes on by itself, 130 ended by Ctrl-C before it was
+through. What goes on until Ctrl-C (--follow, `top`) ends with 0. Data goes to stdout, words to stderr.";
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! The demo tells the truth: its table is clean, and it ends with 0.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use bind_node::{Bind, Key, Zone, dig};
-use stories::Fnaad;
+use rustix::process::{Pid, Signal, kill_process};
+use stories::{Fnaad, program};
 
 /// The rows of the table at the end: whose, name, and the numbers behind it.
 fn table(text: &str) -> Vec<(&str, &str, [u64; 4])> {
@@ -41,6 +44,22 @@ fn the_demo_of_two_participants_loses_and_repeats_nothing_and_sends_nothing_once
         }
     }
     assert!(alerts.len() == 2 && alerts[0] == alerts[1], "{alerts:?}");
+}
+
+#[test]
+fn a_demo_that_somebody_ends_says_so_and_that_it_was_not_through() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(program("fnaad"));
+    demo.arg("demo").arg("--dir").arg(dir.path().join("demo"));
+    demo.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+    let mut child = demo.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while !lines.next().unwrap().unwrap().starts_with("== Two participants") {}
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    lines.for_each(drop);
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!((ended.status.code(), said.as_ref()), (Some(130), "fnaad: interrupted\n"));
 }
 
 #[test]
