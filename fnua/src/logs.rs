@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use crate::cli::Format;
 use crate::cli::looking::LogsArgs;
 use crate::config::Agent;
-use crate::connection::{Connection, Patience, connect, connect_within};
+use crate::connection::{Connection, Limit, Patience, connect, connect_within};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
@@ -100,8 +100,10 @@ impl Looking<'_> {
                 return Err(error);
             }
             let mut connection = connect_within(agent, &self.setting.trace, patience).await?;
+            connection.limit_answers(patience.limit());
             match ask(&mut connection, self.args, None).await {
                 Ok(items) => {
+                    connection.limit_answers(Limit::default());
                     let items = later(items, self.last.as_ref());
                     self.show(items).await?;
                     patience.renew();

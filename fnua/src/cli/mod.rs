@@ -48,7 +48,7 @@ pub(crate) struct Cli {
     /// text or json: what is printed; raw: `write` wraps any lines.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// How long to wait for the host to be reachable at all.
+    /// How long to wait for the host to be reachable at all; 0 tries once.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) wait: u64,
     #[command(subcommand)]

@@ -6,7 +6,7 @@ use fnap::Event;
 use fnap::client::sasl::NONCE;
 use fnap::client::{Exchange, SaslError};
 use fnap::sasl::{Mechanism, PlainCredentials};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::offer::Offer;
 use super::{Connection, REPLY_TIMEOUT, source};
@@ -43,7 +43,10 @@ impl Connection {
     }
 
     async fn prove(&mut self, agent: &Agent, mechanism: Mechanism) -> Result<(), Error> {
+        let asked = Instant::now();
         let exchange = exchange(agent, mechanism).await?;
+        // A program may have asked somebody for it, which is not the host's time.
+        self.limit = self.limit.later(asked.elapsed());
         self.mechanism = Some(mechanism);
         self.session.authenticate(exchange).map_err(|error| self.protocol(error.to_string()))?;
         self.trace.client(format!("AUTHENTICATE {}", mechanism.name()).as_bytes());
@@ -67,7 +70,8 @@ impl Connection {
             if self.write_out().await? > 0 {
                 self.trace.credentials();
             }
-            timeout(REPLY_TIMEOUT, self.fill()).await.map_err(|_| self.silent())??;
+            let time = self.limit.of(REPLY_TIMEOUT);
+            timeout(time, self.fill()).await.map_err(|_| self.silent(time))??;
         }
     }
 }

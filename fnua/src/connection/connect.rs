@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::offer::Offer;
 use super::wire::{self, Reader, Writer};
-use super::{Connection, MAX_LINE, tls};
+use super::{Connection, Limit, MAX_LINE, tls};
 use crate::config::{Agent, TlsMode};
 use crate::error::Error;
 use crate::trace::Trace;
@@ -137,6 +137,7 @@ pub(super) fn over(agent: &Agent, (reader, writer): (Reader, Writer), trace: Tra
         trace,
         offer: Offer::default(),
         mechanism: None,
+        limit: Limit::default(),
     }
 }
 
@@ -189,7 +190,7 @@ impl Connection {
         if let Some(event) = self.session.next_event() {
             return Err(self.unexpected(event));
         }
-        let Self { address, greeting, reader, writer, mut session, trace, .. } = self;
+        let Self { address, greeting, reader, writer, mut session, trace, limit, .. } = self;
         let broken = || Error::Broken { address: address.clone(), reason: "lost".to_owned() };
         let stream = wire::unite(reader, writer).ok_or_else(broken)?;
         let stream = handshake(agent, stream, &trace).await?;
@@ -199,9 +200,9 @@ impl Connection {
             reason: error.to_string(),
         })?;
         let (reader, writer) = wire::tls(stream);
-        let offer = Offer::default();
+        let (offer, mechanism) = (Offer::default(), None);
         let mut secured =
-            Self { address, greeting, reader, writer, session, trace, offer, mechanism: None };
+            Self { address, greeting, reader, writer, session, trace, offer, mechanism, limit };
         secured.ask_for_offer().await?;
         Ok(secured)
     }

@@ -4,6 +4,7 @@
 
 mod authenticate;
 mod connect;
+mod limit;
 mod offer;
 mod private;
 mod reconnect;
@@ -22,6 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 pub(crate) use authenticate::Need;
+pub(crate) use limit::Limit;
 use offer::Offer;
 pub(crate) use reconnect::{Patience, connect, connect_first, connect_for, connect_within};
 pub(crate) use stages::{Met, Safety, Stage};
@@ -58,6 +60,8 @@ pub struct Connection {
     offer: Offer,
     /// How one proved oneself.
     mechanism: Option<Mechanism>,
+    /// By when its answers have to be there.
+    limit: Limit,
 }
 
 /// What a host answered to a command.
@@ -88,22 +92,27 @@ impl Connection {
     /// # Errors
     /// When the host cannot be reached, is not the one it should be, does not greet, or refuses.
     pub async fn open(agent: &Agent, trace: Trace) -> Result<Self, Error> {
-        Self::open_for(agent, trace, Need::Somebody).await
+        Self::open_for(agent, trace, Need::Somebody, Limit::default()).await
     }
 
     /// The same for something in particular. A host that was found in DNS is looked for again, once, where it cannot be
     /// reached any more.
-    pub(crate) async fn open_for(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
+    pub(crate) async fn open_for(
+        agent: &Agent,
+        trace: Trace,
+        need: Need,
+        limit: Limit,
+    ) -> Result<Self, Error> {
         let Some(origin) = &agent.origin else {
-            return Self::open_there(agent, trace, need).await;
+            return Self::open_there(agent, trace, need, limit).await;
         };
         let moved = origin.moved();
         let before = moved.as_ref().unwrap_or(agent);
-        match Self::open_there(before, trace.clone(), need).await {
+        match Self::open_there(before, trace.clone(), need, limit).await {
             Err(error) if error.may_be_elsewhere() => match origin.elsewhere(before).await {
                 Some(now) => {
                     trace.note(|| format!("C: {error}; found again at {}", now.address));
-                    Self::open_there(&now, trace, need).await
+                    Self::open_there(&now, trace, need, limit).await
                 }
                 None => Err(error),
             },
@@ -111,13 +120,18 @@ impl Connection {
         }
     }
 
-    async fn open_there(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
-        let mut tried = Self::open_one(agent, trace.clone(), need).await;
+    async fn open_there(
+        agent: &Agent,
+        trace: Trace,
+        need: Need,
+        limit: Limit,
+    ) -> Result<Self, Error> {
+        let mut tried = Self::open_one(agent, trace.clone(), need, limit).await;
         for other in &agent.others {
             match &tried {
                 Err(error @ Error::Unreachable { .. }) => {
                     trace.note(|| format!("C: {error}"));
-                    tried = Self::open_one(other, trace.clone(), need).await;
+                    tried = Self::open_one(other, trace.clone(), need, limit).await;
                 }
                 _ => break,
             }
@@ -125,11 +139,24 @@ impl Connection {
         tried
     }
 
-    async fn open_one(agent: &Agent, trace: Trace, need: Need) -> Result<Self, Error> {
-        let dialled = timeout(CONNECT_TIMEOUT, connect::dial(agent, trace)).await;
-        let mut connection = dialled.unwrap_or_else(|_| Err(silent(agent)))?;
+    async fn open_one(
+        agent: &Agent,
+        trace: Trace,
+        need: Need,
+        limit: Limit,
+    ) -> Result<Self, Error> {
+        let time = limit.of(CONNECT_TIMEOUT);
+        let dialled = timeout(time, connect::dial(agent, trace)).await;
+        let mut connection = dialled.unwrap_or_else(|_| Err(silent(agent, time)))?;
+        connection.limit_answers(limit);
         connection.authenticate(agent, need).await?;
+        connection.limit_answers(Limit::default());
         Ok(connection)
+    }
+
+    /// From now on answers have to be there by then.
+    pub(crate) const fn limit_answers(&mut self, limit: Limit) {
+        self.limit = limit;
     }
 
     /// Whether the host takes WRITEs ahead of their answers.
@@ -315,9 +342,10 @@ impl Connection {
     }
 
     async fn event_in_time(&mut self) -> Result<Event, Error> {
-        match timeout(REPLY_TIMEOUT, self.event()).await {
+        let time = self.limit.of(REPLY_TIMEOUT);
+        match timeout(time, self.event()).await {
             Ok(event) => event,
-            Err(_) => Err(self.silent()),
+            Err(_) => Err(self.silent(time)),
         }
     }
 
@@ -338,10 +366,11 @@ impl Connection {
             self.writer.write_all(bytes).await?;
             self.writer.flush().await
         };
-        match timeout(REPLY_TIMEOUT, written).await {
+        let time = self.limit.of(REPLY_TIMEOUT);
+        match timeout(time, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.broken(error)),
-            Err(_) => Err(self.silent()),
+            Err(_) => Err(self.silent(time)),
         }
     }
 
@@ -361,13 +390,18 @@ impl Connection {
         }
     }
 
-    fn silent(&self) -> Error {
-        self.broken(format!("no answer within {} s", REPLY_TIMEOUT.as_secs()))
+    fn silent(&self, time: Duration) -> Error {
+        self.broken(no_answer(time))
     }
 }
 
-fn silent(agent: &Agent) -> Error {
-    let reason = format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
+/// Why somebody is given up who said nothing for so long.
+pub(crate) fn no_answer(time: Duration) -> String {
+    format!("no answer within {:.0} s", time.as_secs_f64())
+}
+
+fn silent(agent: &Agent, time: Duration) -> Error {
+    let reason = no_answer(time);
     Error::Unreachable { address: agent.address.to_string(), reason }
 }
 

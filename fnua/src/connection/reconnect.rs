@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Connection, Need};
+use super::{Connection, Limit, Need};
 use crate::config::Agent;
 use crate::error::Error;
 use crate::run::Setting;
@@ -18,19 +18,36 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause: a host that is back is found soon, and a host that is down is not flooded.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Longest time that is taken by its word: an end further away could not be written down as one.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// How long to go on trying, and how long to pause.
 #[derive(Debug)]
 pub(crate) struct Patience {
     total: Duration,
     // None while all is well: the time runs from the first failure.
     until: Option<Instant>,
+    /// The end of everything, failures or none.
+    end: Limit,
     pause: Duration,
     teller: Teller,
 }
 
 impl Patience {
-    pub(crate) const fn new(total: Duration, teller: Teller) -> Self {
-        Self { total, until: None, pause: FIRST_PAUSE, teller }
+    pub(crate) fn new(total: Duration, teller: Teller) -> Self {
+        let (total, end) = (total.min(FOR_EVER), Limit::default());
+        Self { total, until: None, end, pause: FIRST_PAUSE, teller }
+    }
+
+    /// The same, and this long from now for everything; zero is as long as it takes.
+    fn ending_after(mut self, time: Duration) -> Self {
+        self.end = Limit((!time.is_zero()).then(|| Instant::now() + time.min(FOR_EVER)));
+        self
+    }
+
+    /// What is left for connections and answers: all that is usual while all is well.
+    pub(crate) fn limit(&self) -> Limit {
+        Limit(self.until.or(self.end.0))
     }
 
     /// Something went well: the next failure has all the time again.
@@ -49,7 +66,8 @@ impl Patience {
     /// when this lasts.
     pub(crate) async fn wait(&mut self, least: Duration, reason: &(dyn Display + Sync)) -> bool {
         let now = Instant::now();
-        let until = *self.until.get_or_insert(now + self.total);
+        let whole = now + self.total;
+        let until = *self.until.get_or_insert(self.end.0.map_or(whole, |end| end.min(whole)));
         if now >= until {
             return false;
         }
@@ -65,7 +83,7 @@ impl Patience {
     }
 }
 
-/// The first connection of a run: tries for as long as `--wait` says.
+/// The first connection of a run: tries for as long as `--wait` says, and gives a host that says nothing no longer.
 pub(crate) async fn connect(agent: &Agent, setting: &Setting) -> Result<Connection, Error> {
     connect_for(agent, setting, Need::Somebody).await
 }
@@ -76,7 +94,18 @@ pub(crate) async fn connect_for(
     setting: &Setting,
     need: Need,
 ) -> Result<Connection, Error> {
-    let mut patience = Patience::new(setting.wait, Teller::new(setting.words.clone()));
+    connect_before(agent, setting, need, setting.wait).await
+}
+
+/// The same; each try, too, has to be through after `whole`.
+async fn connect_before(
+    agent: &Agent,
+    setting: &Setting,
+    need: Need,
+    whole: Duration,
+) -> Result<Connection, Error> {
+    let teller = Teller::new(setting.words.clone());
+    let mut patience = Patience::new(setting.wait, teller).ending_after(whole);
     let connection = keep_trying(agent, &setting.trace, &mut patience, need).await?;
     patience.well();
     Ok(connection)
@@ -89,7 +118,8 @@ pub(crate) async fn connect_first(
     setting: &Setting,
     patience: &mut Patience,
 ) -> Result<(Connection, bool), Error> {
-    match connect(agent, setting).await {
+    let whole = if setting.wait.is_zero() { patience.total } else { setting.wait };
+    match connect_before(agent, setting, Need::Somebody, whole).await {
         Ok(connection) => Ok((connection, false)),
         Err(error) if !error.may_pass() || matches!(error, Error::Unreachable { .. }) => Err(error),
         Err(error) => {
@@ -119,7 +149,7 @@ async fn keep_trying(
     need: Need,
 ) -> Result<Connection, Error> {
     loop {
-        let opened = Connection::open_for(agent, trace.clone(), need);
+        let opened = Connection::open_for(agent, trace.clone(), need, patience.limit());
         match patience.teller.watch("no answer to a new connection", opened).await {
             Ok(connection) => return Ok(connection),
             Err(error) if !error.may_pass() => return Err(error),

@@ -109,7 +109,7 @@ async fn limited<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, (Stage, Error)> {
     let done = timeout(CONNECT_TIMEOUT, work).await;
-    done.unwrap_or_else(|_| Err(silent(agent))).map_err(|error| (stage, error))
+    done.unwrap_or_else(|_| Err(silent(agent, CONNECT_TIMEOUT))).map_err(|error| (stage, error))
 }
 
 struct Clock<'a, 'b> {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::cli::streams::ReadArgs;
 use crate::config::Agent;
-use crate::connection::{Connection, Patience, connect, connect_within};
+use crate::connection::{Connection, Limit, Patience, connect, connect_within};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::printer::Printer;
@@ -154,8 +154,10 @@ impl Reading<'_> {
         if self.left == Some(0) {
             return Ok(());
         }
+        connection.limit_answers(patience.limit());
         let command = self.begin(&mut connection).await?;
         connection.send(&command).await?;
+        connection.limit_answers(Limit::default());
         loop {
             let event = tokio::select! {
                 event = connection.event() => event?,

@@ -91,7 +91,8 @@ impl Writing<'_> {
             };
             self.known = connected.mechanism().is_some();
             let before = self.job.tally.batches;
-            let ended = Pump::new(&mut self.job, connected).run().await;
+            let limit = self.patience.limit();
+            let ended = Pump::new(&mut self.job, connected, limit).run().await;
             if self.job.tally.batches > before {
                 self.patience.renew();
                 self.job.window = window;

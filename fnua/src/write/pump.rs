@@ -18,7 +18,7 @@ use super::input::{Input, Next};
 use super::replies::{Replies, ReplyLine};
 use super::report::Tally;
 use super::sending::{DOT, Part, Sending};
-use crate::connection::{Connection, REPLY_TIMEOUT, Writer};
+use crate::connection::{Connection, Limit, REPLY_TIMEOUT, Writer, no_answer};
 use crate::teller::{TELL_AFTER, Teller};
 use crate::trace::Trace;
 
@@ -79,6 +79,8 @@ pub(super) struct Pump<'a> {
     refused: Refused,
     /// Something came or went at this time.
     moved: Instant,
+    /// By when the host has to have taken a batch.
+    limit: Limit,
     /// Nothing came or went for so long that it was told.
     slow: bool,
 }
@@ -92,7 +94,7 @@ enum Turn {
 }
 
 impl<'a> Pump<'a> {
-    pub(super) fn new(job: &'a mut Job, connection: Connection) -> Self {
+    pub(super) fn new(job: &'a mut Job, connection: Connection, limit: Limit) -> Self {
         let ahead = connection.takes_ahead();
         let (reader, writer, trace) = connection.into_parts();
         let replies = Replies::new(reader, trace.clone());
@@ -109,6 +111,7 @@ impl<'a> Pump<'a> {
             proven: false,
             ended: false,
             refused: Refused::default(),
+            limit,
             moved: Instant::now(),
             slow: false,
         }
@@ -145,7 +148,8 @@ impl<'a> Pump<'a> {
                     None
                 }
                 Turn::Silence => {
-                    Some(self.broken(format!("no answer within {} s", REPLY_TIMEOUT.as_secs())))
+                    let silence = self.limit.end(self.moved, REPLY_TIMEOUT) - self.moved;
+                    Some(self.broken(no_answer(silence)))
                 }
             };
             if let Some(ended) = ended {
@@ -158,7 +162,8 @@ impl<'a> Pump<'a> {
     async fn turn(&mut self) -> Turn {
         let hungry = self.may_begin() && !self.ended;
         let waiting = self.begun > 0;
-        let (slow, silence) = (self.moved + TELL_AFTER, self.moved + REPLY_TIMEOUT);
+        let slow = self.moved + TELL_AFTER;
+        let silence = self.limit.end(self.moved, REPLY_TIMEOUT);
         let stopping = !self.refused.batches.is_empty();
         let bytes = match (&self.sending, self.job.unanswered.get(self.begun.wrapping_sub(1))) {
             // After a refusal the batch that is being sent is left as it is: without its dot it is nothing.
@@ -268,6 +273,7 @@ impl<'a> Pump<'a> {
         self.begun -= 1;
         if let Some(batch) = self.job.unanswered.pop_front() {
             self.job.tally.add(&batch);
+            self.limit = Limit::default();
             self.job.teller.well();
             self.slow = false;
             if !self.refused.batches.is_empty() {

@@ -18,6 +18,58 @@ fn words(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap)
 }
 
+/// Accepts, and says nothing.
+fn silent(talk: &mut Talk) {
+    talk.closed();
+}
+
+#[test]
+fn a_host_that_accepts_and_says_nothing_takes_no_longer_than_was_given_to_it() {
+    let waits: [&[&str]; 3] = [
+        &["--wait", "1", "capabilities"],
+        &["--wait", "1", "write", FLOW],
+        &["write", FLOW, "--retry-for", "1"],
+    ];
+    for words in waits {
+        let fake = Fake::once(silent);
+        let said = Fnua::with(&fake).run(words);
+        said.badly(3, "fnua: cannot reach 127.0.0.1:");
+        said.badly(3, ": no answer within 1 s");
+        fake.finish();
+    }
+}
+
+#[test]
+fn one_that_greets_and_does_not_let_in_takes_no_longer_either() {
+    let fake = Fake::once(|talk| {
+        talk.greet("AUTH=PLAIN");
+        talk.expect("AUTHENTICATE PLAIN");
+        talk.closed();
+    });
+    let said = Fnua::with(&fake).run(&["--wait", "1", "get", "flows"]);
+    said.badly(3, " broken: no answer within 1 s");
+    fake.finish();
+}
+
+#[test]
+fn after_a_break_answers_have_what_is_left_of_the_time_and_no_more() {
+    let fake = Fake::start(vec![
+        Box::new(|talk| {
+            talk.login_to_write();
+            talk.take_write(FLOW);
+        }),
+        Box::new(|talk| {
+            talk.login_to_write();
+            talk.take_write(FLOW);
+            talk.closed();
+        }),
+    ]);
+    let said = Fnua::with(&fake).run_with(&["write", FLOW, "--retry-for", "1"], "{}\n");
+    said.badly(3, " broken: no answer within 1 s");
+    said.badly(3, "fnua: not known whether written: stdin:1\n");
+    fake.finish();
+}
+
 fn until(released: &Receiver<()>) {
     released.recv().unwrap();
 }
