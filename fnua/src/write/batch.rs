@@ -30,6 +30,8 @@ pub(super) struct Batch {
     pub(super) body: Vec<u8>,
     /// How many lines.
     pub(super) lines: u32,
+    /// Whether it was sent and a connection ended before its answer: it may be written.
+    pub(super) doubtful: bool,
     names: Arc<[String]>,
     // (index in the batch from 1, place), for the first line and wherever a line does not follow the one
     // before in its input.
@@ -104,6 +106,7 @@ impl Builder {
             number: self.number,
             body: std::mem::take(&mut self.body),
             lines: std::mem::take(&mut self.lines),
+            doubtful: false,
             names: Arc::clone(&self.names),
             leaps: std::mem::take(&mut self.leaps),
         };

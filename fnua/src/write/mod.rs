@@ -11,6 +11,7 @@ mod line;
 mod pump;
 mod replies;
 mod report;
+mod rest;
 mod sending;
 mod source;
 
@@ -63,7 +64,8 @@ pub(crate) async fn write(
         tally,
         teller,
     };
-    let mut writing = Writing { agent, setting, job, patience, repeatable: !hasty, known: false };
+    let (repeatable, known, refused) = (!hasty, false, false);
+    let mut writing = Writing { agent, setting, job, patience, repeatable, known, refused };
     let result = writing.run(connection).await;
     writing.job.tally.stop();
     writing.conclude(result, stdout)
@@ -77,6 +79,8 @@ struct Writing<'a> {
     repeatable: bool,
     /// Whether the host knows who writes.
     known: bool,
+    /// Whether it ends since the host has refused something for good.
+    refused: bool,
 }
 
 impl Writing<'_> {
@@ -142,7 +146,8 @@ impl Writing<'_> {
         let final_word = refused.batches.iter().find(|(_, failure)| !passes(failure));
         if let Some((batch, failure)) = final_word {
             let error = Error::Refused(failure.clone());
-            self.tell_refusal(&batch.span().to_string(), batch_origin(batch, failure), &refused);
+            self.refused = true;
+            self.tell_refusal(batch_origin(batch, failure), &refused);
             return Err(error);
         }
         let Some((first, failure)) = refused.batches.first() else {
@@ -164,20 +169,17 @@ impl Writing<'_> {
         if self.patience.wait(least, &failure).await { Ok(()) } else { Err(failure.into()) }
     }
 
-    fn tell_refusal(&self, span: &str, origin: Option<String>, refused: &Refused) {
+    fn tell_refusal(&self, origin: Option<String>, refused: &Refused) {
         let words = &self.setting.words;
         if let Some(origin) = origin {
             words.say(&format!("fnua: {origin} is the line that the host refused"));
         }
-        words.say(&format!("fnua: nothing of {span} was written"));
+        let none = rest::spans(refused.batches.iter().map(|(batch, _)| batch));
+        words.say(&format!("fnua: nothing of {none} was written"));
         for written in &refused.written_behind {
             words.say(&format!("fnua: {written} was sent ahead and was written"));
         }
-        if refused.unsure {
-            let unsure: Vec<String> =
-                self.job.unanswered.iter().map(|batch| batch.span().to_string()).collect();
-            words.say(&format!("fnua: not known whether written: {}", unsure.join(", ")));
-        }
+        rest::tell_doubts(&self.job.unanswered, words);
     }
 
     fn conclude(
@@ -187,21 +189,8 @@ impl Writing<'_> {
     ) -> Result<(), Error> {
         let Setting { words, quiet, format, .. } = self.setting;
         let flow = self.job.flow.as_str();
-        if result
-            .as_ref()
-            .is_err_and(|error| matches!(error, Error::Broken { .. } | Error::Unreachable { .. }))
-        {
-            let unsure: Vec<String> =
-                self.job.unanswered.iter().map(|batch| batch.span().to_string()).collect();
-            if !unsure.is_empty() {
-                words.say(&format!("fnua: not known whether written: {}", unsure.join(", ")));
-            }
-            if self.repeatable {
-                words.say(&format!(
-                    "fnua: the same with --run-id {} writes the rest and nothing twice",
-                    self.job.run
-                ));
-            }
+        if result.is_err() && !self.refused && !self.job.unanswered.is_empty() {
+            rest::tell(&self.job, self.repeatable, words);
         }
         if !quiet || result.is_err() {
             words.say(&format!("fnua: {}", self.job.tally.summary(flow)));

@@ -53,8 +53,6 @@ pub(super) struct Refused {
     pub(super) batches: Vec<(Batch, Failure)>,
     /// Stretches that were sent behind a refused one and were written.
     pub(super) written_behind: Vec<String>,
-    /// Whether it is not known what became of the unanswered ones.
-    pub(super) unsure: bool,
 }
 
 /// One connection's part of a job.
@@ -79,10 +77,10 @@ pub(super) struct Pump<'a> {
     refused: Refused,
     /// Something came or went at this time.
     moved: Instant,
-    /// By when the host has to have taken a batch.
-    limit: Limit,
     /// Nothing came or went for so long that it was told.
     slow: bool,
+    /// By when the host has to have taken a batch.
+    limit: Limit,
 }
 
 enum Turn {
@@ -111,9 +109,9 @@ impl<'a> Pump<'a> {
             proven: false,
             ended: false,
             refused: Refused::default(),
-            limit,
             moved: Instant::now(),
             slow: false,
+            limit,
         }
     }
 
@@ -273,9 +271,9 @@ impl<'a> Pump<'a> {
         self.begun -= 1;
         if let Some(batch) = self.job.unanswered.pop_front() {
             self.job.tally.add(&batch);
-            self.limit = Limit::default();
             self.job.teller.well();
             self.slow = false;
+            self.limit = Limit::default();
             if !self.refused.batches.is_empty() {
                 self.refused.written_behind.push(batch.span().to_string());
             }
@@ -297,16 +295,22 @@ impl<'a> Pump<'a> {
         }
         // The events of the refused WRITE are, or will be, taken for commands: nothing more can be
         // learned here.
-        self.refused.unsure = self.whole_under_way() > 0;
+        self.doubt();
         Some(Ended::Refused(std::mem::take(&mut self.refused)))
     }
 
     fn broken(&mut self, reason: String) -> Ended {
+        self.doubt();
         if self.refused.batches.is_empty() {
             return Ended::Broken(reason);
         }
-        self.refused.unsure = self.whole_under_way() > 0;
         Ended::Refused(std::mem::take(&mut self.refused))
+    }
+
+    /// Nothing more is learned of what is under way.
+    fn doubt(&mut self) {
+        let whole = self.whole_under_way();
+        self.job.unanswered.iter_mut().take(whole).for_each(|batch| batch.doubtful = true);
     }
 
     async fn quit(mut self) {

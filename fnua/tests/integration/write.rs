@@ -221,6 +221,35 @@ fn a_host_that_asks_to_wait_gets_the_same_again() {
 }
 
 #[test]
+fn who_gives_up_on_a_flow_that_is_paused_is_told_which_lines_are_not_written_and_how_they_get_there()
+ {
+    let paused = || {
+        Fake::once(|talk| {
+            talk.login_to_write();
+            assert!(talk.line().starts_with("WRITE "));
+            talk.say("503 UNAVAILABLE flow is paused");
+            talk.closed();
+        })
+    };
+    let fake = paused();
+    let fnua = Fnua::with(&fake);
+    fnua.file("events.jsonl", &events(1, 600));
+    let said = fnua.run(&["write", FLOW, "events.jsonl", "--retry-for", "0", "--run-id", "r7"]);
+    said.badly(1, "fnua: 503 UNAVAILABLE flow is paused\n");
+    said.badly(1, "fnua: not written: events.jsonl:1-512, and what follows\n");
+    said.badly(1, "fnua: the same with --run-id r7 writes the rest and nothing twice\n");
+    assert!(!said.err.contains("not known"), "{said:?}");
+    fake.finish();
+    let fake = paused();
+    let words = ["write", FLOW, "--retry-for", "0", "--quiet", "--format", "json"];
+    let said = Fnua::with(&fake).run_with(&words, &events(1, 10));
+    said.badly(1, "fnua: not written: stdin:1-10\n");
+    said.badly(1, "give it those lines again");
+    assert!(said.out.contains("\"events\":0"), "{said:?}");
+    fake.finish();
+}
+
+#[test]
 fn who_is_put_out_while_he_writes_comes_again_with_the_same_and_nobody_without_a_name_does() {
     fn put_out(talk: &mut Talk) {
         assert_eq!(talk.line(), format!("WRITE {FLOW} ID r-1"));
