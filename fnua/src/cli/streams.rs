@@ -88,5 +88,8 @@ Examples:
   fnua write time.flows.unix.ar --run-id import-2026-01 events.jsonl
   tail -f app.log | fnua write log.flows.unix.ar --format raw --source /app --type app.line
 
-When the host refuses a batch, up to --window batches behind it may be under way already; the report
-says what was written. --window 1 never has more than one under way.";
+When the host refuses a batch, up to --window batches behind it may be under way already, and are written
+all the same; the report says which. One that was refused for now (503, 429) is sent again and then lies behind
+them: stderr says so. Where that order counts, --window 1 never has more than one under way.
+
+When it gives up, it says which lines are not written, which may be, and how to write the rest.";
