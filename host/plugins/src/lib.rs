@@ -14,6 +14,7 @@
 //! - [`usage`]: what they did use up.
 //! - [`survey`]: what a file asks for and offers, for people who ask why it cannot run.
 //! - [`log`]: lines that plugins write.
+//! - [`reason`]: why something failed, on one line.
 //! - [`catalog`], [`store`] and [`watch`]: which types are installed, where their bytes lie, and the
 //!   directory they come from.
 
@@ -32,6 +33,7 @@ pub mod limits;
 mod lines;
 pub mod log;
 pub mod plugin;
+pub mod reason;
 pub mod said;
 mod sound;
 pub mod state;

@@ -31,7 +31,7 @@ pub(crate) async fn told(error: &wasmtime::Error, lines: &Arc<Lines>, engine: &E
 /// The frames as the engine numbers them, and the cause. The engine's own words are not asked for: they expand names that
 /// the component's author chose, and a short name may say that it is a very long one.
 fn frames(trace: &WasmBacktrace, cause: &str) -> String {
-    let mut words = "error while executing at wasm backtrace:\n".to_owned();
+    let mut words = format!("{FRAMES}\n");
     for (number, frame) in trace.frames().iter().enumerate() {
         let at = frame.module_offset().map_or_else(String::new, |at| format!("{at:#8x} - "));
         let module = shown(frame.module().name().unwrap_or("<unknown>"));
@@ -39,9 +39,13 @@ fn frames(trace: &WasmBacktrace, cause: &str) -> String {
         let name = name.unwrap_or_else(|| format!("<wasm function {}>", frame.func_index()));
         words.push_str(&format!("  {number:>3}: {at}{module}!{name}\n"));
     }
-    words.push_str(&format!("\nCaused by:\n    {cause}"));
+    words.push_str(&format!("\n{CAUSE}\n    {cause}"));
     words
 }
+
+/// What stands before the frames, and what behind them.
+pub(crate) const FRAMES: &str = "error while executing at wasm backtrace:";
+pub(crate) const CAUSE: &str = "Caused by:";
 
 /// A Rust function's name as its author wrote it; all others as they are.
 fn function_name(name: &str) -> String {

@@ -7,6 +7,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::error::LoadError;
 use crate::limits::{MAX_COMPONENT, MAX_FUNCTION, MAX_NESTING};
+use crate::reason;
 
 /// Versions of `flow:processor` that this host serves, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,7 +192,7 @@ impl Names {
 }
 
 fn not_wasm(error: &wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::NotWasm(shorten(error.message()))
+    LoadError::NotWasm(reason::of(error.message()))
 }
 
 pub(crate) const PACKAGE: &str = "flow:processor/";

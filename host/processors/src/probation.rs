@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host_plugins::log::NoLog;
-use host_plugins::{CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState, Verdict};
+use host_plugins::{
+    CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState, Verdict, reason,
+};
 
 use crate::inputs::Next;
 use crate::meeting::Meeting;
@@ -35,9 +37,6 @@ const MOST_RETRIES: u32 = 3;
 /// a few must not keep the old version running for everybody.
 const LEAST_REJECTS: u64 = 4;
 const REJECTS_ONE_IN: u64 = 10;
-
-/// Octets of a trap's words in a reason: the backtrace is in the log.
-const MAX_REASON: usize = 500;
 
 /// What a shard shall run.
 #[derive(Clone)]
@@ -115,9 +114,7 @@ impl Shard {
 
     /// Says that a version failed where the one before does not; that is why the shard begins again.
     pub(crate) async fn blame(&self, plugin: &Plugin, what: &str, cause: &CallError) -> Failure {
-        let words = cause.to_string();
-        let words = words.lines().next().unwrap_or_default();
-        let words = words.get(..words.floor_char_boundary(MAX_REASON)).unwrap_or_default();
+        let words = reason::of(&cause.to_string());
         let reason = format!("processor {}, {what}: {words}", self.spec.name);
         let cause = match self.catalog.blame(plugin.digest(), &reason).await {
             Ok(Verdict::Rejected) => return Failure::Rejected(reason),

@@ -9,6 +9,7 @@ use host_events::clock::millis;
 use super::{Active, Catalog, Outcome, Rejected, known, stem};
 use crate::engine::digest;
 use crate::plugin::{Plugin, check_name};
+use crate::reason;
 use crate::store::{Activation, Rollout, StoreError, TypeState};
 
 impl Catalog {
@@ -170,6 +171,7 @@ impl Catalog {
     }
 
     pub(super) async fn rejected(&self, file: &str, digest: Option<Arc<str>>, reason: String) {
+        let reason = reason::of(&reason);
         tracing::warn!(
             file,
             digest = digest.as_deref(),

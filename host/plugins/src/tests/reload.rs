@@ -81,7 +81,10 @@ async fn a_broken_file_keeps_the_old_and_is_shown_with_its_reason() {
     scene.put("guest.wasm", &GUEST);
     scene.until_generation(1).await;
     scene.put("guest.wasm", b"not wasm");
-    assert!(scene.until_rejected("guest.wasm").await.contains("not a WebAssembly component"));
+    let reason = scene.until_rejected("guest.wasm").await;
+    assert!(reason.contains("not a WebAssembly component"), "{reason}");
+    // What it should have been, and what it is.
+    assert!(reason.contains("expected=") && reason.contains("actual=[ 0x6e,"), "{reason}");
     let active = scene.catalog.active("guest").unwrap();
     assert_eq!((active.generation, active.available), (1, true));
     scene.put("guest.wasm", &GUEST);

@@ -13,6 +13,7 @@ use crate::event;
 use crate::limits::Limits;
 use crate::log::plain;
 use crate::plugin::{Cardinality, Claim, Info};
+use crate::reason::MAX_REASON;
 use crate::version::Version;
 use crate::view::View;
 
@@ -269,6 +270,3 @@ fn reason_of(reason: &str) -> String {
 
 /// The extension of CloudEvents for a record's key.
 const PARTITION_KEY: &str = "partitionkey";
-
-/// Bytes of a guest's reason: it becomes an attribute of a dead letter and a line of a reply.
-const MAX_REASON: usize = 1024;

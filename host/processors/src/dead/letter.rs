@@ -4,7 +4,7 @@
 
 use host_events::clock::now;
 use host_events::{CloudEvent, EventRef, Headers, HeadersBuilder, Record, Stored, Timestamp};
-use host_plugins::{CallError, Plugin};
+use host_plugins::{CallError, Plugin, reason};
 
 use crate::pieces;
 use crate::spec::Spec;
@@ -105,9 +105,6 @@ const MAX_KEPT: usize = 256;
 /// Bytes of all headers that a truncated letter keeps.
 const MAX_KEPT_HEADERS: usize = 8 * 1024;
 
-/// Bytes of a reason: what tells a person what happened; the whole trap is in the processor's log.
-const MAX_REASON: usize = 1024;
-
 /// The record of a letter. Its key is the event's, so that the letters of one key keep their order.
 pub(crate) fn letter(scene: &Scene<'_>, stored: &Stored, given: &Given) -> Record {
     let now = now();
@@ -197,26 +194,9 @@ pub(crate) fn open(letter: &Record) -> Option<Opened> {
     })
 }
 
-/// Control characters and noncharacters have no place in an attribute (CloudEvents 1.0.2, "String").
+/// As an attribute may have it.
 pub(crate) fn one_line(text: &str) -> String {
-    let mut line = String::new();
-    let blank = |c: char| c == ' ' || c.is_control() || is_noncharacter(c);
-    for word in text.split(blank).filter(|word| !word.is_empty()) {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    let mut end = line.len().min(MAX_REASON);
-    while !line.is_char_boundary(end) {
-        end -= 1;
-    }
-    line.truncate(end);
-    line
-}
-
-fn is_noncharacter(c: char) -> bool {
-    matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
+    reason::one_line(text, reason::MAX_REASON)
 }
 
 /// RFC 3339.

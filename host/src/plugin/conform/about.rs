@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use host_plugins::{CallError, Plugin};
+use host_plugins::{CallError, Plugin, reason};
 
 use super::report::{Report, Rule};
 use super::shard::cut;
@@ -57,7 +57,7 @@ pub(super) async fn init_refuses(plugin: &Plugin, order: &Order, report: &mut Re
         let reason = match plugin.instantiate(tried.setup("conform", 0)).await {
             Ok(_) => Some("it is taken".to_owned()),
             Err(CallError::Fatal(words)) => not_a_refusal(&member, &words),
-            Err(other) => Some(other.to_string().lines().next().unwrap_or_default().to_owned()),
+            Err(other) => Some(reason::of(&other.to_string())),
         };
         broken.extend(reason.map(|reason| format!("{}: {reason}", cut(&config))));
         // One that works to its limits in init would do so for each of them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use host_events::Batch;
-use host_plugins::{Action, CallError, Instance, Plugin, Setup, SharedState};
+use host_plugins::{Action, CallError, Instance, Plugin, Setup, SharedState, reason};
 
 use crate::plugin::desk::Order;
 
@@ -79,7 +79,7 @@ impl Shard {
 
 /// The rest of a trap are addresses.
 pub(super) fn first_line(error: &CallError) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    reason::of(&error.to_string())
 }
 
 /// The first thing that differs.
