@@ -60,7 +60,8 @@ pub enum PluginsCommand {
         /// The processor type
         name: String,
     },
-    /// Have the version before run again; the one that runs is not tried any more until `unpin` or `pin`
+    /// Have the version before run again; the one that runs is not tried any more until `unpin` or `pin`. Said again, it goes one more
+    /// version back, where one is kept, and never forth
     Rollback {
         /// The processor type
         name: String,

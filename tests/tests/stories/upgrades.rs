@@ -202,6 +202,10 @@ fn a_version_gone_back_from_is_tried_again_when_the_operator_says_so() {
     for processor in [ONE, TWO, THREE] {
         runs(&mut wire, processor, "0.1.0");
     }
+    // Once more leads nowhere, least of all forth again.
+    let twice = refused(dir.path(), &["rollback", "guest"]);
+    assert!(twice.contains("no version of guest that ran before 0.1.0 is kept"), "{twice}");
+    assert!(twice.contains("went back from 0.1.9 (") && twice.contains("pin guest"), "{twice}");
     host.kill();
     let host = start(dir.path());
     let mut wire = login(&host);

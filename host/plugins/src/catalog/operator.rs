@@ -39,8 +39,15 @@ pub enum OperatorError {
         kept: String,
     },
     /// Nothing ran before.
-    #[error("no version of {0} that ran before is kept")]
-    NothingBefore(String),
+    #[error("no version of {name} that ran before {running} is kept{}", again(.name, .withheld))]
+    NothingBefore {
+        /// The type.
+        name: String,
+        /// What runs.
+        running: String,
+        /// What an operator went back from before.
+        withheld: String,
+    },
     /// It does not do with what runs.
     #[error("version {version}: {reason}")]
     Refused {
@@ -111,7 +118,7 @@ impl Catalog {
             Some(rollout) => Some(rollout.before.clone()),
             None => self.ran_before(name, &running, &state).await?,
         };
-        let before = before.ok_or_else(|| OperatorError::NothingBefore(name.to_owned()))?;
+        let before = before.ok_or_else(|| nothing_before(name, &running, &state))?;
         let (reason, at) = ("an operator went back from it".to_owned(), millis(SystemTime::now()));
         state.withhold(Withheld { version: running, reason, at, by_operator: true });
         state.pinned = state.pinned.map(|_| before.clone());
@@ -222,6 +229,23 @@ impl Catalog {
             let active = Active { plugin: plugin.clone(), generation, available, before: None };
             snapshot.types.insert(name.clone(), active);
         });
+    }
+}
+
+fn nothing_before(name: &str, running: &Known, state: &TypeState) -> OperatorError {
+    let left = state.withheld.iter().filter(|withheld| withheld.by_operator);
+    let left: Vec<Known> = left.map(|withheld| withheld.version.clone()).collect();
+    let (name, running) = (name.to_owned(), running.version.clone());
+    OperatorError::NothingBefore { name, running, withheld: listed(&left) }
+}
+
+/// Who goes back twice may want what he went back from.
+fn again(name: &str, withheld: &str) -> String {
+    match withheld {
+        "" => String::new(),
+        withheld => format!(
+            "; somebody went back from {withheld} already, which runs again with \"pin {name} VERSION\", or with \"unpin {name}\" if its file is there"
+        ),
     }
 }
 
