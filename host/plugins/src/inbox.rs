@@ -151,7 +151,8 @@ pub(crate) fn read(path: &Path, stamp: Stamp) -> Result<Bytes, ReadError> {
         return Err(refused(kind.to_owned()));
     }
     if stamp.size > MAX_COMPONENT {
-        let words = format!("limit passed: component_bytes={MAX_COMPONENT}: {} bytes", stamp.size);
+        let size = stamp.size;
+        let words = format!("limit passed: component_bytes={MAX_COMPONENT}: the file has {size}");
         return Err(refused(words));
     }
     // A pipe that takes the file's place meanwhile must not make the open wait.
@@ -258,7 +259,8 @@ mod tests {
         File::create(path("huge.wasm")).unwrap().set_len(MAX_COMPONENT + 1).unwrap();
         assert!(refusal(&mut inbox, "link.wasm").contains("symbolic link"));
         assert_eq!(refusal(&mut inbox, "dir.wasm"), "a directory");
-        assert!(refusal(&mut inbox, "huge.wasm").contains("component_bytes="));
+        let huge = refusal(&mut inbox, "huge.wasm");
+        assert!(huge.contains("component_bytes=") && huge.contains("has 67108865"), "{huge}");
         let pipe = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, path("pipe.wasm"), pipe, Mode::RUSR, 0).unwrap();
         assert_eq!(refusal(&mut inbox, "pipe.wasm"), "no regular file");

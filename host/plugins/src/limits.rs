@@ -151,6 +151,14 @@ pub const USUAL_BATCH: u32 = 512;
 /// Bytes of a component's file. A Python guest is 18 MB; compiling takes 25 times as much memory.
 pub const MAX_COMPONENT: u64 = 64 * MIB;
 
+/// Components that are compiled at once, of files that come and at a start. It takes memory and every core; a second one is there for small
+/// ones beside a large one.
+pub(crate) const AT_ONCE: usize = 2;
+
+/// Bytes of a large component, of which one is compiled at a time: it takes seconds. Those of interpreters have 5 to 20 MiB, others a tenth of
+/// it.
+pub(crate) const LARGE: u64 = 2 * MIB;
+
 /// The limit that the engine's words of a refusal are about: it has no types for these errors. Some come
 /// from the pool of instances, some from where there is none.
 pub(crate) fn refused(words: &str, limits: &Limits) -> Option<(&'static str, u64)> {

@@ -64,7 +64,13 @@ fn build(directory: &str, settings: &[&str]) -> Bytes {
 pub(crate) fn noted(component: &[u8], note: &str) -> Bytes {
     let name = b"note";
     let mut bytes = component.to_vec();
-    bytes.extend([0, (1 + name.len() + note.len()) as u8, name.len() as u8]);
+    bytes.push(0);
+    let mut length = 1 + name.len() + note.len();
+    while length > 0x7f {
+        bytes.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.extend([length as u8, name.len() as u8]);
     bytes.extend(name);
     bytes.extend(note.as_bytes());
     bytes.into()

@@ -134,6 +134,22 @@ async fn a_file_that_takes_long_holds_up_neither_the_start_nor_others() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_too_large_is_refused_by_its_size_while_another_large_one_is_compiled() {
+    let slow = Slow::new();
+    let scene = Scene::new(slow.clone()).await;
+    scene.put("guest.wasm", &noted(&GUEST, &"x".repeat(3 << 20)));
+    slow.begun.acquire().await.unwrap().forget();
+    // All of it is a hole: reading it would find nothing but zeros.
+    let huge = std::fs::File::create(scene.dir.path().join("huge.wasm")).unwrap();
+    huge.set_len(70_000_000).unwrap();
+    let reason = scene.until_rejected("huge.wasm").await;
+    assert_eq!(reason, "limit passed: component_bytes=67108864: the file has 70000000");
+    assert!(scene.catalog.active("guest").is_none());
+    slow.done.add_permits(1);
+    scene.until_generation(1).await;
+}
+
+#[tokio::test]
 async fn a_file_that_goes_while_it_is_looked_at_is_not_there_afterwards() {
     let slow = Slow::new();
     let scene = Scene::new(slow.clone()).await;

@@ -1,5 +1,5 @@
 //! Plugin files that are being handled: a few at once, and one large one at a time, so that a file that takes long to compile
-//! holds up no other. A file is never handled twice at once, or an older version could come after a newer one.
+//! holds up no other; one that is refused by its size alone, unread, waits for none. A file is never handled twice at once, or an older version could come after a newer one.
 //!
 //! Decides nothing about plugins, and does not look at the directory.
 
@@ -10,12 +10,7 @@ use tokio::task::{Id, JoinSet};
 
 use crate::catalog::{Catalog, Outcome};
 use crate::inbox::{ReadError, Stamp, read};
-
-/// Files at once. Compiling takes memory and every core; a second one is there for small files beside a large one.
-const AT_ONCE: usize = 2;
-
-/// Bytes of a large file: it takes seconds to compile. Those of interpreters have 5 to 20 MiB, others a tenth of it.
-const LARGE: u64 = 2 << 20;
+use crate::limits::{AT_ONCE, LARGE, MAX_COMPONENT};
 
 /// What is under way, and what waits.
 pub(super) struct UnderWay {
@@ -81,15 +76,23 @@ impl UnderWay {
 
     /// Begins with as many as may be under way.
     pub(super) fn begin(&mut self, dir: &Path) {
+        let too_large = |(_, stamp): &(String, Stamp)| stamp.size() > MAX_COMPONENT;
+        while let Some(next) = self.waiting.iter().position(too_large) {
+            self.begin_one(next, dir);
+        }
         while self.tasks.len() < AT_ONCE {
             let large = self.busy.values().any(|(_, stamp)| stamp.size() >= LARGE);
             let may = |(_, stamp): &(String, Stamp)| !large || stamp.size() < LARGE;
             let Some(next) = self.waiting.iter().position(may) else { return };
-            let (file, stamp) = self.waiting.remove(next);
-            let work = handle(self.catalog.clone(), dir.join(&file), file.clone(), stamp);
-            let id = self.tasks.spawn(work).id();
-            self.busy.insert(id, (file, stamp));
+            self.begin_one(next, dir);
         }
+    }
+
+    fn begin_one(&mut self, next: usize, dir: &Path) {
+        let (file, stamp) = self.waiting.remove(next);
+        let work = handle(self.catalog.clone(), dir.join(&file), file.clone(), stamp);
+        let id = self.tasks.spawn(work).id();
+        self.busy.insert(id, (file, stamp));
     }
 
     /// Whether something is under way; nothing waits where nothing is, once [`Self::begin`] was called.
