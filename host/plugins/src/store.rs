@@ -204,7 +204,7 @@ pub struct StoreError(pub String);
 
 /// A store that forgets when it is dropped.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Memory>);
+pub struct MemoryStore(Mutex<Memory>, #[cfg(test)] std::sync::OnceLock<tokio::sync::Barrier>);
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -225,6 +225,12 @@ impl MemoryStore {
         self.lock().bytes.remove(digest);
     }
 
+    /// From now on bytes are given to so many at once only.
+    #[cfg(test)]
+    pub(crate) fn meet(&self, count: usize) {
+        self.1.get_or_init(|| tokio::sync::Barrier::new(count));
+    }
+
     /// Digests of what is kept.
     #[must_use]
     pub fn digests(&self) -> BTreeSet<String> {
@@ -240,6 +246,10 @@ impl PluginStore for MemoryStore {
     }
 
     async fn get(&self, digest: &str) -> Result<Option<Bytes>, StoreError> {
+        #[cfg(test)]
+        if let Some(all) = self.1.get() {
+            all.wait().await;
+        }
         Ok(self.lock().bytes.get(digest).cloned())
     }
 

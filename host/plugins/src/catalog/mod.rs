@@ -16,11 +16,13 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use host_events::clock::millis;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::engine::Engine;
 use crate::error::LoadError;
+use crate::limits::{AT_ONCE, LARGE};
 use crate::plugin::{self, Plugin};
 use crate::store::{Known, PluginStore, StoreError, StoredActive, StoredRejected, TypeState};
 
@@ -153,9 +155,7 @@ impl Catalog {
         if let Err(cause) = catalog.0.store.forget_files().await {
             tracing::warn!(%cause, "why files were rejected before is not forgotten");
         }
-        for row in catalog.0.store.active().await? {
-            catalog.restore(row).await;
-        }
+        catalog.restore_all(catalog.0.store.active().await?).await;
         Ok(catalog)
     }
 
@@ -206,9 +206,21 @@ impl Catalog {
         self.0.snapshot.subscribe()
     }
 
-    async fn restore(&self, row: StoredActive) {
+    /// Several at once, since compiled code may be gone: a host of many types would start for minutes.
+    async fn restore_all(&self, rows: Vec<StoredActive>) {
+        let large = Mutex::new(());
+        let all = rows.into_iter().map(|row| self.restore(row, &large));
+        stream::iter(all).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+
+    async fn restore(&self, row: StoredActive, large: &Mutex<()>) {
         let StoredActive { name, digest, generation } = row;
-        let loaded = match self.0.store.get(&digest).await {
+        let component = self.0.store.get(&digest).await;
+        let _one = match &component {
+            Ok(Some(bytes)) if bytes.len() as u64 >= LARGE => Some(large.lock().await),
+            _ => None,
+        };
+        let loaded = match component {
             Ok(Some(component)) => self.load(&name, component).await,
             Ok(None) => Err("its bytes are not in the store".to_owned()),
             // What is damaged takes its own type away, not the whole host.

@@ -295,6 +295,26 @@ async fn a_version_the_store_cannot_give_is_shown_and_the_others_run() {
 }
 
 #[tokio::test]
+async fn types_are_taken_up_beside_each_other_at_a_start() {
+    let store = Arc::new(MemoryStore::default());
+    for name in ["guest", "other"] {
+        let component = noted(&GUEST, name);
+        let digest = crate::engine::digest(&component).to_string();
+        store.put(&digest, component).await.unwrap();
+        let version = Known { digest, version: "0.1.0".to_owned() };
+        let (name, state) = (name.to_owned(), TypeState::default());
+        store.activate(Activation { version, name, state, why: String::new() }).await.unwrap();
+    }
+    // Neither gets its bytes before the other has asked for its own.
+    store.meet(2);
+    let opened = Catalog::open(engine().clone(), store, Arc::new(NoTrial));
+    let opened = tokio::time::timeout(Duration::from_secs(60), opened).await;
+    let snapshot = opened.expect("one waits for the other").unwrap().snapshot();
+    assert!(snapshot.types.contains_key("guest"));
+    assert!(snapshot.rejected["other.wasm"].reason.contains("describes itself as guest"));
+}
+
+#[tokio::test]
 async fn where_nothing_can_be_gone_back_to_no_version_is_on_probation() {
     let scene = Scene::new(NoTrial).await;
     scene.put("guest.wasm", &GUEST);
