@@ -36,7 +36,7 @@ impl DirLock {
         let locked = flock_patiently(&mut file, wait, |holder| {
             let seconds = wait.as_secs();
             tell(&format!(
-                "{} is in use by another host{holder}: waiting up to {seconds} s for its end",
+                "{} is in use by another host{holder}: waiting up to {seconds} s, in case it is ending",
                 dir.display()
             ));
         });
@@ -71,20 +71,18 @@ impl DirLock {
 fn flock_patiently(file: &mut File, wait: Duration, tell: impl FnOnce(&str)) -> Result<(), Errno> {
     let lock = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive);
     let until = Instant::now() + wait;
-    let mut tell = Some(tell);
-    let mut looks = 0_u32;
-    loop {
+    for _ in 0..2 {
         match lock(file) {
-            Err(Errno::WOULDBLOCK) if looks == 0 || Instant::now() < until => {}
+            Err(Errno::WOULDBLOCK) => std::thread::sleep(LOOK),
             done => return done,
         }
-        if looks == 1
-            && let Some(tell) = tell.take()
-        {
-            tell(&holder(file));
+    }
+    tell(&holder(file));
+    loop {
+        match lock(file) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => std::thread::sleep(LOOK),
+            done => return done,
         }
-        looks += 1;
-        std::thread::sleep(LOOK);
     }
 }
 
