@@ -86,9 +86,14 @@ impl Performer for Processors {
             }
             moves.push((ShardId { processor: processor.id, shard }, position));
         }
+        let shown = self.shards_of(processor.id).await;
         for (id, position) in moves {
-            let moved = spec.target.reposition(id, position, !keep_state).await;
+            let moved = spec.target.reposition(id, position.clone(), !keep_state).await;
             moved.map_err(|error| retry(&error))?;
+            // Nobody opens the shard before RESUME, and until then its lag has to count from here.
+            if let Some(status) = shown.get(id.shard as usize) {
+                status.positions(&position);
+            }
         }
         Ok(())
     }

@@ -115,6 +115,32 @@ fn a_position_is_one_of_a_partition_that_there_is_and_leaves_the_others_where_th
 }
 
 #[test]
+fn a_paused_processor_shows_where_it_was_put_and_is_behind_from_there() {
+    let (mut wire, _host, _dir) = host();
+    wire.ok(&format!("REPLICATE {A} {B} AS {P}"));
+    wire.write(A, &events(0..20));
+    eventually_holds(&mut wire, B, 20);
+    let behind = |lag: u64| move |seen: &Value| seen["lag-events"] == lag;
+    eventually_described(&mut wire, P, "nothing behind", behind(0));
+    wire.ok(&format!("PAUSE {P}"));
+    let next = |wire: &mut Wire, shard: &str| {
+        let seen = wire.describe(&format!("PROCESSOR {P}"));
+        let positions = seen[shard]["positions"].as_str().unwrap().to_owned();
+        positions.rsplit(':').next().unwrap().parse::<u64>().unwrap()
+    };
+    let ends = ["shard.0", "shard.1"].map(|shard| next(&mut wire, shard));
+    wire.ok(&format!("UPDATE PROCESSOR {P} POSITION OFFSET 0:2"));
+    assert_eq!((next(&mut wire, "shard.0"), next(&mut wire, "shard.1")), (2, ends[1]));
+    eventually_described(&mut wire, P, "one partition behind", behind(ends[0] - 2));
+    wire.ok(&format!("UPDATE PROCESSOR {P} POSITION earliest"));
+    assert_eq!((next(&mut wire, "shard.0"), next(&mut wire, "shard.1")), (0, 0));
+    let seen = eventually_described(&mut wire, P, "all behind", behind(20));
+    assert_eq!(seen["state"], "paused");
+    wire.ok(&format!("RESUME {P}"));
+    eventually_holds(&mut wire, B, 40);
+}
+
+#[test]
 fn a_processor_begins_at_an_offset_or_a_time() {
     let (mut wire, _host, _dir) = host();
     for flow in ["c.flows.unix.ar", "d.flows.unix.ar"] {
