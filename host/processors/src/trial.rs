@@ -1,15 +1,18 @@
 //! Tries a plugin with configurations before anything depends on it.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use host_plugins::log::NoLog;
 use host_plugins::{CallError, LogSink, Plugin, SharedState, Trial};
-use host_registry::{Desired, Processor, Whose};
+use host_registry::{Desired, Processor, Start, Whose};
+use tokio::time::timeout;
 
 use crate::growth::is_keyed;
 use crate::shard::setup;
 use crate::spec::{Spec, SpecError};
+use crate::start::{self, StartError};
 use crate::supervisor::Processors;
 
 /// Why a processor would not start.
@@ -33,6 +36,9 @@ pub enum Candidate {
         /// How many outputs were named.
         outputs: usize,
     },
+    /// It would begin at an offset that the log does not have.
+    #[error("{0}")]
+    Place(String),
     /// It keeps state by key, and the keys of its inputs do not lie together.
     #[error("{0}")]
     Keys(String),
@@ -49,7 +55,8 @@ impl Processors {
     pub async fn check_new(&self, processor: &Processor) -> Result<(), Candidate> {
         self.check(processor).await?;
         let spec = Spec::resolve(processor, &self.0.registry, &self.0.brokers).await?;
-        Ok(spec.check_place(&processor.start)?)
+        spec.check_place(&processor.start)?;
+        check_offset(&spec, &processor.start).await
     }
 
     /// Whether a processor would start: its type is there, takes these flows, and accepts the
@@ -134,6 +141,22 @@ impl Trial for Processors {
         self.trial_policies(plugin).await
     }
 }
+
+/// As UPDATE PROCESSOR POSITION, a command refuses an offset that is not in the log. A broker that cannot be asked now says nothing against it: the
+/// shard looks again when it begins.
+async fn check_offset(spec: &Spec, place: &Start) -> Result<(), Candidate> {
+    let Start::Offset { partition, .. } = *place else { return Ok(()) };
+    for input in spec.inputs.iter().filter(|input| partition < input.partitions) {
+        let asked = timeout(ASKED, start::resolve(input, partition, place)).await;
+        if let Ok(Err(gap @ StartError::Gap { .. })) = asked {
+            return Err(Candidate::Place(gap.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// How long a broker may take to say what a log holds, before the command goes on without: somebody waits for its answer.
+const ASKED: Duration = Duration::from_secs(5);
 
 fn check_shape(plugin: &Plugin, spec: &Spec) -> Result<(), Candidate> {
     let info = plugin.info();

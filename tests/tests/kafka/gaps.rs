@@ -57,6 +57,25 @@ fn partitions_that_somebody_adds_are_read_from_their_beginning() {
 }
 
 #[test]
+fn an_offset_beyond_the_end_of_a_topic_is_refused_at_the_creation_of_a_processor() {
+    let site = Site::shared("beyond");
+    let host = site.start();
+    let mut wire = login(&host);
+    let flow = "beyond.flows.unix.ar";
+    topic(flow, 1, 10);
+    wire.ok(&format!("CREATE FLOW {flow} topic={flow}"));
+    wire.ok(&format!("CREATE FLOW {OUT} broker=embedded"));
+    let create = format!("CREATE PROCESSOR {P} TYPE bridge FROM {flow} TO {OUT} START OFFSET");
+    let refused = wire.refused(&format!("{create} 0:11"));
+    let wanted = format!(
+        "400 BAD_FORMAT gap: flow {flow} partition 0: position 11 is not in the log, earliest=0 latest=10"
+    );
+    assert_eq!(refused, wanted);
+    wire.ok(&format!("{create} 0:7"));
+    eventually_holds(&mut wire, OUT, 3);
+}
+
+#[test]
 fn a_source_that_is_made_again_stops_its_processor_until_somebody_takes_the_new_one_over() {
     let site = Site::shared("again");
     let host = site.start();

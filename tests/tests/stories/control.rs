@@ -141,6 +141,25 @@ fn a_paused_processor_shows_where_it_was_put_and_is_behind_from_there() {
 }
 
 #[test]
+fn a_position_that_the_log_does_not_have_is_refused_at_its_creation_too() {
+    let (mut wire, _host, _dir) = host();
+    wire.write(A, &events(0..20));
+    let written = by_partition(&wire.read(A)).remove(&0).unwrap().len();
+    let create = format!("CREATE PROCESSOR {P} TYPE bridge FROM {A} TO {B} START OFFSET");
+    let refusal = format!(
+        "400 BAD_FORMAT gap: flow {A} partition 0: position 999999999 is not in the log, earliest=0 latest={written}"
+    );
+    assert_eq!(wire.refused(&format!("{create} 0:999999999")), refusal);
+    assert!(wire.data("GET PROCESSORS").is_empty());
+    // The end is a place to begin at.
+    wire.ok(&format!("{create} 0:{written}"));
+    eventually_holds(&mut wire, B, 20 - written);
+    wire.ok(&format!("PAUSE {P}"));
+    let moved = wire.refused(&format!("UPDATE PROCESSOR {P} POSITION OFFSET 0:999999999"));
+    assert_eq!(moved, refusal);
+}
+
+#[test]
 fn a_processor_begins_at_an_offset_or_a_time() {
     let (mut wire, _host, _dir) = host();
     for flow in ["c.flows.unix.ar", "d.flows.unix.ar"] {

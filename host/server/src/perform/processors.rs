@@ -153,7 +153,7 @@ pub(super) fn candidate_failure(candidate: Candidate) -> Failure {
         Candidate::Spec(SpecError::NoFlow(_)) => Code::NotFound,
         Candidate::Spec(SpecError::NoPartition { .. }) => Code::BadFormat,
         Candidate::Spec(_) | Candidate::Keys(_) => Code::Conflict,
-        Candidate::Shape { .. } | Candidate::Refused(_) => Code::BadFormat,
+        Candidate::Shape { .. } | Candidate::Refused(_) | Candidate::Place(_) => Code::BadFormat,
     };
     Failure::new(code, candidate.to_string())
 }
