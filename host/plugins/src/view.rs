@@ -25,14 +25,15 @@ pub(crate) struct View {
     pub(crate) flow: Arc<str>,
     /// The records.
     pub(crate) batch: Batch,
-    /// When it is, where that does not follow from the records.
-    pub(crate) moment: Option<i64>,
+    /// When it is, milliseconds since 1970. Looked for once: each event that is emitted asks for it.
+    moment: i64,
 }
 
 impl View {
     /// A batch, as it came from an input.
     pub(crate) fn new(input: u32, flow: Arc<str>, batch: Batch) -> Self {
-        Self { input, flow, batch, moment: None }
+        let newest = batch.records.iter().map(|stored| stored.record.timestamp).max();
+        Self { input, flow, batch, moment: newest.unwrap_or(0) }
     }
 
     /// No events, but a moment.
@@ -41,7 +42,7 @@ impl View {
         // Random numbers follow from where a batch begins: here that is the moment.
         let next = u64::try_from(now).unwrap_or(0);
         let batch = Batch { flow, partition: shard, records: Arc::default(), next };
-        Self { input: 0, flow: Arc::from(""), batch, moment: Some(now) }
+        Self { input: 0, flow: Arc::from(""), batch, moment: now }
     }
 
     /// Number of events.
@@ -65,8 +66,7 @@ impl View {
 
     /// The batch's moment: the newest timestamp in it, milliseconds since 1970.
     pub(crate) fn timestamp(&self) -> i64 {
-        let newest = || self.records().map(|record| record.timestamp).max();
-        self.moment.or_else(newest).unwrap_or(0)
+        self.moment
     }
 
     /// Where it begins, for random numbers.
