@@ -11,6 +11,7 @@ use std::time::Duration;
 use host_events::clock::now;
 use host_failpoints::failpoint;
 use host_registry::{Desired, Processor};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -42,8 +43,7 @@ impl Processors {
         let dir = self.0.snapshots.of(processor.id).ok_or(SnapshotError::Nowhere)?;
         let _turn = self.0.snapshots.turn(processor.id).await;
         let asked = self.asks_of(processor.id).await;
-        let taken = states(&asked).await;
-        let taken = taken.ok_or_else(|| SnapshotError::NotRunning(processor.name.to_string()))?;
+        let taken = states(processor.name.as_str(), &asked).await?;
         let written = tokio::task::spawn_blocking(move || write(&dir, &taken)).await;
         let number = written.map_err(io::Error::other)??;
         tracing::info!(processor = %processor.name, number, "snapshot is taken");
@@ -135,20 +135,32 @@ fn every(row: &Processor) -> Option<Duration> {
     }
 }
 
-/// What is committed in each shard; none where one cannot say, or there is none.
-async fn states(shards: &[mpsc::Sender<Ask>]) -> Option<Vec<ShardSnapshot>> {
+/// What is committed in each shard.
+async fn states(
+    processor: &str,
+    shards: &[mpsc::Sender<Ask>],
+) -> Result<Vec<ShardSnapshot>, SnapshotError> {
+    let ended = || SnapshotError::NotRunning(processor.to_owned());
+    let busy = || SnapshotError::Busy(processor.to_owned());
     let mut answers = Vec::new();
     for shard in shards {
         let (answer, answered) = oneshot::channel();
-        shard.try_send(Ask::State(answer)).ok()?;
+        shard.try_send(Ask::State(answer)).map_err(|error| match error {
+            TrySendError::Full(_) => busy(),
+            TrySendError::Closed(_) => ended(),
+        })?;
         answers.push(answered);
     }
     let deadline = Instant::now() + PATIENCE;
     let mut states = Vec::new();
     for answered in answers {
-        states.push(tokio::time::timeout_at(deadline, answered).await.ok()?.ok()?);
+        let answered = tokio::time::timeout_at(deadline, answered).await;
+        states.push(answered.map_err(|_| busy())?.map_err(|_| ended())?);
     }
-    (!states.is_empty()).then_some(states)
+    match states.is_empty() {
+        true => Err(ended()),
+        false => Ok(states),
+    }
 }
 
 /// Writes all of it, and makes room for it.
@@ -250,6 +262,20 @@ mod tests {
         assert_eq!([0, 3_599_999, 3_600_000].map(due), [false, false, true]);
         assert_eq!([-1, -3_600_000].map(due), [false, true]);
         assert!(is_due(Some(i64::MIN), hour, i64::MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_busy_is_not_told_to_be_ended() {
+        let told = async |shards: &[_]| states("p.example", shards).await.unwrap_err().to_string();
+        let (busy, _asked) = mpsc::channel(1);
+        let asked = [busy];
+        for _ in 0..2 {
+            // The question waits there; then there is room for none.
+            assert!(told(&asked).await.contains("in the middle of a batch"));
+        }
+        let (ended, _) = mpsc::channel(1);
+        assert!(told(&[ended]).await.contains("not running"));
+        assert!(told(&[]).await.contains("not running"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn failure(error: SnapshotError) -> Failure {
     let code = match error {
         SnapshotError::NotRunning(_) | SnapshotError::Nowhere => Code::Conflict,
         SnapshotError::TooLarge(_) => Code::TooLarge,
-        SnapshotError::Io(_) => Code::Unavailable,
+        SnapshotError::Busy(_) | SnapshotError::Io(_) => Code::Unavailable,
     };
     Failure::new(code, error.to_string())
 }
