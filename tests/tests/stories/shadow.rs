@@ -238,7 +238,7 @@ fn who_ends_fnua_replay_leaves_no_comparison_behind() {
     let mut asked = served.fnua().spawn(&["replay", P, "--version", &loops]);
     comparison(&mut wire, "running");
     kill_process(Pid::from_child(&asked), Signal::INT).unwrap();
-    assert_eq!(asked.wait().unwrap().code(), Some(2));
+    assert_eq!(asked.wait().unwrap().code(), Some(130));
     assert_eq!(wire.describe(&format!("PROCESSOR {P}")).get("comparison.state"), None);
 }
 
