@@ -5,7 +5,7 @@
 
 use crate::trace::{CAUSE, FRAMES};
 
-/// Octets of a reason: what tells a person what happened. A trap with its frames is in the processor's log.
+/// Octets of a reason: what tells a person what happened. Where a processor ran, its log has a trap with all frames.
 pub const MAX_REASON: usize = 1024;
 
 /// The words on one line, without the frames of a trap.
@@ -18,6 +18,12 @@ pub fn of(words: &str) -> String {
         }
         None => one_line(words, MAX_REASON),
     }
+}
+
+/// Whether [`of`] leaves frames out.
+#[must_use]
+pub fn has_frames(words: &str) -> bool {
+    words.contains(FRAMES)
 }
 
 /// At most so many octets of the words, each run of blanks, line ends, other control characters and noncharacters one blank. The latter two

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use host_plugins::log::NoLog;
 use host_plugins::{
-    CallError, Instance, LogSink, Optional, Plugin, Setup, SharedState, Verdict, reason,
+    CallError, Instance, Level, LogSink, Optional, Plugin, Setup, SharedState, Verdict, reason,
 };
 
 use crate::inputs::Next;
@@ -114,7 +114,12 @@ impl Shard {
 
     /// Says that a version failed where the one before does not; that is why the shard begins again.
     pub(crate) async fn blame(&self, plugin: &Plugin, what: &str, cause: &CallError) -> Failure {
-        let words = reason::of(&cause.to_string());
+        let whole = cause.to_string();
+        let words = reason::of(&whole);
+        if reason::has_frames(&whole) {
+            let fields: [(&str, &dyn std::fmt::Display); 1] = [("cause", &whole)];
+            self.log.host_line(Level::Warn, "the new version failed", &fields);
+        }
         let reason = format!("processor {}, {what}: {words}", self.spec.name);
         let cause = match self.catalog.blame(plugin.digest(), &reason).await {
             Ok(Verdict::Rejected) => return Failure::Rejected(reason),

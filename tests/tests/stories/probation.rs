@@ -75,6 +75,12 @@ fn goes_back(act: &str, told: &str) {
         rejected(&mut wire).ok_or_else(|| "not rejected".to_owned())
     });
     assert!(reason.contains(told) && reason.starts_with("processor "), "{reason}");
+    if reason.contains("trap: ") {
+        // Where it was in the plugin has no room in a reason.
+        let logs = [ONE, TWO].map(|processor| wire.json(&format!("GET LOG {processor}")));
+        let has_frames = |line: &Value| line.to_string().contains("wasm backtrace");
+        assert!(logs.iter().flatten().any(has_frames), "{logs:?}");
+    }
     wire.write(A, &events(written..written + 20));
     all_is_there(&mut wire, written + 20);
     both_run(&mut wire, "0.1.0");
