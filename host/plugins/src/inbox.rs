@@ -152,7 +152,8 @@ pub(crate) fn read(path: &Path, stamp: Stamp) -> Result<Bytes, ReadError> {
     }
     if stamp.size > MAX_COMPONENT {
         let size = stamp.size;
-        let words = format!("limit passed: component_bytes={MAX_COMPONENT}: the file has {size}");
+        let words =
+            format!("limit passed: component_bytes={MAX_COMPONENT}: the file has {size} bytes");
         return Err(refused(words));
     }
     // A pipe that takes the file's place meanwhile must not make the open wait.

@@ -143,7 +143,7 @@ async fn a_file_that_is_too_large_is_refused_by_its_size_while_another_large_one
     let huge = std::fs::File::create(scene.dir.path().join("huge.wasm")).unwrap();
     huge.set_len(70_000_000).unwrap();
     let reason = scene.until_rejected("huge.wasm").await;
-    assert_eq!(reason, "limit passed: component_bytes=67108864: the file has 70000000");
+    assert_eq!(reason, "limit passed: component_bytes=67108864: the file has 70000000 bytes");
     assert!(scene.catalog.active("guest").is_none());
     slow.done.add_permits(1);
     scene.until_generation(1).await;
