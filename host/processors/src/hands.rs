@@ -95,6 +95,7 @@ impl Performer for Processors {
                 status.positions(&position);
             }
         }
+        self.0.lags.forget(processor.id);
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 
 mod sweep;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -34,6 +34,8 @@ pub struct Lag {
 #[derive(Default)]
 pub(crate) struct Lags {
     seen: Mutex<HashMap<Uuid, Seen>>,
+    /// Processors that were moved while somebody looked: what was seen of them may be of before.
+    moved: Mutex<HashSet<Uuid>>,
     turn: AtomicUsize,
 }
 
@@ -97,6 +99,7 @@ impl Processors {
 
     /// One look at every processor.
     pub(crate) async fn look_at_lag(&self) {
+        self.0.lags.moved().clear();
         let mut followed = self.followed().await;
         // Until the sweep is done, which a broker can hold up, the last look is shown.
         let mut before = self.0.lags.seen().clone();
@@ -122,11 +125,29 @@ impl Processors {
             };
             now.insert(id, seen);
         }
-        *self.0.lags.seen() = now;
+        self.0.lags.show(now);
     }
 }
 
 impl Lags {
+    /// What was seen of a processor counts no more: until the next look nobody knows.
+    pub(crate) fn forget(&self, id: Uuid) {
+        let mut moved = self.moved();
+        moved.insert(id);
+        self.seen().remove(&id);
+    }
+
+    /// Shows what was seen since [`Self::moved`] was cleared.
+    fn show(&self, mut now: HashMap<Uuid, Seen>) {
+        let mut moved = self.moved();
+        moved.drain().for_each(|id| drop(now.remove(&id)));
+        *self.seen() = now;
+    }
+
+    fn moved(&self) -> std::sync::MutexGuard<'_, HashSet<Uuid>> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Seen>> {
         // A map that is replaced as a whole is sound wherever a thread ends.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)

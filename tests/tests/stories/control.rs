@@ -131,6 +131,8 @@ fn a_paused_processor_shows_where_it_was_put_and_is_behind_from_there() {
     let ends = ["shard.0", "shard.1"].map(|shard| next(&mut wire, shard));
     wire.ok(&format!("UPDATE PROCESSOR {P} POSITION OFFSET 0:2"));
     assert_eq!((next(&mut wire, "shard.0"), next(&mut wire, "shard.1")), (2, ends[1]));
+    // It is behind now, and at no moment said not to be.
+    assert_ne!(wire.describe(&format!("PROCESSOR {P}"))["lag-events"], 0);
     eventually_described(&mut wire, P, "one partition behind", behind(ends[0] - 2));
     wire.ok(&format!("UPDATE PROCESSOR {P} POSITION earliest"));
     assert_eq!((next(&mut wire, "shard.0"), next(&mut wire, "shard.1")), (0, 0));
