@@ -65,7 +65,8 @@ impl Patience {
     /// Waits before the next attempt, at least `least`; `false` when time is up. The reason is told
     /// when this lasts.
     pub(crate) async fn wait(&mut self, least: Duration, reason: &(dyn Display + Sync)) -> bool {
-        let now = Instant::now();
+        // A host says how long, and may say anything.
+        let (now, least) = (Instant::now(), least.min(FOR_EVER));
         let whole = now + self.total;
         let until = *self.until.get_or_insert(self.end.0.map_or(whole, |end| end.min(whole)));
         if now >= until {

@@ -198,6 +198,22 @@ fn a_write_that_is_refused_at_once_sends_no_events() {
 }
 
 #[test]
+fn times_that_no_clock_can_count_are_taken_for_very_long_ones() {
+    let most = u64::MAX.to_string();
+    let fake = Fake::once(move |talk| {
+        talk.login_to_write();
+        assert!(talk.line().starts_with("WRITE "));
+        talk.say(&format!("503 UNAVAILABLE busy retry-after={}", u64::MAX));
+        talk.closed();
+    });
+    let said = Fnua::with(&fake)
+        .run_with(&["--wait", &most, "write", FLOW, "--retry-for", "60"], &events(1, 3));
+    said.badly(1, "fnua: not written: stdin:1-3\n");
+    said.badly(1, "fnua: 503 UNAVAILABLE busy retry-after=");
+    fake.finish();
+}
+
+#[test]
 fn a_host_that_asks_to_wait_gets_the_same_again() {
     fn refuse(talk: &mut Talk) {
         talk.login_to_write();
