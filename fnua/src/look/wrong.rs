@@ -36,8 +36,11 @@ pub(crate) fn wrong(flows: &[Thing], processors: &[Thing], types: &[Thing]) -> V
         rejected.then(|| Wrong::new(cell(file, "file"), format!("refused: {reason}")))
     });
     let flows = flows.iter().filter_map(|flow| {
-        let status = word(flow, "status").filter(|status| !FINE.contains(status))?;
-        Some(Wrong::new(cell(flow, "flow"), crate::io::printable(status)))
+        let status = word(flow, "status").filter(|status| !FINE.contains(status));
+        let what = status.map(crate::io::printable);
+        // Its broker does not say what it is asked.
+        let what = what.or_else(|| word(flow, "problem").map(glimpse))?;
+        Some(Wrong::new(cell(flow, "flow"), what))
     });
     processors.chain(types).chain(flows).collect()
 }
@@ -88,7 +91,10 @@ mod tests {
         ]));
         let types =
             things(json!([{"file": "x.wasm", "health": "rejected", "reason": "no component"}]));
-        let flows = things(json!([{"flow": "a.b", "status": "deleting"}]));
+        let flows = things(json!([
+            {"flow": "a.b", "status": "deleting"},
+            {"flow": "c.b", "status": "active", "problem": "broker k: refused"},
+        ]));
         let found = wrong(&flows, &processors, &types);
         let found: Vec<_> =
             found.iter().map(|one| format!("{}: {}", one.about, one.what)).collect();
@@ -98,6 +104,7 @@ mod tests {
             "q.b: unknown",
             "x.wasm: refused: no component",
             "a.b: deleting",
+            "c.b: broker k: refused",
         ];
         assert_eq!(found, wanted);
     }

@@ -109,6 +109,10 @@ pub trait Broker: Send + Sync {
     async fn returned(&self) {
         std::future::pending().await
     }
+    /// Why nobody of a broker answers, where that has lasted for some seconds; nothing where nobody tells of it.
+    fn away(&self) -> Option<BrokerError> {
+        None
+    }
     /// Sets positions of a shard that nobody holds open, and where asked drops its state.
     async fn reposition(
         &self,

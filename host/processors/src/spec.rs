@@ -134,6 +134,15 @@ pub enum SpecError {
 impl Spec {
     /// Waits until one of its brokers answers again that is away, or goes away meanwhile.
     pub(crate) async fn broker_returns(&self) {
+        select_all(self.brokers().into_iter().map(|broker| broker.returned())).await;
+    }
+
+    /// Why one of its brokers does not answer.
+    pub(crate) fn away(&self) -> Option<String> {
+        self.brokers().into_iter().find_map(|broker| Some(broker.away()?.to_string()))
+    }
+
+    fn brokers(&self) -> Vec<&Arc<dyn Broker>> {
         let ends = self.inputs.iter().chain(&self.outputs).map(|end| &end.broker);
         let mut brokers = vec![&self.target];
         for broker in ends {
@@ -141,7 +150,7 @@ impl Spec {
                 brokers.push(broker);
             }
         }
-        select_all(brokers.into_iter().map(|broker| broker.returned())).await;
+        brokers
     }
 
     /// Finds the flows of a processor.

@@ -4,7 +4,7 @@
 //! Changes nothing of what the broker answers. A method that the trait gains has to be passed on here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -31,6 +31,17 @@ pub(crate) struct Measures {
     outcomes: [Counter; OUTCOMES.len()],
     troubled: AtomicBool,
     trouble: Mutex<Trouble>,
+    measured: Seen,
+}
+
+/// The broker itself, once it is there: it may know before anything fails that nobody answers.
+#[derive(Default)]
+struct Seen(OnceLock<Weak<dyn Broker>>);
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seen")
+    }
 }
 
 const OUTCOMES: [&str; 4] = ["committed", "aborted", "fenced", "unknown"];
@@ -59,6 +70,11 @@ impl Measures {
             count.one();
         }
         self.note(error);
+    }
+
+    fn is_away(&self) -> bool {
+        let broker = self.measured.0.get().and_then(Weak::upgrade);
+        broker.is_some_and(|broker| broker.away().is_some())
     }
 
     /// Takes note of how a change ended.
@@ -97,7 +113,7 @@ impl Measures {
 }
 
 /// Name and help of a gauge, and what is looked at.
-type Look = (&'static str, &'static str, fn(&Trouble) -> bool);
+type Look = (&'static str, &'static str, fn(&Trouble, &Measures) -> bool);
 
 /// Writes what was measured of brokers.
 pub(super) fn write(page: &mut Exposition, brokers: &[Arc<Measures>]) {
@@ -119,18 +135,20 @@ pub(super) fn write(page: &mut Exposition, brokers: &[Arc<Measures>]) {
         }
     }
     let looks: [Look; 2] = [
-        ("fnaa_broker_full", "1 while the broker has no room.", |trouble| trouble.full.is_some()),
+        ("fnaa_broker_full", "1 while the broker has no room.", |trouble, _| {
+            trouble.full.is_some()
+        }),
         (
             "fnaa_broker_unavailable",
-            "1 from a failed write or commit until one succeeds again.",
-            |trouble| trouble.away.is_some(),
+            "1 while nobody of the broker answers, and from a failed write or commit until one succeeds again.",
+            |trouble, broker| trouble.away.is_some() || broker.is_away(),
         ),
     ];
     for (name, help, look) in looks {
         let mut family = page.family(name, Kind::Gauge, help);
         for broker in brokers {
             let trouble = broker.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            family.sample(&[("broker", &broker.name)], look(&trouble));
+            family.sample(&[("broker", &broker.name)], look(&trouble, broker));
         }
     }
 }
@@ -143,6 +161,8 @@ pub(crate) struct Measured {
 
 impl Measured {
     pub(crate) fn new(inner: Arc<dyn Broker>, measures: Arc<Measures>) -> Self {
+        // Measured once.
+        measures.measured.0.set(Arc::downgrade(&inner)).ok();
         Self { inner, measures }
     }
 }
@@ -261,6 +281,10 @@ impl Broker for Measured {
 
     async fn returned(&self) {
         self.inner.returned().await;
+    }
+
+    fn away(&self) -> Option<BrokerError> {
+        self.inner.away()
     }
 
     async fn reposition(

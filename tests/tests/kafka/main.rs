@@ -23,6 +23,7 @@ mod mirror;
 mod mirrormaker;
 mod network;
 mod nodes;
+mod outage;
 mod reference;
 mod refused;
 mod room;

@@ -26,6 +26,12 @@ pub(super) const REQUEST: Duration = Duration::from_secs(20);
 /// [`RECONNECT`] and what librdkafka adds to it (a half), so that it is tried again meanwhile.
 pub(super) const AWAY: Duration = Duration::from_secs(3);
 
+/// The same where it is known to be away, and is asked again and again anyway: enough for one that is back.
+const KNOWN_AWAY: Duration = Duration::from_millis(300);
+
+/// Between two questions to a cluster that is away.
+const LOOK_OUT: Duration = Duration::from_millis(500);
+
 /// The longest pause between attempts to connect.
 const RECONNECT: Duration = Duration::from_millis(1500);
 
@@ -174,8 +180,9 @@ impl Cluster {
         &self,
         question: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Fault> {
+        let patience = if self.fault_of_being_away().is_some() { KNOWN_AWAY } else { AWAY };
         let hopeless = async {
-            tokio::time::sleep(AWAY).await;
+            tokio::time::sleep(patience).await;
             self.voice.troubled().await
         };
         let answer = tokio::select! {
@@ -186,6 +193,37 @@ impl Cluster {
             self.voice.is_well();
         }
         answer
+    }
+
+    /// Why nobody of a cluster of ours answers, where that has lasted for some seconds.
+    pub(super) fn fault_of_being_away(&self) -> Option<Fault> {
+        self.voice.away_for(AWAY).filter(|_| !self.is_guest())
+    }
+
+    /// Waits until that is so.
+    pub(super) async fn is_away(&self) -> Fault {
+        loop {
+            self.voice.troubled().await;
+            if let Some(fault) = self.fault_of_being_away() {
+                return fault;
+            }
+            tokio::time::sleep(LOOK_OUT).await;
+        }
+    }
+
+    /// Asks a cluster that nobody of answers until somebody does, so that this is known also where nobody wants anything
+    /// of it; for ever.
+    pub(super) async fn look_out(&self) {
+        let name = format!("_fnaa.{}.positions", self.options.identity);
+        loop {
+            self.voice.troubled().await;
+            let asked =
+                async { admin::describe_topics(&self.handle_or_fault()?, &[&name], REQUEST).await };
+            if matches!(tokio::time::timeout(AWAY, asked).await, Ok(Ok(_))) {
+                self.voice.is_well();
+            }
+            tokio::time::sleep(LOOK_OUT).await;
+        }
     }
 
     /// Topics as the cluster knows them now; `None` for one that is not there.

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use host_events::{Incarnation, Position};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::broker::{
@@ -52,6 +53,28 @@ pub struct Kafka {
     outlets: Arc<Outlets>,
     lanes: Lanes,
     turns: Turns,
+    _lookout: Lookout,
+}
+
+/// What asks a cluster that is away; ends when dropped.
+struct Lookout(JoinHandle<()>);
+
+impl Lookout {
+    /// Somebody else's cluster is asked nothing by itself.
+    fn over(cluster: &Arc<Cluster>) -> Self {
+        let cluster = Arc::clone(cluster);
+        Self(tokio::spawn(async move {
+            if !cluster.is_guest() {
+                cluster.look_out().await;
+            }
+        }))
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Kafka {
@@ -74,7 +97,8 @@ impl Kafka {
         let readers = Readers::new(Arc::clone(&cluster));
         let outlets = Outlets::new(Arc::clone(&cluster));
         let lanes = Lanes::new(Arc::clone(&cluster), Arc::clone(&outlets));
-        Ok(Self { cluster, readers, outlets, lanes, turns: Turns::default() })
+        let (turns, _lookout) = (Turns::default(), Lookout::over(&cluster));
+        Ok(Self { cluster, readers, outlets, lanes, turns, _lookout })
     }
 
     /// Takes the topics away that keep positions and state of the identity, for one that is not needed any
@@ -183,6 +207,10 @@ impl Broker for Kafka {
 
     async fn returned(&self) {
         self.cluster.voice().returned().await;
+    }
+
+    fn away(&self) -> Option<BrokerError> {
+        Some(self.cluster.fault("", &self.cluster.fault_of_being_away()?))
     }
 
     async fn reposition(

@@ -42,8 +42,8 @@ struct Inner {
 struct Trouble {
     /// What is wrong, since somebody last got an answer.
     now: Option<Fault>,
-    /// Whether nobody answers, or nobody lets us in.
-    hopeless: bool,
+    /// Since when nobody answers, or nobody lets us in.
+    hopeless: Option<Instant>,
     /// Why a connection last failed: librdkafka says the same reason twice a minute at most, and how many
     /// brokers are down every time.
     reason: Option<Fault>,
@@ -79,13 +79,20 @@ impl Voice {
         lock(&self.0.trouble).now.clone()
     }
 
+    /// What keeps everybody of the cluster from answering, where that has lasted for so long.
+    pub(super) fn away_for(&self, time: Duration) -> Option<Fault> {
+        let trouble = lock(&self.0.trouble);
+        let lasts = trouble.hopeless.is_some_and(|since| since.elapsed() >= time);
+        trouble.now.clone().filter(|_| lasts)
+    }
+
     /// Somebody got an answer: what was wrong is so no longer.
     pub(super) fn is_well(&self) {
         let mut trouble = lock(&self.0.trouble);
         trouble.now = None;
-        let was_hopeless = std::mem::take(&mut trouble.hopeless);
+        let was_hopeless = trouble.hopeless.take();
         drop(trouble);
-        if was_hopeless {
+        if was_hopeless.is_some() {
             self.0.changed.notify_waiters();
         }
     }
@@ -95,7 +102,7 @@ impl Voice {
         self.troubled().await;
         loop {
             let changed = self.0.changed.notified();
-            if !lock(&self.0.trouble).hopeless {
+            if lock(&self.0.trouble).hopeless.is_none() {
                 return;
             }
             changed.await;
@@ -106,7 +113,7 @@ impl Voice {
     pub(super) async fn troubled(&self) -> Fault {
         loop {
             let changed = self.0.changed.notified();
-            if let Trouble { now: Some(fault), hopeless: true, .. } = &*lock(&self.0.trouble) {
+            if let Trouble { now: Some(fault), hopeless: Some(_), .. } = &*lock(&self.0.trouble) {
                 return fault.clone();
             }
             changed.await;
@@ -115,7 +122,9 @@ impl Voice {
 
     pub(super) fn note(&self, fault: Fault) {
         let mut trouble = lock(&self.0.trouble);
-        trouble.hopeless |= matches!(fault.code, Code::AllBrokersDown | Code::Authentication);
+        if matches!(fault.code, Code::AllBrokersDown | Code::Authentication) {
+            trouble.hopeless.get_or_insert_with(Instant::now);
+        }
         trouble.now = match fault.code {
             Code::AllBrokersDown => trouble.reason.clone().or(Some(fault)),
             _ => {
@@ -190,8 +199,12 @@ fn is_of_the_connection(code: Code) -> bool {
 
 impl ConsumerContext for Voice {}
 
-/// Lines that differ in durations, ports and counts alone are one.
+/// What a line tells: lines that differ in durations, ports and counts alone are one, and so are those that librdkafka says
+/// of a thread and then as an error, or of which it has left some out.
 fn without_numbers(line: &str) -> String {
+    let of_thread = line.strip_prefix("[thrd:").and_then(|line| line.split_once("]: "));
+    let line = of_thread.map_or(line, |(_, line)| line);
+    let line = line.rsplit_once(" (after ").map_or(line, |(line, _)| line);
     line.chars().filter(|c| !c.is_ascii_digit()).take(200).collect()
 }
 
@@ -210,6 +223,13 @@ mod tests {
         assert!(is_news("127.0.0.1:9092: refused (after 3ms, 2 suppressed)"));
         assert!(!is_news("127.0.0.1:9094: refused (after 41ms, 170 suppressed)"));
         assert!(is_news("something else"));
+        assert!(is_news(
+            "[thrd:127.0.0.1:9092/1]: 127.0.0.1:9092/1: Refused (after 3ms in state CONNECT)"
+        ));
+        assert!(!is_news("127.0.0.1:9092/1: Refused (after 3ms in state CONNECT)"));
+        assert!(!is_news(
+            "127.0.0.1:9092/1: Refused (after 0ms in state CONNECT, 21 identical error(s) suppressed)"
+        ));
         for line in 0..10 * LINES {
             let name: String = line.to_string().bytes().map(|c| char::from(c + 50)).collect();
             assert!(is_news(&name), "{name}");
@@ -229,6 +249,18 @@ mod tests {
         assert!(futures::poll!(&mut returned).is_pending(), "nobody answers");
         voice.is_well();
         assert!(futures::poll!(&mut returned).is_ready());
+    }
+
+    #[test]
+    fn away_is_who_has_not_answered_for_a_while_and_not_who_lost_one_connection() {
+        let voice = Voice::new("k", None);
+        voice.error(KafkaError::Global(Code::BrokerTransportFailure), "refused");
+        assert!(voice.away_for(Duration::ZERO).is_none());
+        voice.error(KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(voice.away_for(Duration::ZERO).unwrap().text, "refused");
+        assert!(voice.away_for(Duration::from_secs(3600)).is_none());
+        voice.is_well();
+        assert!(voice.away_for(Duration::ZERO).is_none());
     }
 
     #[test]

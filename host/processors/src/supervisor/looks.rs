@@ -54,7 +54,8 @@ impl Processors {
         let entry = entry.try_lock().ok()?;
         let statuses = entry.running.iter().flat_map(|running| running.statuses.iter());
         let shards = statuses.zip(0..).map(|(status, shard)| status.report(shard)).collect();
-        Some(Report { shards, problem: entry.problem.clone(), held: entry.held.clone() })
+        let away = entry.running.as_ref().and_then(|running| running.spec.away());
+        Some(Report { shards, problem: entry.problem.clone(), held: entry.held.clone(), away })
     }
 
     /// How often an event of a processor may take effect; none where it cannot run at all.

@@ -95,6 +95,8 @@ pub struct Report {
     pub problem: Option<String>,
     /// What its owner may not do any more, where that holds it.
     pub held: Option<String>,
+    /// Why a broker of its flows does not answer.
+    pub away: Option<String>,
 }
 
 impl Report {

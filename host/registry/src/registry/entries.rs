@@ -3,11 +3,19 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::Registry;
 use crate::error::RegistryError;
 use crate::journal::{Entry, JournalId, Outcome, Refusal, Step};
+
+/// How long a command waits for what fails and is tried again: a broker that elects a leader has done so in less, and of one
+/// that is away its author is to hear soon.
+const FAILING_WAIT: Duration = Duration::from_secs(8);
+
+/// How often it is looked after that whether it fails.
+const FAILING_LOOK: Duration = Duration::from_secs(1);
 
 impl Registry {
     /// Entries that have not ended, oldest first.
@@ -68,22 +76,30 @@ impl Registry {
         }
     }
 
-    /// Waits until an entry has ended, at most so long.
+    /// Waits until an entry has ended, at most so long; and no longer than [`FAILING_WAIT`] where its steps fail.
     ///
     /// # Errors
     /// [`RegistryError::Pending`] when the time is over and it goes on in the background; the refusal
     /// when it was undone.
     pub async fn wait(&self, id: JournalId, limit: Duration) -> Result<(), RegistryError> {
-        match tokio::time::timeout(limit, self.ended(id)).await {
-            Err(_) => {
-                let trouble = self.0.state().trouble.get(&id).cloned();
-                Err(RegistryError::Pending { trouble: trouble.unwrap_or_default() })
+        let (began, ended) = (Instant::now(), self.ended(id));
+        tokio::pin!(ended);
+        let mut waits = FAILING_WAIT;
+        let outcome = loop {
+            let left = limit.saturating_sub(began.elapsed());
+            if let Ok(outcome) = timeout(waits.min(left), &mut ended).await {
+                break outcome?;
             }
-            Ok(outcome) => match outcome? {
-                Outcome::Done => Ok(()),
-                Outcome::Undone(refusal) => Err(refusal.into()),
-                Outcome::Superseded => Err(RegistryError::conflict("overtaken by its deletion")),
-            },
+            let trouble = self.0.state().trouble.get(&id).cloned();
+            if trouble.is_some() || left <= waits {
+                return Err(RegistryError::Pending { trouble: trouble.unwrap_or_default() });
+            }
+            waits = FAILING_LOOK;
+        };
+        match outcome {
+            Outcome::Done => Ok(()),
+            Outcome::Undone(refusal) => Err(refusal.into()),
+            Outcome::Superseded => Err(RegistryError::conflict("overtaken by its deletion")),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::world::Stop;
 use super::*;
 
@@ -68,10 +70,11 @@ async fn a_step_that_fails_is_tried_again_and_the_reason_is_told() {
     let registry = furnished(dir.path()).await;
     let world = World::at(dir.path()).fail(usize::MAX);
     let reconciler = Reconciler::start(registry.clone(), Arc::new(world.clone()));
-    let entry = command(&registry, "create flow").await.unwrap();
+    let (began, entry) = (Instant::now(), command(&registry, "create flow").await.unwrap());
     let error = reconciler.wait(entry).await.unwrap_err();
     assert_eq!(error.to_string(), "goes on in the background: the broker is away");
-    // 50 ms, doubling to 10 s: some ten tries in 20 s, not hundreds.
+    // Who waits is told within seconds. 50 ms, doubling to 10 s: some ten tries until then, not hundreds.
+    assert!(began.elapsed() < COMMAND_WAIT / 2);
     assert!((5..15).contains(&world.calls().len()), "{:?}", world.calls());
     world.agree();
     reconciler.wait(entry).await.unwrap();

@@ -65,6 +65,9 @@ async fn take_over(world: Arc<World>, fences: Arc<AtomicBool>) -> Result<Held, B
     let World { number, cluster, ours, shares, recovered, .. } = &*world;
     Early::begin(&world);
     let missing = tokio::select! {
+        biased;
+        // A group that nobody hears from gives lanes to nobody, and takes none for anybody.
+        fault = cluster.is_away() => Some(Missing::Out(cluster.fault("", &fault))),
         waited = shares.wait_for(*number) => waited.err(),
         holder = outside::holder(cluster, ours, *number) => Some(Missing::HeldBy(holder)),
     };

@@ -12,7 +12,7 @@ use fnap::rights::Right;
 use fnap::value::Word;
 use host_events::Incarnation;
 use host_iam::Principal;
-use host_processors::{Report, ShardReport};
+use host_processors::{Phase, Report, ShardReport};
 use host_registry::{Desired, Processor};
 use serde_json::{Value, json};
 
@@ -116,16 +116,16 @@ fn summary(
         .with("lag-events", lag.events.map_or(Value::Null, Value::from))
         .with("lag-seconds", lag.seconds.map_or(Value::Null, tenths));
     let held = report.and_then(|report| report.held.clone());
+    // What is about to go on, and cannot: before that has failed.
+    let is_under_way = matches!(phase, Some(Phase::Starting | Phase::Running));
+    let away = report.and_then(|report| report.away.clone()).filter(|_| is_under_way);
     match phase {
         // Reasons name flows, and quote what plugins say.
         _ if !services.grants.may(who, Right::Administer, &processor.name) => description,
-        Some(host_processors::Phase::Failed(reason)) => description.with("reason", reason),
-        _ => match held {
-            Some(held) => description.with("reason", held),
-            None => match &processor.because {
-                Some(because) => description.with("reason", because.clone()),
-                None => description,
-            },
+        Some(Phase::Failed(reason)) => description.with("reason", reason),
+        _ => match held.or(away).or_else(|| processor.because.clone()) {
+            Some(reason) => description.with("reason", reason),
+            None => description,
         },
     }
 }
