@@ -16,6 +16,8 @@ mod battery;
 mod cached;
 #[path = "kafka/coordinators.rs"]
 mod coordinators;
+#[path = "kafka/former.rs"]
+mod former;
 #[path = "kafka/gaps.rs"]
 mod gaps;
 #[path = "kafka/hosts.rs"]

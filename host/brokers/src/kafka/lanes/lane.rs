@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::format::{self, TokenId};
+use super::former::Former;
 use super::keep::{self, Kept};
 use super::ours::Ours;
 use super::outside;
@@ -129,6 +130,7 @@ pub(super) struct World {
     /// Records that were read to take lanes over.
     pub(super) recovered: Arc<AtomicU64>,
     pub(super) early: Early,
+    pub(super) former: Arc<Former>,
 }
 
 /// The task's own.
@@ -245,6 +247,7 @@ impl Lane {
         }
         match taken {
             Ok(held) => {
+                self.world.former.told(self.world.number, &held.truth.tokens);
                 self.held = Some(held);
                 waited.append(waiting);
                 *waiting = waited;

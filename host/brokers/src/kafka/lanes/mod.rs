@@ -13,6 +13,7 @@ mod end;
 mod entry;
 mod fence;
 mod format;
+mod former;
 mod group;
 mod keep;
 mod lane;
@@ -50,6 +51,7 @@ use crate::kafka::cluster::Cluster;
 use crate::kafka::outlets::Outlets;
 
 use fence::LaneFence;
+use former::Former;
 use group::{GivesUp, Member};
 use lane::{Answer, Appending, Lane, Opening, QUEUE, Request, World};
 use memory::Memory;
@@ -78,6 +80,7 @@ pub(super) struct Lanes {
     started: Started,
     shares: Arc<Shares>,
     recovered: Arc<AtomicU64>,
+    former: Arc<Former>,
     /// Dropped with this: the lanes end.
     closing: signal::Sender<()>,
 }
@@ -87,8 +90,8 @@ impl Lanes {
         let (closing, _) = signal::channel(());
         let (started, shares) = (Started::default(), Arc::default());
         let (ours, joining) = (Arc::default(), Mutex::default());
-        let recovered = Arc::default();
-        Self { cluster, outlets, ours, joining, started, shares, recovered, closing }
+        let (recovered, former) = (Arc::default(), Arc::default());
+        Self { cluster, outlets, ours, joining, started, shares, recovered, former, closing }
     }
 
     /// Gives all lanes up that are held, and keeps on disk what makes taking them over again quicker.
@@ -183,8 +186,12 @@ impl Lanes {
     ) -> Result<Enqueued, BrokerError> {
         let ours = self.ours().await?;
         let writer = format::writer_id(&token.principal, topic.incarnation);
-        let lane = self.lane(&ours, ours.lane_of_bytes(&writer));
+        let number = ours.lane_of_bytes(&writer);
+        let lane = self.lane(&ours, number);
         let token = format::token_id(token, topic.incarnation);
+        if let Some(count) = self.formerly(&ours, number, token).await? {
+            return Ok(std::future::ready(Ok(Appended { count, repeated: true })).boxed());
+        }
         if let Err(refused) = self.check(topic, &outputs).await {
             let seen = ask(&lane, |answer| Request::Recall { token, answer }).await?;
             let appended = seen.map(|count| Appended { count, repeated: true }).ok_or(refused);
@@ -242,8 +249,9 @@ impl Lanes {
             let (ours, shares) = (Arc::clone(ours), Arc::clone(&self.shares));
             let recovered = Arc::clone(&self.recovered);
             let early = Early::default();
-            let lane =
-                Lane::new(World { number, cluster, outlets, ours, shares, recovered, early });
+            let former = Arc::clone(&self.former);
+            let world = World { number, cluster, outlets, ours, shares, recovered, early, former };
+            let lane = Lane::new(world);
             tokio::spawn(lane.run(requests, self.closing.subscribe()));
             sender
         });

@@ -9,7 +9,7 @@ use super::truth::now;
 
 /// How long a token is remembered: a client that lost an answer repeats within minutes; a day leaves
 /// room for one that was switched off over night.
-const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
+pub(super) const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Tokens of a lane at once, some 64 bytes each. Beyond it the oldest are forgotten early: with eight lanes and many
 /// writers that is when more than forty appends with a token come in every second of a day, with one writer more
@@ -67,6 +67,11 @@ impl Tokens {
         }
     }
 
+    /// Those that lie where an earlier host wrote them, as far as they are not too old.
+    pub(super) fn former(&self) -> impl Iterator<Item = (TokenId, Seen)> {
+        self.old.iter().filter_map(|id| Some((*id, self.find(id)?)))
+    }
+
     /// Where a token that is remembered lies.
     pub(super) fn key(&self, id: &TokenId) -> Bytes {
         match self.old.contains(id) {
@@ -94,7 +99,7 @@ impl Tokens {
     }
 }
 
-fn is_old(at: u64, now: u64) -> bool {
+pub(super) fn is_old(at: u64, now: u64) -> bool {
     at.saturating_add(KEPT_MS) <= now
 }
 
