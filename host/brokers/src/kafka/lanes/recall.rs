@@ -4,11 +4,12 @@
 //! looked at when the lane is ours, and counts only where the log still is the one that it stands for. What does not
 //! fit is told at `debug`, and all of the log is read.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
@@ -32,26 +33,60 @@ pub(super) static FILES: Semaphore = Semaphore::const_new(2);
 /// share its lanes out; after that another host has the lane, and it is not worth the memory.
 const WAITS: Duration = Duration::from_secs(30);
 
+/// Octets of files, all lanes of this process together, that are read before their lanes are this host's: as many as one
+/// file may have at most. Who restarts one of two hosts has room for what the other one holds, too; what is beyond that
+/// is read when its lane is given.
+const MOST_EARLY: u64 = cache::MOST;
+
+/// What of that is taken.
+static EARLY: Room = Room(AtomicU64::new(0));
+
 /// A file that is being read, or was.
 type Reading = JoinHandle<Result<Option<Known>, String>>;
+
+/// Octets that are taken together.
+struct Room(AtomicU64);
+
+/// Some of them, given back when dropped.
+struct Taken(&'static Room, u64);
+
+impl Room {
+    fn take(&'static self, octets: u64) -> Option<Taken> {
+        let fits = |taken: u64| taken.checked_add(octets).filter(|all| *all <= MOST_EARLY);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.is_ok().then(|| Taken(self, octets))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
 
 /// What is read of the disk before a lane is this host's: once, when its lanes are first waited for.
 #[derive(Default)]
 pub(super) struct Early {
     has_begun: AtomicBool,
-    reading: Mutex<Option<Reading>>,
+    reading: Mutex<Option<(Reading, Taken)>>,
 }
 
 impl Early {
-    /// Begins to read a lane's file, where there is one: the first time.
+    /// Begins to read a lane's file, where there is one, and room for it: the first time.
     pub(super) fn begin(world: &Arc<World>) {
         if world.early.has_begun.swap(true, Ordering::Relaxed) {
             return;
         }
-        let reading = begin(world);
-        *world.early.lock() = reading;
+        let Some(path) = path(world) else { return };
+        let Some(taken) = path.metadata().ok().and_then(|file| EARLY.take(file.len())) else {
+            return;
+        };
+        let (ended, end) = oneshot::channel();
+        *world.early.lock() = Some((begin(world, path, Some(ended)), taken));
         let world = Arc::downgrade(world);
         tokio::spawn(async move {
+            // However it ended.
+            drop(end.await);
             sleep(WAITS).await;
             if let Some(world) = world.upgrade() {
                 drop(world.early.lock().take());
@@ -59,16 +94,22 @@ impl Early {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Reading>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Reading, Taken)>> {
         self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn begin(world: &World) -> Option<Reading> {
+/// Where a lane's file lies, if it does.
+fn path(World { number, cluster, ours, .. }: &World) -> Option<PathBuf> {
+    cache::path(cluster.options(), ours, *number).filter(|path| path.exists())
+}
+
+/// Begins to read a file; `ended` goes when that has ended.
+fn begin(world: &World, path: PathBuf, ended: Option<oneshot::Sender<()>>) -> Reading {
     let World { number, cluster, ours, .. } = world;
-    let path = cache::path(cluster.options(), ours, *number).filter(|path| path.exists())?;
     let (identity, ours, lane) = (cluster.options().identity.clone(), Arc::clone(ours), *number);
-    Some(tokio::spawn(async move {
+    tokio::spawn(async move {
+        let _ended = ended;
         let permit = FILES.acquire().await.map_err(|error| error.to_string())?;
         let read = spawn_blocking(move || {
             // Let go when it is done, also where nobody waits for it any more.
@@ -80,14 +121,18 @@ fn begin(world: &World) -> Option<Reading> {
             known
         });
         read.await.unwrap_or_else(|error| Err(error.to_string()))
-    }))
+    })
 }
 
 /// What the disk knows of a lane, where that may be true as far as can be said without reading the log.
 pub(super) async fn known(world: &World) -> Option<Known> {
     let World { number, cluster, ours, early, .. } = world;
     let early = early.lock().take();
-    let reading = early.or_else(|| begin(world))?;
+    // What is taken over now is no longer early.
+    let reading = match early {
+        Some((reading, _)) => reading,
+        None => begin(world, path(world)?, None),
+    };
     let asked =
         async { tokio::join!(keep_deletions_for(cluster, ours), spans(cluster, ours, *number)) };
     let (read, (kept, spans)) = tokio::join!(reading, asked);
@@ -168,4 +213,22 @@ pub(super) async fn keep_deletions_for(cluster: &Cluster, ours: &Ours) -> Option
     };
     let (positions, state) = tokio::join!(kept(&ours.positions), kept(&ours.state));
     Some(positions?.min(state?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_read_early_have_room_for_so_many_octets_together() {
+        static ROOM: Room = Room(AtomicU64::new(0));
+        let (half, other) = (ROOM.take(MOST_EARLY / 2), ROOM.take(MOST_EARLY / 2));
+        assert!(half.is_some() && other.is_some());
+        assert!(ROOM.take(1).is_none() && ROOM.take(u64::MAX).is_none());
+        drop(other);
+        assert!(ROOM.take(MOST_EARLY / 2 + 1).is_none());
+        assert!(ROOM.take(MOST_EARLY / 2).is_some());
+        drop(half);
+        assert!(ROOM.take(MOST_EARLY).is_some());
+    }
 }

@@ -33,7 +33,7 @@ pub(super) use write::write;
 
 /// Largest file: a lane that holds more is read anew each time. What is true of a lane lies in memory, so this is
 /// no more on the disk than there is there.
-const MOST: u64 = 2 << 30;
+pub(super) const MOST: u64 = 2 << 30;
 
 /// What it is, and its format.
 const MAGIC: &[u8] = b"fnaad lane 2\n";
