@@ -23,7 +23,8 @@ pub(crate) enum Create {
     },
     /// Create a processor of any type.
     #[command(
-        after_help = "Example:\n  fnua create processor alerts.flows.unix.ar --type signal \\\n    --from quakes.flows.unix.ar --to big.flows.unix.ar --config-file rules.json"
+        after_help = "Example:\n  fnua create processor alerts.flows.unix.ar --type signal \\\n    --from quakes.flows.unix.ar --to big.flows.unix.ar --config-file rules.json",
+        mut_arg("as_name", |unwanted| unwanted.hide(true))
     )]
     Processor {
         /// Its name.
@@ -190,7 +191,7 @@ pub(crate) struct UpdateProcessor {
     pub(crate) name: Name,
     #[command(flatten)]
     pub(crate) config: ConfigOptions,
-    /// Where to go on: earliest, latest, PARTITION:OFFSET or an RFC 3339 time.
+    /// Where to go on, once it is paused or stopped: earliest, latest, PARTITION:OFFSET (that partition only) or an RFC 3339 time.
     #[arg(long, value_parser = values::start, conflicts_with_all = ["config_json", "config_file"])]
     pub(crate) position: Option<Start>,
     /// What becomes of its state when it is moved.

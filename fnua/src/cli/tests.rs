@@ -25,6 +25,14 @@ fn the_command_line_is_consistent_and_every_command_has_help() {
 }
 
 #[test]
+fn the_help_of_a_command_offers_nothing_that_it_refuses() {
+    let mut whole = Cli::command();
+    let create = whole.find_subcommand_mut("create").unwrap();
+    let help = create.find_subcommand_mut("processor").unwrap().render_long_help().to_string();
+    assert!(help.contains("--start") && !help.contains("--as"), "{help}");
+}
+
+#[test]
 fn what_is_typed_becomes_the_protocols_commands() {
     assert_eq!(
         sent(&["create", "flow", "flow://Time.flows.unix.ar"]),
