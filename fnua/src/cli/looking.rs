@@ -83,8 +83,8 @@ pub(crate) struct ReplayArgs {
 const REPLAY_HELP: &str =
     "Both versions begin with an empty state, or with that of a snapshot; nothing of what they do is written
 anywhere, and the processor goes on meanwhile. No snapshot is chosen by itself: where one lies before
---from, it is named on stderr. Ctrl-C ends it, with what was
-compared until then and with 130. Ends with 4 where the versions differ.
+--from, it is named on stderr. Ends with 4 where the versions differ; Ctrl-C ends it with what was compared
+until then, and with 130.
 
 Examples:
   fnua replay p.flows.unix.ar --version 1.3.0

@@ -60,8 +60,9 @@ pub enum PluginsCommand {
         /// The processor type
         name: String,
     },
-    /// Have the version before run again; the one that runs is not tried any more until `unpin` or `pin`. Said again, it goes one more
-    /// version back, where one is kept, and never forth
+    /// Have the version before run again; the one that runs is not tried any more until `unpin` or `pin`
+    ///
+    /// Said again it goes one more version back, where one is kept, and never forth.
     Rollback {
         /// The processor type
         name: String,
