@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use wasmtime::Store;
 
 use crate::engine::Engine;
-use crate::error::CallError;
+use crate::error::{CALL_MS, CallError};
 use crate::host::{self, Host, TimeUp};
 use crate::instance::Setup;
 use crate::lanes::History;
@@ -175,7 +175,7 @@ impl Deadline {
     fn of(self, limits: &Limits) -> (&'static str, u64) {
         match self {
             Self::Init => ("init_ms", limits.init_ms),
-            Self::Call => ("call_ms", limits.call_ms),
+            Self::Call => (CALL_MS, limits.call_ms),
         }
     }
 }

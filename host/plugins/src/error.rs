@@ -126,10 +126,19 @@ pub enum CallError {
     Busy(String),
 }
 
+/// The limit that a call which runs for too long passes.
+pub(crate) const CALL_MS: &str = "call_ms";
+
 impl CallError {
     /// Whether the instance can be called again.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         matches!(self, Self::Retry(_) | Self::Reject { .. } | Self::Contract(_))
+    }
+
+    /// Whether a call took all the time that it may take.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::Limit { which: CALL_MS, .. })
     }
 }

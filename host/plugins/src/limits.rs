@@ -21,7 +21,7 @@ pub struct Limits {
     /// interpreters have some ten thousand functions.
     pub table_elements: u64,
     /// Milliseconds that one call may run. The slowest language measured needs 70 for a batch of 512;
-    /// a batch that fails is halved up to thirteen times, so this is also what a looping event costs.
+    /// a batch with an event that loops is cut up to four times, so five times this is what such an event costs.
     /// Only time in which the guest itself runs is counted.
     pub call_ms: u64,
     /// Milliseconds that a call may run beside the others before it goes on in the slow lane. Five is
