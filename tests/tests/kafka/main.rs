@@ -27,6 +27,7 @@ mod outage;
 mod reference;
 mod refused;
 mod room;
+mod snapshots;
 mod steps;
 mod swaps;
 mod tools;
