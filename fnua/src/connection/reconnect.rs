@@ -52,9 +52,14 @@ impl Patience {
 
     /// Something went well: the next failure has all the time again.
     pub(crate) fn renew(&mut self) {
+        self.renew_time();
+        self.teller.well();
+    }
+
+    /// The same where that was told then, and may be over.
+    pub(crate) fn renew_time(&mut self) {
         self.until = None;
         self.pause = FIRST_PAUSE;
-        self.teller.well();
     }
 
     /// It goes on, which says nothing about how long: the time is not renewed.

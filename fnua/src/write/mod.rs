@@ -98,7 +98,7 @@ impl Writing<'_> {
             let limit = self.patience.limit();
             let ended = Pump::new(&mut self.job, connected, limit).run().await;
             if self.job.tally.batches > before {
-                self.patience.renew();
+                self.patience.renew_time();
                 self.job.window = window;
             }
             match ended {

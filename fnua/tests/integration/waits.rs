@@ -154,17 +154,54 @@ fn a_writer_says_that_its_host_does_not_answer_and_what_it_said_last() {
     fake.finish();
 }
 
+#[test]
+fn a_writer_does_not_go_on_where_what_was_taken_lies_before_the_wait() {
+    let (release, released) = channel();
+    let mut scripts: Vec<Script> = vec![Box::new(move |talk| {
+        talk.login_to_write();
+        talk.take_write(FLOW);
+        talk.say("220 OK 512 events");
+        talk.take_write(FLOW);
+        until(&released);
+    })];
+    for _ in 0..REFUSALS {
+        scripts.push(Box::new(refuse));
+    }
+    scripts.push(Box::new(|talk| {
+        talk.login_to_write();
+        talk.write_ok(FLOW);
+        talk.quit();
+    }));
+    let fake = Fake::start(scripts);
+    let fnua = Fnua::with(&fake);
+    let mut command = fnua.command(&["write", FLOW, "--window", "1", "--run-id", "r"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = "{\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\"}\n";
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, lines.repeat(513).as_bytes()).unwrap();
+    drop(stdin);
+    let mut said = words(&mut child);
+    let wanted = format!("fnua: waiting for the host: no answer yet{HINT}");
+    assert_eq!(said.next(), Some(wanted));
+    release.send(()).unwrap();
+    assert!(said.next().unwrap().starts_with("fnua: goes on, after "));
+    assert!(said.next().unwrap().starts_with("fnua: wrote 513 events"));
+    assert_eq!(ended(child).code, 0);
+    fake.finish();
+}
+
 /// So many refusals take longer than anybody waits in silence: the pauses grow to 2 s.
 const REFUSALS: usize = 7;
 
+fn refuse(talk: &mut Talk) {
+    talk.login_to_write();
+    assert!(talk.line().starts_with("WRITE "));
+    talk.say("503 UNAVAILABLE flow time.flows.unix.ar is paused");
+    talk.closed();
+}
+
 #[test]
 fn a_writer_says_that_the_flow_is_paused_and_how_to_stop_and_goes_on_when_it_is_not() {
-    fn refuse(talk: &mut Talk) {
-        talk.login_to_write();
-        assert!(talk.line().starts_with("WRITE "));
-        talk.say("503 UNAVAILABLE flow time.flows.unix.ar is paused");
-        talk.closed();
-    }
     let mut scripts: Vec<Script> = Vec::new();
     for _ in 0..REFUSALS {
         scripts.push(Box::new(refuse));
