@@ -110,8 +110,10 @@ pub enum SnapshotError {
     /// Its shards do not all run.
     #[error("processor {0} is not running: a snapshot is taken of one that runs")]
     NotRunning(String),
-    /// A shard has not come to the end of a batch.
-    #[error("processor {0} is in the middle of a batch for too long: ask again")]
+    /// A shard has not come to the end of a batch, for whatever reason.
+    #[error(
+        "a shard of processor {0} has not come to the end of its batch, or waits for its broker: ask again later"
+    )]
     Busy(String),
     /// It is larger than all that is kept.
     #[error("the state has {0} octets, and snapshots at most {SNAPSHOT_BYTES}")]

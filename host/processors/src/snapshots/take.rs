@@ -271,7 +271,7 @@ mod tests {
         let asked = [busy];
         for _ in 0..2 {
             // The question waits there; then there is room for none.
-            assert!(told(&asked).await.contains("in the middle of a batch"));
+            assert!(told(&asked).await.contains("the end of its batch"));
         }
         let (ended, _) = mpsc::channel(1);
         assert!(told(&[ended]).await.contains("not running"));
