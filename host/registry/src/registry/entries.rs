@@ -68,7 +68,7 @@ impl Registry {
         host_store::blocking(move || inner.undo(id, refusal)).await
     }
 
-    /// Notes why the last try of an entry failed, for whoever waits for it. Not stored.
+    /// Notes why the last try of an entry's step failed, for whoever waits for it, until the step is made. Not stored.
     pub fn note_trouble(&self, id: JournalId, words: String) {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.pending.contains_key(&id) {

@@ -142,6 +142,8 @@ impl Inner {
                 if let Some(entry) = state.pending.get_mut(&id) {
                     entry.done = done;
                 }
+                // What failed before is over: who waits is told of what fails now.
+                state.trouble.remove(&id);
             });
             return Ok(());
         }

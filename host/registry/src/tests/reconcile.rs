@@ -82,6 +82,20 @@ async fn a_step_that_fails_is_tried_again_and_the_reason_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_failed_before_a_step_was_made_is_not_told_of_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let registry = furnished(dir.path()).await;
+    // The first of two steps fails once, and the second one takes for ever.
+    let world = World::at(dir.path()).fail(1).stop_at(Stop::Before(2));
+    let reconciler = Reconciler::start(registry.clone(), Arc::new(world.clone()));
+    let (began, entry) = (Instant::now(), command(&registry, "delete processor").await.unwrap());
+    let error = reconciler.wait(entry).await.unwrap_err();
+    assert_eq!(world.calls(), ["apply processor", "apply processor", "forget processor"]);
+    assert_eq!(error.to_string(), "goes on in the background");
+    assert!(began.elapsed() >= COMMAND_WAIT);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_performer_that_panics_holds_up_nobody_else() {
     let dir = tempfile::tempdir().unwrap();
     let registry = furnished(dir.path()).await;
