@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use host_brokers::{Broker, CommitOutcome, TopicRef};
+use host_brokers::kafka::KafkaOptions;
+use host_brokers::{Broker, ShardId, TopicRef};
 use kafka_node::{Node, Setup};
 
-use crate::battery::{bounded, commit_of, eventually, position, shard, topic};
-use crate::lanes::{commit, one_lane, open};
+use crate::battery::{bounded, eventually, shard, topic};
+use crate::hosts::Two;
 use crate::place::OnKafka;
 
 /// How long the node is away. Longer than a group keeps a member (10 s), than whoever waits for a lane waits before he asks
@@ -17,6 +18,9 @@ const AWAY: Duration = Duration::from_secs(40);
 
 /// Longer than any question may take.
 const ANSWERED: Duration = Duration::from_secs(19);
+
+/// How long a host waits for a lane before it asks who has it.
+const ASKED_AFTER: Duration = Duration::from_secs(2);
 
 /// Questions at a time.
 const TOGETHER: usize = 4;
@@ -36,21 +40,30 @@ async fn is_known(broker: &Arc<dyn Broker>, topic: &TopicRef) -> bool {
     consumers.is_ok_and(|all| all.iter().any(|one| one.group == "readers"))
 }
 
+/// How long it took to be told that a shard cannot be had, and why.
+async fn refused(broker: &Arc<dyn Broker>, shard: ShardId) -> (Duration, String) {
+    let begun = Instant::now();
+    let error = broker.open(shard).await.map(drop).unwrap_err();
+    (begun.elapsed(), error.to_string())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_asked_of_coordinators_that_went_away_ends_no_process_when_they_are_back() {
     bounded(async {
         let node = tokio::task::block_in_place(|| Node::start(Setup::default()));
         let place = OnKafka::at(&node.servers());
-        let broker = open(&one_lane(&place)).await;
+        let options = KafkaOptions { lanes: 4, ..place.options() };
+        let Two { a: broker, b, held: [_, of_b], .. } = Two::share_lanes(options).await;
         let topic = topic(&broker, "a", 1).await;
         read_by_a_group(&node, &topic);
         eventually(|| is_known(&broker, &topic)).await;
-        let mut opened = broker.open(shard(0)).await.unwrap();
         node.kill();
-        // Whoever holds a lane asks nobody who has it: a commit that fails gives it up.
-        let next = commit_of(position(topic.incarnation, 0, 1));
-        let outcome = commit(&mut opened, Vec::new(), next).await;
-        assert!(!matches!(outcome, CommitOutcome::Committed), "{outcome:?}");
+        // Nobody knows yet that it is away when it is asked who has the lanes of the other host.
+        let first = of_b.iter().map(|(shard, _)| refused(&broker, *shard));
+        for (waited, error) in join_all(first).await {
+            assert!(waited > ASKED_AFTER, "it was not asked: {error}");
+            assert!(error.contains("broker k: ") && !error.contains("holds it"), "{error}");
+        }
         let begun = Instant::now();
         while begun.elapsed() < AWAY {
             let consumers = join_all((0..TOGETHER).map(|_| broker.consumers(&topic)));
@@ -63,6 +76,7 @@ async fn what_was_asked_of_coordinators_that_went_away_ends_no_process_when_they
         }
         tokio::task::block_in_place(|| node.restart());
         eventually(|| is_known(&broker, &topic)).await;
+        drop((of_b, b));
         eventually(|| async { broker.open(shard(0)).await.is_ok() }).await;
     })
     .await;

@@ -330,15 +330,15 @@ async fn a_node_that_stops_or_dies_during_commits_leaves_all_of_each_or_nothing(
 }
 
 /// Two hosts, each with one of the two lanes, and the shards that each holds: first a's, then b's.
-struct Two {
-    options: KafkaOptions,
-    a: Arc<dyn Broker>,
-    b: Arc<dyn Broker>,
-    held: [Vec<(ShardId, Opened)>; 2],
+pub struct Two {
+    pub options: KafkaOptions,
+    pub a: Arc<dyn Broker>,
+    pub b: Arc<dyn Broker>,
+    pub held: [Vec<(ShardId, Opened)>; 2],
 }
 
 impl Two {
-    async fn share_lanes(options: KafkaOptions) -> Self {
+    pub async fn share_lanes(options: KafkaOptions) -> Self {
         let a = open(&host(&options, "a")).await;
         let ids: Vec<_> = (0..8).map(shard).collect();
         for id in &ids {
