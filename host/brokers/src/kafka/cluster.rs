@@ -16,6 +16,7 @@ use super::lanes::producer_config;
 use super::native::admin::{self, Fault, TopicDescription};
 use super::native::handle::Handle;
 use super::shared::{Shared, SharedClient};
+use super::topics::Silence;
 use super::voice::Voice;
 use crate::broker::{BrokerError, TopicRef};
 
@@ -52,6 +53,7 @@ pub(super) struct Cluster {
     voice: Voice,
     shared: Shared,
     coordinators: Coordinators,
+    silence: Silence,
     guest: Guest,
 }
 
@@ -59,7 +61,8 @@ impl Cluster {
     pub(super) fn new(options: KafkaOptions) -> Result<Self, BrokerError> {
         let voice = Voice::new(&options.name, options.guest_of.clone());
         let (shared, coordinators) = (Shared::default(), Coordinators::default());
-        Ok(Self { options, voice, shared, coordinators, guest: Guest::default() })
+        let (silence, guest) = (Silence::default(), Guest::default());
+        Ok(Self { options, voice, shared, coordinators, silence, guest })
     }
 
     /// Makes a client and drops it: librdkafka looks at certificates and at settings together only then.
@@ -193,6 +196,16 @@ impl Cluster {
             self.voice.is_well();
         }
         answer
+    }
+
+    /// Whether those who know of groups have been silent.
+    pub(super) fn silence(&self) -> &Silence {
+        &self.silence
+    }
+
+    /// Whether nobody of it answers at the moment.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.voice.away_for(Duration::ZERO).is_some()
     }
 
     /// Why nobody of a cluster of ours answers, where that has lasted for some seconds.

@@ -1,6 +1,10 @@
 //! Who else reads a topic: consumer groups with members or offsets at it.
+//!
+//! Where the coordinators are silent, nobody waits for them again and again.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
@@ -20,16 +24,70 @@ const MOST_GROUPS: usize = 2000;
 /// Groups that one question describes.
 const DESCRIBED_AT_ONCE: usize = 100;
 
-/// Groups that have members or offsets at the topic; ours are left out.
+/// A look that is given up after so long was for what coordinators did not answer, and not because whoever asked went away.
+/// Shorter than DESCRIBE FLOW waits (5 s).
+const SILENT: Duration = Duration::from_secs(3);
+
+/// How long nobody is asked then: who looks at many flows, one behind the other, waits for the first, and a coordinator that
+/// is elected anew is there soon enough.
+const SPARED: Duration = Duration::from_secs(30);
+
+/// Since when the coordinators of a cluster have been silent.
+#[derive(Default)]
+pub(in crate::kafka) struct Silence(Mutex<Option<Instant>>);
+
+impl Silence {
+    fn lasts(&self) -> bool {
+        self.lock().is_some_and(|since| since.elapsed() < SPARED)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A look at all groups. One that ends without having been answered may say that coordinators are silent.
+struct Look<'a, F: Fn() -> bool> {
+    silence: &'a Silence,
+    begun: Instant,
+    is_answered: bool,
+    /// Whether nobody of the cluster answers: that is told by itself, and ends with a sign of life.
+    is_away: F,
+}
+
+impl<'a, F: Fn() -> bool> Look<'a, F> {
+    fn begin(silence: &'a Silence, is_away: F) -> Self {
+        Self { silence, begun: Instant::now(), is_answered: false, is_away }
+    }
+}
+
+impl<F: Fn() -> bool> Drop for Look<'_, F> {
+    fn drop(&mut self) {
+        if !self.is_answered && self.begun.elapsed() >= SILENT && !(self.is_away)() {
+            *self.silence.lock() = Some(Instant::now());
+        }
+    }
+}
+
+/// Groups that have members or offsets at the topic; ours are left out. Not asked where coordinators were silent a moment ago.
 pub(in crate::kafka) async fn consumers(
     cluster: &Cluster,
     topic: &TopicRef,
 ) -> Result<Vec<Consumer>, BrokerError> {
     let there = known(cluster, topic).await?;
+    if cluster.silence().lasts() {
+        let words = format!(
+            "coordinators of groups did not answer, and are not asked for {} s",
+            SPARED.as_secs()
+        );
+        return Err(BrokerError::Unavailable(cluster.words(&topic.topic, &words)));
+    }
     let spans = spans(cluster, &there, Seen::Committed).await?;
+    let mut look = Look::begin(cluster.silence(), || cluster.is_hopeless());
     let groups = groups(cluster).await?;
     let asked = groups.into_iter().map(|group| reads(cluster, &there, &spans, group));
     let consumers: Vec<_> = stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
+    look.is_answered = true;
     Ok(consumers.into_iter().flatten().collect())
 }
 
@@ -98,5 +156,26 @@ mod tests {
         assert_eq!(lag(&spans, &[(0, 8), (2, 7)].into()), Some(2));
         assert_eq!(lag(&spans, &[(0, 2), (2, 9)].into()), Some(5));
         assert_eq!(lag(&spans, &[(0, 8)].into()), None);
+    }
+
+    #[test]
+    fn a_look_that_was_given_up_for_long_spares_those_that_follow_and_only_for_a_while() {
+        let silence = Silence::default();
+        let look = |away: bool, answered: bool| {
+            let mut look = Look::begin(&silence, move || away);
+            look.is_answered = answered;
+            look
+        };
+        let long = |mut look: Look<'_, _>| look.begun = look.begun.checked_sub(SILENT).unwrap();
+        drop(look(false, false));
+        assert!(!silence.lasts(), "who asked went away");
+        long(look(false, true));
+        assert!(!silence.lasts(), "it was answered");
+        long(look(true, false));
+        assert!(!silence.lasts(), "nobody of the cluster answers");
+        long(look(false, false));
+        assert!(silence.lasts());
+        *silence.lock() = Instant::now().checked_sub(SPARED);
+        assert!(!silence.lasts());
     }
 }

@@ -17,7 +17,7 @@ use super::cluster::{Cluster, REQUEST};
 use super::native::admin::{self, Fault, Seen, TopicDescription};
 use crate::broker::{BrokerError, TopicChange, TopicRef, TopicSpec};
 
-pub(super) use consumers::consumers;
+pub(super) use consumers::{Silence, consumers};
 pub(super) use look::{describe, look, settings, topics};
 pub(super) use offsets::{offset_at, spans};
 
