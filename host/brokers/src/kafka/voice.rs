@@ -204,8 +204,12 @@ impl ConsumerContext for Voice {}
 fn without_numbers(line: &str) -> String {
     let of_thread = line.strip_prefix("[thrd:").and_then(|line| line.split_once("]: "));
     let line = of_thread.map_or(line, |(_, line)| line);
-    let line = line.rsplit_once(" (after ").map_or(line, |(line, _)| line);
-    line.chars().filter(|c| !c.is_ascii_digit()).take(200).collect()
+    let (line, after) = line.rsplit_once(" (after ").unwrap_or((line, ""));
+    // In which state a connection ended tells one that was idle from a listener of another protocol.
+    let state = after.split_once(" in state ").map_or("", |(_, state)| state);
+    let state = state.split([',', ')']).next().unwrap_or_default();
+    let told = line.chars().chain([' ']).chain(state.chars());
+    told.filter(|c| !c.is_ascii_digit()).take(200).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -229,6 +233,11 @@ mod tests {
         assert!(!is_news("127.0.0.1:9092/1: Refused (after 3ms in state CONNECT)"));
         assert!(!is_news(
             "127.0.0.1:9092/1: Refused (after 0ms in state CONNECT, 21 identical error(s) suppressed)"
+        ));
+        assert!(is_news("k/1: Disconnected (after 600000ms in state UP)"));
+        assert!(is_news("k/1: Disconnected (after 3ms in state APIVERSION_QUERY)"));
+        assert!(!is_news(
+            "k/1: Disconnected (after 5ms in state APIVERSION_QUERY, 2 identical error(s) suppressed)"
         ));
         for line in 0..10 * LINES {
             let name: String = line.to_string().bytes().map(|c| char::from(c + 50)).collect();
