@@ -2,7 +2,8 @@
 //!
 //! rdkafka is named here and nowhere else; its types stop here. A client of librdkafka costs threads, so
 //! there are few of them: shared consumers for reading, one producer a lane for what is committed, one for
-//! questions to coordinators of groups while there are some, and one more for everything else. Nothing here resets a position.
+//! questions to coordinators of groups while there are some (more only while questions that were given up leave others waiting),
+//! and one more for everything else. Nothing here resets a position.
 
 mod append;
 mod chains;

@@ -1,7 +1,8 @@
 //! Requests of librdkafka's admin API: asked on a queue of their own, answered to a task that waits.
 //!
-//! Each request has a limit of time, which librdkafka keeps. Whoever stops waiting before is free to:
-//! the answer is thrown away, but what was asked may still be done.
+//! Each request has a limit of time, which librdkafka keeps; those to coordinators of groups none that runs out, whoever asks
+//! has one of his own (`kafka::coordinators`). Whoever stops waiting before is free to: the answer is thrown away, but what
+//! was asked may still be done.
 
 mod changes;
 mod configs;
