@@ -4,6 +4,7 @@
 //! same.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 
 use crate::limits::MAX_COMPONENT;
+use crate::log::is_plain;
 
 /// A directory and what is known of its files.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Inbox {
     seen: BTreeMap<String, Stamp>,
     /// As they were when they were handled.
     handled: BTreeMap<String, Stamp>,
+    /// Those whose names nobody could be shown: how many there are, and one of them.
+    unshown: Option<(usize, String)>,
 }
 
 /// What tells one state of a file from another.
@@ -61,7 +65,8 @@ impl Inbox {
     /// Makes the directory where there is none.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        Ok(Self { dir: dir.to_owned(), seen: BTreeMap::new(), handled: BTreeMap::new() })
+        let (seen, handled) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { dir: dir.to_owned(), seen, handled, unshown: None })
     }
 
     /// Looks at every file `*.wasm`, the first time and later.
@@ -94,14 +99,19 @@ impl Inbox {
         self.handled.clear();
     }
 
-    fn list(&self) -> io::Result<BTreeMap<String, Stamp>> {
-        let mut found = BTreeMap::new();
+    fn list(&mut self) -> io::Result<BTreeMap<String, Stamp>> {
+        let (mut found, mut unshown) = (BTreeMap::new(), None);
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            if !name.ends_with(".wasm") || name.starts_with('.') {
+            if !is_plugin(&entry.file_name()) {
                 continue;
             }
+            let Some(name) = shown(&entry.file_name()) else {
+                let (number, _) =
+                    unshown.get_or_insert_with(|| (0, format!("{:?}", entry.file_name())));
+                *number += 1;
+                continue;
+            };
             // Not followed: a link is refused, and its own stamp says when it changes.
             if let Ok(metadata) = entry.metadata() {
                 found.insert(name, Stamp::of(&metadata));
@@ -111,8 +121,30 @@ impl Inbox {
                 break;
             }
         }
+        self.tell_of(unshown);
         Ok(found)
     }
+
+    /// Once, until there are more or fewer.
+    fn tell_of(&mut self, unshown: Option<(usize, String)>) {
+        let number = |told: &Option<(usize, String)>| told.as_ref().map(|(number, _)| *number);
+        if number(&unshown) != number(&self.unshown)
+            && let Some((files, one)) = &unshown
+        {
+            tracing::warn!(dir = %self.dir.display(), files, one, "plugin files whose names are no plain text are left alone");
+        }
+        self.unshown = unshown;
+    }
+}
+
+fn is_plugin(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.ends_with(b".wasm") && !name.starts_with(b".")
+}
+
+/// A name as it is said to everybody, in tables and in lines: one that a terminal obeys, or that goes on in the next line, could say anything.
+fn shown(name: &OsStr) -> Option<String> {
+    name.to_str().filter(|name| name.chars().all(is_plain)).map(str::to_owned)
 }
 
 impl Stamp {
@@ -186,94 +218,4 @@ const MAX_FILES: usize = 1_000;
 const OLD: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::symlink;
-    use tempfile::TempDir;
-
-    fn inbox() -> (Inbox, TempDir) {
-        let dir = tempfile::tempdir().unwrap();
-        (Inbox::open(dir.path()).unwrap(), dir)
-    }
-
-    fn settled(inbox: &mut Inbox) -> Vec<String> {
-        inbox.look().unwrap().settled.into_iter().map(|(file, _)| file).collect()
-    }
-
-    fn refusal(inbox: &mut Inbox, file: &str) -> String {
-        inbox.look().unwrap();
-        let look = inbox.look().unwrap();
-        let (_, stamp) = look.settled.iter().find(|(settled, _)| settled == file).unwrap();
-        match read(&inbox.dir.join(file), *stamp) {
-            Err(ReadError::Refused(reason)) => reason,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_file_settles_when_two_looks_see_the_same() {
-        let (mut inbox, dir) = inbox();
-        let path = dir.path().join("a.wasm");
-        fs::write(&path, "1").unwrap();
-        assert!(inbox.look().unwrap().unsettled);
-        fs::write(&path, "12").unwrap();
-        assert!(inbox.look().unwrap().unsettled);
-        let look = inbox.look().unwrap();
-        let [(file, stamp)] = look.settled.as_slice() else { panic!("{look:?}") };
-        assert_eq!(read(&path, *stamp).unwrap(), "12");
-        inbox.handled(file.clone(), *stamp);
-        assert_eq!(settled(&mut inbox), Vec::<String>::new());
-        inbox.forget();
-        assert_eq!(settled(&mut inbox), ["a.wasm"]);
-    }
-
-    #[test]
-    fn a_file_that_changes_while_it_is_read_gives_nothing() {
-        let (mut inbox, dir) = inbox();
-        let path = dir.path().join("a.wasm");
-        fs::write(&path, "1").unwrap();
-        inbox.look().unwrap();
-        let (_, stamp) = inbox.look().unwrap().settled.pop().unwrap();
-        fs::write(&path, "123").unwrap();
-        assert_eq!(read(&path, stamp), Err(ReadError::Changed));
-        fs::remove_file(&path).unwrap();
-        assert_eq!(read(&path, stamp), Err(ReadError::Changed));
-    }
-
-    #[test]
-    fn a_file_that_goes_is_told_once_and_may_come_again() {
-        let (mut inbox, dir) = inbox();
-        let path = dir.path().join("a.wasm");
-        fs::write(&path, "1").unwrap();
-        inbox.look().unwrap();
-        fs::remove_file(&path).unwrap();
-        assert_eq!(inbox.look().unwrap().gone, ["a.wasm"]);
-        assert!(inbox.look().unwrap().gone.is_empty());
-    }
-
-    #[test]
-    fn links_directories_pipes_and_huge_files_are_refused_with_a_reason() {
-        let (mut inbox, dir) = inbox();
-        let path = |name: &str| dir.path().join(name);
-        symlink("/etc/passwd", path("link.wasm")).unwrap();
-        fs::create_dir(path("dir.wasm")).unwrap();
-        File::create(path("huge.wasm")).unwrap().set_len(MAX_COMPONENT + 1).unwrap();
-        assert!(refusal(&mut inbox, "link.wasm").contains("symbolic link"));
-        assert_eq!(refusal(&mut inbox, "dir.wasm"), "a directory");
-        let huge = refusal(&mut inbox, "huge.wasm");
-        assert!(huge.contains("component_bytes=") && huge.contains("has 67108865"), "{huge}");
-        let pipe = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, path("pipe.wasm"), pipe, Mode::RUSR, 0).unwrap();
-        assert_eq!(refusal(&mut inbox, "pipe.wasm"), "no regular file");
-    }
-
-    #[test]
-    fn other_names_are_not_looked_at() {
-        let (mut inbox, dir) = inbox();
-        for name in ["a.txt", ".a.wasm", "a.wasm.part"] {
-            fs::write(dir.path().join(name), "1").unwrap();
-        }
-        let look = inbox.look().unwrap();
-        assert!(!look.unsettled && look.settled.is_empty());
-    }
-}
+mod tests;

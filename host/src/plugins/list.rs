@@ -127,7 +127,7 @@ impl Type {
             words.push(format!("{} waits", waiting.version));
         }
         if let Some(rejected) = &self.rejected {
-            words.push(format!("rejected: {}", rejected.reason));
+            words.push(format!("its file is rejected: {}", rejected.reason));
         }
         if words.is_empty() { "ok".to_owned() } else { words.join("; ") }
     }
