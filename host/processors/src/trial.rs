@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use host_plugins::log::NoLog;
 use host_plugins::{CallError, LogSink, Plugin, SharedState, Trial};
 use host_registry::{Desired, Processor, Start, Whose};
@@ -146,16 +147,21 @@ impl Trial for Processors {
 /// shard looks again when it begins.
 async fn check_offset(spec: &Spec, place: &Start) -> Result<(), Candidate> {
     let Start::Offset { partition, .. } = *place else { return Ok(()) };
-    for input in spec.inputs.iter().filter(|input| partition < input.partitions) {
-        let asked = timeout(ASKED, start::resolve(input, partition, place)).await;
-        if let Ok(Err(gap @ StartError::Gap { .. })) = asked {
-            return Err(Candidate::Place(gap.to_string()));
-        }
+    if spec.records_gaps {
+        // It goes on at the nearest that is there, and says so: who makes it again from what he noted before means that.
+        return Ok(());
     }
-    Ok(())
+    let inputs = spec.inputs.iter().filter(|input| partition < input.partitions);
+    let asked = inputs.map(|input| timeout(ASKED, start::resolve(input, partition, place)));
+    let gap = join_all(asked).await.into_iter().find_map(|answer| match answer {
+        Ok(Err(gap @ StartError::Gap { .. })) => Some(gap.to_string()),
+        _ => None,
+    });
+    gap.map_or(Ok(()), |words| Err(Candidate::Place(words)))
 }
 
-/// How long a broker may take to say what a log holds, before the command goes on without: somebody waits for its answer.
+/// How long the brokers of all inputs, which are asked at the same time, may take to say what a log holds, before the command goes on without:
+/// somebody waits for its answer.
 const ASKED: Duration = Duration::from_secs(5);
 
 fn check_shape(plugin: &Plugin, spec: &Spec) -> Result<(), Candidate> {

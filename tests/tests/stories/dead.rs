@@ -254,6 +254,21 @@ fn a_gap_is_recorded_where_the_processor_shall_go_on() {
 }
 
 #[test]
+fn who_records_gaps_may_begin_at_an_offset_that_is_gone_and_nobody_else_may() {
+    let (mut wire, _host, _dir) = host(1);
+    wire.write(A, &events(0..30));
+    wire.ok(&format!("PURGE FLOW {A} CONFIRM {A}"));
+    wire.write(A, &events(30..40));
+    let create = format!("CREATE PROCESSOR {P} TYPE bridge FROM {A} TO {B} START OFFSET 0:10");
+    let refused = wire.refused(&create);
+    assert!(refused.ends_with("position 10 is not in the log, earliest=30 latest=40"), "{refused}");
+    wire.ok(&format!("{create} on-gap=record"));
+    assert_eq!(ids(&eventually_holds(&mut wire, B, 10))[0], "e30");
+    let gap = eventually_holds(&mut wire, DEAD, 1).swap_remove(0);
+    assert_eq!((&gap["data"]["position"], &gap["data"]["next"]), (&json!(10), &json!(30)));
+}
+
+#[test]
 fn a_pinned_processor_stays_with_its_version_until_it_is_told_otherwise() {
     let (mut wire, host, _dir) = host(1);
     let plugins = host.dir().join("plugins");
