@@ -179,7 +179,6 @@ impl Writing<'_> {
         for written in &refused.written_behind {
             words.say(&format!("fnua: {written} was sent ahead and was written"));
         }
-        rest::tell_doubts(&self.job.unanswered, words);
     }
 
     fn conclude(
@@ -189,8 +188,8 @@ impl Writing<'_> {
     ) -> Result<(), Error> {
         let Setting { words, quiet, format, .. } = self.setting;
         let flow = self.job.flow.as_str();
-        if result.is_err() && !self.refused && !self.job.unanswered.is_empty() {
-            rest::tell(&self.job, self.repeatable, words);
+        if result.is_err() && (self.refused || !self.job.unanswered.is_empty()) {
+            rest::tell(&self.job, self.repeatable, self.refused, words);
         }
         if !quiet || result.is_err() {
             words.say(&format!("fnua: {}", self.job.tally.summary(flow)));

@@ -1,16 +1,18 @@
 //! What a run that gives up has not written, and what to do about it.
 
-use std::collections::VecDeque;
-
 use super::batch::Batch;
 use super::input::Next;
 use super::pump::Job;
 use crate::io::Words;
 
-/// Says which lines are not written, which may be, and how the rest gets there.
-pub(super) fn tell(job: &Job, repeatable: bool, words: &Words) {
+/// Says which lines are not written beside those that were refused for good, which may be, and how the rest gets there.
+pub(super) fn tell(job: &Job, repeatable: bool, refused: bool, words: &Words) {
     let missing = spans(job.unanswered.iter().filter(|batch| !batch.doubtful));
     let more = !matches!(job.input.next(true), Next::End);
+    if refused && !more && job.unanswered.is_empty() && job.tally.batches == 0 {
+        // It is as if nothing had been given.
+        return;
+    }
     let missing = match (missing.is_empty(), more) {
         (false, false) => missing,
         (false, true) => format!("{missing}, and what follows"),
@@ -20,23 +22,33 @@ pub(super) fn tell(job: &Job, repeatable: bool, words: &Words) {
     if !missing.is_empty() {
         words.say(&format!("fnua: not written: {missing}"));
     }
-    tell_doubts(&job.unanswered, words);
-    words.say(&match repeatable {
-        true => {
-            format!("fnua: the same with --run-id {} writes the rest and nothing twice", job.run)
-        }
-        false => {
-            "fnua: what came through a pipe is not kept: give it those lines again, and no others"
-                .to_owned()
-        }
-    });
+    if !repeatable && (refused || !missing.is_empty()) {
+        let first = if refused { "once the cause is mended, " } else { "" };
+        words.say(&format!(
+            "fnua: what came through a pipe is not kept: {first}give it those lines again, and no others"
+        ));
+    }
+    tell_doubts(job, repeatable, words);
+    if repeatable {
+        let run = &job.run;
+        let first = if refused { "once the cause is mended, each line in its place, " } else { "" };
+        words.say(&format!(
+            "fnua: {first}the same with --run-id {run} writes the rest and nothing twice"
+        ));
+    }
 }
 
-/// Says which lines were sent and not answered.
-pub(super) fn tell_doubts(unanswered: &VecDeque<Batch>, words: &Words) {
-    let doubtful = spans(unanswered.iter().filter(|batch| batch.doubtful));
-    if !doubtful.is_empty() {
-        words.say(&format!("fnua: not known whether written: {doubtful}"));
+/// Says which lines were sent and not answered. Those of a pipe nobody is told to give again.
+fn tell_doubts(job: &Job, repeatable: bool, words: &Words) {
+    let doubtful = spans(job.unanswered.iter().filter(|batch| batch.doubtful));
+    if doubtful.is_empty() {
+        return;
+    }
+    words.say(&format!("fnua: not known whether written: {doubtful}"));
+    if !repeatable {
+        words.say(&format!(
+            "fnua: {doubtful} may be there already, and given again would be there twice: fnua read shows whether"
+        ));
     }
 }
 

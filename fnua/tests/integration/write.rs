@@ -158,6 +158,10 @@ fn a_refused_line_is_named_as_a_line_of_the_input() {
     said.badly(1, "fnua: 422 INVALID_EVENT line 3: no source");
     said.badly(1, "events.jsonl:516 is the line that the host refused");
     said.badly(1, "nothing of events.jsonl:514-601 was written");
+    said.badly(
+        1,
+        "fnua: once the cause is mended, each line in its place, the same with --run-id ",
+    );
     said.badly(1, "wrote 512 events");
     fake.finish();
 }
@@ -184,6 +188,38 @@ fn what_was_sent_ahead_of_a_refused_batch_is_reported() {
 }
 
 #[test]
+fn what_follows_a_batch_that_is_refused_for_good_is_told_too_and_how_it_gets_there() {
+    let fake = Fake::once(|talk| {
+        talk.login_to_write();
+        talk.take_write(FLOW);
+        talk.say("422 INVALID_EVENT line 1: no source");
+        talk.closed();
+    });
+    let said = Fnua::with(&fake).run_with(&["write", FLOW, "--window", "1"], &events(1, 1024));
+    said.badly(1, "fnua: nothing of stdin:1-512 was written\nfnua: not written: what follows\n");
+    said.badly(
+        1,
+        "is not kept: once the cause is mended, give it those lines again, and no others\n",
+    );
+    fake.finish();
+}
+
+#[test]
+fn nobody_is_told_to_give_again_what_may_be_written() {
+    let fake = Fake::once(|talk| {
+        talk.login_to_write();
+        talk.take_write(FLOW);
+    });
+    let said = Fnua::with(&fake).run_with(&["write", FLOW, "--retry-for", "0"], &events(1, 10));
+    said.badly(
+        3,
+        "fnua: not known whether written: stdin:1-10\nfnua: stdin:1-10 may be there already",
+    );
+    assert!(!said.err.contains("those lines again"), "{said:?}");
+    fake.finish();
+}
+
+#[test]
 fn a_write_that_is_refused_at_once_sends_no_events() {
     let fake = Fake::once(|talk| {
         talk.login_to_write();
@@ -194,6 +230,7 @@ fn a_write_that_is_refused_at_once_sends_no_events() {
     let said = Fnua::with(&fake).run_with(&["write", FLOW], &events(1, 10));
     said.badly(1, "fnua: 404 NOT_FOUND flow time.flows.unix.ar\n");
     said.badly(1, "nothing of stdin:1-10 was written");
+    assert!(!said.err.contains("again"), "{said:?}");
     fake.finish();
 }
 
