@@ -6,7 +6,7 @@ use fnap::Event;
 use fnap::client::sasl::NONCE;
 use fnap::client::{Exchange, SaslError};
 use fnap::sasl::{Mechanism, PlainCredentials};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::offer::Offer;
 use super::{Connection, REPLY_TIMEOUT, source};
@@ -51,13 +51,16 @@ impl Connection {
         self.session.authenticate(exchange).map_err(|error| self.protocol(error.to_string()))?;
         self.trace.client(format!("AUTHENTICATE {}", mechanism.name()).as_bytes());
         self.trace.hide(true);
-        self.write_out().await?;
-        let result = self.outcome().await;
+        let (asked, end) = (Instant::now(), self.limit.end(Instant::now(), REPLY_TIMEOUT));
+        // One end for all of it: a host that says its challenge octet by octet would have no end.
+        let outcome = timeout_at(end, self.outcome()).await;
+        let result = outcome.unwrap_or_else(|_| Err(self.silent(end - asked)));
         self.trace.hide(false);
         result
     }
 
     async fn outcome(&mut self) -> Result<(), Error> {
+        self.write_out().await?;
         loop {
             if let Some(event) = self.session.next_event() {
                 return match event {
@@ -70,8 +73,7 @@ impl Connection {
             if self.write_out().await? > 0 {
                 self.trace.credentials();
             }
-            let time = self.limit.of(REPLY_TIMEOUT);
-            timeout(time, self.fill()).await.map_err(|_| self.silent(time))??;
+            self.fill().await?;
         }
     }
 }

@@ -109,13 +109,16 @@ impl Connection {
         let moved = origin.moved();
         let before = moved.as_ref().unwrap_or(agent);
         match Self::open_there(before, trace.clone(), need, limit).await {
-            Err(error) if error.may_be_elsewhere() => match origin.elsewhere(before).await {
-                Some(now) => {
-                    trace.note(|| format!("C: {error}; found again at {}", now.address));
-                    Self::open_there(&now, trace, need, limit).await
+            Err(error) if error.may_be_elsewhere() && !limit.is_over() => {
+                let found = timeout(limit.of(REPLY_TIMEOUT), origin.elsewhere(before)).await;
+                match found.ok().flatten() {
+                    Some(now) => {
+                        trace.note(|| format!("C: {error}; found again at {}", now.address));
+                        Self::open_there(&now, trace, need, limit).await
+                    }
+                    None => Err(error),
                 }
-                None => Err(error),
-            },
+            }
             opened => opened,
         }
     }
@@ -126,12 +129,14 @@ impl Connection {
         need: Need,
         limit: Limit,
     ) -> Result<Self, Error> {
-        let mut tried = Self::open_one(agent, trace.clone(), need, limit).await;
+        let mut left = agent.others.len() + 1;
+        let mut tried = Self::open_one(agent, trace.clone(), need, limit, left).await;
         for other in &agent.others {
             match &tried {
-                Err(error @ Error::Unreachable { .. }) => {
+                Err(error @ Error::Unreachable { .. }) if !limit.is_over() => {
                     trace.note(|| format!("C: {error}"));
-                    tried = Self::open_one(other, trace.clone(), need, limit).await;
+                    left -= 1;
+                    tried = Self::open_one(other, trace.clone(), need, limit, left).await;
                 }
                 _ => break,
             }
@@ -144,8 +149,9 @@ impl Connection {
         trace: Trace,
         need: Need,
         limit: Limit,
+        left: usize,
     ) -> Result<Self, Error> {
-        let time = limit.of(CONNECT_TIMEOUT);
+        let time = limit.share(left).of(CONNECT_TIMEOUT);
         let dialled = timeout(time, connect::dial(agent, trace)).await;
         let mut connection = dialled.unwrap_or_else(|_| Err(silent(agent, time)))?;
         connection.limit_answers(limit);

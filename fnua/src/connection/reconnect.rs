@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Connection, Limit, Need};
+use super::{CONNECT_TIMEOUT, Connection, Limit, Need};
 use crate::config::Agent;
 use crate::error::Error;
 use crate::run::Setting;
@@ -124,7 +124,9 @@ pub(crate) async fn connect_first(
     setting: &Setting,
     patience: &mut Patience,
 ) -> Result<(Connection, bool), Error> {
-    let whole = if setting.wait.is_zero() { patience.total } else { setting.wait };
+    // Who allows little for breaks has said nothing about a host that is slow to begin with.
+    let usual = patience.total.max(CONNECT_TIMEOUT);
+    let whole = if setting.wait.is_zero() { usual } else { setting.wait };
     match connect_before(agent, setting, Need::Somebody, whole).await {
         Ok(connection) => Ok((connection, false)),
         Err(error) if !error.may_pass() || matches!(error, Error::Unreachable { .. }) => Err(error),

@@ -79,8 +79,10 @@ pub(super) struct Pump<'a> {
     moved: Instant,
     /// Nothing came or went for so long that it was told.
     slow: bool,
-    /// By when the host has to have taken a batch.
+    /// What is left for the first batch that the host takes.
     limit: Limit,
+    /// When that was begun, and by when the host has to have taken it, in however small pieces it does.
+    first: (Instant, Option<Instant>),
 }
 
 enum Turn {
@@ -112,6 +114,7 @@ impl<'a> Pump<'a> {
             moved: Instant::now(),
             slow: false,
             limit,
+            first: (Instant::now(), None),
         }
     }
 
@@ -145,10 +148,7 @@ impl<'a> Pump<'a> {
                     self.slow = true;
                     None
                 }
-                Turn::Silence => {
-                    let silence = self.limit.end(self.moved, REPLY_TIMEOUT) - self.moved;
-                    Some(self.broken(no_answer(silence)))
-                }
+                Turn::Silence => Some(self.given_up()),
             };
             if let Some(ended) = ended {
                 return ended;
@@ -161,7 +161,7 @@ impl<'a> Pump<'a> {
         let hungry = self.may_begin() && !self.ended;
         let waiting = self.begun > 0;
         let slow = self.moved + TELL_AFTER;
-        let silence = self.limit.end(self.moved, REPLY_TIMEOUT);
+        let silence = self.silence();
         let stopping = !self.refused.batches.is_empty();
         let bytes = match (&self.sending, self.job.unanswered.get(self.begun.wrapping_sub(1))) {
             // After a refusal the batch that is being sent is left as it is: without its dot it is nothing.
@@ -176,6 +176,18 @@ impl<'a> Pump<'a> {
             () = sleep_until(slow), if waiting && !self.slow => Turn::Slow,
             () = sleep_until(silence), if waiting => Turn::Silence,
         }
+    }
+
+    /// By when something has to move, or the first batch has to be through.
+    fn silence(&self) -> Instant {
+        let usual = self.moved + REPLY_TIMEOUT;
+        self.first.1.map_or(usual, |end| end.min(usual))
+    }
+
+    fn given_up(&mut self) -> Ended {
+        let (begun, end) = self.first;
+        let since = if end == Some(self.silence()) { begun } else { self.moved };
+        self.broken(no_answer(self.silence() - since))
     }
 
     /// Whether another batch may be put under way.
@@ -208,6 +220,7 @@ impl<'a> Pump<'a> {
         self.sending = Some(Sending::new(head));
         if self.begun == 0 {
             self.moved = Instant::now();
+            self.first = (self.moved, self.limit.whole());
             self.proven &= self.ahead;
         }
         self.begun += 1;
@@ -273,7 +286,7 @@ impl<'a> Pump<'a> {
             self.job.tally.add(&batch);
             self.job.teller.well();
             self.slow = false;
-            self.limit = Limit::default();
+            (self.limit, self.first.1) = (Limit::default(), None);
             if !self.refused.batches.is_empty() {
                 self.refused.written_behind.push(batch.span().to_string());
             }

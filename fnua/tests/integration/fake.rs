@@ -102,6 +102,12 @@ impl Talk {
         pipe.flush().unwrap();
     }
 
+    /// The same to a client that may have closed: whether it went out.
+    pub(crate) fn try_say(&mut self, bytes: &str) -> bool {
+        let pipe = self.pipe().get_mut();
+        pipe.write_all(bytes.as_bytes()).and_then(|()| pipe.flush()).is_ok()
+    }
+
     fn pipe(&mut self) -> &mut BufReader<Pipe> {
         self.pipe.as_mut().unwrap()
     }

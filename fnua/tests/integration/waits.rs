@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 
 use crate::fake::{Fake, Fnua, Script, Talk, ended, interrupt};
 
@@ -25,11 +27,7 @@ fn silent(talk: &mut Talk) {
 
 #[test]
 fn a_host_that_accepts_and_says_nothing_takes_no_longer_than_was_given_to_it() {
-    let waits: [&[&str]; 3] = [
-        &["--wait", "1", "capabilities"],
-        &["--wait", "1", "write", FLOW],
-        &["write", FLOW, "--retry-for", "1"],
-    ];
+    let waits: [&[&str]; 2] = [&["--wait", "1", "capabilities"], &["--wait", "1", "write", FLOW]];
     for words in waits {
         let fake = Fake::once(silent);
         let said = Fnua::with(&fake).run(words);
@@ -48,6 +46,39 @@ fn one_that_greets_and_does_not_let_in_takes_no_longer_either() {
     });
     let said = Fnua::with(&fake).run(&["--wait", "1", "get", "flows"]);
     said.badly(3, " broken: no answer within 1 s");
+    fake.finish();
+}
+
+#[test]
+fn one_that_says_its_answer_octet_by_octet_takes_no_longer_either() {
+    let slowly = |talk: &mut Talk| {
+        let cut = (0..60).any(|_| {
+            thread::sleep(Duration::from_millis(300));
+            !talk.try_say("2")
+        });
+        assert!(cut, "it was waited for");
+    };
+    let fake = Fake::once(move |talk| {
+        talk.greet("AUTH=PLAIN");
+        talk.expect("AUTHENTICATE PLAIN");
+        slowly(talk);
+    });
+    let said = Fnua::with(&fake).run(&["--wait", "1", "get", "flows"]);
+    said.badly(3, " broken: no answer within 1 s");
+    fake.finish();
+}
+
+#[test]
+fn little_time_for_breaks_is_none_the_less_enough_to_begin_with() {
+    let fake = Fake::once(|talk| {
+        // Longer than it may take after a break.
+        thread::sleep(Duration::from_millis(2_500));
+        talk.login_to_write();
+        talk.write_ok(FLOW);
+        talk.quit();
+    });
+    let said = Fnua::with(&fake).run_with(&["write", FLOW, "--retry-for", "1"], "{}\n");
+    said.badly(0, "fnua: wrote 1 event");
     fake.finish();
 }
 
