@@ -11,7 +11,8 @@ pub const MAX_REASON: usize = 1024;
 /// The words on one line, without the frames of a trap.
 #[must_use]
 pub fn of(words: &str) -> String {
-    match words.split_once(FRAMES) {
+    // The last one is the host's: what stands before it the guest may have said, mark and all.
+    match words.rsplit_once(FRAMES) {
         Some((front, frames)) => {
             let cause = frames.split_once(CAUSE).map_or("", |(_, cause)| cause);
             one_line(&format!("{front} {cause}"), MAX_REASON)
@@ -62,6 +63,11 @@ mod tests {
         assert_eq!(of(trap), wanted);
         let bare = "trap: error while executing at wasm backtrace:\n  0: x\n\nCaused by:\n    wasm trap: unreachable";
         assert_eq!(of(bare), "trap: wasm trap: unreachable");
+        let its_own =
+            trap.replace("no \u{1b}price", "error while executing at wasm backtrace: no price");
+        let wanted =
+            wanted.replace("no price", "error while executing at wasm backtrace: no price");
+        assert_eq!(of(&its_own), wanted);
     }
 
     #[test]
