@@ -40,7 +40,7 @@ pub(crate) struct WriteArgs {
     #[arg(long, visible_alias = "token-prefix", value_name = "NAME", value_parser = run_id)]
     pub(crate) run_id: Option<String>,
     /// How long to try again after a broken connection, or while the host says 503, as it does of a flow that is paused; 0
-    /// is never. A connection or an answer is waited for no longer than what is left of it.
+    /// is never. A connection or an answer is waited for no longer than what is left of it, the first connection 10 s at least.
     #[arg(long, value_name = "SECONDS", default_value_t = RETRY_SECONDS)]
     pub(crate) retry_for: u64,
     /// How many batches may wait for their answer. With 1 nothing is sent after a refused batch.
