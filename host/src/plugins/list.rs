@@ -127,9 +127,21 @@ impl Type {
             words.push(format!("{} waits", waiting.version));
         }
         if let Some(rejected) = &self.rejected {
-            words.push(format!("its file is rejected: {}", rejected.reason));
+            let version = self.version_of(rejected).map(|version| format!(", {version},"));
+            let version = version.unwrap_or_default();
+            words.push(format!("its file{version} is rejected: {}", rejected.reason));
         }
         if words.is_empty() { "ok".to_owned() } else { words.join("; ") }
+    }
+
+    /// Which version is rejected, as far as one knows: what cannot be loaded says none.
+    fn version_of(&self, rejected: &StoredRejected) -> Option<&str> {
+        let digest = rejected.digest.as_deref()?;
+        let ran = self.ran.iter().map(|ran| (&ran.digest, &ran.version));
+        let withheld =
+            self.state.withheld.iter().map(|one| (&one.version.digest, &one.version.version));
+        let (_, version) = ran.chain(withheld).find(|(known, _)| *known == digest)?;
+        Some(version)
     }
 
     fn value(&self, name: &str) -> Value {

@@ -212,6 +212,8 @@ fn a_version_gone_back_from_is_tried_again_when_the_operator_says_so() {
     let reason = eventually("the refusal", || rejected(&mut wire).ok_or_else(|| "none".to_owned()));
     assert_eq!(reason, "an operator went back from it");
     assert_eq!(version(&mut wire, ONE), "0.1.0");
+    let list = done(dir.path(), &["list"]);
+    assert!(list.contains("its file, 0.1.9, is rejected: an operator went back from it"), "{list}");
     done(dir.path(), &["unpin", "guest"]);
     runs(&mut wire, ONE, "0.1.9");
     // Or at once, by its digest.
