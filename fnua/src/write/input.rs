@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -13,6 +14,9 @@ use super::feeder::Feeder;
 use super::line::Form;
 use super::source::Source;
 use crate::error::Error;
+
+/// How long the end of an input is waited for that has nothing more: its reader may not have seen it yet.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// What the input has for now.
 #[derive(Debug)]
@@ -84,6 +88,21 @@ impl Input {
     /// Waits until [`Self::next`] may have more.
     pub(super) async fn news(&self) {
         self.shared.news.notified().await;
+    }
+
+    /// Whether there are more lines, for who takes none any more. Of a pipe that is open and silent nobody knows: what may come
+    /// there does not count.
+    pub(super) async fn has_more(&self) -> bool {
+        let more = async {
+            loop {
+                match self.next(true) {
+                    Next::Batch(_) => return true,
+                    Next::End => return false,
+                    Next::NotYet => self.news().await,
+                }
+            }
+        };
+        tokio::time::timeout(MOMENT, more).await.unwrap_or(!self.hasty)
     }
 
     /// What was wrong with the input, once it has ended.

@@ -26,6 +26,7 @@ use crate::cli::streams::WriteArgs;
 use crate::config::Agent;
 use crate::connection::{Connection, Patience, connect_first, connect_within};
 use crate::error::{Error, may_pass};
+use crate::interrupt::Interrupt;
 use crate::run::Setting;
 use input::{Input, Next};
 use line::{Form, Wrapper};
@@ -66,9 +67,13 @@ pub(crate) async fn write(
     };
     let (repeatable, known, refused) = (!hasty, false, false);
     let mut writing = Writing { agent, setting, job, patience, repeatable, known, refused };
-    let result = writing.run(connection).await;
+    let mut interrupt = Interrupt::listen_to_all();
+    let result = tokio::select! {
+        result = writing.run(connection) => result,
+        () = interrupt.wait() => Err(Error::Interrupted("ended before it was through".to_owned())),
+    };
     writing.job.tally.stop();
-    writing.conclude(result, stdout)
+    writing.conclude(result, stdout).await
 }
 
 struct Writing<'a> {
@@ -181,15 +186,21 @@ impl Writing<'_> {
         }
     }
 
-    fn conclude(
-        &self,
+    async fn conclude(
+        &mut self,
         result: Result<(), Error>,
         stdout: &mut (dyn Write + Send),
     ) -> Result<(), Error> {
         let Setting { words, quiet, format, .. } = self.setting;
+        let ended = matches!(result, Err(Error::Interrupted(_)));
+        if ended {
+            // How much of it was sent nobody has kept.
+            self.job.unanswered.iter_mut().for_each(|batch| batch.doubtful = true);
+        }
         let flow = self.job.flow.as_str();
-        if result.is_err() && (self.refused || !self.job.unanswered.is_empty()) {
-            rest::tell(&self.job, self.repeatable, self.refused, words);
+        let left = self.refused || !self.job.unanswered.is_empty() || (ended && self.repeatable);
+        if result.is_err() && left {
+            rest::tell(&self.job, self.repeatable, self.refused, words).await;
         }
         if !quiet || result.is_err() {
             words.say(&format!("fnua: {}", self.job.tally.summary(flow)));

@@ -1,14 +1,13 @@
 //! What a run that gives up has not written, and what to do about it.
 
 use super::batch::Batch;
-use super::input::Next;
 use super::pump::Job;
 use crate::io::Words;
 
 /// Says which lines are not written beside those that were refused for good, which may be, and how the rest gets there.
-pub(super) fn tell(job: &Job, repeatable: bool, refused: bool, words: &Words) {
+pub(super) async fn tell(job: &Job, repeatable: bool, refused: bool, words: &Words) {
     let missing = spans(job.unanswered.iter().filter(|batch| !batch.doubtful));
-    let more = !matches!(job.input.next(true), Next::End);
+    let more = job.input.has_more().await;
     if refused && !more && job.unanswered.is_empty() && job.tally.batches == 0 {
         // It is as if nothing had been given.
         return;
