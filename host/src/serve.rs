@@ -1,11 +1,11 @@
 //! Runs a participant until it is told to end: signals, reload, metrics and probes, the last words.
 //!
-//! SIGTERM and SIGINT drain and end with 0; SIGHUP reads the configuration again. What cannot change
+//! SIGTERM and SIGINT drain, for a while, and end with 0; SIGHUP reads the configuration again. What cannot change
 //! while the host runs is logged as waiting for a restart.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use host_iam::Users;
@@ -13,6 +13,7 @@ use host_observe::http::Door;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::config::{Config, differences};
 use crate::host::{Census, Host};
@@ -20,6 +21,10 @@ use crate::identities::{self, Lookout};
 use crate::observed::Observed;
 use crate::open_files;
 use crate::strangers;
+
+/// How long the end may take: with a broker that has just gone what is in flight would take more than a minute, and
+/// whoever wants the host to begin again waits, or kills it. What is cut off is as after a crash, which loses nothing.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
 /// Reads the configuration again.
 pub type Reread<'a> = &'a (dyn Fn() -> Result<Config> + Sync);
@@ -92,7 +97,9 @@ pub async fn serve(
     let began = Instant::now();
     observed.draining();
     tracing::info!(reason, "shutdown begun");
-    host.stop(&observed).await;
+    if timeout(LONGEST_END, host.stop(&observed)).await.is_err() {
+        tracing::warn!("what is in flight takes too long and is left as it is, as at a crash");
+    }
     window.close().await;
     tracing::info!(took_ms = millis(began), "shutdown ended");
     Ok(())

@@ -1,5 +1,7 @@
 //! What a host says of a Kafka that is away, and of one that is back.
 
+use std::time::{Duration, Instant};
+
 use kafka_node::{Node, Setup};
 use stories::metrics::Metrics;
 use stories::{Fnua, Wire, eventually, eventually_described};
@@ -10,6 +12,9 @@ use crate::site::{
 };
 
 const UNAVAILABLE: &str = "fnaa_broker_unavailable{broker=\"kafka\"}";
+
+/// By when a host has ended that gives what is in flight 30 seconds: soon enough for who would kill it after 90.
+const ENDED: Duration = Duration::from_secs(60);
 
 /// How often a processor fails until the group of the lanes has given this host up, and longer.
 const FAILURES: u64 = 3;
@@ -77,5 +82,23 @@ fn a_kafka_that_is_away_is_told_with_the_cause_by_whatever_is_asked_until_it_is_
     eventually("a broker that is there", || Metrics::of(host.observe()).is(UNAVAILABLE, 0.0));
     eventually_described(&mut wire, BRIDGE, "no reason", |seen| seen["reason"].is_null());
     is_well();
+    check(&node.servers(), writer.stop());
+}
+
+#[test]
+fn a_host_ends_in_time_although_its_kafka_has_gone_a_moment_before_and_goes_on_where_it_was() {
+    let node = Node::start(Setup::default());
+    let site = Site::on(&node.servers(), "");
+    let host = site.start();
+    network(&mut login(&host), 1);
+    let writer = load(&node.servers());
+    commits(&host, 1);
+    node.kill();
+    let began = Instant::now();
+    assert!(host.end().success());
+    assert!(began.elapsed() < ENDED, "{:?}", began.elapsed());
+    node.restart();
+    let host = site.start();
+    running(&mut login(&host));
     check(&node.servers(), writer.stop());
 }
