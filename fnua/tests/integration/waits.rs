@@ -144,6 +144,16 @@ fn a_follower_says_that_its_host_is_away_and_that_it_is_back() {
     fake.finish();
 }
 
+/// One that is given 513 lines: a batch of 512, and one of a single line when that was taken.
+fn writer_of_two_batches(fnua: &Fnua) -> Child {
+    let mut command = fnua.command(&["write", FLOW, "--window", "1", "--run-id", "r"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let lines = "{\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\"}\n";
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, lines.repeat(513).as_bytes()).unwrap();
+    child
+}
+
 #[test]
 fn a_writer_says_that_its_host_does_not_answer_and_what_it_said_last() {
     let (release, released) = channel();
@@ -165,12 +175,7 @@ fn a_writer_says_that_its_host_does_not_answer_and_what_it_said_last() {
         }),
     ]);
     let fnua = Fnua::with(&fake);
-    let mut command = fnua.command(&["write", FLOW, "--window", "1", "--run-id", "r"]);
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
-    let lines = "{\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\"}\n";
-    let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, lines.repeat(513).as_bytes()).unwrap();
-    drop(stdin);
+    let mut child = writer_of_two_batches(&fnua);
     let mut said = words(&mut child);
     let wanted = format!("fnua: waiting for the host: no answer yet{HINT}");
     assert_eq!(said.next(), Some(wanted));
@@ -205,12 +210,7 @@ fn a_writer_does_not_go_on_where_what_was_taken_lies_before_the_wait() {
     }));
     let fake = Fake::start(scripts);
     let fnua = Fnua::with(&fake);
-    let mut command = fnua.command(&["write", FLOW, "--window", "1", "--run-id", "r"]);
-    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
-    let lines = "{\"specversion\":\"1.0\",\"id\":\"a\",\"source\":\"/s\",\"type\":\"t\"}\n";
-    let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, lines.repeat(513).as_bytes()).unwrap();
-    drop(stdin);
+    let mut child = writer_of_two_batches(&fnua);
     let mut said = words(&mut child);
     let wanted = format!("fnua: waiting for the host: no answer yet{HINT}");
     assert_eq!(said.next(), Some(wanted));
