@@ -103,12 +103,12 @@ impl Inbox {
         let (mut found, mut unshown) = (BTreeMap::new(), None);
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            if !is_plugin(&entry.file_name()) {
+            let file = entry.file_name();
+            if !is_plugin(&file) {
                 continue;
             }
-            let Some(name) = shown(&entry.file_name()) else {
-                let (number, _) =
-                    unshown.get_or_insert_with(|| (0, format!("{:?}", entry.file_name())));
+            let Some(name) = shown(&file) else {
+                let (number, _) = unshown.get_or_insert_with(|| (0, format!("{file:?}")));
                 *number += 1;
                 continue;
             };
