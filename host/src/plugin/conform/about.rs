@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use host_plugins::{CallError, Plugin, reason};
+use host_plugins::{CallError, Plugin};
 
 use super::report::{Report, Rule};
-use super::shard::cut;
+use super::shard::{cut, why};
 use crate::plugin::desk::{Order, stem};
 use crate::plugin::{advice, schema};
 
@@ -57,7 +57,7 @@ pub(super) async fn init_refuses(plugin: &Plugin, order: &Order, report: &mut Re
         let reason = match plugin.instantiate(tried.setup("conform", 0)).await {
             Ok(_) => Some("it is taken".to_owned()),
             Err(CallError::Fatal(words)) => not_a_refusal(&member, &words),
-            Err(other) => Some(reason::of(&other.to_string())),
+            Err(other) => Some(why(&other)),
         };
         broken.extend(reason.map(|reason| format!("{}: {reason}", cut(&config))));
         // One that works to its limits in init would do so for each of them.

@@ -5,7 +5,7 @@ use host_plugins::{CallError, Instance, Optional, Plugin, Setup};
 use super::about::not_a_refusal;
 use super::events::Trial;
 use super::report::{Report, Rule};
-use super::shard::{Changes, SIZE, Shard, Then, cut, difference, first_line};
+use super::shard::{Changes, SIZE, Shard, Then, cut, difference, why};
 use crate::plugin::desk::Order;
 use crate::plugin::schema;
 
@@ -73,7 +73,7 @@ async fn unnoticed(
 
 async fn asked(instance: &mut Instance, config: &str) -> Option<String> {
     let taken = instance.reconfigure(config).await;
-    taken.err().map(|error| format!("with {}: {}", cut(config), first_line(&error)))
+    taken.err().map(|error| format!("with {}: {}", cut(config), why(&error)))
 }
 
 async fn refusing(instance: &mut Instance, wrong: &[(String, String)]) -> Option<String> {
@@ -81,7 +81,7 @@ async fn refusing(instance: &mut Instance, wrong: &[(String, String)]) -> Option
         let reason = match instance.reconfigure(config).await {
             Ok(()) => Some("it is taken, and init refuses it".to_owned()),
             Err(CallError::Fatal(words)) => not_a_refusal(member, &words),
-            Err(other) => Some(first_line(&other)),
+            Err(other) => Some(why(&other)),
         };
         if let Some(reason) = reason {
             return Some(format!("{}: {reason}", cut(config)));
@@ -133,7 +133,7 @@ fn wrong_with(
     match (one, other) {
         (Err(CallError::Fatal(one)), Err(CallError::Fatal(other))) if one == other => None,
         (Err(error), _) | (_, Err(error)) if !matches!(error, CallError::Fatal(_)) => {
-            Some(first_line(error))
+            Some(why(error))
         }
         (Ok(one), Ok(other)) if one == other => {
             let state = shard.state.lock();

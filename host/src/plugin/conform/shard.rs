@@ -73,12 +73,12 @@ impl Shard {
             (Ok(_), Then::Committed) => state.committed(),
             _ => state.abandon(),
         }
-        (decided.map_err(|error| first_line(&error)), changes)
+        (decided.map_err(|error| why(&error)), changes)
     }
 }
 
-/// The rest of a trap are addresses.
-pub(super) fn first_line(error: &CallError) -> String {
+/// Without the frames of a trap, which are addresses.
+pub(super) fn why(error: &CallError) -> String {
     reason::of(&error.to_string())
 }
 
